@@ -1,0 +1,47 @@
+"""The Pareto front of accuracy against a cost, and the hypervolume that it covers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
+    """Which points no other point beats: none is as accurate and as cheap, and better in one.
+
+    Equal points are on the front together.
+    """
+    accuracy, price = np.asarray(accuracies, float), np.asarray(costs, float)
+    on_front = np.zeros(len(accuracy), bool)
+    best = -math.inf
+    order = np.lexsort((-accuracy, price))
+    for start, i in enumerate(order):
+        if accuracy[i] > best:
+            best = accuracy[i]
+            same = [j for j in order[start:] if price[j] == price[i] and accuracy[j] == accuracy[i]]
+            on_front[same] = True
+    return on_front
+
+
+def hypervolume(
+    accuracies: Sequence[float], params: Sequence[float], accuracy: float, most_params: float
+) -> float:
+    """Area of accuracy × log10 parameters that the points dominate, up to a reference.
+
+    Args:
+        accuracy: of the reference, usually chance.
+        most_params: of the reference, usually the budget's maximum.
+    """
+    points = sorted(
+        (math.log10(p), a)
+        for a, p in zip(accuracies, params, strict=True)
+        if a > accuracy and p < most_params
+    )
+    area, best, edge = 0.0, accuracy, math.log10(most_params)
+    for x, a in points:
+        if a > best:
+            area += (a - best) * (edge - x)
+            best = a
+    return area

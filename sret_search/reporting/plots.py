@@ -1,0 +1,222 @@
+"""The plots of a report, as Matplotlib figures."""
+
+from __future__ import annotations
+
+import textwrap
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from sret_search.reporting import front, intervals
+from sret_search.reporting.depth import Depth
+from sret_search.reporting.results import Results
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+_BLUE, _ORANGE, _GREEN, _RED, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+_STYLE = {
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+_UNITS = {"params": "parameters", "macs": "multiply-adds (MACs) of one image"}
+
+
+def draw(results: Results, depths: list[Depth], footer: str) -> dict[str, Figure]:
+    """Every plot that the results allow, by file name."""
+    with plt.rc_context(_STYLE):
+        figures = {}
+        if len(results.candidates):
+            figures["accuracy_params"] = against_cost(results, "params", footer)
+            figures["accuracy_macs"] = against_cost(results, "macs", footer)
+            figures["accuracy_executions"] = (
+                against_depth(depths, results, footer)
+                if depths
+                else against_executions(results, footer)
+            )
+        return figures
+
+
+def against_cost(results: Results, cost: str, footer: str) -> Figure:
+    """Validation accuracy of each candidate against a cost, with the Pareto front drawn."""
+    figure, (axes,) = _subplots(1, (7, 4.6))
+    table = results.candidates.sort_values([cost, "executions"])
+    on_front = front.pareto(table.val_accuracy, table[cost])
+    low, high = _whiskers(results, table)
+    x = _side_by_side(table[cost].to_numpy(float))
+    axes.errorbar(
+        x, 100 * table.val_accuracy, [100 * low, 100 * high],
+        fmt="none", ecolor=_GREY, elinewidth=1, alpha=0.5, zorder=1,
+    )  # fmt: skip
+    colours = axes.scatter(
+        x, 100 * table.val_accuracy, c=table.executions, s=45, zorder=3,
+        cmap="viridis", norm=_executions_norm(table.executions), edgecolors="white", linewidths=0.6,
+    )  # fmt: skip
+    best = 100 * table[on_front].val_accuracy
+    axes.step(x[on_front], best, where="post", color=_RED, linewidth=1.4, zorder=2)
+    axes.scatter(
+        x[on_front], best, s=130, facecolors="none", edgecolors=_RED,
+        linewidths=1.4, zorder=4, label="Pareto front",
+    )  # fmt: skip
+    figure.colorbar(colours, ax=axes, label="executions", format=_thousands())
+    _cost_axis(axes, table[cost].to_numpy(float), _UNITS[cost])
+    if not np.array_equal(x, table[cost]):
+        axes.set_xlabel(f"{_UNITS[cost]} (points of equal {cost} stand side by side, by depth)")
+    _mark_diverged(axes, results, cost)
+    axes.set_ylabel("validation accuracy in %")
+    axes.legend(loc="lower right")
+    _title(axes, f"{results.name}: accuracy against {_UNITS[cost].split(' (')[0]}", footer)
+    return figure
+
+
+def against_executions(results: Results, footer: str) -> Figure:
+    """Validation accuracy of each candidate against its executions."""
+    figure, (axes,) = _subplots(1, (7, 4.6))
+    table = results.candidates.sort_values("executions")
+    low, high = _whiskers(results, table)
+    axes.errorbar(
+        table.executions, 100 * table.val_accuracy, [100 * low, 100 * high],
+        fmt="o", color=_BLUE, ecolor=_GREY, elinewidth=1, alpha=0.8,
+    )  # fmt: skip
+    _mark_diverged(axes, results, "executions")
+    _depth_axis(axes)
+    axes.set_ylabel("validation accuracy in %")
+    _title(axes, f"{results.name}: accuracy against executions", footer)
+    return figure
+
+
+def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
+    """Accuracy of trained depths beside rerun controls, on validation and on test."""
+    figure, panels = _subplots(2, (11, 4.8))
+    x = np.array([depth.executions for depth in depths], float)
+    reference = next((d.executions for d in depths if d.is_reference), None)
+    _, val_images, test_images = results.description["data"]["sizes"]
+    for axes, part, images in zip(panels, ("val", "test"), (val_images, test_images), strict=True):
+        trained = 100 * np.array([getattr(depth, part) for depth in depths])
+        bounds = 100 * np.array([getattr(depth, f"{part}_interval") for depth in depths])
+        axes.fill_between(x, bounds[:, 0], bounds[:, 1], color=_BLUE, alpha=0.13, linewidth=0)
+        axes.plot(x, trained, "o-", color=_BLUE, label="trained at this depth", zorder=3)
+        if reference is not None:
+            axes.plot(
+                x, _percent([getattr(d, f"rerun_{part}") for d in depths]), "s--", color=_ORANGE,
+                markerfacecolor="white", label=f"trained at {reference}, rerun at this depth",
+            )  # fmt: skip
+            axes.plot(
+                x, _percent([getattr(d, f"back_{part}") for d in depths]), "^:", color=_GREEN,
+                markerfacecolor="white", label=f"trained at this depth, rerun at {reference}",
+            )  # fmt: skip
+        _depth_axis(axes)
+        name = {"val": "validation", "test": "test, of arms declared before training"}[part]
+        axes.set_title(f"{name} ({images} images)", fontsize=10, loc="left")
+    _mark_diverged(panels[0], results, "executions")
+    panels[0].set_ylabel("accuracy in %")
+    panels[1].legend(loc="lower right", fontsize=9)
+    figure.suptitle(f"{results.name}: what depth buys", x=0.01, ha="left", fontsize=11)
+    figure.supxlabel(_wrapped(footer), x=0.01, ha="left", fontsize=7, color=_GREY)
+    return figure
+
+
+def _subplots(columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    figure, axes = plt.subplots(1, columns, figsize=size, sharey=True, squeeze=False)
+    return figure, axes[0]
+
+
+def _whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Distances from each candidate's mean to the ends of its interval."""
+    images = results.description["data"]["sizes"][1]
+    complete = results.table[results.table.state == "complete"]
+    bounds = []
+    for candidate, accuracy in zip(table.candidate, table.val_accuracy, strict=True):
+        values = complete[complete.candidate == candidate].val_accuracy.tolist()
+        many = len(values) > 1
+        bounds.append(intervals.mean(values) if many else intervals.proportion(accuracy, images))
+    low, high = np.array(bounds).T
+    accuracies = table.val_accuracy.to_numpy(float)
+    return np.maximum(accuracies - low, 0), np.maximum(high - accuracies, 0)
+
+
+def _side_by_side(costs: np.ndarray) -> np.ndarray:
+    """Places for points in ascending order of cost, where equal costs would hide each other."""
+    x = costs.copy()
+    for value in np.unique(costs):
+        same = np.flatnonzero(costs == value)
+        x[same] = value * (1 + 0.03 * (np.arange(len(same)) - (len(same) - 1) / 2))
+    return x
+
+
+def _executions_norm(executions: pd.Series) -> matplotlib.colors.Normalize:
+    low, high = float(executions.min()), float(executions.max())
+    if low == high:
+        return matplotlib.colors.Normalize(low - 1, high + 1)
+    return matplotlib.colors.LogNorm(low, high)
+
+
+def _cost_axis(axes: Axes, values: np.ndarray, unit: str) -> None:
+    low, high = values.min(), values.max()
+    if high > 1.2 * low:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        if high < 20 * low:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        # All but the same: a narrow axis would make differences that are none.
+        axes.set_xlim(low * 0.5, high * 1.5)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter(_thousands())
+    axes.set_xlabel(unit)
+
+
+def _depth_axis(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(1, 1400)
+    axes.set_xticks([1, 3, 10, 30, 100, 300, 1000])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(_thousands())
+    axes.set_xlabel("executions (unique blocks × loops)")
+
+
+def _mark_diverged(axes: Axes, results: Results, cost: str) -> None:
+    """Crosses on the lower edge, where an accuracy would be, had there been one."""
+    lost = results.table[results.table.state.isin(["diverged", "failed"])]
+    if len(lost):
+        axes.plot(
+            lost[cost], [0.02] * len(lost), "x", color=_RED, markersize=9, markeredgewidth=2,
+            transform=axes.get_xaxis_transform(), clip_on=False, label="diverged or failed",
+        )  # fmt: skip
+        axes.legend(loc="lower right")
+
+
+def _percent(values: list[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else 100 * value for value in values])
+
+
+def _thousands() -> FuncFormatter:
+    def text(value: float, _: object) -> str:
+        for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+            if value >= max(size, 1e4):
+                return f"{value / size:g}{letter}"
+        return f"{value:g}"
+
+    return FuncFormatter(text)
+
+
+def _title(axes: Axes, title: str, footer: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.figure.supxlabel(_wrapped(footer), x=0.01, ha="left", fontsize=7, color=_GREY)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 120))

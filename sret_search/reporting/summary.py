@@ -1,0 +1,176 @@
+"""The results in a few sentences and as one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from sret_search import __version__
+from sret_search.reporting import front, intervals
+from sret_search.reporting.depth import Depth
+from sret_search.reporting.results import Results
+
+
+def summarise(results: Results, depths: list[Depth]) -> dict[str, Any]:
+    """What `summary.json` holds. Accuracies are fractions."""
+    table, candidates = results.table, results.candidates
+    summary: dict[str, Any] = {
+        "study": results.name,
+        "trials": {
+            state: int((table.state == state).sum())
+            for state in ("complete", "diverged", "failed", "running")
+        },
+        "planned_trials": results.description["trials"],
+        "seeds": sorted(int(seed) for seed in table.seed.unique()),
+        "data": results.description["data"],
+        "objectives": results.description["objectives"],
+        "best": None,
+        "front": [],
+        "hypervolume": None,
+        "depths": [_plain(depth) for depth in depths],
+        "provenance": provenance(results),
+    }
+    if len(candidates):
+        summary["best"] = _candidate(results, best(candidates))
+        on_front = candidates[front.pareto(candidates.val_accuracy, candidates.params)]
+        summary["front"] = [
+            _candidate(results, row) for _, row in on_front.sort_values("params").iterrows()
+        ]
+        summary["hypervolume"] = _hypervolume(results)
+    return summary
+
+
+def best(candidates: pd.DataFrame) -> pd.Series:
+    """The candidate with the highest mean validation accuracy; the cheaper one of equals."""
+    return candidates.sort_values(["val_accuracy", "macs"], ascending=[False, True]).iloc[0]
+
+
+def provenance(results: Results) -> dict[str, Any]:
+    """Versions, processors and dates that the results come from."""
+    environments = [e.result["environment"] for e in results.entries if "environment" in e.result]
+    names = sorted({name for environment in environments for name in environment})
+    ended = [entry.ended for entry in results.entries if entry.ended is not None]
+    return {
+        "sret_search": __version__,
+        "last_trial_ended": max(ended).strftime("%Y-%m-%d %H:%M") if ended else None,
+        **{name: sorted({str(e.get(name)) for e in environments}) for name in names},
+    }
+
+
+def footer(results: Results) -> str:
+    """Where a figure comes from, in a line: study, date, versions, seeds, number of trials."""
+    facts, table = provenance(results), results.table
+    complete = int((table.state == "complete").sum())
+    seeds = table.seed.nunique()
+    data = results.description["data"]
+    over = "images, since there is one seed: exploratory" if seeds < 2 else f"{seeds} seeds"
+    return (
+        f"study {results.name}, {facts['last_trial_ended'] or 'no trial ended yet'}; {complete} of"
+        f" {results.description['trials']} trials complete; {seeds} seed{'s' if seeds != 1 else ''};"
+        f" {data['name']}, split {data['split_seed']};"
+        f" sret_search {__version__}, torch {', '.join(facts.get('torch', ['?']))}."
+        f" Bars and bands: 95 % intervals over {over}."
+    )
+
+
+def sentences(results: Results, depths: list[Depth]) -> list[str]:
+    """The answer, for the top of the page."""
+    candidates = results.candidates
+    if not len(candidates):
+        return ["No trial is complete yet."]
+    row = best(candidates)
+    _, val_images, _ = results.description["data"]["sizes"]
+    text = (
+        f"Best on validation: {int(row.executions):,} executions of {int(row.unique_blocks)} unique blocks,"
+        f" {int(row.params):,} parameters, {int(row.macs):,} MACs: {_percent(row.val_accuracy)}"
+    )
+    if row.seeds == 1:
+        low, high = intervals.proportion(row.val_accuracy, val_images)
+        text += f" (95 % interval over {val_images} images: {_percent(low)} to {_percent(high)})"
+    if results.declared:
+        text += f", and {_percent(row.test_accuracy)} on the test part"
+    found = [text + "."]
+    near = candidates[candidates.val_accuracy >= row.val_accuracy - 0.01]
+    smallest = near.sort_values(["macs", "params"]).iloc[0]
+    if smallest.candidate != row.candidate:
+        found.append(
+            f"Cheapest within one point of it: {int(smallest.executions):,} executions,"
+            f" {int(smallest.params):,} parameters, {int(smallest.macs):,} MACs:"
+            f" {_percent(smallest.val_accuracy)}."
+        )
+    return found + _depth_sentences(depths, int(results.table.seed.nunique()))
+
+
+def _depth_sentences(depths: list[Depth], seeds: int) -> list[str]:
+    compared = [depth for depth in depths if depth.gain_interval and not depth.is_reference]
+    if not compared:
+        return []
+    reference = next(depth for depth in depths if depth.is_reference)
+    groups: dict[str, list[str]] = {}
+    for depth in compared:
+        groups.setdefault(depth.verdict, []).append(f"{depth.executions:,}")
+    found = [
+        f"At {_listed(names)} executions {verdict}, beside the weights trained at"
+        f" {reference.executions} executions and run there without training."
+        for verdict, names in groups.items()
+    ]
+    deepest = compared[-1]
+    assert deepest.gain is not None
+    assert deepest.gain_interval is not None
+    low, high = deepest.gain_interval
+    found.append(
+        f"Deepest: trained at {deepest.executions:,} executions {_percent(deepest.test)} on test,"
+        f" weights trained at {reference.executions} and run at {deepest.executions:,}"
+        f" {_percent(deepest.rerun_test)}, a difference of {100 * deepest.gain:+.1f} points"
+        f" (95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
+    )
+    if seeds < 2:
+        found.append(
+            "Exploratory: one seed. The intervals cover the choice of images, not that of seeds,"
+            " which spread accuracies by about a point here; differences of that size mean nothing."
+        )
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
+    axes = list(results.description["axes"])
+    numbers = {
+        name: int(row[name]) for name in ("params", "macs", "executions", "unique_blocks", "seeds")
+    }
+    return {
+        "candidate": row.candidate,
+        "val_accuracy": float(row.val_accuracy),
+        "test_accuracy": float(row.test_accuracy) if results.declared else None,
+        **numbers,
+        "values": {
+            axis: row[axis].item() if hasattr(row[axis], "item") else row[axis] for axis in axes
+        },
+    }
+
+
+def _hypervolume(results: Results) -> dict[str, float] | None:
+    reference = results.description["report"]["hypervolume_reference"]
+    most = reference["params"]
+    if most == "budget":
+        most = results.description["budget"]["params"]["max"]
+    if most is None:
+        return None
+    chance = reference["accuracy"]
+    chance = 1 / results.description["classes"] if chance is None else chance
+    table = results.candidates
+    area = front.hypervolume(table.val_accuracy, table.params, chance, most)
+    return {"value": area, "accuracy": chance, "params": most}
+
+
+def _plain(depth: Depth) -> dict[str, Any]:
+    names = depth.__dataclass_fields__
+    return {name: getattr(depth, name) for name in names} | {"verdict": depth.verdict}
+
+
+def _percent(fraction: float | None) -> str:
+    return "unknown" if fraction is None else f"{100 * fraction:.1f} %"

@@ -1,0 +1,98 @@
+"""Write a study's report folder: page, plots, table, summary."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from sret_search.cost import cost
+from sret_search.reporting import plots, summary
+from sret_search.reporting.depth import Depth, depths
+from sret_search.reporting.results import Results
+
+_CAPTIONS = {
+    "accuracy_executions": "Accuracy against executions",
+    "accuracy_params": "Accuracy against parameters",
+    "accuracy_macs": "Accuracy against multiply-adds",
+}
+
+
+def write_report(study_folder: Path, report_folder: Path) -> Path:
+    """Rebuild `reports/<study>/` from `runs/<study>/` alone; the page that was written.
+
+    Raises:
+        StudyError: there is no study in the folder.
+    """
+    results = Results.read(study_folder)
+    arms = depths(results)
+    figures = plots.draw(results, arms, summary.footer(results))
+    report_folder.mkdir(parents=True, exist_ok=True)
+    images = {}
+    for name, figure in figures.items():
+        _whole(report_folder / f"{name}.png", _bytes(figure, "png"))
+        images[name] = _bytes(figure, "svg")
+        _whole(report_folder / f"{name}.svg", images[name])
+        plt.close(figure)
+    _whole(report_folder / "trials.csv", results.table.to_csv(index=False).encode())
+    facts = summary.summarise(results, arms)
+    _whole(report_folder / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
+    page = report_folder / "report.html"
+    _whole(page, _page(results, arms, facts, images).encode())
+    return page
+
+
+def _page(
+    results: Results, arms: list[Depth], facts: dict[str, Any], images: dict[str, bytes]
+) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sret_search.reporting", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["percent"] = lambda value: (
+        "" if value != value or value is None else f"{100 * value:.1f}"
+    )
+    counters = {entry.number: cost(entry.job.architecture) for entry in results.entries}
+    return environment.get_template("page.html").render(
+        results=results,
+        sentences=summary.sentences(results, arms),
+        depths=arms,
+        facts=facts,
+        footer=summary.footer(results),
+        trials=results.table.to_dict("records"),
+        axes=list(results.description["axes"]),
+        counters=counters,
+        lost=[entry for entry in results.entries if entry.state in ("diverged", "failed")],
+        figures=[
+            (_CAPTIONS[name], name, base64.b64encode(images[name]).decode())
+            for name in _CAPTIONS
+            if name in images
+        ],
+    )
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    """The picture, the same bytes for the same results."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context({"svg.hashsalt": "sret_search", "savefig.dpi": 200}):
+        figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _whole(path: Path, content: bytes) -> None:
+    """A reader never sees half of a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

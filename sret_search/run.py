@@ -1,0 +1,126 @@
+"""`python -m sret_search.run STUDY`: load a study, search, report; nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from sret_search.study import Study, StudyError, load_study, preflight
+from sret_search.study.errors import shown
+
+DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
+
+_DESCRIPTION = """\
+Train the candidates of a study, keep every result, and draw its report.
+
+The same command again resumes where it was stopped or killed: nothing finished runs again.
+State lies in runs/<study>/, the report in reports/<study>/, both in this directory.
+
+exit codes: 0 done, 2 something in your files, 3 stopped before the study was complete
+(run again to resume), 1 a trial or this program failed
+"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `run`."""
+    result = argparse.ArgumentParser(
+        prog=prog,
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python -m sret_search.run studies/depth_scaling.yaml",
+    )
+    result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    result.add_argument(
+        "--fresh",
+        action="store_true",
+        help="keep the old study aside as runs/<study>.<time>/ and start anew",
+    )
+    return result
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run") -> int:
+    """Run the command; its exit code."""
+    arguments = parser(prog).parse_args(argv)
+    try:
+        study = load_study(arguments.study)
+        preflight.check(study)
+        return run(study, fresh=arguments.fresh)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return INPUT
+    except KeyboardInterrupt:
+        print(_resume(arguments.study), file=sys.stderr)
+        return STOPPED
+
+
+def run(study: Study, *, fresh: bool) -> int:
+    """Search and report; the exit code."""
+    from sret_search.search import lease
+
+    try:
+        with lease.hold(study.folder):
+            if fresh:
+                _keep_aside(study.folder)
+            return _run(study)
+    except lease.StudyHeldError as held:
+        print(held, file=sys.stderr)
+        return STOPPED
+
+
+def _run(study: Study) -> int:
+    from sret_search.search.ledger import Ledger
+    from sret_search.search.run import search
+
+    ledger = Ledger.create(study)
+    before = ledger.description["path"]
+    if before != str(study.path.resolve()):
+        print(f"{study.folder} was last run from {before}, and is now run from {study.path}")
+    print(_greeting(study), flush=True)
+    outcome = search(study, ledger)
+    ledger.close()
+
+    from sret_search.reporting import write_report
+
+    if outcome.trained == 0 and outcome.complete:
+        print(f"nothing to train: all {outcome.total} trials ended in an earlier run")
+    page = write_report(study.folder, study.report_folder)
+    print(f"report: {shown(page)}")
+    for entry in outcome.failed:
+        print(f"trial {entry.number} failed: {entry.result.get('reason')}", file=sys.stderr)
+    if not outcome.complete:
+        print(_resume(study.path), file=sys.stderr)
+        return STOPPED
+    return BUG if outcome.failed else DONE
+
+
+def _greeting(study: Study) -> str:
+    costs = (
+        [candidate.cost for candidate in study.grid] if study.file.search.sampler == "grid" else []
+    )
+    text = f"study {study.name}: {study.trials} trials, {study.file.recipe.epochs} epochs each"
+    if costs:
+        low, high = min(c.executions for c in costs), max(c.executions for c in costs)
+        text += f", {low} to {high:,} executions, {min(c.params for c in costs):,}"
+        text += f" to {max(c.params for c in costs):,} parameters"
+    return f"{text}; state in {study.folder}/"
+
+
+def _keep_aside(folder: Path) -> None:
+    """Rename everything but the lease, which is held."""
+    aside = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+    kept = [path for path in folder.iterdir() if path.name != "lease.json"]
+    if kept:
+        aside.mkdir()
+        for path in kept:
+            path.rename(aside / path.name)
+        print(f"kept the old study as {shown(aside)}")
+
+
+def _resume(study: Path) -> str:
+    return f"stopped before the study was complete; resume with: python -m sret_search.run {study}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""A YAML 1.2 file as plain data that remembers where each part stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path as File
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from sret_search.study.errors import Problem, StudyError
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Document:
+    """The data of a file, and the line and column of every key and value in it."""
+
+    file: File
+    data: dict[str, Any]
+    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    values: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
+        """A problem at the deepest part of `path` that the file has."""
+        for end in range(len(path), -1, -1):
+            places = (self.keys, self.values) if at_key else (self.values, self.keys)
+            place = places[0].get(path[:end]) or places[1].get(path[:end])
+            if place is not None:
+                return Problem(message, self.file, *place)
+        return Problem(message, self.file, 1, 1)
+
+
+def read(file: File) -> Document:
+    """Read a mapping from a file.
+
+    Raises:
+        StudyError: no such file, not text, not YAML, not a mapping, a key that stands twice.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError([Problem(f"no such file{_beside(file)}", file)]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise StudyError([Problem(f"cannot be read: {reason}", file)]) from None
+    try:
+        yaml = YAML(typ="safe", pure=True)
+        root = yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise StudyError(
+            [Problem(f"not valid YAML: {error.problem or error.context}", file, *place)]
+        ) from None
+    except YAMLError as error:
+        raise StudyError(
+            [Problem(f"not valid YAML: {str(error).splitlines()[0]}", file, 1, 1)]
+        ) from None
+    if not isinstance(root, MappingNode):
+        raise StudyError([Problem("a mapping of keys to values is needed", file, 1, 1)])
+    document = Document(file, {})
+    document.data = _plain(root, (), document, yaml)
+    return document
+
+
+def _plain(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
+    document.values.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if isinstance(node, MappingNode):
+        mapping: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, ScalarNode):
+                raise StudyError([Problem("a key must be a plain word", document.file, *place)])
+            key = key_node.value
+            if key in mapping:
+                raise StudyError([Problem(f"{key} stands here twice", document.file, *place)])
+            document.keys[*path, key] = place
+            mapping[key] = _plain(value_node, (*path, key), document, yaml)
+        return mapping
+    if isinstance(node, SequenceNode):
+        return [_plain(item, (*path, i), document, yaml) for i, item in enumerate(node.value)]
+    try:
+        value = yaml.constructor.construct_object(node, deep=True)
+    except (YAMLError, ValueError):
+        place = document.values[path]
+        raise StudyError(
+            [Problem(f"{node.value!r} is not plain data", document.file, *place)]
+        ) from None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(node.value)
+
+
+def _beside(file: File) -> str:
+    """What lies where a file was looked for."""
+    if not file.parent.is_dir():
+        return ""
+    found = sorted(path.name for path in file.parent.glob("*.yaml"))
+    return f"; {file.parent}/ has {', '.join(found[:8])}" if found else ""

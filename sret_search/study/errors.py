@@ -1,0 +1,52 @@
+"""What is wrong with a user's input, in lines for the person who reads them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line: where (file, line, column, counted from 1), and what."""
+
+    message: str
+    file: Path | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return self.message
+        place = shown(self.file)
+        if self.line is not None:
+            place += f":{self.line}:{self.column}"
+        return f"{place}: {self.message}"
+
+
+class StudyError(Exception):
+    """The user's input cannot be run: everything that is wrong with it, at once."""
+
+    def __init__(self, problems: Iterable[Problem] | str) -> None:
+        if isinstance(problems, str):
+            problems = [Problem(problems)]
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def shown(path: Path) -> str:
+    """A path as a user would type it here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A clause that offers the nearest valid name, or else all of them."""
+    names = sorted(names)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"valid: {', '.join(names)}" if names else "there are none"

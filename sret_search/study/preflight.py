@@ -1,0 +1,78 @@
+"""What must hold on this machine before a study starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sret_search.study import document
+from sret_search.study.errors import Problem, StudyError, shown
+from sret_search.study.study import Study
+
+
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> int:
+    """NVIDIA GPUs that this process may use, found without loading torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    driver = Path("/proc/driver/nvidia/gpus")
+    return len(list(driver.iterdir())) if driver.is_dir() else 0
+
+
+def check(study: Study) -> None:
+    """See that the machine has what the study asks for and that its folders can be written.
+
+    Nothing is written. What a cluster has is seen only after connecting to it.
+
+    Raises:
+        StudyError: everything that is missing.
+    """
+    problems = _folders(study)
+    if study.file.compute.address == "local":
+        problems += _resources(study)
+    if problems:
+        raise StudyError(problems)
+
+
+def check_folders(study: Study) -> None:
+    """See that the study's folders can be written.
+
+    Raises:
+        StudyError: everything that forbids it.
+    """
+    problems = _folders(study)
+    if problems:
+        raise StudyError(problems)
+
+
+def _resources(study: Study) -> Iterator[Problem]:
+    doc, compute = document.read(study.path), study.file.compute
+    if compute.gpus_per_trial != "auto" and compute.gpus_per_trial > gpus():
+        message = f"{compute.gpus_per_trial:g} GPUs for a trial, but this machine has {gpus()}"
+        yield doc.problem(("compute", "gpus_per_trial"), message)
+    if compute.cpus_per_trial > cpus():
+        message = f"{compute.cpus_per_trial} CPUs for a trial, but this machine has {cpus()}"
+        yield doc.problem(("compute", "cpus_per_trial"), message)
+
+
+def _folders(study: Study) -> list[Problem]:
+    problems = []
+    for folder in (study.folder, study.report_folder, study.trials_folder):
+        existing = folder
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if not existing.is_dir():
+            problems.append(
+                Problem(f"cannot be a folder, since {shown(existing)} is a file", folder)
+            )
+        elif not os.access(existing, os.W_OK | os.X_OK):
+            problems.append(
+                Problem(f"cannot be written: no permission in {shown(existing)}", folder)
+            )
+    return problems

@@ -1,0 +1,103 @@
+"""A study, checked: the question, its space, and the trainings that it asks for."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sret_search.architecture import Architecture
+from sret_search.cost import train_macs
+from sret_search.job import Job
+from sret_search.study.schema import StudyFile
+from sret_search.study.space import Candidate, Space, Values
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file and its space. `path` is the file that it was read from."""
+
+    path: Path
+    file: StudyFile
+    space: Space
+
+    @property
+    def name(self) -> str:
+        return self.file.study
+
+    @property
+    def folder(self) -> Path:
+        """Where its state lies."""
+        return Path("runs") / self.name
+
+    @property
+    def report_folder(self) -> Path:
+        return Path("reports") / self.name
+
+    @property
+    def trials_folder(self) -> Path:
+        given = self.file.storage.trials
+        return self.folder / "trials" if given is None else Path(given) / self.name
+
+    @cached_property
+    def grid(self) -> list[Candidate]:
+        """The candidates of a grid that can be built and fit the budget, the costliest first,
+        so that no worker is left with a long training at the end."""
+        candidates = [c for v in self.space.grid() if (c := self.feasible(v)) is not None]
+        return sorted(candidates, key=lambda c: -c.cost.macs * c.recipe.epochs)
+
+    @property
+    def trials(self) -> int:
+        """Trainings in all."""
+        if self.file.search.sampler == "grid":
+            return len(self.grid) * self.file.search.seeds
+        assert self.file.search.trials is not None
+        return self.file.search.trials
+
+    @cached_property
+    def train_macs(self) -> float:
+        """Multiply-adds of all trainings; from 64 random candidates where they are not known."""
+        images, search = self.file.data.sizes[0], self.file.search
+        if search.sampler == "grid":
+            candidates = self.grid
+        else:
+            rng = random.Random(search.seed)
+            draws = (self.feasible(self.space.draw(rng)) for _ in range(64))
+            candidates = [candidate for candidate in draws if candidate is not None]
+        macs = [train_macs(c.architecture, images * c.recipe.epochs) for c in candidates]
+        return self.trials * sum(macs) / max(len(macs), 1)
+
+    def feasible(self, values: Values) -> Candidate | None:
+        """The candidate, or None where a rule or the budget forbids it."""
+        try:
+            candidate = self.space.candidate(values)
+        except ValueError:
+            return None
+        return None if self.space.over_budget(candidate) else candidate
+
+    def job(self, candidate: Candidate, seed: int, device: str) -> Job:
+        """The training of a candidate with one seed."""
+        return Job(
+            architecture=candidate.architecture,
+            recipe=candidate.recipe,
+            data=self.file.data,
+            seed=seed,
+            threads=self.file.compute.cpus_per_trial,
+            device=device,
+            reruns=self.reruns(candidate),
+        )
+
+    def reruns(self, candidate: Candidate) -> tuple[Architecture, ...]:
+        """What the trained weights of a candidate are run as: the reference arm as every other
+        arm, every other arm as the reference."""
+        arms = self.file.arms
+        if arms is None or "rerun" not in self.file.controls:
+            return ()
+        others: list[Any] = [arms.reference]
+        if candidate.values.get(arms.axis) == arms.reference:
+            choices = self.space.axes[arms.axis].choices or []
+            others = [value for value in choices if value != arms.reference]
+        found = (self.feasible(candidate.values | {arms.axis: value}) for value in others)
+        return tuple(other.architecture for other in found if other is not None)

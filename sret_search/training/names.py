@@ -1,0 +1,8 @@
+"""Names of the files in an attempt's folder. Imports nothing, so that readers need no torch."""
+
+RESULT = "result.json"
+PREDICTIONS = "predictions.npz"
+WEIGHTS = "model.safetensors"
+ERROR = "error.json"
+TRACEBACK = "traceback.txt"
+WORKER = "worker.json"
