@@ -34,6 +34,10 @@ from sret_search.study.schema import Axis
 from sret_search.study.space import Values
 from sret_search.training.names import ERROR, RESULT
 
+# Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
 _DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 _PATIENCE = 60.0
 """Seconds to wait while another process writes."""
@@ -93,8 +97,7 @@ class Ledger:
             directions=[_DIRECTIONS[d] for d in study.file.objectives.values()],
             load_if_exists=True,
         )
-        with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
-            stored.set_metric_names(list(study.file.objectives))
+        stored.set_metric_names(list(study.file.objectives))
         stored.set_user_attr("study", describe(study))
         return cls(storage, stored, study.trials_folder)
 
@@ -295,7 +298,6 @@ def _open(database: Path) -> RDBStorage:
         raise StudyError(f"{database}: not a study's database ({error})") from None
     finally:
         connection.close()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     return RDBStorage(
         f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": {"timeout": _PATIENCE}}
     )

@@ -39,7 +39,7 @@ def search(study: Study, ledger: Ledger) -> Outcome:
     before = ledger.entries()
     if _is_complete(study, before):
         return Outcome(len(before), 0, [e for e in before if e.state == "failed"], True)
-    with suppress(KeyboardInterrupt), _terminate_as_interrupt():
+    with suppress(KeyboardInterrupt):
         _train(study, ledger, before)
     after = ledger.entries()
     ended_before = sum(not entry.open for entry in before)
@@ -71,7 +71,7 @@ def _train(study: Study, ledger: Ledger, entries: list[Entry]) -> None:
         slots, cpu, gpu = _resources(study)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
         progress = _progress(study, entries, slots)
-        with progress:
+        with progress, _terminate_as_interrupt():
             _fit(study, ledger, slots, cpu, gpu, progress)
     finally:
         ray.shutdown()
@@ -82,14 +82,16 @@ def _connect(study: Study) -> None:
     import ray
 
     address = study.file.compute.address
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         ray.init(
             address="local",
             num_cpus=cpus(),
             num_gpus=gpus(),
             object_store_memory=100 * 2**20,
-            **quiet,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
         )
         return
     try:
@@ -157,7 +159,7 @@ def _fit(
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM stops a study as Ctrl-C does."""
+    """SIGTERM stops a study as Ctrl-C does. Ray replaces the handler when it connects."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         os.kill(os.getpid(), signal.SIGINT)

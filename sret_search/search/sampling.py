@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,10 +75,20 @@ class Drawn:
         if seed > 0:
             return self.study.space.candidate(entries[-1].values), seed
         taken = {entry.job.candidate for entry in entries}
+        if self.all_there_are is not None and taken >= self.all_there_are:
+            return None
         for candidate in self.draw(index, entries):
             if key(self.study, candidate) not in taken:
                 return candidate, 0
         return None
+
+    @cached_property
+    def all_there_are(self) -> set[str] | None:
+        """Every feasible candidate of a small space; None where they are too many to list."""
+        size = self.study.space.size
+        if size is None or size > _DRAWS:
+            return None
+        return {key(self.study, candidate) for candidate in self.study.grid}
 
     def draw(self, index: int, entries: Sequence[Entry]) -> Iterator[Candidate]:
         """Feasible candidates for place `index`, best first; ends where there are no more."""

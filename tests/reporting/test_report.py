@@ -1,0 +1,205 @@
+"""Reports of made-up studies: complete, empty, running, diverged, hostile."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sret_search.reporting import write_report
+from sret_search.search.ledger import Ledger
+from sret_search.study import Study, load_study
+
+SPACE = """\
+architecture: sret_digits      # <script>alert("space")</script>
+axes:
+  stages.*.loops: {choices: [1, 5, 25]}
+budget: {params: {max: 100_000}}
+"""
+STUDY = """\
+# <script>alert("study")</script> & 'quotes'
+study: made_up
+space: space.yaml
+search: {sampler: grid, seeds: SEEDS}
+"""
+ARMS = "arms: {axis: stages.*.loops, reference: 5}\ncontrols: [rerun]\n"
+TEST_IMAGES = 359
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def study(folder: Path, *, arms: bool = True, seeds: int = 1) -> Study:
+    (folder / "space.yaml").write_text(SPACE)
+    text = STUDY.replace("SEEDS", str(seeds)) + (ARMS if arms else "")
+    (folder / "study.yaml").write_text(text)
+    return load_study(folder / "study.yaml")
+
+
+def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "complete") -> None:
+    """Begin and end every trial; `wrong` counts wrong test images of each depth."""
+    for seed in range(made.file.search.seeds):
+        for candidate in made.grid:
+            job = made.job(candidate, seed, "cpu")
+            number = ledger.begin(job, candidate.values, made.space.axes)
+            attempt = ledger.next_attempt(number)
+            if state != "complete":
+                ledger.tell(number, {"state": state, "reason": "the loss became <nan> at step 3"})
+                continue
+            right = {"test": correct(wrong[candidate.cost.executions] + seed)}
+            reruns = []
+            for i, other in enumerate(job.reruns):
+                right[f"rerun-{i}"] = correct(wrong[20] + seed)
+                accuracy = right[f"rerun-{i}"].mean()
+                reruns.append(
+                    {"executions": other.executions, "val_accuracy": 0.9, "test_accuracy": accuracy}
+                )
+            # Class 0 is always right, class 1 chosen where the made-up model is wrong.
+            np.savez(
+                attempt / "predictions.npz",
+                labels=np.zeros(TEST_IMAGES, int),
+                **{name: (~value).astype(int) for name, value in right.items()},
+            )
+            ledger.tell(number, {
+                "state": "complete", "val_accuracy": 0.9, "val_loss": 0.3,
+                "test_accuracy": right["test"].mean(), "epochs": 4, "seconds": 2.0,
+                "reruns": reruns, "history": [], "environment": {"torch": "2", "python": "3"},
+            })  # fmt: skip
+
+
+def correct(wrong: int) -> np.ndarray:
+    return np.arange(TEST_IMAGES) >= wrong
+
+
+def report(made: Study) -> tuple[str, dict, pd.DataFrame]:
+    page = write_report(made.folder, made.report_folder)
+    folder = made.report_folder
+    summary = json.loads((folder / "summary.json").read_text())
+    return page.read_text(), summary, pd.read_csv(folder / "trials.csv")
+
+
+def test_depth_that_is_not_used_is_said_to_be_so(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    ledger = Ledger.create(made)
+    end(made, ledger, {4: 40, 20: 10, 100: 11})
+    page, summary, trials = report(made)
+    depths = {depth["executions"]: depth for depth in summary["depths"]}
+    assert depths[4]["verdict"] == "training at this depth lost"
+    assert depths[20]["verdict"] == "the reference"
+    assert depths[100]["verdict"] == "training at this depth made no measurable difference"
+    assert depths[4]["gain"] == pytest.approx(-30 / TEST_IMAGES)
+    low, high = depths[100]["gain_interval"]
+    assert low < -1 / TEST_IMAGES < high
+    assert "At 100 executions training at this depth made no measurable difference" in page
+    assert "Exploratory: one seed" in page
+    assert list(trials.test_accuracy.round(3)) == [0.969, 0.972, 0.889]
+    assert list(trials.columns[:17]) == [
+        "trial", "candidate", "state", "seed", "val_accuracy", "val_loss", "test_accuracy",
+        "params", "params_once", "params_shared", "macs", "train_macs", "executions",
+        "unique_blocks", "epochs", "seconds", "attempts",
+    ]  # fmt: skip
+    assert list(trials.columns[17:]) == ["stages.*.loops"]
+    assert list(trials["stages.*.loops"]) == [25, 5, 1]
+
+
+def test_several_seeds_are_paired(tmp_path: Path) -> None:
+    made = study(tmp_path, seeds=3)
+    ledger = Ledger.create(made)
+    end(made, ledger, {4: 40, 20: 10, 100: 10})
+    page, summary, _ = report(made)
+    deep = summary["depths"][-1]
+    # The made-up seeds differ in both by the same images, so that nothing is left of them.
+    assert (deep["seeds"], deep["gain"]) == (3, 0)
+    assert deep["gain_interval"] == [0, 0]
+    assert "Exploratory" not in page
+    assert summary["seeds"] == [0, 1, 2]
+
+
+def test_test_accuracy_is_shown_for_declared_arms_only(tmp_path: Path) -> None:
+    made = study(tmp_path, arms=False)
+    ledger = Ledger.create(made)
+    end(made, ledger, {4: 40, 20: 10, 100: 10})
+    page, summary, trials = report(made)
+    assert trials.test_accuracy.isna().all()
+    assert summary["best"]["test_accuracy"] is None
+    assert "88.9" not in page
+    assert "97.2" not in page
+    assert "Test accuracy is not shown" in page
+
+
+def test_diverged_trials_are_visible(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    ledger = Ledger.create(made)
+    end(made, ledger, {}, "diverged")
+    page, summary, trials = report(made)
+    assert list(trials.state) == ["diverged"] * 3
+    assert summary["trials"]["diverged"] == 3
+    assert summary["best"] is None
+    assert "the loss became &lt;nan&gt; at step 3" in page
+    assert "No trial is complete yet" in page
+
+
+def test_a_study_without_trials_and_one_in_the_middle(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    ledger = Ledger.create(made)
+    page, summary, trials = report(made)
+    assert len(trials) == 0
+    assert summary["trials"] == {"complete": 0, "diverged": 0, "failed": 0, "running": 0}
+    job = made.job(made.grid[0], 0, "cpu")
+    ledger.begin(job, made.grid[0].values, made.space.axes)
+    page, summary, trials = report(made)
+    assert list(trials.state) == ["running"]
+    assert "1 running or interrupted" in page
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts = 0
+        self.outside: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        for name, value in attrs:
+            if name in ("src", "href") and value and value.startswith(("http", "//")):
+                self.outside.append(value)
+
+
+def test_the_page_is_escaped_and_needs_no_network(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    end(made, Ledger.create(made), {4: 40, 20: 10, 100: 10})
+    page, _, _ = report(made)
+    tags = Tags()
+    tags.feed(page)
+    assert (tags.scripts, tags.outside) == (0, [])
+    assert "&lt;script&gt;alert(" in page
+    assert page.count("data:image/svg+xml;base64,") == 3
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    end(made, Ledger.create(made), {4: 40, 20: 10, 100: 10})
+    report(made)
+    first = {path.name: path.read_bytes() for path in made.report_folder.iterdir()}
+    report(made)
+    assert {path.name: path.read_bytes() for path in made.report_folder.iterdir()} == first
+    assert len(first) == 9
+
+
+def test_the_command_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    end(made, Ledger.create(made), {4: 40, 20: 10, 100: 10})
+    code = (
+        "import sys; from sret_search.__main__ import main;"
+        "assert main(['report', 'study.yaml']) == 0;"
+        "assert not {'torch', 'ray'} & set(sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "report: reports/made_up/report.html\n"

@@ -1,0 +1,523 @@
+"""Study and space files: what is right is read as written, what is wrong is named by its place."""
+
+import json
+import random
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sret_search.architecture import NLL, Stage
+from sret_search.cost import cost
+from sret_search.job import Data, Recipe
+from sret_search.study import StudyError, load_study
+from sret_search.variants import VARIANTS
+
+SPACE = """\
+architecture:
+  image_size: 8
+  in_channels: 1
+  classes: 10
+  stem_strides: [1, 2]
+  stages:
+    - {width: 16, heads: 2, unique: 2, loops: 1, groups: [4, 2], mlp_ratio: 2}
+    - {width: 32, heads: 4, unique: 1, loops: 3, mlp_ratio: 1.5}
+  nll: {share: block}
+  residual: {kind: scaled}
+axes:
+  stages.*.loops: {choices: [1, 2, 4]}
+budget:
+  params: {max: 50_000}
+"""
+STUDY = """\
+study: small
+space: space.yaml
+data: {name: digits, split_seed: 0}
+recipe: {epochs: 3, batch_size: 64, lr: 5e-3}
+objectives: {accuracy: max, params: min}
+search: {sampler: grid, seeds: 2}
+arms: {axis: stages.*.loops, reference: 1}
+controls: [rerun]
+"""
+AXES = "  stages.*.loops: {choices: [1, 2, 4]}\n"
+LOOPS = "{choices: [1, 2, 4]}"
+ARMS = "arms: {axis: stages.*.loops, reference: 1}\ncontrols: [rerun]\n"
+SEARCH = "search: {sampler: grid, seeds: 2}\n"
+RANDOM = "search: {sampler: random, trials: 8}\n"
+MARK = "»"
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Writes both files with some of their text replaced; problems name them from this folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(*edits):
+        texts = {"study.yaml": STUDY, "space.yaml": SPACE}
+        for name, old, new in edits:
+            assert texts[name].count(old) == 1, f"{old!r} must stand once in {name}"
+            texts[name] = texts[name].replace(old, new)
+        for name, text in texts.items():
+            Path(name).write_text(text.replace(MARK, ""), encoding="utf-8")
+        return texts
+
+    return write
+
+
+def load(files, *edits):
+    files(*edits)
+    return load_study(Path("study.yaml"))
+
+
+def load_axes(files, axes, *edits):
+    """A study of a grid without arms over these axes."""
+    text = "".join(f"  {axis}\n" for axis in axes)
+    edits = edits or (("study.yaml", ARMS, ""),)
+    return load(files, ("space.yaml", AXES, text), *edits)
+
+
+def space(old, new):
+    return [("space.yaml", old, new)]
+
+
+def study(old, new):
+    return [("study.yaml", old, new)]
+
+
+def axis(text):
+    """Another axis, in a study without arms."""
+    return [("space.yaml", AXES, f"{AXES}  {text}\n"), ("study.yaml", ARMS, "")]
+
+
+# Each: edits, of which one has a mark at the place that must be named; a part of the message.
+WRONG = {
+    # The text itself.
+    "key_twice": (study("space: s", "»study: again\nspace: s"), "study stands here twice"),
+    "inner_key_twice": (space("heads: 2", "heads: 2, »width: 8"), "width stands here twice"),
+    "tab": (study("controls: [rerun]\n", "controls: [rerun]\n»\tx: 1\n"), "not valid YAML"),
+    "open_bracket": (study("5e-3}\nobjectives:", "5e-3\nobjectives»:"), "not valid YAML"),
+    "undefined_alias": (study("study: small", "study: »*other"), "undefined alias"),
+    "python_object": (study("study: small", "study: »!!python/object:a b"), "not plain data"),
+    "key_is_a_list": (study("study: small", "? »[a, b]\n: 1\nstudy: small"), "plain word"),
+    # Keys.
+    "unknown_key": (study("search: {", "»serch: {"), "unknown key serch; did you mean search?"),
+    "unknown_inner_key": (study("epochs: 3", "»epocs: 3"), "did you mean epochs?"),
+    "unknown_stage_key": (space("heads: 2", "heads: 2, »lops: 1"), "did you mean loops?"),
+    "unknown_space_key": (space("budget:", "»budgt:"), "did you mean budget?"),
+    "unknown_limit_key": (space("max: 5", "»maks: 5"), "did you mean max?"),
+    "unknown_axis_key": (space(LOOPS, "{»choice: [1]}"), "did you mean choices?"),
+    "missing_key": (space("nll: {share: block}", "nll: {»shares: block}"), "unknown key shares"),
+    "no_space": ([("study.yaml", "study: small\nspace: space.yaml", "»study: small")], "space is needed"),
+    "no_width": (space("{width: 16, ", "»{"), "width is needed"),
+    "numeric_key": (study("study: small", "study: small\n»7: 8"), "unknown key 7"),
+    # Types.
+    "word_for_number": (space("width: 16", "width: »wide"), 'whole number is needed, but got "wide"'),
+    "fraction": (space("width: 16", "width: »16.5"), "whole number is needed, but got 16.5"),
+    "truth_value": (space("width: 16", "width: »true"), "whole number is needed, but got true"),
+    "number_for_list": (space("groups: [4, 2]", "groups: »4"), "a list is needed, but got 4"),
+    "number_for_word": (study("study: small", "study: »010"), "a word is needed, but got 10"),
+    "list_for_mapping": (study("{epochs: 3, batch_size: 64, lr: 5e-3}", "»[3]"), "a mapping is needed"),
+    "word_for_mapping": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3}", "recipe: »fast"), "a mapping is needed"),
+    "yaml_1_1_base_60": (study("lr: 5e-3", "lr: »1:30"), 'a number is needed, but got "1:30"'),
+    "word_for_list": (study("[rerun]", "»rerun"), "a list is needed"),
+    "axis_is_a_list": (space(LOOPS, "»[1, 2, 4]"), "a mapping is needed"),
+    # Values.
+    "no_seeds": (study("seeds: 2", "seeds: »0"), "at least 1 is needed, but got 0"),
+    "negative_seed": (study("seeds: 2", "seed: »-1"), "at least 0 is needed, but got -1"),
+    "no_epochs": (study("recipe: {epochs: 3", "recipe: »{epochs: 0"), "`epochs >= 1` must hold, but got 0"),
+    "negative_lr": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3", "recipe: »{lr: -1"), "`lr > 0` must hold"),
+    "infinite_lr": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3", "recipe: »{lr: .inf"), "lr"),
+    "long_warmup": (study("recipe: {epochs: 3", "recipe: »{warmup_epochs: 4, epochs: 3"), "4.0 of 3"),
+    "nothing_to_train_on": (study("data: {", "data: »{val: 0.5, test: 0.6, "), "0.5 and 0.6"),
+    "negative_split_seed": (study("data: {name: digits, split_seed: 0", "data: »{split_seed: -1"), "split_seed"),
+    "empty_validation_part": (study("data: {", "data: »{val: 0.0001, "), "val"),
+    "unknown_data": (study("name: digits", "name: »digit"), "'digits' is needed, but got \"digit\""),
+    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'grid', 'random' or 'tpe' is needed"),
+    "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »asha}}\n"), "'none' is needed"),
+    "unknown_address": (study(SEARCH, f"{SEARCH}compute: {{address: »here}}\n"), '"here"'),
+    "name_with_a_space": (study("study: small", "study: »small study"), "small study"),
+    "infinite_budget": (space("max: 50_000", "max: ».inf"), "finite"),
+    # The architecture.
+    "heads": (space("heads: 2", "heads: »3"), "stage 0: heads must divide the width, but got 16 channels for 3 heads; 2 or 4"),
+    "groups": (space("[4, 2]", "[4, »3]"), "stage 0: 16 tokens cannot be cut into 3 groups; 2 or 4 would do"),
+    "width": (space("width: 32", "width: »40"), "stage 1: the width must be a multiple of the previous stage's, but got 40 after 16"),
+    "no_loops": (space("loops: 3", "loops: »0"), "`loops > 0` must hold, but got 0"),
+    "no_stage": (space("stages:\n    - {width: 16, heads: 2, unique: 2, loops: 1, groups: [4, 2], mlp_ratio: 2}\n    - {width: 32, heads: 4, unique: 1, loops: 3, mlp_ratio: 1.5}", "stages: »[]"), "at least one stage"),
+    "residual_kind": (space("kind: scaled", "kind: »scale"), "'lrc', 'layerscale' or 'scaled' is needed"),
+    "unknown_variant": (space(SPACE[:SPACE.index("axes")], "architecture: »sret_digit\n"), "unknown architecture 'sret_digit'; did you mean sret_digits?"),
+    "no_architecture": (space(SPACE[:SPACE.index("axes")], "architecture: »5\n"), "a mapping is needed"),
+    "classes_of_the_data": (space("classes: 10", "classes: »9"), "digits has classes 10, but the architecture has 9"),
+    "size_of_the_data": (space("image_size: 8", "image_size: »12"), "digits has image_size 8, but the architecture has 12"),
+    "channels_of_the_data": (space("in_channels: 1", "in_channels: »3"), "digits has in_channels 1, but the architecture has 3"),
+    # Axes.
+    "no_such_field": (axis("»stages.*.loop: {choices: [1]}"), "did you mean stages.*.loops?"),
+    "no_such_recipe": (axis("»recipe.lrr: {choices: [1]}"), "did you mean recipe.lr?"),
+    "no_such_stage": (axis("»stages.2.width: {choices: [64]}"), "has 2 stages, counted from 0"),
+    "same_field_twice": (axis("»stages.1.loops: {choices: [1]}"), "the same field as stages.*.loops"),
+    "no_values": (axis("nll.rank: {choices: »[]}"), "at least one value"),
+    "neither_choices_nor_range": (axis("drop_path: »{}"), "axis drop_path is empty"),
+    "half_a_range": (axis("drop_path: »{low: 0.1}"), "axis drop_path is empty"),
+    "choices_and_range": (axis("drop_path: »{choices: [0.1], low: 0.2}"), "stand alone"),
+    "reversed_range": (axis("stages.1.unique: »{low: 5, high: 2}"), "`low <= high` must hold, but got 5 and 2"),
+    "logarithm_of_zero": (axis("stages.1.unique: {low: »0, high: 2, log: true}"), "`low > 0`, but got 0"),
+    "value_twice": (axis("stages.1.unique: {choices: [2, 1, »2]}"), "2 stands here twice"),
+    "value_of_the_wrong_type": (axis("stages.1.unique: {choices: [2, »two]}"), "'two' does not fit stages.1.unique"),
+    "bound_of_the_wrong_type": (axis("stages.1.unique: {low: 1, high: »2.5}"), "2.5 does not fit stages.1.unique"),
+    "unknown_word": (axis("nll.share: {choices: [none, »blok]}"), "'blok' does not fit nll.share"),
+    "groups_of_an_axis": (axis("stages.1.groups: {choices: [[1], »[3, 1]]}"), "stage 1: 4 tokens cannot be cut into 3 groups; 2 or 4 would do"),
+    "recipe_of_an_axis": (axis("recipe.lr: {choices: [1e-3, »0]}"), "`lr > 0` must hold, but got 0"),
+    "data_of_an_axis": (axis("image_size: {choices: [8, »16]}"), "image_size 8"),
+    "when_on_no_axis": (axis("nll.ratio: {choices: [1], when: {»nll.share: [block]}}"), "nll.share must be an axis that stands above nll.ratio"),
+    "when_without_list": (axis("nll.ratio: {choices: [1], when: {stages.*.loops: »1}}"), "a list is needed"),
+    "budget_nobody_meets": (space("params: {max: 50_000}", "»params: {max: 100}"), "no candidate meets the budget; the closest has"),
+    "budget_of_words": (space("max: 50_000", "max: »many"), 'a number is needed, but got "many"'),
+    # Search, objectives, arms, controls.
+    "endless_grid": (axis("recipe.lr: »{low: 1e-4, high: 1e-2, log: true}"), "a grid needs `choices` for recipe.lr"),
+    "grid_with_trials": (study("seeds: 2", "trials: »3"), "a grid has its own number of trials"),
+    "random_without_trials": ([("study.yaml", f"{SEARCH}{ARMS}", "search: {sampler: »random}\n")], "random needs `trials`"),
+    "tpe_without_trials": ([("study.yaml", f"{SEARCH}{ARMS}", "search: {sampler: »tpe}\n")], "tpe needs `trials`"),
+    "wrong_direction": (study("accuracy: max", "accuracy: »min"), "accuracy can only be max"),
+    "wrong_direction_of_cost": (study("params: min", "params: »max"), "params can only be min"),
+    "unknown_objective": (study("accuracy: max", "»acuracy: max"), "'accuracy', 'loss', 'params' or 'macs' is needed"),
+    "nothing_to_learn": (study("objectives: {accuracy: max, params: min}", "objectives: »{params: min}"), "one objective must be accuracy or loss"),
+    "no_objective": (study("objectives: {accuracy: max, params: min}", "objectives: »{}"), "at least one value"),
+    "arms_on_no_axis": (study("axis: stages.*.loops", "axis: »stages.0.loops"), "the space has no axis stages.0.loops; did you mean stages.*.loops?"),
+    "reference_not_a_value": (study("reference: 1", "reference: »3"), "3 is not a value of stages.*.loops; 1, 2, 4"),
+    "arms_of_random": (study(f"{SEARCH}arms: ", f"{RANDOM}arms: »"), "they need the grid sampler"),
+    "unknown_control": (study("[rerun]", "[»reruns]"), "'rerun' is needed, but got \"reruns\""),
+    "controls_without_arms": (study(ARMS, "controls: »[rerun]\n"), "rerun controls need `arms`"),
+    "controls_with_weights": ([*space("share: block", "share: execution"), *study("[rerun]", "»[rerun]")], "cannot run as"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("edits", "fragment"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_named_by_its_line_and_column(files, edits, fragment):
+    texts = files(*edits)
+    (name, before), *others = [
+        (name, text.partition(MARK)[0]) for name, text in texts.items() if MARK in text
+    ]
+    assert not others
+    place = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}: "
+    with pytest.raises(StudyError) as caught:
+        load_study(Path("study.yaml"))
+    lines = [line for line in str(caught.value).splitlines() if line.startswith(place)]
+    assert lines, f"nothing is said of {place}\n{caught.value}"
+    assert any(fragment in line for line in lines), lines
+
+
+def test_a_missing_study_lists_what_lies_beside_it(files):
+    files()
+    with pytest.raises(StudyError, match=r"^stduy\.yaml: no such file.*space\.yaml, study\.yaml"):
+        load_study(Path("stduy.yaml"))
+
+
+def test_a_missing_space_is_named_where_the_study_names_it(files):
+    with pytest.raises(StudyError, match=r"^study\.yaml:2:8: no such space: other\.yaml"):
+        load(files, ("study.yaml", "space.yaml", "other.yaml"))
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"- a\n- b\n", b"word\n"])
+def test_a_file_must_be_a_mapping(files, content):
+    files()
+    Path("space.yaml").write_bytes(content)
+    with pytest.raises(StudyError, match=r"^space\.yaml:1:1: a mapping of keys to values"):
+        load_study(Path("study.yaml"))
+
+
+def test_a_file_must_be_utf_8_text(files):
+    files()
+    Path("space.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyError, match=r"^space\.yaml: cannot be read: it is not UTF-8 text"):
+        load_study(Path("study.yaml"))
+
+
+def test_a_mapping_that_holds_itself_is_refused(files):
+    with pytest.raises(StudyError, match=r"^study\.yaml:1:"):
+        load(files, ("study.yaml", "study: small", "study: &a [*a]"))
+
+
+def test_a_key_without_value_is_named_on_its_own_line(files):
+    with pytest.raises(StudyError, match=r"^study\.yaml:4:"):
+        load(files, ("study.yaml", "recipe: {epochs: 3, batch_size: 64, lr: 5e-3}", "recipe:"))
+
+
+def test_everything_wrong_in_both_files_is_told_at_once(files):
+    edits = [
+        ("study.yaml", "epochs: 3", "epocs: 3"),
+        ("study.yaml", "sampler: grid", "sampler: gird"),
+        ("space.yaml", "heads: 2", "heads: two"),
+        ("space.yaml", "budget:", "budgt:"),
+    ]
+    with pytest.raises(StudyError) as caught:
+        load(files, *edits)
+    assert [str(p).split(": ")[0] for p in caught.value.problems] == [
+        "study.yaml:4:10",
+        "study.yaml:6:19",
+        "space.yaml:7:26",
+        "space.yaml:13:1",
+    ]
+
+
+def test_a_study_is_read_as_it_is_written(files):
+    study = load(files)
+    assert study.name == "small"
+    assert study.file.data == Data("digits", split_seed=0)
+    assert study.space.recipe == Recipe(epochs=3, batch_size=64, lr=5e-3)
+    assert study.file.objectives == {"accuracy": "max", "params": "min"}
+    a = study.space.architecture
+    assert a.stages == (
+        Stage(16, 2, unique=2, loops=1, groups=(4, 2), mlp_ratio=2.0),
+        Stage(32, 4, unique=1, loops=3, groups=(1,), mlp_ratio=1.5),
+    )
+    assert a.nll == NLL("block")
+    assert a.residual.kind == "scaled"
+    assert study.trials == 3 * 2
+
+
+def test_a_space_may_name_a_variant_and_have_no_axes(files):
+    edits = [
+        ("space.yaml", SPACE, "architecture: sret_digits\n"),
+        ("study.yaml", ARMS, ""),
+    ]
+    study = load(files, *edits)
+    assert [c.architecture for c in study.grid] == [VARIANTS["sret_digits"]]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "studies").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_the_studies_that_come_with_the_project_are_right(path):
+    assert load_study(path).trials > 0
+
+
+def test_numbers_are_those_of_yaml_1_2(files):
+    study = load(
+        files,
+        ("study.yaml", "lr: 5e-3", "lr: 1e-3"),
+        ("study.yaml", "seeds: 2", "seeds: 010"),
+        ("study.yaml", "study: small", "study: yes"),
+        ("space.yaml", "{max: 50_000}", "{max: 200_000}\n  macs: {min: 0x10, max: 20e6}"),
+    )
+    assert study.file.recipe.lr == 0.001
+    assert study.file.search.seeds == 10
+    assert study.name == "yes"
+    budget = study.space.budget
+    assert (budget.params.max, type(budget.params.max)) == (200_000, int)
+    assert (budget.macs.max, type(budget.macs.max)) == (20_000_000.0, float)
+    assert budget.macs.min == 16
+
+
+def test_a_star_replaces_the_field_of_every_stage(files):
+    study = load(files)
+    assert [[s.loops for s in c.architecture.stages] for c in study.grid] == [
+        [4, 4],
+        [2, 2],
+        [1, 1],
+    ]
+    assert all([s.width for s in c.architecture.stages] == [16, 32] for c in study.grid)
+
+
+def test_an_axis_may_address_one_stage_a_nested_field_or_the_recipe(files):
+    study = load_axes(
+        files,
+        [
+            "stages.1.mlp_ratio: {choices: [0.5]}",
+            "stages.0.groups: {choices: [[8, 2]]}",
+            "stem_strides: {choices: [[2, 1]]}",
+            "nll.rank: {choices: [3]}",
+            "residual.kind: {choices: [lrc]}",
+            "recipe.lr: {choices: [0.25]}",
+        ],
+    )
+    (candidate,) = study.grid
+    base = study.space.architecture
+    assert candidate.architecture == replace(
+        base,
+        stem_strides=(2, 1),
+        stages=(replace(base.stages[0], groups=(8, 2)), replace(base.stages[1], mlp_ratio=0.5)),
+        nll=replace(base.nll, rank=3),
+        residual=replace(base.residual, kind="lrc"),
+    )
+    assert candidate.recipe == replace(study.space.recipe, lr=0.25)
+
+
+def test_an_axis_may_address_one_entry_of_a_list(files):
+    study = load_axes(
+        files,
+        ["stem_strides.2: {choices: [2, 4]}", "stages.0.groups.1: {choices: [1, 4]}"],
+        ("study.yaml", ARMS, ""),
+        ("space.yaml", "[1, 2]", "[1, 1, 2]"),
+    )
+    found = {(c.architecture.stem_strides, c.architecture.stages[0].groups) for c in study.grid}
+    assert found == {((1, 1, n), (4, g)) for n, g in ((2, 1), (2, 4), (4, 1), (4, 4))}
+
+
+@pytest.mark.parametrize("path", ["stem_strides.1", "stages.1.groups.1", "stages.*.groups.*"])
+def test_an_axis_past_the_end_of_a_list_is_refused(files, path):
+    edits = [
+        ("study.yaml", f"{SEARCH}{ARMS}", RANDOM),
+        ("space.yaml", "stem_strides: [1, 2]", "stem_strides: [2]"),
+    ]
+    with pytest.raises(StudyError, match=r"^space\.yaml:12:3: axis"):
+        load_axes(files, [f"{path}: {{choices: [1]}}"], *edits)
+
+
+def test_the_grid_has_the_costliest_training_first(files):
+    axes = ["stages.0.width: {choices: [16, 32]}", "recipe.epochs: {choices: [2, 1, 9]}"]
+    study = load_axes(files, axes)
+    found = [(c.architecture.stages[0].width, c.recipe.epochs) for c in study.grid]
+    wide, narrow = (
+        cost(next(c for c in study.grid if c.architecture.stages[0].width == w).architecture).macs
+        for w in (32, 16)
+    )
+    costs = {(w, e): e * (wide if w == 32 else narrow) for w in (16, 32) for e in (1, 2, 9)}
+    assert found == sorted(costs, key=costs.__getitem__, reverse=True)
+    assert found[0] == (32, 9)
+
+
+def test_a_range_of_whole_numbers_is_a_grid_with_both_ends(files):
+    study = load_axes(files, ["stages.1.loops: {low: 2, high: 5}"])
+    assert [c.architecture.stages[1].loops for c in study.grid] == [5, 4, 3, 2]
+
+
+def test_combinations_that_cannot_be_built_are_left_out(files):
+    axes = ["stages.1.width: {choices: [32, 48]}", "stages.1.heads: {choices: [4, 6]}"]
+    study = load_axes(files, axes)
+    found = {(c.architecture.stages[1].width, c.architecture.stages[1].heads) for c in study.grid}
+    assert found == {(32, 4), (48, 4), (48, 6)}
+
+
+def test_candidates_over_the_budget_are_left_out_and_its_ends_are_kept(files):
+    axes = ["stages.1.mlp_ratio: {choices: [1, 2, 3, 4]}"]
+    known = sorted(c.cost.params for c in load_axes(files, axes).grid)
+    assert len(known) == 4
+    limits = ("space.yaml", "{max: 50_000}", f"{{min: {known[1]}, max: {known[2]}}}")
+    study = load_axes(files, axes, ("study.yaml", ARMS, ""), limits)
+    assert sorted(c.cost.params for c in study.grid) == known[1:3]
+    assert study.trials == 2 * 2
+
+
+@pytest.mark.parametrize("name", ["params", "macs", "executions"])
+def test_every_cost_can_be_bounded(files, name):
+    costs = sorted(getattr(c.cost, name) for c in load(files).grid if c.cost)
+    # With shared weights every depth has the same parameters.
+    bound = costs[0] - 1 if name == "params" else costs[-1] - 1
+    edit = ("space.yaml", "params: {max: 50_000}", f"{name}: {{max: {bound}}}")
+    if name == "params":
+        with pytest.raises(StudyError, match="no candidate meets the budget"):
+            load(files, edit)
+    else:
+        assert sorted(getattr(c.cost, name) for c in load(files, edit).grid) == costs[:-1]
+
+
+CONDITIONAL = [
+    "nll.share: {choices: [none, stage, block]}",
+    "nll.ratio: {choices: [0.5, 2], when: {nll.share: [stage, block]}}",
+    "nll.rank: {choices: [null, 3], when: {nll.share: [block], nll.ratio: [2]}}",
+]
+
+
+def test_a_grid_leaves_out_axes_whose_conditions_do_not_hold(files):
+    found = [c.values for c in load_axes(files, CONDITIONAL).grid]
+    wanted = [
+        {"nll.share": "none"},
+        {"nll.share": "stage", "nll.ratio": 0.5},
+        {"nll.share": "stage", "nll.ratio": 2},
+        {"nll.share": "block", "nll.ratio": 0.5},
+        {"nll.share": "block", "nll.ratio": 2, "nll.rank": None},
+        {"nll.share": "block", "nll.ratio": 2, "nll.rank": 3},
+    ]
+    assert sorted(map(json.dumps, found)) == sorted(map(json.dumps, wanted))
+
+
+def test_a_field_whose_axis_does_not_count_keeps_the_space_s_value(files):
+    grid = load_axes(files, CONDITIONAL).grid
+    built = {json.dumps(c.values): c.architecture.nll for c in grid}
+    assert built['{"nll.share": "none"}'] == NLL("none", 1.0, None)
+    assert built['{"nll.share": "block", "nll.ratio": 0.5}'] == NLL("block", 0.5, None)
+    assert built['{"nll.share": "block", "nll.ratio": 2, "nll.rank": 3}'] == NLL("block", 2.0, 3)
+
+
+def test_a_condition_on_an_axis_that_does_not_count_reads_the_space_s_value(files):
+    axes = [
+        "nll.share: {choices: [none, block]}",
+        "nll.ratio: {choices: [0.5, 2], when: {nll.share: [block]}}",
+        "drop_path: {choices: [0.0, 0.1], when: {nll.ratio: [1]}}",
+    ]
+    found = [c.values for c in load_axes(files, axes).grid]
+    assert {"nll.share": "none", "drop_path": 0.1} in found
+    assert len(found) == 2 + 2
+
+
+def test_a_draw_leaves_out_axes_whose_conditions_do_not_hold(files):
+    space = load_axes(files, CONDITIONAL, ("study.yaml", f"{SEARCH}{ARMS}", RANDOM)).space
+    rng = random.Random(0)
+    found = {json.dumps(space.draw(rng)) for _ in range(300)}
+    assert found == {json.dumps(values) for values in space.grid()}
+
+
+RANGES = [
+    "stages.*.loops: {low: 1, high: 250, log: true}",
+    "stages.1.unique: {low: 1, high: 3}",
+    "recipe.lr: {low: 1e-4, high: 1e-2, log: true}",
+    "drop_path: {low: 0.1, high: 0.3}",
+    "stages.0.width: {choices: [16, 32]}",
+]
+
+
+@pytest.fixture(scope="module")
+def ranges(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranges")
+    axes = "".join(f"  {axis}\n" for axis in RANGES)
+    (folder / "space.yaml").write_text(SPACE.replace(AXES, axes))
+    (folder / "study.yaml").write_text(STUDY.replace(f"{SEARCH}{ARMS}", RANDOM))
+    return load_study(folder / "study.yaml").space
+
+
+def test_draws_are_the_same_for_the_same_seed(ranges):
+    def draws(seed):
+        rng = random.Random(seed)
+        return [ranges.draw(rng) for _ in range(20)]
+
+    assert draws(3) == draws(3)
+    assert draws(3) != draws(4)
+
+
+def test_draws_keep_to_their_ranges_and_reach_both_ends(ranges):
+    rng = random.Random(0)
+    drawn = [ranges.draw(rng) for _ in range(3000)]
+    loops, unique, lr, drop = ([d[axis.split(":")[0]] for d in drawn] for axis in RANGES[:4])
+    assert (min(loops), max(loops)) == (1, 250)
+    assert {type(n) for n in loops} == {int}
+    assert set(unique) == {1, 2, 3}
+    assert 1e-4 <= min(lr) < 1.1e-4
+    assert 0.9e-2 < max(lr) <= 1e-2
+    assert 0.1 <= min(drop) < 0.11
+    assert 0.29 < max(drop) <= 0.3
+    # The middle of a logarithmic axis is its geometric mean: of 1/2 and 250 1/2 for the whole
+    # numbers from 1 to 250, each of which stands for the interval around it.
+    assert 10 <= statistics.median(loops) <= 12
+    assert statistics.median(lr) == pytest.approx(1e-3, rel=0.15)
+    assert statistics.median(drop) == pytest.approx(0.2, rel=0.05)
+    assert [d["stages.0.width"] for d in drawn].count(16) == pytest.approx(1500, rel=0.1)
+
+
+def test_a_range_of_ranks_is_drawn_in_whole_numbers(files):
+    axes = ["nll.rank: {low: 2, high: 5}"]
+    space = load_axes(files, axes, ("study.yaml", f"{SEARCH}{ARMS}", RANDOM)).space
+    rng = random.Random(0)
+    drawn = [space.candidate(space.draw(rng)).architecture.nll.rank for _ in range(100)]
+    assert set(drawn) == {2, 3, 4, 5}
+    assert {type(rank) for rank in drawn} == {int}
+
+
+def test_the_reference_is_rerun_as_every_other_arm_and_the_others_as_the_reference(files):
+    study = load(files)
+    four, two, one = study.grid
+    assert {a.executions for a in study.reruns(one)} == {6, 12}
+    assert study.reruns(two) == (one.architecture,)
+    assert study.reruns(four) == (one.architecture,)
+    job = study.job(one, seed=5, device="cpu")
+    assert (job.architecture, job.recipe, job.seed) == (one.architecture, one.recipe, 5)
+    assert job.reruns == study.reruns(one)

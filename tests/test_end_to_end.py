@@ -1,0 +1,182 @@
+"""The smoke study with real processes: run, killed, interrupted, held, resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+STUDY = Path(__file__).parent.parent / "studies" / "smoke.yaml"
+TRIALS = Path("runs/smoke/trials")
+# What a kill may change: how long it took, and how often a trial was begun.
+TIMING = ["seconds", "attempts"]
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sret_search.run", str(STUDY)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path) -> tuple[int, str, str]:
+    process = start(folder)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def wait(folder: Path, pattern: str, count: int, process: subprocess.Popen[str]) -> list[Path]:
+    """Wait until so many files of a trial's attempts are there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = sorted((folder / TRIALS).glob(pattern))
+        if len(found) >= count:
+            return found
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    raise AssertionError(f"no {pattern} in time")
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "reports/smoke/trials.csv", float_precision="round_trip")
+
+
+def finished(folder: Path) -> dict[Path, float]:
+    """Results that are there, and when they were written."""
+    return {path: path.stat().st_mtime for path in (folder / TRIALS).glob("*/*/result.json")}
+
+
+def check_same(folder: Path, golden: Path) -> None:
+    """The same table to the last bit, and each trial told once."""
+    pd.testing.assert_frame_equal(
+        table(folder).drop(columns=TIMING), table(golden).drop(columns=TIMING), check_exact=True
+    )
+    database = folder / "runs/smoke/study.db"
+    study = optuna.load_study(study_name="smoke", storage=f"sqlite:///{database}")
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
+    assert all(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials)
+    values = table(golden).sort_values("trial")[["val_accuracy", "params"]].to_numpy().tolist()
+    assert [trial.values for trial in study.trials] == values
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never stopped."""
+    folder = tmp_path_factory.mktemp("golden")
+    code, out, err = run(folder)
+    assert code == 0, err
+    assert err == ""
+    assert "4 of 4 trials done" in out
+    return folder
+
+
+def test_a_run_writes_its_report(golden: Path) -> None:
+    report = golden / "reports/smoke"
+    plots = {"accuracy_params", "accuracy_macs", "accuracy_executions"}
+    expected = {f"{plot}.{kind}" for plot in plots for kind in ("png", "svg")}
+    assert {path.name for path in report.iterdir()} == expected | {
+        "report.html", "trials.csv", "summary.json",
+    }  # fmt: skip
+    trials = table(golden)
+    assert list(trials.trial) == [0, 1, 2, 3]
+    assert list(trials.state) == ["complete"] * 4
+    assert (trials.val_accuracy > 0.5).all()
+    assert trials.test_accuracy.isna().all()
+    assert list(trials.macs) == sorted(trials.macs, reverse=True)
+    best = json.loads((report / "summary.json").read_text())["best"]
+    assert best["val_accuracy"] == trials.val_accuracy.max()
+
+
+def test_a_second_run_trains_nothing_and_says_so(golden: Path) -> None:
+    before, page = finished(golden), (golden / "reports/smoke/report.html").read_bytes()
+    begun = time.monotonic()
+    code, out, err = run(golden)
+    assert (code, err) == (0, "")
+    assert "nothing to train: all 4 trials ended" in out
+    assert time.monotonic() - begun < 30
+    assert finished(golden) == before
+    assert (golden / "reports/smoke/report.html").read_bytes() == page
+
+
+def test_a_driver_killed_at_several_moments_loses_nothing(golden: Path, tmp_path: Path) -> None:
+    moments: list[tuple[str, int]] = [
+        ("*/attempt-1", 1),  # the first trial was just begun
+        ("*/attempt-2/checkpoint-00001.pt", 1),  # in the middle of a resumed trial
+        ("*/*/result.json", 1),  # a result is there, and perhaps not told
+        ("00003/attempt-1", 1),  # the last trial was just begun
+    ]
+    for pattern, count in moments:
+        process = start(tmp_path)
+        wait(tmp_path, pattern, count, process)
+        done = finished(tmp_path)
+        kill(process)
+        time.sleep(0.5)
+        # A trial whose result was there is never begun again.
+        attempts = {path.parent.parent: len(list(path.parent.parent.iterdir())) for path in done}
+    code, _, err = run(tmp_path)
+    assert code == 0, err
+    check_same(tmp_path, golden)
+    assert finished(tmp_path).items() >= done.items()
+    assert {trial: len(list(trial.iterdir())) for trial in attempts} == attempts
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint(golden: Path, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    checkpoint, *_ = wait(tmp_path, "*/attempt-1/checkpoint-00001.pt", 1, process)
+    worker = json.loads((checkpoint.parent / "worker.json").read_text())
+    os.kill(worker["pid"], signal.SIGKILL)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "its worker died; it goes on from its last checkpoint" in out
+    check_same(tmp_path, golden)
+    trial = checkpoint.parent.parent
+    assert sorted(path.name for path in trial.iterdir()) == ["attempt-1", "attempt-2"]
+    assert not (trial / "attempt-2" / "checkpoint-00001.pt").exists()
+    assert (trial / "attempt-2" / "result.json").exists()
+
+
+def test_an_interrupted_run_reports_and_resumes(golden: Path, tmp_path: Path) -> None:
+    for ended, stop in ((1, signal.SIGINT), (2, signal.SIGTERM)):
+        process = start(tmp_path)
+        wait(tmp_path, "*/*/result.json", ended, process)
+        second = start(tmp_path)
+        _, held = second.communicate()
+        assert second.returncode == 3
+        assert f"runs/smoke is held by process {process.pid} on " in held
+        process.send_signal(stop)
+        out, err = process.communicate()
+        assert process.returncode == 3, err
+        assert "Traceback" not in err
+        assert err.splitlines()[-1].endswith(f"resume with: python -m sret_search.run {STUDY}")
+        assert "report: reports/smoke/report.html" in out
+        assert (table(tmp_path).state == "complete").sum() >= ended
+    code, _, err = run(tmp_path)
+    assert code == 0, err
+    check_same(tmp_path, golden)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2, 5, 7, 9, 11, 12, 13, 14, 15, 16])
+def test_a_driver_killed_at_any_time(seconds: float, golden: Path, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    time.sleep(seconds)
+    kill(process)
+    code, _, err = run(tmp_path)
+    assert code == 0, err
+    check_same(tmp_path, golden)
