@@ -65,6 +65,7 @@ class Progress:
         label = ", ".join(f"{p.rsplit('.', 1)[-1]} {v}" for p, v in entry.values.items())
         recipe = entry.job.recipe
         self.running[entry.number] = Running(label, recipe.epochs, entry.train_macs / recipe.epochs)
+        self.say(quiet=True)
 
     def epoch(self, number: int, epoch: int, accuracy: float, seconds: float) -> None:
         """An epoch ended; `seconds` are the trial's own, of all its attempts."""

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from sret_search.search import sampling
 from sret_search.search.ledger import Entry, Ledger
 from sret_search.search.progress import Progress
 from sret_search.study import Study, StudyError
 from sret_search.study.preflight import cpus, gpus
+
+if TYPE_CHECKING:
+    from ray.tune import Callback
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run at a time, and the CPUs and GPUs that each takes."""
+
+    number: int
+    cpus: int
+    gpus: float
 
 
 @dataclass(frozen=True)
@@ -64,15 +74,18 @@ def _train(study: Study, ledger: Ledger, entries: list[Entry]) -> None:
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     import ray
+
+    from sret_search.search import stopping
 
     _connect(study)
     try:
-        slots, cpu, gpu = _resources(study)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+        slots = _slots(study)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.number)
         progress = _progress(study, entries, slots)
-        with progress, _terminate_as_interrupt():
-            _fit(study, ledger, slots, cpu, gpu, progress)
+        with progress, stopping.stop_between_steps(progress.write) as callback:
+            _fit(study, ledger, slots, progress, callback)
     finally:
         ray.shutdown()
         shutil.rmtree(study.folder / "ray", ignore_errors=True)
@@ -101,47 +114,53 @@ def _connect(study: Study) -> None:
         raise StudyError(f"{study.path}: no Ray cluster answers at {address}: {first}") from None
 
 
-def _resources(study: Study) -> tuple[int, int, float]:
-    """Trials at a time, and what each takes: CPUs, GPUs."""
+def _slots(study: Study) -> Slots:
     import ray
 
     there, compute = ray.cluster_resources(), study.file.compute
     all_cpus, all_gpus = float(there.get("CPU", 0)), float(there.get("GPU", 0))
-    cpu = compute.cpus_per_trial
-    slots = int(all_cpus // cpu)
-    if slots < 1:
-        raise StudyError(f"{study.path}: a trial asks for {cpu} CPUs, but there are {all_cpus:g}")
+    cpus_each = compute.cpus_per_trial
+    number = int(all_cpus // cpus_each)
+    if number < 1:
+        raise StudyError(f"{study.path}: a trial asks for {cpus_each} CPUs, there are {all_cpus:g}")
     share = min(1.0, all_gpus)
     if compute.concurrent != "auto":
-        slots = min(slots, compute.concurrent)
-        share = min(1.0, all_gpus / slots)
-    gpu = share if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
-    if gpu > all_gpus:
-        raise StudyError(f"{study.path}: a trial asks for {gpu:g} GPUs, but there are {all_gpus:g}")
-    return min(slots, int(all_gpus / gpu)) if gpu else slots, cpu, gpu
+        number = min(number, compute.concurrent)
+        share = min(1.0, all_gpus / number)
+    gpus_each = share if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
+    if gpus_each > all_gpus:
+        raise StudyError(
+            f"{study.path}: a trial asks for {gpus_each:g} GPUs, there are {all_gpus:g}"
+        )
+    if gpus_each:
+        number = min(number, int(all_gpus / gpus_each))
+    return Slots(number, cpus_each, gpus_each)
 
 
-def _progress(study: Study, entries: list[Entry], slots: int) -> Progress:
+def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:
     ended = [entry for entry in entries if not entry.open]
     to_do = study.train_macs - sum(entry.train_macs for entry in ended)
-    progress = Progress(total=max(study.trials, len(entries)), slots=slots, to_do=max(to_do, 0.0))
+    progress = Progress(
+        total=max(study.trials, len(entries)), slots=slots.number, to_do=max(to_do, 0.0)
+    )
     for entry in ended:
         progress.count(entry)
     return progress
 
 
 def _fit(
-    study: Study, ledger: Ledger, slots: int, cpu: int, gpu: float, progress: Progress
+    study: Study, ledger: Ledger, slots: Slots, progress: Progress, callback: Callback
 ) -> None:
     from ray import tune
 
     from sret_search.search.searcher import LedgerSearcher
     from sret_search.search.trainable import attempt_trial
 
-    device = "cuda" if gpu else "cpu"
-    searcher = LedgerSearcher(study, ledger, sampling.build(study), slots, device, progress)
+    device = "cuda" if slots.gpus else "cpu"
+    sampler = sampling.build(study)
+    searcher = LedgerSearcher(study, ledger, sampler, slots.number, device, progress)
     tune.Tuner(
-        tune.with_resources(attempt_trial, {"cpu": cpu, "gpu": gpu}),
+        tune.with_resources(attempt_trial, {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             num_samples=-1,
@@ -152,20 +171,7 @@ def _fit(
             name="attempts",
             storage_path=str((study.folder / "ray").resolve()),
             failure_config=tune.FailureConfig(max_failures=0),
+            callbacks=[callback],
             verbose=0,
         ),
     ).fit()
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM stops a study as Ctrl-C does. Ray replaces the handler when it connects."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

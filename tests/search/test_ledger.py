@@ -197,9 +197,9 @@ def test_diverged_trials_are_results(tmp_path: Path) -> None:
 
 
 def test_a_study_is_held_by_one(tmp_path: Path) -> None:
-    with lease.hold(tmp_path / "runs"):
-        with pytest.raises(lease.StudyHeldError, match="held by process"), lease.hold(tmp_path / "runs"):
-            pass
+    refused = pytest.raises(lease.StudyHeldError, match="held by process")
+    with lease.hold(tmp_path / "runs"), refused, lease.hold(tmp_path / "runs"):
+        pass
     with lease.hold(tmp_path / "runs"):
         pass
 
