@@ -230,6 +230,9 @@ def _check(a: Architecture) -> None:
     known(a.residual.kind, ResidualKind, "residual", "kind")
     positive(a.residual.lam, "residual", "lam")
     positive(a.residual.init, "residual", "init")
+    for name in ("p", "q"):
+        power = getattr(a.residual, name)
+        need(math.isfinite(power), ("residual", name), f"`{name}` must be finite, but got {power}")
     known(a.permutation, Permutation, "permutation")
     need(
         0 <= a.drop_path < 1,
@@ -241,7 +244,12 @@ def _check(a: Architecture) -> None:
     for i, (stage, side) in enumerate(zip(a.stages, a.sides, strict=True)):
         where = ("stages", i)
         for name in ("width", "heads", "unique", "loops", "mlp_ratio"):
-            positive(getattr(stage, name), *where, name)
+            value = getattr(stage, name)
+            need(
+                0 < value < math.inf,
+                (*where, name),
+                f"stage {i}: `{name} > 0` must hold, but got {value}",
+            )
         need(
             stage.width % stage.heads == 0,
             (*where, "heads"),

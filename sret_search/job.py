@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,12 +47,15 @@ class Recipe:
     def __post_init__(self) -> None:
         _need(self.epochs >= 1, f"`epochs >= 1` must hold, but got {self.epochs}")
         _need(self.batch_size >= 1, f"`batch_size >= 1` must hold, but got {self.batch_size}")
-        _need(self.lr > 0, f"`lr > 0` must hold, but got {self.lr}")
+        _need(0 < self.lr < math.inf, f"`lr > 0` must hold, but got {self.lr}")
         _need(
             0 <= self.warmup_epochs <= self.epochs,
             f"`0 <= warmup_epochs <= epochs` must hold, but got {self.warmup_epochs} of {self.epochs}",
         )
-        _need(self.weight_decay >= 0, f"`weight_decay >= 0` must hold, but got {self.weight_decay}")
+        _need(
+            0 <= self.weight_decay < math.inf,
+            f"`weight_decay >= 0` must hold, but got {self.weight_decay}",
+        )
         _need(
             0 <= self.label_smoothing < 1,
             f"`0 <= label_smoothing < 1` must hold, but got {self.label_smoothing}",
@@ -80,9 +84,15 @@ class Data:
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
+        _need(self.split_seed >= 0, f"`split_seed >= 0` must hold, but got {self.split_seed}")
         _need(
             self.val > 0 and self.test > 0 and self.val + self.test < 1,
             f"`val > 0`, `test > 0` and `val + test < 1` must hold, but got {self.val} and {self.test}",
+        )
+
+        _need(
+            min(self.sizes) > 0,
+            f"each part needs an image, but val {self.val} and test {self.test} leave {self.sizes}",
         )
 
     @property

@@ -96,15 +96,18 @@ def _run(study: Study) -> int:
 
 
 def _greeting(study: Study) -> str:
-    costs = (
-        [candidate.cost for candidate in study.grid] if study.file.search.sampler == "grid" else []
-    )
-    text = f"study {study.name}: {study.trials} trials, {study.file.recipe.epochs} epochs each"
-    if costs:
-        low, high = min(c.executions for c in costs), max(c.executions for c in costs)
-        text += f", {low} to {high:,} executions, {min(c.params for c in costs):,}"
-        text += f" to {max(c.params for c in costs):,} parameters"
+    epochs = study.file.recipe.epochs
+    text = f"study {study.name}: {study.trials} trials of {epochs} epoch{'s' if epochs > 1 else ''}"
+    if study.file.search.sampler == "grid":
+        costs = [candidate.cost for candidate in study.grid]
+        text += f", {_range([c.executions for c in costs])} executions"
+        text += f", {_range([c.params for c in costs])} parameters"
     return f"{text}; state in {study.folder}/"
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _keep_aside(folder: Path) -> None:

@@ -28,8 +28,20 @@ CASES = {
     "unknown key": ("study.yaml", "recipe:", "recipie:", "study.yaml:3:1", "did you mean recipe?"),
     "wrong type": ("study.yaml", "epochs: 1", "epochs: many", "study.yaml:3:18", "whole number"),
     "no space": ("study.yaml", "space.yaml", "spice.yaml", "study.yaml:2:8", "no such space"),
-    "groups": ("space.yaml", "[4, 2]", "[4, 3]", "space.yaml:4:36", "16 tokens cannot be cut into 3"),
-    "axis path": ("space.yaml", "*.loops", "*.lops", "space.yaml:3:3", "did you mean stages.*.loops?"),
+    "groups": (
+        "space.yaml",
+        "[4, 2]",
+        "[4, 3]",
+        "space.yaml:4:36",
+        "16 tokens cannot be cut into 3",
+    ),
+    "axis path": (
+        "space.yaml",
+        "*.loops",
+        "*.lops",
+        "space.yaml:3:3",
+        "did you mean stages.*.loops?",
+    ),
     "empty axis": ("space.yaml", "[1, 2]", "[]", "space.yaml:3:29", "at least one value"),
     "budget": ("space.yaml", "100_000", "1e3", "space.yaml:5:9", "no candidate meets the budget"),
     "no GPU": ("study.yaml", "local}", "local, gpus_per_trial: 1}", "study.yaml:4:43", "GPUs"),
@@ -91,9 +103,7 @@ def test_a_report_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     ended = run(tmp_path, "study.yaml")
     assert ended.returncode == 2
-    assert ended.stderr == (
-        "reports/wrong: cannot be a folder, since reports is a file\n"
-    )
+    assert ended.stderr == ("reports/wrong: cannot be a folder, since reports is a file\n")
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -71,13 +71,15 @@ def against_cost(results: Results, cost: str, footer: str) -> Figure:
         x[on_front], best, s=130, facecolors="none", edgecolors=_RED,
         linewidths=1.4, zorder=4, label="Pareto front",
     )  # fmt: skip
-    figure.colorbar(colours, ax=axes, label="executions", format=_thousands())
-    _cost_axis(axes, table[cost].to_numpy(float), _UNITS[cost])
+    if table.executions.nunique() > 1:
+        figure.colorbar(colours, ax=axes, label="executions", format=_thousands())
+    ended = results.table[results.table.state != "running"]
+    _cost_axis(axes, ended[cost].to_numpy(float), _UNITS[cost])
     if not np.array_equal(x, table[cost]):
         axes.set_xlabel(f"{_UNITS[cost]} (points of equal {cost} stand side by side, by depth)")
     _mark_diverged(axes, results, cost)
     axes.set_ylabel("validation accuracy in %")
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     _title(axes, f"{results.name}: accuracy against {_UNITS[cost].split(' (')[0]}", footer)
     return figure
 
@@ -196,7 +198,7 @@ def _mark_diverged(axes: Axes, results: Results, cost: str) -> None:
             lost[cost], [0.02] * len(lost), "x", color=_RED, markersize=9, markeredgewidth=2,
             transform=axes.get_xaxis_transform(), clip_on=False, label="diverged or failed",
         )  # fmt: skip
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
 
 
 def _percent(values: list[float | None]) -> np.ndarray:

@@ -81,6 +81,8 @@ class Progress:
 
     def end(self, entry: Entry) -> None:
         trial = self.running.pop(entry.number, None)
+        if trial is not None:
+            self.to_do -= (trial.epochs - trial.epoch) * trial.macs
         self.count(entry)
         label = f" ({trial.label})" if trial and trial.label else ""
         if entry.state == "complete":

@@ -67,8 +67,17 @@ def read(file: File) -> Document:
     return document
 
 
-def _plain(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
-    document.values.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+def _plain(
+    node: Node, path: Path, document: Document, yaml: YAML, around: tuple[int, ...] = ()
+) -> Any:
+    """Convert a node; `around` are the nodes that it lies in, since an alias may name one."""
+    place = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if id(node) in around:
+        raise StudyError([Problem("an alias stands inside what it names", document.file, *place)])
+    around = (*around, id(node))
+    # A value that is not written starts where the next line does: its key is the place to name.
+    written = node.end_mark.index > node.start_mark.index
+    document.values.setdefault(path, place if written else document.keys.get(path, place))
     if isinstance(node, MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -79,17 +88,17 @@ def _plain(node: Node, path: Path, document: Document, yaml: YAML) -> Any:
             if key in mapping:
                 raise StudyError([Problem(f"{key} stands here twice", document.file, *place)])
             document.keys[*path, key] = place
-            mapping[key] = _plain(value_node, (*path, key), document, yaml)
+            mapping[key] = _plain(value_node, (*path, key), document, yaml, around)
         return mapping
     if isinstance(node, SequenceNode):
-        return [_plain(item, (*path, i), document, yaml) for i, item in enumerate(node.value)]
+        return [
+            _plain(item, (*path, i), document, yaml, around) for i, item in enumerate(node.value)
+        ]
     try:
         value = yaml.constructor.construct_object(node, deep=True)
     except (YAMLError, ValueError):
-        place = document.values[path]
-        raise StudyError(
-            [Problem(f"{node.value!r} is not plain data", document.file, *place)]
-        ) from None
+        message = f"{node.value!r} is not plain data"
+        raise StudyError([Problem(message, document.file, *place)]) from None
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(node.value)

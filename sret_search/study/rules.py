@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sret_search.architecture import Architecture, ArchitectureError
-from sret_search.study.document import Document
+from sret_search.job import Recipe
+from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, nearest
 from sret_search.study.schema import Axis, field_paths, field_type
 from sret_search.study.space import Candidate, Space, addresses
@@ -27,20 +28,12 @@ def axis_problems(space: Space, doc: Document) -> Iterator[Problem]:
     for path, axis in space.axes.items():
         here = ("axes", path)
         kind = field_type(path)
-        places = addresses(path, stages)
-        if kind is None or any(
-            isinstance(p, int) and p >= stages for place in places for p in place
-        ):
-            parts = path.split(".")
-            shape = ".".join("*" if part.isdigit() else part for part in parts)
-            valid = [*field_paths(), *(f"recipe.{p}" for p in field_paths(type(space.recipe)))]
-            hint = nearest(shape, valid)
-            if kind is not None:
-                hint = f"the architecture has {stages} stage{'s' if stages > 1 else ''}, counted from 0"
-            yield doc.problem(
-                here, f"axis {path} is no field of an architecture or recipe; {hint}", at_key=True
-            )
+        missing = _missing_place(path, kind, space)
+        if missing is not None:
+            message = f"axis {path} is no field of an architecture or recipe; {missing}"
+            yield doc.problem(here, message, at_key=True)
             continue
+        places = addresses(path, stages)
         for place in places:
             if place in written:
                 yield doc.problem(
@@ -55,6 +48,20 @@ def axis_problems(space: Space, doc: Document) -> Iterator[Problem]:
             ):
                 message = f"{other} must be an axis that stands above {path}"
                 yield doc.problem((*here, "when", other), message, at_key=True)
+
+
+def _missing_place(path: str, kind: Any, space: Space) -> str | None:
+    """Where else an axis could lead that leads nowhere; None where it leads somewhere."""
+    shape = ".".join("*" if part.isdecimal() else part for part in path.split("."))
+    if kind is None or "*" in path.removeprefix("stages.*"):
+        valid = [*field_paths(), *(f"recipe.{name}" for name in field_paths(Recipe))]
+        return nearest(shape, valid)
+    try:
+        space.default(path)
+    except LookupError:
+        stages = len(space.architecture.stages)
+        return f"the architecture has {stages} stage{'s' if stages > 1 else ''}, counted from 0"
+    return None
 
 
 def _value_problems(
@@ -98,14 +105,18 @@ def _tuples(value: Any) -> Any:
 
 def data_problems(study: Study, doc: Document) -> Iterator[Problem]:
     """An architecture that does not fit the images or the classes."""
-    data = study.file.data
+    data, space = study.file.data, study.space
     for name in ("image_size", "in_channels", "classes"):
-        needed, given = getattr(data.facts, name), getattr(study.space.architecture, name)
-        if needed != given:
-            message = (
-                f"the data set {data.name} has {name} {needed}, but the architecture has {given}"
-            )
-            yield doc.problem(("architecture", name), message)
+        needed = getattr(data.facts, name)
+        here: Path = ("architecture", name)
+        given = [(getattr(space.architecture, name), here)]
+        if name in space.axes:
+            choices = space.axes[name].choices or []
+            given += [(value, ("axes", name, "choices", i)) for i, value in enumerate(choices)]
+        for value, where in given:
+            if value != needed:
+                message = f"the data set {data.name} has {name} {needed}, but here it is {value}"
+                yield doc.problem(where, message)
 
 
 def search_problems(study: Study, doc: Document, space_doc: Document) -> Iterator[Problem]:
@@ -145,7 +156,7 @@ def feasibility_problems(space: Space, doc: Document) -> Iterator[Problem]:
     usable: set[tuple[str, str]] = set()
     broken: dict[tuple[str, str], str] = {}
     closest: tuple[float, Candidate, str] | None = None
-    fits = False
+    built = fits = False
     for values in itertools.islice(points, _LOOKED_AT):
         keys = [(path, repr(value)) for path, value in values.items()]
         try:
@@ -154,6 +165,7 @@ def feasibility_problems(space: Space, doc: Document) -> Iterator[Problem]:
             for key in keys:
                 broken.setdefault(key, str(error))
             continue
+        built = True
         usable.update(keys)
         reason = space.over_budget(candidate)
         fits = fits or reason is None
@@ -169,7 +181,7 @@ def feasibility_problems(space: Space, doc: Document) -> Iterator[Problem]:
                 yield doc.problem(("axes", path, "choices", i), broken[path, repr(value)])
     if found:
         return
-    if not usable:
+    if not built:
         yield doc.problem(("axes",), f"no candidate can be built: {next(iter(broken.values()))}")
     elif not fits and closest is not None:
         _, candidate, reason = closest

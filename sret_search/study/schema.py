@@ -231,7 +231,7 @@ def field_type(path: str) -> Any:
     if parts[0] == "recipe":
         kind, parts = Recipe, parts[1:]
     for part in parts:
-        if part.isdigit() or part == "*":
+        if part.isdecimal() or part == "*":
             arguments = typing.get_args(kind)
             kind = arguments[0] if typing.get_origin(kind) is tuple else None
         else:

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import random
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.cost import Cost, cost
 from sret_search.job import Recipe
-from sret_search.study.schema import Axis, Budget
+from sret_search.study.schema import Axis, Budget, field_type
 
 Values = dict[str, Any]
 """The values of the active axes, by path."""
@@ -98,7 +99,11 @@ class Space:
         return all(above.get(other, self.default(other)) in wanted for other, wanted in conditions)
 
     def default(self, path: str) -> Any:
-        """The value that the space's own architecture or recipe has at a path."""
+        """The value that the space's own architecture or recipe has at a path.
+
+        Raises:
+            LookupError: it has no such place.
+        """
         first, *_ = addresses(path, len(self.architecture.stages))
         place: Any = {
             "architecture": self.architecture.to_dict(),
@@ -126,8 +131,9 @@ class Space:
 
     def is_whole(self, path: str) -> bool:
         """Whether an axis takes whole numbers only."""
-        default = self.default(path)
-        return isinstance(default, int) and not isinstance(default, bool)
+        kind = field_type(path)
+        kinds = typing.get_args(kind) or (kind,)
+        return int in kinds and float not in kinds
 
     def _count(self, path: str, axis: Axis) -> int | None:
         if axis.choices is None and not self.is_whole(path):
@@ -161,7 +167,7 @@ class Space:
 
 def addresses(path: str, stages: int) -> list[tuple[str | int, ...]]:
     """The places in {"architecture": …, "recipe": …} that an axis path names; * is each stage."""
-    parts: list[str | int] = [int(part) if part.isdigit() else part for part in path.split(".")]
+    parts: list[str | int] = [int(part) if part.isdecimal() else part for part in path.split(".")]
     if parts[0] != "recipe":
         parts = ["architecture", *parts]
     if "*" not in parts:

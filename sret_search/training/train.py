@@ -45,6 +45,7 @@ def train(
         fractions, losses mean cross-entropies in nats, `seconds` the time spent in all
         attempts. `predictions.npz` has the class chosen for each test image.
     """
+    attempt.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True)
     trainer = Trainer(job)
@@ -138,6 +139,7 @@ class Trainer:
 
     def finish(self, attempt: Path) -> dict[str, Any]:
         """Evaluate the test part, once, and the reruns; write weights and predictions."""
+        torch.manual_seed(_seed(self.job.seed, self.epoch + 1))
         test_part = self.split.test.to(self.job.device)
         last = self.history[-1]
         test = evaluate(self.model, test_part)

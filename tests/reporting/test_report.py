@@ -200,6 +200,8 @@ def test_the_command_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
         "assert main(['report', 'study.yaml']) == 0;"
         "assert not {'torch', 'ray'} & set(sys.modules)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "report: reports/made_up/report.html\n"

@@ -207,7 +207,9 @@ def test_a_study_is_held_by_one(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     made = study(tmp_path, "{sampler: random, trials: 2}")
     (tmp_path / "runs/s").mkdir(parents=True)
-    (tmp_path / "runs/s/study.db").write_text("not a database, but long enough to look like one" * 40)
+    (tmp_path / "runs/s/study.db").write_text(
+        "not a database, but long enough to look like one" * 40
+    )
     with pytest.raises(StudyError, match=r"study.db: not a study's database"):
         Ledger.create(made)
 

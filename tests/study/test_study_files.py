@@ -147,9 +147,9 @@ WRONG = {
     "residual_kind": (space("kind: scaled", "kind: »scale"), "'lrc', 'layerscale' or 'scaled' is needed"),
     "unknown_variant": (space(SPACE[:SPACE.index("axes")], "architecture: »sret_digit\n"), "unknown architecture 'sret_digit'; did you mean sret_digits?"),
     "no_architecture": (space(SPACE[:SPACE.index("axes")], "architecture: »5\n"), "a mapping is needed"),
-    "classes_of_the_data": (space("classes: 10", "classes: »9"), "digits has classes 10, but the architecture has 9"),
-    "size_of_the_data": (space("image_size: 8", "image_size: »12"), "digits has image_size 8, but the architecture has 12"),
-    "channels_of_the_data": (space("in_channels: 1", "in_channels: »3"), "digits has in_channels 1, but the architecture has 3"),
+    "classes_of_the_data": (space("classes: 10", "classes: »9"), "digits has classes 10, but here it is 9"),
+    "size_of_the_data": (space("image_size: 8", "image_size: »12"), "digits has image_size 8, but here it is 12"),
+    "channels_of_the_data": (space("in_channels: 1", "in_channels: »3"), "digits has in_channels 1, but here it is 3"),
     # Axes.
     "no_such_field": (axis("»stages.*.loop: {choices: [1]}"), "did you mean stages.*.loops?"),
     "no_such_recipe": (axis("»recipe.lrr: {choices: [1]}"), "did you mean recipe.lr?"),
