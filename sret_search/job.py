@@ -15,6 +15,10 @@ from sret_search.architecture import Architecture
 _STRICT = {"extra": "forbid", "strict": True}
 
 
+def _digest(plain: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def _need(holds: bool, message: str) -> None:
     if not holds:
         raise ValueError(message)
@@ -142,11 +146,13 @@ class Job:
     @property
     def candidate(self) -> str:
         """Eight hexadecimal digits that name the architecture and recipe by what they build."""
-        what = {
-            "architecture": self.architecture.to_dict(),
-            "recipe": dataclasses.asdict(self.recipe),
-        }
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+        plain = self.to_dict()
+        return _digest({name: plain[name] for name in ("architecture", "recipe")})[:8]
+
+    @property
+    def identity(self) -> str:
+        """Names the whole job; results and checkpoints carry it, and count for no other job."""
+        return _digest(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""

@@ -62,7 +62,7 @@ def run(study: Study, *, fresh: bool) -> int:
     try:
         with lease.hold(study.folder):
             if fresh:
-                _keep_aside(study.folder)
+                _keep_aside(study)
             return _run(study)
     except lease.StudyHeldError as held:
         print(held, file=sys.stderr)
@@ -74,9 +74,10 @@ def _run(study: Study) -> int:
     from sret_search.search.run import search
 
     ledger = Ledger.create(study)
-    before = ledger.description["path"]
-    if before != str(study.path.resolve()):
-        print(f"{study.folder} was last run from {before}, and is now run from {study.path}")
+    if ledger.last_path is not None:
+        print(
+            f"{study.folder} was last run from {ledger.last_path}, now from {study.path.resolve()}"
+        )
     print(_greeting(study), flush=True)
     outcome = search(study, ledger)
     ledger.close()
@@ -110,15 +111,17 @@ def _range(values: list[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _keep_aside(folder: Path) -> None:
-    """Rename everything but the lease, which is held."""
-    aside = folder.with_name(f"{folder.name}.{time.strftime('%Y%m%d-%H%M%S')}")
-    kept = [path for path in folder.iterdir() if path.name != "lease.json"]
-    if kept:
-        aside.mkdir()
-        for path in kept:
-            path.rename(aside / path.name)
-        print(f"kept the old study as {shown(aside)}")
+def _keep_aside(study: Study) -> None:
+    """Rename the ledger and the trials, but not the lease, which is held."""
+    now = time.strftime("%Y%m%d-%H%M%S")
+    for folder in dict.fromkeys((study.folder, study.trials_folder)):
+        kept = [path for path in folder.glob("*") if path.name != "lease.json"]
+        if kept:
+            aside = folder.with_name(f"{folder.name}.{now}")
+            aside.mkdir()
+            for path in kept:
+                path.rename(aside / path.name)
+            print(f"kept the old study as {shown(aside)}")
 
 
 def _resume(study: Path) -> str:

@@ -32,6 +32,7 @@ from sret_search.job import Job
 from sret_search.study import Study, StudyError
 from sret_search.study.schema import Axis
 from sret_search.study.space import Values
+from sret_search.study.study import trials_folder
 from sret_search.training.names import ERROR, RESULT
 
 # Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
@@ -79,6 +80,8 @@ class Ledger:
 
     def __init__(self, storage: RDBStorage, study: optuna.Study, trials_folder: Path) -> None:
         self._storage, self._study, self.trials_folder = storage, study, trials_folder
+        self.last_path: str | None = None
+        """The other file that the study was last run from, if it was."""
 
     @classmethod
     def create(cls, study: Study) -> Ledger:
@@ -98,8 +101,11 @@ class Ledger:
             load_if_exists=True,
         )
         stored.set_metric_names(list(study.file.objectives))
+        before = stored.user_attrs.get("study", {}).get("path")
         stored.set_user_attr("study", describe(study))
-        return cls(storage, stored, study.trials_folder)
+        ledger = cls(storage, stored, study.trials_folder)
+        ledger.last_path = before if before != str(study.path.resolve()) else None
+        return ledger
 
     @classmethod
     def read(cls, folder: Path) -> Ledger:
@@ -113,7 +119,8 @@ class Ledger:
         storage = _open(folder / "study.db")
         (summary,) = storage.get_all_studies()
         stored = optuna.load_study(storage=storage, study_name=summary.study_name)
-        return cls(storage, stored, Path(stored.user_attrs["study"]["trials_folder"]))
+        given = stored.user_attrs["study"]["storage"]["trials"]
+        return cls(storage, stored, trials_folder(folder, given, stored.study_name))
 
     @property
     def description(self) -> dict[str, Any]:
@@ -168,11 +175,12 @@ class Ledger:
         return folder
 
     def adopt(self, number: int) -> bool:
-        """Record the outcome that a trial's folder holds, if it holds one."""
+        """Record the outcome that a trial's folder holds, if it holds one of this very job."""
+        identity = self.entry(number).job.identity
         for attempt in self.attempts(number):
             for name in (RESULT, ERROR):
                 outcome = _read_json(attempt / name)
-                if outcome is not None:
+                if outcome is not None and outcome.get("job") == identity:
                     self.tell(number, outcome)
                     return True
         return False
@@ -208,7 +216,6 @@ def describe(study: Study) -> dict[str, Any]:
         "path": str(study.path.resolve()),
         "text": study.path.read_text(encoding="utf-8"),
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
-        "trials_folder": str(study.trials_folder.resolve()),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
         "budget": study.space.budget.model_dump(mode="json"),
         "trials": study.trials,

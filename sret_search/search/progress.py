@@ -41,6 +41,7 @@ class Progress:
     failed: int = 0
     best: float | None = None
     running: dict[int, Running] = field(default_factory=dict)
+    interrupted: dict[int, Running] = field(default_factory=dict)
     trained: float = 0.0
     busy: float = 0.0
     live: Live | None = None
@@ -64,14 +65,15 @@ class Progress:
     def start(self, entry: Entry) -> None:
         label = ", ".join(f"{p.rsplit('.', 1)[-1]} {v}" for p, v in entry.values.items())
         recipe = entry.job.recipe
-        self.running[entry.number] = Running(label, recipe.epochs, entry.train_macs / recipe.epochs)
+        new = Running(label, recipe.epochs, entry.train_macs / recipe.epochs)
+        self.running[entry.number] = self.interrupted.pop(entry.number, new)
         self.say(quiet=True)
 
     def epoch(self, number: int, epoch: int, accuracy: float, seconds: float) -> None:
         """An epoch ended; `seconds` are the trial's own, of all its attempts."""
         trial = self.running[number]
         if trial.epoch == 0:
-            # Epochs of an earlier attempt are taken to have been as long as this one.
+            # Epochs of an earlier run are taken to have been as long as this one.
             self.to_do -= (epoch - 1) * trial.macs
             trial.epoch, trial.seconds = epoch - 1, seconds * (epoch - 1) / epoch
         self.trained += (epoch - trial.epoch) * trial.macs
@@ -95,8 +97,8 @@ class Progress:
             self.write(f"trial {entry.number}{label}: {entry.state}, {entry.result.get('reason')}")
         self.say()
 
-    def interrupted(self, number: int, why: str) -> None:
-        self.running.pop(number, None)
+    def interrupt(self, number: int, why: str) -> None:
+        self.interrupted[number] = self.running.pop(number)
         self.write(f"trial {number}: {why}")
 
     def count(self, entry: Entry) -> None:
@@ -113,7 +115,7 @@ class Progress:
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"best {100 * self.best:.1f} %"] if self.best is not None else []
         left = self.left()
-        parts += [f"about {duration(left)} left"] if left is not None else []
+        parts += [f"about {duration(left)} left"] if left else []
         return ", ".join(parts)
 
     def left(self) -> float | None:

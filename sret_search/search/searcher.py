@@ -86,9 +86,7 @@ class LedgerSearcher(Searcher):
             return
         deaths = self.deaths[number] = self.deaths.get(number, 0) + 1
         if deaths < _DEATHS:
-            self.progress.interrupted(
-                number, "its worker died; it goes on from its last checkpoint"
-            )
+            self.progress.interrupt(number, "its worker died; it goes on from its last checkpoint")
             self.waiting.append(number)
             return
         reason = f"its worker died {deaths} times (killed, or out of memory)"

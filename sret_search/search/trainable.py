@@ -32,7 +32,8 @@ def attempt_trial(config: dict[str, Any]) -> None:
         train.train(job, attempt, tune.report, [Path(path) for path in config["earlier"]])
     except Exception as error:  # noqa: BLE001  recorded, and told by the driver
         (attempt / TRACEBACK).write_text(traceback.format_exc())
-        files.write_json(attempt / ERROR, {"state": "failed", "reason": _reason(error)})
+        outcome = {"state": "failed", "reason": _reason(error), "job": job.identity}
+        files.write_json(attempt / ERROR, outcome)
     tune.report({"ended": True})
 
 

@@ -15,6 +15,11 @@ from sret_search.study.schema import StudyFile
 from sret_search.study.space import Candidate, Space, Values
 
 
+def trials_folder(study_folder: Path, given: str | None, name: str) -> Path:
+    """Where a study's trials lie: beside its ledger, or in its own part of the folder given."""
+    return study_folder / "trials" if given is None else Path(given) / name
+
+
 @dataclass(frozen=True)
 class Study:
     """A study file and its space. `path` is the file that it was read from."""
@@ -38,8 +43,7 @@ class Study:
 
     @property
     def trials_folder(self) -> Path:
-        given = self.file.storage.trials
-        return self.folder / "trials" if given is None else Path(given) / self.name
+        return trials_folder(self.folder, self.file.storage.trials, self.name)
 
     @cached_property
     def grid(self) -> list[Candidate]:

@@ -41,13 +41,14 @@ def save_checkpoint(attempt: Path, epoch: int, state: dict[str, Any]) -> None:
         old.unlink()
 
 
-def newest_checkpoint(attempts: Sequence[Path]) -> dict[str, Any] | None:
-    """The furthest readable checkpoint of several attempts; None where there is none."""
+def newest_checkpoint(attempts: Sequence[Path], job: str) -> dict[str, Any] | None:
+    """The furthest readable checkpoint of a job in several attempts; None where there is none."""
     found = [path for attempt in attempts for path in attempt.glob("checkpoint-*.pt")]
     for path in sorted(found, key=lambda path: path.name, reverse=True):
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception:  # noqa: BLE001  a file damaged in any way is as good as absent
             continue
-        return state
+        if state.get("job") == job:
+            return state
     return None

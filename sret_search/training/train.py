@@ -49,7 +49,7 @@ def train(
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(True)
     trainer = Trainer(job)
-    checkpoint = files.newest_checkpoint([*earlier_attempts, attempt])
+    checkpoint = files.newest_checkpoint([*earlier_attempts, attempt], job.identity)
     if checkpoint is not None:
         trainer.load_state_dict(checkpoint)
     try:
@@ -61,6 +61,7 @@ def train(
     except Diverged as diverged:
         result = {"state": "diverged", "reason": str(diverged), "step": diverged.step}
     result |= {
+        "job": job.identity,
         "epochs": trainer.epoch,
         "seconds": trainer.seconds,
         "history": trainer.history,
@@ -165,6 +166,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "job": self.job.identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),

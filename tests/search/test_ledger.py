@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sret_search.run import _keep_aside
 from sret_search.search import lease, sampling
 from sret_search.search.ledger import Entry, Ledger
 from sret_search.study import Study, StudyError, load_study
@@ -176,7 +177,10 @@ def test_a_result_in_the_folder_is_adopted_once(tmp_path: Path) -> None:
     assert not ledger.adopt(number)
     (dead / "result.json").write_text('{"state": "compl')
     assert not ledger.adopt(number)
-    (alive / "result.json").write_text(json.dumps(OUTCOME))
+    (alive / "result.json").write_text(json.dumps(OUTCOME | {"job": "another job"}))
+    assert not ledger.adopt(number)
+    job = ledger.entry(number).job
+    (alive / "result.json").write_text(json.dumps(OUTCOME | {"job": job.identity}))
     assert ledger.adopt(number)
     entry = ledger.entry(number)
     assert (entry.state, entry.result["val_accuracy"]) == ("complete", 0.5)
@@ -202,6 +206,23 @@ def test_a_study_is_held_by_one(tmp_path: Path) -> None:
         pass
     with lease.hold(tmp_path / "runs"):
         pass
+
+
+@pytest.mark.parametrize("place", ["storage: {}", "storage: {trials: elsewhere}"])
+def test_a_fresh_start_keeps_ledger_and_trials_aside(place: str, tmp_path: Path) -> None:
+    made = study(tmp_path, "{sampler: random, trials: 1}", extra=f"{place}\n")
+    ledger = Ledger.create(made)
+    begin_all(made, ledger)
+    attempt = ledger.next_attempt(0)
+    (attempt / "result.json").write_text("{}")
+    ledger.close()
+    _keep_aside(made)
+    assert Ledger.create(made).entries() == []
+    kept = [path for path in tmp_path.rglob("result.json") if path != attempt / "result.json"]
+    assert len(kept) == 1
+    assert not attempt.exists()
+    _keep_aside(made)
+    assert len(list(tmp_path.rglob("study.db"))) == 2
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
     content = newest.read_bytes()
     for damaged in (content[: len(content) // 2], b"", b"not a checkpoint"):
         newest.write_bytes(damaged)
-        assert files.newest_checkpoint([first])["epoch"] == 1
+        assert files.newest_checkpoint([first], JOB.identity)["epoch"] == 1
     reported, second = [], tmp_path / "attempt-2"
     result = train.train(JOB, second, lambda metrics: reported.append(metrics["epoch"]), [first])
     assert reported == [2]
@@ -177,11 +177,13 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
 def test_the_furthest_checkpoint_of_all_attempts_is_taken(tmp_path):
     for attempt, epochs in (("attempt-1", [1, 2, 3]), ("attempt-2", [2, 11]), ("attempt-3", [4])):
         for epoch in epochs:
-            files.save_checkpoint(tmp_path / attempt, epoch, {"epoch": epoch})
+            state = {"epoch": epoch, "job": "this"}
+            files.save_checkpoint(tmp_path / attempt, epoch, state)
     attempts = sorted(tmp_path.iterdir())
-    assert files.newest_checkpoint(attempts) == {"epoch": 11}
-    assert files.newest_checkpoint(attempts[:1]) == {"epoch": 3}
-    assert files.newest_checkpoint([tmp_path / "attempt-9"]) is None
+    assert files.newest_checkpoint(attempts, "this")["epoch"] == 11
+    assert files.newest_checkpoint(attempts[:1], "this")["epoch"] == 3
+    assert files.newest_checkpoint([tmp_path / "attempt-9"], "this") is None
+    assert files.newest_checkpoint(attempts, "another") is None
     assert len(list(attempts[0].iterdir())) == 2
 
 
