@@ -118,6 +118,8 @@ def _keep_aside(study: Study) -> None:
         kept = [path for path in folder.glob("*") if path.name != "lease.json"]
         if kept:
             aside = folder.with_name(f"{folder.name}.{now}")
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}-")
             aside.mkdir()
             for path in kept:
                 path.rename(aside / path.name)

@@ -163,3 +163,17 @@ def test_a_report_of_a_study_that_never_ran_says_so(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr == "runs/wrong has no study yet; run it first\n"
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_cluster_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    write(tmp_path, "study.yaml", "address: local", "address: 127.0.0.1:1")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sret_search.run", "study.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("study.yaml: no Ray cluster at 127.0.0.1:1: ")
+    assert len(ended.stderr.splitlines()) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,12 @@ from sret_search.study.preflight import cpus, gpus
 
 if TYPE_CHECKING:
     from ray.tune import Callback
+
+
+_TOKEN = (
+    "; a cluster that was started where ~/.ray/auth_token lies asks for that token:"
+    " set RAY_AUTH_MODE=token"
+)
 
 
 @dataclass(frozen=True)
@@ -108,10 +115,15 @@ def _connect(study: Study) -> None:
         )
         return
     try:
+        if ":" in address:
+            # Ray itself would try for many minutes.
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise StudyError(f"{study.path}: no Ray cluster answers at {address}: {first}") from None
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
+        hint = "" if "RAY_AUTH_MODE" in os.environ else _TOKEN
+        reason = str(error).splitlines()[0]
+        raise StudyError(f"{study.path}: no Ray cluster at {address}: {reason}{hint}") from None
 
 
 def _slots(study: Study) -> Slots:
