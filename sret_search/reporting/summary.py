@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -122,13 +123,13 @@ def _depth_sentences(depths: list[Depth], seeds: int) -> list[str]:
     found.append(
         f"Deepest: trained at {deepest.executions:,} executions {_percent(deepest.test)} on test,"
         f" weights trained at {reference.executions} and run at {deepest.executions:,}"
-        f" {_percent(deepest.rerun_test)}, a difference of {100 * deepest.gain:+.1f} points"
-        f" (95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
+        f" {_percent(deepest.rerun_test)}, a difference of {points(deepest.gain)} points"
+        f" (95 % interval {points(low)} to {points(high)})."
     )
     if seeds < 2:
         found.append(
-            "Exploratory: one seed. The intervals cover the choice of images, not that of seeds,"
-            " which spread accuracies by about a point here; differences of that size mean nothing."
+            "Exploratory: one seed. The intervals cover the choice of images, not that of the seed:"
+            " with another one the same differences may vanish or turn round."
         )
     return found
 
@@ -172,5 +173,15 @@ def _plain(depth: Depth) -> dict[str, Any]:
     return {name: getattr(depth, name) for name in names} | {"verdict": depth.verdict}
 
 
+def points(difference: float) -> str:
+    """A difference of fractions in points, without a minus before zero."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in per cent, without the sign; empty where there is none."""
+    return "" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
 def _percent(fraction: float | None) -> str:
-    return "unknown" if fraction is None else f"{100 * fraction:.1f} %"
+    return f"{percent(fraction)} %" if fraction is not None else "unknown"

@@ -60,9 +60,7 @@ def _page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["percent"] = lambda value: (
-        "" if value != value or value is None else f"{100 * value:.1f}"
-    )
+    environment.filters |= {"percent": summary.percent, "points": summary.points}
     counters = {entry.number: cost(entry.job.architecture) for entry in results.entries}
     return environment.get_template("page.html").render(
         results=results,
