@@ -90,7 +90,7 @@ class Results:
             "unique_blocks": known.unique_blocks,
             "epochs": result.get("epochs", 0),
             "seconds": result.get("seconds", 0.0),
-            "attempts": len(self.attempts[entry.number]),
+            "attempts": result.get("attempts", len(self.attempts[entry.number])),
         }
 
     @cached_property

@@ -114,11 +114,16 @@ class Ledger:
         Raises:
             StudyError: there is none.
         """
+        nothing = StudyError(f"{folder} has no study yet; run it first")
         if not (folder / "study.db").is_file():
-            raise StudyError(f"{folder} has no study yet; run it first")
+            raise nothing
         storage = _open(folder / "study.db")
-        (summary,) = storage.get_all_studies()
-        stored = optuna.load_study(storage=storage, study_name=summary.study_name)
+        names = [summary.study_name for summary in storage.get_all_studies()]
+        if not names:
+            raise nothing
+        stored = optuna.load_study(storage=storage, study_name=names[0])
+        if "study" not in stored.user_attrs:
+            raise nothing
         given = stored.user_attrs["study"]["storage"]["trials"]
         return cls(storage, stored, trials_folder(folder, given, stored.study_name))
 
@@ -170,7 +175,9 @@ class Ledger:
 
     def next_attempt(self, number: int) -> Path:
         """The folder for another attempt, made now, so that no two attempts share one."""
-        folder = self.trials_folder / f"{number:05d}" / f"attempt-{len(self.attempts(number)) + 1}"
+        earlier = [int(path.name.split("-")[1]) for path in self.attempts(number)]
+        name = f"attempt-{max(earlier, default=0) + 1}"
+        folder = self.trials_folder / f"{number:05d}" / name
         folder.mkdir(parents=True)
         return folder
 
@@ -257,6 +264,8 @@ def _refuse_incomparable(storage: RDBStorage, study: Study) -> None:
     stored = optuna.load_study(storage=storage, study_name=study.name)
     before, now = stored.user_attrs.get("study"), describe(study)
     if before is None or not stored.get_trials(deepcopy=False):
+        # Nothing was begun, so nothing is lost; the objectives may have changed.
+        optuna.delete_study(study_name=study.name, storage=storage)
         return
     differences = [
         f"{name} was {json.dumps(before[name])} and is now {json.dumps(now[name])}"

@@ -166,6 +166,24 @@ def test_an_edit_that_makes_trials_incomparable_is_refused_with_the_difference(
         Ledger.create(other)
 
 
+def test_a_study_without_trials_takes_any_edit(tmp_path: Path) -> None:
+    Ledger.create(study(tmp_path, "{sampler: random, trials: 1}")).close()
+    extra = "data: {split_seed: 4}\nobjectives: {loss: min, macs: min, params: min}\n"
+    edited = study(tmp_path, "{sampler: random, trials: 1}", extra=extra)
+    ledger = Ledger.create(edited)
+    assert begin_all(edited, ledger) == [0]
+    assert ledger.entry(0).job.data.split_seed == 4
+
+
+def test_attempts_never_share_a_folder(tmp_path: Path) -> None:
+    made = study(tmp_path, "{sampler: random, trials: 1}")
+    ledger = Ledger.create(made)
+    first, second = ledger.next_attempt(0), ledger.next_attempt(0)
+    first.rmdir()
+    assert ledger.next_attempt(0).name == "attempt-3"
+    assert [path.name for path in ledger.attempts(0)] == [second.name, "attempt-3"]
+
+
 def test_a_result_in_the_folder_is_adopted_once(tmp_path: Path) -> None:
     made = study(tmp_path, "{sampler: random, trials: 2}")
     ledger = Ledger.create(made)
