@@ -203,8 +203,8 @@ def _check(a: Architecture) -> None:
         if not holds:
             raise ArchitectureError(path, message)
 
-    def positive(value: float, *path: str | int) -> None:
-        need(0 < value < math.inf, path, f"`{path[-1]} > 0` must hold, but got {value}")
+    def positive(value: float, *path: str | int, of: str = "") -> None:
+        need(0 < value < math.inf, path, f"{of}`{path[-1]} > 0` must hold, but got {value}")
 
     def known(value: str, kinds: Any, *path: str | int) -> None:
         need(
@@ -244,12 +244,7 @@ def _check(a: Architecture) -> None:
     for i, (stage, side) in enumerate(zip(a.stages, a.sides, strict=True)):
         where = ("stages", i)
         for name in ("width", "heads", "unique", "loops", "mlp_ratio"):
-            value = getattr(stage, name)
-            need(
-                0 < value < math.inf,
-                (*where, name),
-                f"stage {i}: `{name} > 0` must hold, but got {value}",
-            )
+            positive(getattr(stage, name), *where, name, of=f"stage {i}: ")
         need(
             stage.width % stage.heads == 0,
             (*where, "heads"),

@@ -145,9 +145,8 @@ class Job:
 
     @property
     def candidate(self) -> str:
-        """Eight hexadecimal digits that name the architecture and recipe by what they build."""
-        plain = self.to_dict()
-        return _digest({name: plain[name] for name in ("architecture", "recipe")})[:8]
+        """The name of what is trained, whatever the seed."""
+        return candidate_name(self.architecture, self.recipe)
 
     @property
     def identity(self) -> str:
@@ -177,3 +176,9 @@ class Job:
             device=plain["device"],
             reruns=tuple(Architecture.from_dict(a) for a in plain["reruns"]),
         )
+
+
+def candidate_name(architecture: Architecture, recipe: Recipe) -> str:
+    """Eight hexadecimal digits that name an architecture and recipe by what they build."""
+    plain = {"architecture": architecture.to_dict(), "recipe": dataclasses.asdict(recipe)}
+    return _digest(plain)[:8]

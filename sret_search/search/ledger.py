@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sqlite3
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -143,7 +144,6 @@ class Ledger:
 
     def begin(self, job: Job, values: Values, axes: dict[str, Axis]) -> int:
         """Record a trial that is about to start; its number."""
-        known = cost(job.architecture)
         trial = create_trial(
             state=TrialState.RUNNING,
             params={path: _stored(value, axes[path]) for path, value in values.items()},
@@ -152,17 +152,6 @@ class Ledger:
                 "state": "running",
                 "values": values,
                 "job": job.to_dict(),
-                "cost": {
-                    "params": known.params,
-                    "params_once": known.params_once,
-                    "params_shared": known.params_shared,
-                    "macs": known.macs,
-                    "train_macs": Entry(-1, "running", values, job, {}).train_macs,
-                    "executions": known.executions,
-                    "unique_blocks": known.unique_blocks,
-                    "sub_layers": known.sub_layers,
-                    "nlls": known.nlls,
-                },
             },
         )
         trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=trial)
@@ -200,18 +189,27 @@ class Ledger:
         self._storage.set_trial_user_attr(trial._trial_id, "result", kept)
         self._storage.set_trial_user_attr(trial._trial_id, "state", outcome["state"])
         if outcome["state"] == "complete":
-            self._study.tell(number, self._objectives(outcome, trial.user_attrs["cost"]))
+            job = _entry(trial).job
+            self._study.tell(number, objective_values(self.description["objectives"], job, outcome))
         else:
             self._study.tell(number, state=TrialState.FAIL)
-
-    def _objectives(self, outcome: dict[str, Any], known: dict[str, Any]) -> list[float]:
-        found = {"accuracy": outcome["val_accuracy"], "loss": outcome["val_loss"], **known}
-        return [found[name] for name in self.description["objectives"]]
 
     def close(self) -> None:
         """Give the database back."""
         self._storage.remove_session()
         self._storage.engine.dispose()
+
+
+def objective_values(names: Iterable[str], job: Job, result: dict[str, Any]) -> list[float]:
+    """The objectives of a trial, in the order of the study: two are measured, two are known."""
+    known = cost(job.architecture)
+    found: dict[str, float] = {
+        "accuracy": result["val_accuracy"],
+        "loss": result["val_loss"],
+        "params": known.params,
+        "macs": known.macs,
+    }
+    return [found[name] for name in names]
 
 
 def describe(study: Study) -> dict[str, Any]:

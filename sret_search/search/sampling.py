@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
-from sret_search.search.ledger import Entry
+from sret_search.search.ledger import Entry, objective_values
 from sret_search.study import Study
 from sret_search.study.space import Candidate, Values
 
@@ -56,7 +56,7 @@ class Grid:
         search = self.study.file.search
         for seed in range(search.seeds):
             for candidate in self.study.grid:
-                if (key(self.study, candidate), search.seed + seed) not in taken:
+                if (candidate.name, search.seed + seed) not in taken:
                     return candidate, seed
         return None
 
@@ -78,7 +78,7 @@ class Drawn:
         if self.all_there_are is not None and taken >= self.all_there_are:
             return None
         for candidate in self.draw(index, entries):
-            if key(self.study, candidate) not in taken:
+            if candidate.name not in taken:
                 return candidate, 0
         return None
 
@@ -88,7 +88,7 @@ class Drawn:
         size = self.study.space.size
         if size is None or size > _DRAWS:
             return None
-        return {key(self.study, candidate) for candidate in self.study.grid}
+        return {candidate.name for candidate in self.study.grid}
 
     def draw(self, index: int, entries: Sequence[Entry]) -> Iterator[Candidate]:
         """Feasible candidates for place `index`, best first; ends where there are no more."""
@@ -143,14 +143,8 @@ class TPE(Drawn):
         return mirror
 
     def _told(self, entry: Entry) -> list[float]:
-        known = self.study.space.candidate(entry.values).cost
-        found: dict[str, float] = {
-            "accuracy": entry.result.get("val_accuracy", 0.0),
-            "loss": entry.result.get("val_loss", _WORST_LOSS),
-            "params": known.params,
-            "macs": known.macs,
-        }
-        return [found[name] for name in self.study.file.objectives]
+        result = {"val_accuracy": 0.0, "val_loss": _WORST_LOSS} | entry.result
+        return objective_values(self.study.file.objectives, entry.job, result)
 
     def _suggest(self, trial: optuna.Trial) -> Values:
         values: Values = {}
@@ -190,8 +184,3 @@ class TPE(Drawn):
         if axis.choices is None:
             return value
         return axis.choices.index(value) if self.study.space.ordered(path) else json.dumps(value)
-
-
-def key(study: Study, candidate: Candidate) -> str:
-    """The candidate's name in the ledger."""
-    return study.job(candidate, 0, "cpu").candidate

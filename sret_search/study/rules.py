@@ -25,7 +25,7 @@ def axis_problems(space: Space, doc: Document) -> Iterator[Problem]:
     """Axes that name no field, have no values, or values of the wrong type."""
     stages = len(space.architecture.stages)
     written: dict[tuple[str | int, ...], str] = {}
-    for path, axis in space.axes.items():
+    for position, (path, axis) in enumerate(space.axes.items()):
         here = ("axes", path)
         kind = field_type(path)
         missing = _missing_place(path, kind, space)
@@ -43,9 +43,7 @@ def axis_problems(space: Space, doc: Document) -> Iterator[Problem]:
             written[place] = path
         yield from _value_problems(path, axis, kind, space, doc)
         for other in axis.when:
-            if other not in space.axes or list(space.axes).index(other) >= list(space.axes).index(
-                path
-            ):
+            if other not in list(space.axes)[:position]:
                 message = f"{other} must be an axis that stands above {path}"
                 yield doc.problem((*here, "when", other), message, at_key=True)
 

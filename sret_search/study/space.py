@@ -15,7 +15,7 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.cost import Cost, cost
-from sret_search.job import Recipe
+from sret_search.job import Recipe, candidate_name
 from sret_search.study.schema import Axis, Budget, field_type
 
 Values = dict[str, Any]
@@ -29,6 +29,11 @@ class Candidate:
     values: Values
     architecture: Architecture
     recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """The same for all points that build the same."""
+        return candidate_name(self.architecture, self.recipe)
 
     @property
     def cost(self) -> Cost:
@@ -50,16 +55,20 @@ class Space:
         sizes = [self._count(path, axis) for path, axis in self.axes.items()]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
+    def template(self) -> dict[str, Any]:
+        """The space's own architecture and recipe as plain data, which axes replace fields of."""
+        return {
+            "architecture": self.architecture.to_dict(),
+            "recipe": dataclasses.asdict(self.recipe),
+        }
+
     def candidate(self, values: Values) -> Candidate:
         """Build a point.
 
         Raises:
             ValueError: the values break a rule of the architecture or the recipe.
         """
-        plain = {
-            "architecture": self.architecture.to_dict(),
-            "recipe": dataclasses.asdict(self.recipe),
-        }
+        plain = self.template()
         for path, value in values.items():
             for *way, last in addresses(path, len(self.architecture.stages)):
                 holder: Any = plain
@@ -105,10 +114,7 @@ class Space:
             LookupError: it has no such place.
         """
         first, *_ = addresses(path, len(self.architecture.stages))
-        place: Any = {
-            "architecture": self.architecture.to_dict(),
-            "recipe": dataclasses.asdict(self.recipe),
-        }
+        place: Any = self.template()
         for part in first:
             place = place[part]
         return place
