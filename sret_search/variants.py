@@ -1,4 +1,4 @@
-"""Named architectures: the published SReT and small ones, as one table.
+"""Named architectures as one table: the published SReT, routes to 1000 executions, small ones.
 
 Widths, heads, blocks, groups: the official constructors (szq0214/SReT, November 2021), whose
 parameters and multiply-adds these reproduce to the last digit. Published top-1 accuracies:
@@ -9,11 +9,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
 
 _SLICED = ((8, 2), (4, 1), (1, 1))
 _WHOLE = ((1,), (1,), (1,))
 _RESOLUTIONS = (384, 512)
+_UNIQUE = (2, 5, 3)
+
+
+def _pyramid(
+    width: int,
+    heads: int,
+    mlp_ratio: float,
+    loops: tuple[int, int, int],
+    groups: tuple[tuple[int, ...], ...],
+) -> tuple[Stage, ...]:
+    return tuple(
+        Stage(width << i, heads << i, _UNIQUE[i], loops[i], groups[i], mlp_ratio) for i in range(3)
+    )
 
 
 def _published(
@@ -24,12 +37,9 @@ def _published(
     drop_path: float,
     groups: tuple[tuple[int, ...], ...],
 ) -> Architecture:
-    unique = (2, 5, 3)
-    stages = tuple(
-        Stage(width << i, heads << i, unique[i], 2, groups[i], mlp_ratio) for i in range(3)
-    )
     return Architecture(
-        image_size=224, in_channels=3, classes=1000, stem_strides=(2, 2, 2), stages=stages,
+        image_size=224, in_channels=3, classes=1000, stem_strides=(2, 2, 2),
+        stages=_pyramid(width, heads, mlp_ratio, (2, 2, 2), groups),
         nll=NLL("execution", nll_ratio), residual=Residual("lrc"),
         permutation="official" if groups != _WHOLE else "none", drop_path=drop_path,
     )  # fmt: skip
@@ -51,6 +61,48 @@ for _name, _size in _SIZES.items():
             VARIANTS[f"{_name}_unsliced"], image_size=_pixels
         )
 VARIANTS["sret_lt_16_14"] = _published(*_SIZES["sret_lt"], ((16, 1), (14, 1), (1, 1)))
+
+
+def _thousand(
+    nll: NLL,
+    relax: Relax | None = None,
+    width: int = 126,
+    heads: int = 3,
+    mlp_ratio: float = 3.0,
+    loops: tuple[int, int, int] = (100, 100, 100),
+) -> Architecture:
+    """A network of the paper's title claim: 1000 shared layers in 13 to 15 million parameters.
+
+    The published code, with an NLL for each execution, would need 458 million at these widths.
+    """
+    return Architecture(
+        image_size=224, in_channels=3, classes=1000, stem_strides=(2, 2, 2),
+        stages=_pyramid(width, heads, mlp_ratio, loops, _SLICED),
+        nll=nll, residual=Residual("scaled"), relax=relax or Relax(),
+        permutation="stride", drop_path=0.2,
+    )  # fmt: skip
+
+
+VARIANTS |= {
+    # Share the NLL, or leave it out, at the widths of SReT-S …
+    "sret_1000_nll_block": _thousand(NLL("block", ratio=1.0)),
+    "sret_1000_nll_stage": _thousand(NLL("stage", ratio=2.0)),
+    "sret_1000_nll_rank": _thousand(NLL("execution", rank=3)),
+    "sret_1000_norm_gain": _thousand(NLL("none"), Relax(norm=True, gain=True)),
+    # … or keep one for each execution and narrow the network …
+    "sret_1000_narrow": _thousand(NLL("execution"), width=30, heads=1, mlp_ratio=3.6),
+    # … or count attention, MLP and NLL as a layer each: 334 executions, 1002 sub-layers.
+    "sret_1000_sub_layers": _thousand(
+        NLL("execution"), width=48, heads=2, mlp_ratio=3.6, loops=(34, 34, 32)
+    ),
+}
+
+# DeiT-Ti (Touvron et al., 2012.12877) with pooled tokens in place of a class token.
+VARIANTS["deit_ti"] = Architecture(
+    image_size=224, in_channels=3, classes=1000, stem="patch", stem_strides=(16,),
+    stages=(Stage(width=192, heads=3, unique=12),),
+    nll=NLL("none"), residual=Residual("scaled", p=0.0, q=0.0), drop_path=0.1,
+)  # fmt: skip
 
 # For 8×8 images; small enough to train in seconds.
 VARIANTS["sret_digits"] = Architecture(

@@ -1,15 +1,16 @@
 """The closed form against published figures, and against the built model."""
 
+import json
+import timeit
 from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from candidates import SPACE, candidates
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.architecture import NLL, Architecture, Stage
 from sret_search.cost import cost, train_macs
 from sret_search.model import SReT
 from sret_search.variants import VARIANTS
@@ -52,51 +53,12 @@ def test_the_parameters_of_sret_t_lie_where_the_official_ones_lie():
     assert cost(VARIANTS["sret_t"]).params_shared == parts["blocks"]
 
 
-@st.composite
-def architectures(draw):
-    strides = tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=2)))
-    image_size = draw(st.integers(3, 10))
-    side = image_size
-    for stride in strides:
-        side = -(-side // stride)
-    stages, width = [], 2 * draw(st.integers(1, 4))
-    for _ in range(draw(st.integers(1, 3))):
-        slices = st.sampled_from([g for g in range(1, side**2 + 1) if side**2 % g == 0])
-        stages.append(
-            Stage(
-                width=width,
-                heads=draw(st.sampled_from([h for h in range(1, width + 1) if width % h == 0])),
-                unique=draw(st.integers(1, 2)),
-                loops=draw(st.integers(1, 4)),
-                groups=tuple(draw(st.lists(slices, min_size=1, max_size=3))),
-                mlp_ratio=draw(st.floats(0.5, 3.0)),
-            )
-        )
-        width *= draw(st.integers(1, 2))
-        side = -(-side // 2)
-    return Architecture(
-        image_size=image_size,
-        in_channels=draw(st.integers(1, 3)),
-        classes=draw(st.integers(1, 5)),
-        stem_strides=strides,
-        stages=tuple(stages),
-        nll=NLL(
-            draw(st.sampled_from(["none", "stage", "block", "execution"])),
-            draw(st.floats(0.5, 2.0)),
-            draw(st.none() | st.integers(1, 6)),
-        ),
-        residual=Residual(draw(st.sampled_from(["lrc", "layerscale", "scaled"]))),
-        permutation=draw(st.sampled_from(["none", "stride", "official"])),
-    )
-
-
 def _run(a):
-    """Run a model on one image: parameters by how often their module ran, and MACs by kind."""
+    """Run a model on one image: how often each module ran, and MACs by kind."""
     model = SReT(a).eval()
     runs = Counter()
     for module in model.modules():
-        if next(module.parameters(recurse=False), None) is not None:
-            module.register_forward_hook(lambda m, args, out: runs.update([m]))
+        module.register_forward_hook(lambda m, args, out: runs.update([m]))
     image = torch.randn(1, a.in_channels, a.image_size, a.image_size)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
@@ -108,40 +70,84 @@ def _run(a):
     return model, runs, macs
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(architectures())
-def test_the_closed_form_is_what_the_model_costs(a):
-    known = cost(a)
-    model, runs, macs = _run(a)
+def _size(module):
+    return sum(p.numel() for p in module.parameters())
 
-    def size(module):
-        return sum(p.numel() for p in module.parameters())
 
-    assert known.params == size(model)
-    assert known.params_by_part == {
-        "stem": size(model.stem),
-        "positions": model.positions_1DSS.numel(),
-        "blocks": sum(size(stage.blocks) for stage in model.stages),
-        "nll": sum(size(stage.nlls) for stage in model.stages),
-        "pools": size(model.pools),
-        "head": size(model.norm) + size(model.head),
-    }
-    shared = sum(p.numel() for m, n in runs.items() if n > 1 for p in m.parameters(recurse=False))
-    assert known.params_shared == shared
-    assert known.params_once == size(model) - shared
+def _relaxed(block):
+    """The parameters that a block has for each of its loops."""
+    if block.loops == 1:
+        return 0
+    norms = sum(_size(norm) for norm in (block.norm1, block.norm2) if len(norm) > 1)
+    return norms + _size(block.loras) + _size(block.gains)
 
-    assert known.macs == sum(macs.values())
-    parts = known.macs_by_part
-    assert parts["stem"] + parts["pools"] == macs["convolutions"]
-    assert parts["projections"] + parts["mlp"] + parts["nll"] + parts["head"] == macs["linear"]
-    assert parts["attention"] == macs["attention"]
 
-    ran = Counter(type(module).__name__ for module, n in runs.items() for _ in range(n))
-    blocks, nlls = (sum(len(getattr(s, n)) for s in model.stages) for n in ("blocks", "nlls"))
-    assert (known.unique_blocks, known.nlls) == (blocks, nlls)
-    # Each block runs two norms, each NLL one, and the head one.
-    norms = 2 * known.executions + (known.executions if nlls else 0) + 1
-    assert ran["LayerNorm"] == norms == known.sub_layers + 1
+def test_the_random_candidates_use_every_option():
+    drawn = candidates(1000)
+    assert len(set(drawn)) > 990
+    for path, axis in SPACE.axes.items():
+        used = {json.dumps(_at(a.to_dict(), path)) for a in drawn}
+        assert used >= {json.dumps(choice) for choice in axis.choices}, path
+
+
+def _at(plain, path):
+    for part in path.replace("*", "0").split("."):
+        plain = plain[int(part)] if part.isdecimal() else plain[part]
+    return plain
+
+
+def test_the_closed_form_has_the_parameters_of_the_model():
+    for a in candidates(1000):
+        model = SReT(a)
+        known = cost(a)
+        blocks = [block for stage in model.stages for block in stage.blocks]
+        relaxed = sum(_relaxed(block) for block in blocks)
+        assert known.params == _size(model), a
+        assert known.params_by_part == {
+            "stem": _size(model.stem),
+            "positions": model.positions_1DSS.numel(),
+            "blocks": sum(_size(block) for block in blocks) - relaxed,
+            "relaxed": relaxed,
+            "nll": sum(_size(stage.nlls) for stage in model.stages),
+            "pools": _size(model.pools),
+            "head": _size(model.norm) + _size(model.head),
+        }, a
+        own_nlls = known.params_by_part["nll"] if a.nll.share == "execution" else 0
+        assert known.params_per_execution == relaxed + own_nlls
+        nlls = sum(len(stage.nlls) for stage in model.stages)
+        assert (known.unique_blocks, known.nlls) == (len(blocks), nlls)
+
+
+def test_the_closed_form_has_the_multiply_adds_of_the_model():
+    for a in candidates(200, seed=1):
+        known = cost(a)
+        model, runs, macs = _run(a)
+        assert known.macs == sum(macs.values()), a
+        parts = known.macs_by_part
+        assert parts["stem"] + parts["pools"] == macs["convolutions"]
+        linear = ("projections", "mlp", "relaxed", "nll", "head")
+        assert sum(parts[part] for part in linear) == macs["linear"]
+        assert parts["attention"] == macs["attention"]
+        assert known.params_shared == _shared(model, runs), a
+        assert known.params_once == _size(model) - known.params_shared
+
+        # Each block runs two norms, each NLL one, and the head one.
+        norms = sum(n for module, n in runs.items() if isinstance(module, torch.nn.LayerNorm))
+        assert norms == known.sub_layers + 1
+        assert known.executions == sum(runs[b] for s in model.stages for b in s.blocks)
+
+
+def _shared(model, runs):
+    """The parameters that ran more than once."""
+    blocks = [block for stage in model.stages for block in stage.blocks if runs[block] > 1]
+    nlls = [nll for stage in model.stages for nll in stage.nlls if runs[nll] > 1]
+    return sum(map(_size, blocks)) - sum(map(_relaxed, blocks)) + sum(map(_size, nlls))
+
+
+def test_a_candidate_costs_at_most_100_microseconds():
+    drawn = [*candidates(50), *VARIANTS.values()]
+    each = [min(timeit.repeat(lambda a=a: cost(a), number=20, repeat=5)) / 20 for a in drawn]
+    assert sum(each) / len(each) < 100e-6
 
 
 def test_loops_cost_multiply_adds_and_no_parameters():

@@ -12,7 +12,8 @@ import sret_search
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
     "errors", "architecture", "variants", "cost", "job",
-    "study", "model", "training", "search", "reporting", "run", "__main__",
+    "study", "model", "training", "search", "reporting", "run", "commands",
+    "__main__",
 ]  # fmt: skip
 HEAVY = {"torch", "torchvision", "ray", "optuna"}
 FORBIDDEN = {
@@ -29,6 +30,7 @@ FORBIDDEN = {
 FORBIDDEN_ON_IMPORT = FORBIDDEN | {
     "search": {"torch", "torchvision"},
     "run": {"torch", "torchvision", "ray"},
+    "commands": {"torch", "torchvision", "ray"},
     "__main__": {"torch", "torchvision", "ray"},
 }
 MAX_LINES = 350
@@ -142,7 +144,7 @@ def test_importing_a_room_loads_nothing_that_it_does_without(module):
     assert _hits(_reached_on_import(module), FORBIDDEN_ON_IMPORT[_room(module)]) == []
 
 
-@pytest.mark.parametrize("module", ["study", "reporting", "run"])
+@pytest.mark.parametrize("module", ["study", "reporting", "run", "commands.cost"])
 def test_a_fresh_interpreter_loads_neither_torch_nor_ray_with(module):
     code = (
         f"import sys, sret_search.{module}\n"

@@ -1,5 +1,19 @@
 """SReT in torch, built from an `Architecture`. Knows torch and nothing of studies."""
 
-from sret_search.model.sret import SReT, rerun
+from sret_search.model.monitor import DepthProfile, depth_profile
+from sret_search.model.official import CheckpointError, load_official
+from sret_search.model.reuse import rerun, resize
+from sret_search.model.sret import SReT
+from sret_search.model.weights import load, save
 
-__all__ = ["SReT", "rerun"]
+__all__ = [
+    "CheckpointError",
+    "DepthProfile",
+    "SReT",
+    "depth_profile",
+    "load",
+    "load_official",
+    "rerun",
+    "resize",
+    "save",
+]

@@ -7,33 +7,34 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sret_search.architecture import Permutation
+from sret_search.model.linear import Linear
 
 
-class SlicedAttention(nn.Module):
-    """Multi-head self-attention over `groups` equal slices of the tokens; 1 group is global."""
+def attend(
+    x_BND: Tensor,
+    qkv: Linear,
+    proj: Linear,
+    heads: int,
+    groups: int = 1,
+    order_N: Tensor | None = None,
+) -> Tensor:
+    """Multi-head self-attention inside `groups` equal slices of the tokens; 1 is global.
 
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x_BND: Tensor, groups: int = 1, order_N: Tensor | None = None) -> Tensor:
-        """Attend inside slices of the tokens taken in `order_N` (as they lie, where None)."""
-        B, N, D = x_BND.shape
-        if order_N is not None:
-            x_BND = x_BND.index_select(1, order_N)
-        qkv = self.qkv(x_BND).view(B * groups, N // groups, 3, self.heads, D // self.heads)
-        q_BHMK, k_BHMK, v_BHMK = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed_BHMK = F.scaled_dot_product_attention(q_BHMK, k_BHMK, v_BHMK)
-        mixed_BND = mixed_BHMK.transpose(1, 2).reshape(B, N, D)
-        if order_N is not None:
-            mixed_BND = mixed_BND.index_select(1, order_N.argsort())
-        out: Tensor = self.proj(mixed_BND)
-        return out
+    Slices are cut from the tokens in `order_N`; as they lie, where it is None.
+    """
+    B, N, D = x_BND.shape
+    if order_N is not None:
+        x_BND = x_BND.index_select(1, order_N)
+    qkv_BM3HK = qkv.run(x_BND).view(B * groups, N // groups, 3, heads, D // heads)
+    q_BHMK, k_BHMK, v_BHMK = qkv_BM3HK.permute(2, 0, 3, 1, 4).unbind(0)
+    mixed_BHMK = F.scaled_dot_product_attention(q_BHMK, k_BHMK, v_BHMK)
+    mixed_BND = mixed_BHMK.transpose(1, 2).reshape(B, N, D)
+    if order_N is not None:
+        mixed_BND = mixed_BND.index_select(1, order_N.argsort())
+    return proj.run(mixed_BND)
 
 
 def token_order(

@@ -1,111 +1,122 @@
-"""The shared block, the non-linear projection layer, and the ways to add a branch.
+"""The shared block and the non-linear projection layer.
 
 Shapes: B images, N tokens, D width.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from sret_search.architecture import Residual, Stage
-from sret_search.model.attention import SlicedAttention
+from sret_search.architecture import Architecture, Stage
+from sret_search.model.attention import attend
+from sret_search.model.linear import Linear, LoRA
+from sret_search.model.mlp import MLP, ExpertBank, run_mlp
+from sret_search.model.residual import residual
 
 _EPS = 1e-6
 
 
-class LearnableCoefficients(nn.Module):
-    """α·skip + β·branch with learnable scalars (LRC, paper §3.3)."""
+class OfLoop(NamedTuple):
+    """The layers of one loop of a block; the last of each branch weighed as it is added."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.skip = nn.Parameter(torch.ones(1))
-        self.branch = nn.Parameter(torch.ones(1))
-
-    def forward(self, skip_BND: Tensor, branch_BND: Tensor) -> Tensor:
-        return torch.addcmul(skip_BND * self.skip, branch_BND, self.branch)
-
-
-class LayerScale(nn.Module):
-    """skip + γ·branch with a learnable γ per channel (Touvron et al., CaiT, 2103.17239)."""
-
-    def __init__(self, width: int, init: float) -> None:
-        super().__init__()
-        self.gain_D = nn.Parameter(torch.full((width,), init))
-
-    def forward(self, skip_BND: Tensor, branch_BND: Tensor) -> Tensor:
-        return torch.addcmul(skip_BND, branch_BND, self.gain_D)
-
-
-class ScaledBranch(nn.Module):
-    """skip + s·branch with a constant s (residual scaling of looped transformers, 2606.18524)."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
-
-    def forward(self, skip_BND: Tensor, branch_BND: Tensor) -> Tensor:
-        return torch.add(skip_BND, branch_BND, alpha=self.scale)
-
-    def extra_repr(self) -> str:
-        return f"scale={self.scale:.4g}"
-
-
-def residual(kind: Residual, width: int, loops: int, unique: int) -> nn.Module:
-    """The module that adds a branch; `unique` counts the blocks of the whole network."""
-    if kind.kind == "lrc":
-        return LearnableCoefficients()
-    if kind.kind == "layerscale":
-        return LayerScale(width, kind.init)
-    return ScaledBranch(kind.branch_scale(loops, unique))
-
-
-class MLP(nn.Sequential):
-    """Linear, GELU, linear."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+    norm1: nn.Module
+    qkv: Linear
+    proj: Linear
+    norm2: nn.Module
+    fc1: Linear
+    fc2: Linear
 
 
 class Block(nn.Module):
     """One set of shared weights: attention and MLP, each normalised first and added."""
 
-    def __init__(self, stage: Stage, kind: Residual, unique: int) -> None:
+    def __init__(self, a: Architecture, stage: Stage, loops: int) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(stage.width, eps=_EPS)
-        self.attention = SlicedAttention(stage.width, stage.heads)
-        self.add1 = residual(kind, stage.width, stage.loops, unique)
-        self.norm2 = nn.LayerNorm(stage.width, eps=_EPS)
-        self.mlp = MLP(stage.width, stage.hidden)
-        self.add2 = residual(kind, stage.width, stage.loops, unique)
+        d, h, relax = stage.width, stage.hidden, a.relax
+        own = loops if loops > 1 else 0
+        norms = max(own, 1) if relax.norm else 1
+        self.loops, self.heads = loops, stage.heads
+        self.norm1 = nn.ModuleList(nn.LayerNorm(d, eps=_EPS) for _ in range(norms))
+        self.qkv = nn.Linear(d, 3 * d)
+        self.proj = nn.Linear(d, d)
+        self.add1 = residual(a.residual, d, loops, a.unique_blocks)
+        self.norm2 = nn.ModuleList(nn.LayerNorm(d, eps=_EPS) for _ in range(norms))
+        self.mlp = MLP(d, h) if relax.experts == 1 else ExpertBank(d, h, relax.experts)
+        self.add2 = residual(a.residual, d, loops, a.unique_blocks)
+        self.gains = nn.ParameterList(torch.ones(2) for _ in range(own if relax.gain else 0))
+        rank = relax.lora or 0
+        self.loras = nn.ModuleList(LoRA(d, h, rank) for _ in range(own if rank else 0))
+        self.shares_all = norms == relax.experts == 1 and not own * (relax.gain + rank)
+
+    def of_loop(self, loop: int) -> OfLoop:
+        """The layers of the loop with this index; the same for all, where `shares_all`."""
+        norm = min(loop, len(self.norm1) - 1)
+        qkv = Linear(self.qkv.weight, self.qkv.bias)
+        proj = Linear(self.proj.weight, self.proj.bias)
+        fc1, fc2 = self.mlp.at((loop + 0.5) / self.loops)
+        if len(self.loras):
+            lora = self.loras[loop]
+            assert isinstance(lora, LoRA)
+            qkv, proj = qkv.updated(lora.qkv), proj.updated(lora.proj)
+            fc1, fc2 = fc1.updated(lora.fc1), fc2.updated(lora.fc2)
+        proj, fc2 = proj.weighed(self.add1.weight), fc2.weighed(self.add2.weight)
+        if len(self.gains):
+            gain1, gain2 = self.gains[loop].split(1)
+            proj, fc2 = proj.weighed(gain1), fc2.weighed(gain2)
+        return OfLoop(self.norm1[norm], qkv, proj, self.norm2[norm], fc1, fc2)
 
     def forward(
-        self, x_BND: Tensor, groups: int, order_N: Tensor | None, drop_path: float
+        self,
+        x_BND: Tensor,
+        of: OfLoop,
+        groups: int = 1,
+        order_N: Tensor | None = None,
+        keep_2B11: Tensor | None = None,
     ) -> Tensor:
-        branch_BND = self.attention(self.norm1(x_BND), groups, order_N)
-        x_BND = self.add1(x_BND, drop(branch_BND, drop_path, self.training))
-        branch_BND = self.mlp(self.norm2(x_BND))
-        x_BND = self.add2(x_BND, drop(branch_BND, drop_path, self.training))
+        """One execution; `keep_2B11` weighs each image's attention and MLP (stochastic depth)."""
+        keep1, keep2 = (None, None) if keep_2B11 is None else keep_2B11.unbind(0)
+        branch_BND = attend(of.norm1(x_BND), of.qkv, of.proj, self.heads, groups, order_N)
+        x_BND = self.add1(x_BND, branch_BND, keep1)
+        branch_BND = run_mlp(of.norm2(x_BND), of.fc1, of.fc2)
+        x_BND = self.add2(x_BND, branch_BND, keep2)
         return x_BND
+
+
+def run_block(
+    block: Block,
+    x_BND: Tensor,
+    of: OfLoop,
+    groups: int,
+    order_N: Tensor | None,
+    keep_2B11: Tensor | None,
+) -> Tensor:
+    """One execution, as a function that can be compiled once for all blocks."""
+    out: Tensor = block(x_BND, of, groups, order_N, keep_2B11)
+    return out
 
 
 class NonLinearProjection(nn.Module):
     """NLL(z) = z + MLP(LN z), run after an execution (paper §3.2)."""
 
-    def __init__(self, stage: Stage, hidden: int, kind: Residual, unique: int) -> None:
+    def __init__(self, a: Architecture, stage: Stage, loops: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(stage.width, eps=_EPS)
-        self.mlp = MLP(stage.width, hidden)
-        self.add = residual(kind, stage.width, stage.loops, unique)
+        self.mlp = MLP(stage.width, a.nll.hidden(stage.width))
+        self.add = residual(a.residual, stage.width, loops, a.unique_blocks)
 
     def forward(self, x_BND: Tensor) -> Tensor:
-        out: Tensor = self.add(x_BND, self.mlp(self.norm(x_BND)))
+        fc1, fc2 = self.mlp.at()
+        branch_BND = run_mlp(self.norm(x_BND), fc1, fc2.weighed(self.add.weight))
+        out: Tensor = self.add(x_BND, branch_BND)
         return out
 
 
-def drop(branch_BND: Tensor, rate: float, training: bool) -> Tensor:
-    """Stochastic depth: leave a branch out for whole images (Huang et al., 1603.09382)."""
-    if not training or rate == 0.0:
-        return branch_BND
-    keep_B11 = branch_BND.new_empty(len(branch_BND), 1, 1).bernoulli_(1 - rate)
-    return branch_BND * (keep_B11 / (1 - rate))
+def draw_kept(x_BND: Tensor, rate: float) -> Tensor:
+    """For both branches and each image, (2, B, 1, 1): 0 at this rate, else what keeps the mean.
+
+    Stochastic depth (Huang et al., 1603.09382), of whole images.
+    """
+    return x_BND.new_empty(2, len(x_BND), 1, 1).bernoulli_(1 - rate) / (1 - rate)

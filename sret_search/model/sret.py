@@ -1,101 +1,97 @@
-"""The network: convolutional stem, stages of recursive blocks, pooled linear head.
+"""The network: stem, stages of recursive blocks, pooled linear head.
 
 Shapes: B images, C channels, S side of the token grid, N = S·S tokens, D width.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sret_search.architecture import Architecture, Stage
-from sret_search.cost import saved_floats
+from sret_search.architecture import Architecture, Execution
+from sret_search.cost import Segments, segments
 from sret_search.model.attention import token_order
-from sret_search.model.block import Block, NonLinearProjection
+from sret_search.model.block import Block, NonLinearProjection, OfLoop, draw_kept, run_block
 from sret_search.model.checkpointing import run_in_segments
 
 MEMORY_BUDGET = 2 * 1024**3
 """Bytes of activations above which executions are recomputed in the backward pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One run of one block: which weights, in which loop, with which rate of drop path."""
-
-    block: int
-    loop: int
-    nll: int | None
-    drop_path: float
-
-
 class Stem(nn.Sequential):
-    """3×3 convolutions, each with batch normalisation and ReLU."""
+    """3×3 convolutions, each with batch normalisation and ReLU; or one linear patch each."""
 
     def __init__(self, a: Architecture) -> None:
         layers: list[nn.Module] = []
         channels = a.in_channels
         for width, stride in zip(a.stem_channels, a.stem_strides, strict=True):
-            layers.append(nn.Conv2d(channels, width, 3, stride, padding=1))
-            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            if a.stem == "patch":
+                layers.append(nn.Conv2d(channels, width, stride, stride))
+            else:
+                layers.append(nn.Conv2d(channels, width, 3, stride, padding=1))
+                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
         super().__init__(*layers)
 
 
 class RecursiveStage(nn.Module):
-    """The unique blocks and NLLs of a stage, and the order in which they run.
-
-    Blocks run in sequence, each for all of its loops: A A B B (paper §3.1).
-    """
+    """The unique blocks and NLLs of a stage, and the order in which they run."""
 
     def __init__(self, a: Architecture, index: int) -> None:
         super().__init__()
         self.stage = stage = a.stages[index]
         self.permutation = a.permutation
         self.random = a.drop_path > 0 or a.permutation == "official"
+        self.run_block = run_block
         self.blocks = nn.ModuleList(
-            Block(stage, a.residual, a.unique_blocks) for _ in range(stage.unique)
+            Block(a, stage, stage.loops_of(block)) for block in range(stage.unique)
         )
+        self.schedule = a.schedule(stage)
+        loops: dict[int | None, float] = {
+            run.nll: stage.loops_of(run.block) for run in self.schedule
+        }
+        if a.nll.share == "stage":
+            loops = {0: stage.executions / stage.unique}
         self.nlls = nn.ModuleList(
-            NonLinearProjection(stage, a.nll.hidden(stage.width), a.residual, a.unique_blocks)
-            for _ in range(a.nlls(stage))
+            NonLinearProjection(a, stage, loops[nll]) for nll in range(a.nlls(stage))
         )
         before = sum(s.executions for s in a.stages[:index])
-        last = max(a.executions - 1, 1)
-        self.executions = [
-            Execution(
-                e // stage.loops,
-                e % stage.loops,
-                _nll(a, stage, e),
-                a.drop_path * (before + e) / last,
-            )
-            for e in range(stage.executions)
+        self.drop_path = [
+            a.drop_path * (before + e) / max(a.executions - 1, 1) for e in range(stage.executions)
         ]
 
-    def forward(self, x_BND: Tensor, segment: int) -> Tensor:
-        """Run all executions, recomputing in segments of `segment` (0 keeps everything)."""
-        steps = [partial(self.execute, execution) for execution in self.executions]
-        return run_in_segments(steps, x_BND, segment, self.random)
+    def forward(self, x_BND: Tensor, plan: Segments | None = None) -> Tensor:
+        """Run all executions; with a plan, recompute in segments where it says so."""
+        shared = [_shared(block) for block in self.blocks]
+        steps = [
+            partial(self.execute, run, rate, shared[run.block])
+            for run, rate in zip(self.schedule, self.drop_path, strict=True)
+        ]
+        return run_in_segments(steps, x_BND, plan or Segments(1, len(steps)), self.random)
 
-    def execute(self, execution: Execution, x_BND: Tensor) -> Tensor:
-        groups = self.stage.groups_at(execution.loop)
-        order_N = token_order(
-            self.permutation, execution.loop, x_BND.shape[1], groups, x_BND.device
-        )
-        x_BND = self.blocks[execution.block](x_BND, groups, order_N, execution.drop_path)
-        if execution.nll is not None:
-            x_BND = self.nlls[execution.nll](x_BND)
+    def execute(
+        self, run: Execution, drop_path: float, shared: OfLoop | None, x_BND: Tensor
+    ) -> Tensor:
+        block = self.blocks[run.block]
+        assert isinstance(block, Block)
+        groups = self.stage.groups_at(run.loop)
+        order_N = token_order(self.permutation, run.loop, x_BND.shape[1], groups, x_BND.device)
+        kept = draw_kept(x_BND, drop_path) if self.training and drop_path > 0 else None
+        of_loop = shared or block.of_loop(run.loop)
+        x_BND = self.run_block(block, x_BND, of_loop, groups, order_N, kept)
+        if run.nll is not None:
+            x_BND = self.nlls[run.nll](x_BND)
         return x_BND
 
 
-def _nll(a: Architecture, stage: Stage, execution: int) -> int | None:
-    """Which of its stage's NLLs follows an execution."""
-    if a.nll.share == "none":
-        return None
-    return {"stage": 0, "block": execution // stage.loops, "execution": execution}[a.nll.share]
+def _shared(block: nn.Module) -> OfLoop | None:
+    """The layers of all loops of a block, made once in a forward pass; None where they vary."""
+    assert isinstance(block, Block)
+    return block.of_loop(0) if block.shares_all else None
 
 
 class SReT(nn.Module):
@@ -104,7 +100,7 @@ class SReT(nn.Module):
     Args:
         architecture: the candidate.
         memory_budget: bytes of activations above which a training pass keeps only the
-            boundaries of segments and recomputes the rest, with the same bits.
+            inputs of segments and recomputes the rest, with the same bits.
     """
 
     def __init__(self, architecture: Architecture, memory_budget: int = MEMORY_BUDGET) -> None:
@@ -125,42 +121,30 @@ class SReT(nn.Module):
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         """Class logits, (B, classes), of images (B, in_channels, image_size, image_size)."""
+        plan = self.plan(len(images_BCSS))
+        # With channels last, tokens are a view of the image and the image of tokens.
+        images_BCSS = images_BCSS.contiguous(memory_format=torch.channels_last)
         x_BDSS = self.stem(images_BCSS) + self.positions_1DSS
         for i, stage in enumerate(self.stages):
             if i > 0:
                 x_BDSS = self.pools[i - 1](x_BDSS)
-            x_BND = x_BDSS.flatten(2).transpose(1, 2).contiguous()
-            x_BND = stage(x_BND, self.segment(i, len(images_BCSS)))
-            x_BDSS = x_BND.transpose(1, 2).reshape(x_BDSS.shape)
+            x_BND = x_BDSS.flatten(2).transpose(1, 2)
+            x_BND = stage(x_BND, plan[i] if plan else None)
+            x_BDSS = x_BND.transpose(1, 2).unflatten(2, x_BDSS.shape[2:])
         logits: Tensor = self.head(self.norm(x_BDSS.mean((2, 3))))
         return logits
 
-    def segment(self, index: int, batch: int) -> int:
-        """Executions of a stage between two kept activations; 0 keeps every activation.
+    def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Compile what one execution runs, once for each shape, however many executions there
+        are: pays on a GPU."""
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+        compiled = torch.compile(run_block, fullgraph=True, dynamic=False, backend=backend)
+        for stage in self.stages:
+            assert isinstance(stage, RecursiveStage)
+            stage.run_block = compiled
 
-        With s floats saved an execution and b a boundary, E executions in segments of k hold
-        E/k boundaries and one segment: E·b/k + k·s floats, least at k = √(E·b/s).
-        """
-        a = self.architecture
-        saved = [saved_floats(a, i) * stage.executions for i, stage in enumerate(a.stages)]
+    def plan(self, batch: int) -> list[Segments] | None:
+        """What each stage recomputes in a training pass; None where nothing is kept anyway."""
         if not (self.training and torch.is_grad_enabled()):
-            return 0
-        if 4 * batch * sum(saved) <= self.memory_budget:
-            return 0
-        boundary = a.sides[index] ** 2 * a.stages[index].width
-        executions = a.stages[index].executions
-        return max(1, round(math.sqrt(executions * boundary / saved_floats(a, index))))
-
-
-def rerun(model: SReT, architecture: Architecture) -> SReT:
-    """The same weights run as another architecture that differs only in what has no weights.
-
-    Raises:
-        ValueError: the other architecture needs weights that the model does not have.
-    """
-    twin = SReT(architecture, model.memory_budget)
-    try:
-        twin.load_state_dict(model.state_dict())
-    except RuntimeError as error:
-        raise ValueError("a rerun needs an architecture with the same weights") from error
-    return twin.to(model.positions_1DSS.device).train(model.training)
+            return None
+        return segments(self.architecture, batch, self.memory_budget)

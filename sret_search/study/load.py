@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sret_search.architecture import Architecture
 from sret_search.study import document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError, nearest
@@ -51,6 +52,24 @@ def load_study(path: Path) -> Study:
     return study
 
 
+def load_architecture(name: str) -> Architecture:
+    """A named variant, or the architecture in a YAML file: alone, or as that of a space.
+
+    Raises:
+        StudyError: there is no such variant or file, or everything that is wrong in the file.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    file = Path(name)
+    if not file.suffix and not file.exists():
+        valid = nearest(name, VARIANTS)
+        raise StudyError(f"no architecture is named {name}, nor is there such a file; {valid}")
+    found = document.read(file)
+    if "architecture" in found.data:
+        return check(SpaceFile, _with_variant(found)).architecture
+    return check(Architecture, found)
+
+
 def _read_space(path: Path, name: str, study_document: Document) -> Document:
     try:
         found = document.read(path.parent / name)
@@ -59,6 +78,11 @@ def _read_space(path: Path, name: str, study_document: Document) -> Document:
             missing = f"no such space: {error.problems[0].file}{error.problems[0].message[12:]}"
             raise StudyError([study_document.problem(("space",), missing)]) from None
         raise
+    return _with_variant(found)
+
+
+def _with_variant(found: Document) -> Document:
+    """A space with the name of a variant replaced by the variant itself."""
     named = found.data.get("architecture")
     if isinstance(named, str):
         if named not in VARIANTS:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.architecture import ArchitectureError
 from sret_search.job import Recipe
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, nearest
@@ -240,23 +240,10 @@ def arm_problems(study: Study, doc: Document) -> Iterator[Problem]:
             return
         for candidate in study.grid:
             for other in study.reruns(candidate):
-                if not _same_weights(candidate.architecture, other):
+                if candidate.architecture.weights != other.weights:
                     message = (
                         f"weights trained at {arms.axis} = {candidate.values.get(arms.axis)} cannot run as"
                         f" {other.executions} executions: the axis changes the weights themselves"
                     )
                     yield doc.problem(("controls",), message)
                     return
-
-
-def _same_weights(one: Architecture, other: Architecture) -> bool:
-    """Whether two architectures differ in nothing but what has no weights."""
-
-    def weights(a: Architecture) -> Any:
-        stages = [
-            (s.width, s.heads, s.unique, s.hidden, a.nlls(s), a.nll.hidden(s.width))
-            for s in a.stages
-        ]
-        return a.sides, a.stem_strides, stages, a.residual.kind
-
-    return bool(weights(one) == weights(other))

@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.job import Data, Recipe
@@ -140,7 +140,7 @@ class StudyFile(Strict):
     report: Report = Report()
 
 
-Model = TypeVar("Model", StudyFile, SpaceFile)
+Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
 
 
 def check(model: type[Model], document: Document) -> Model:
@@ -150,7 +150,7 @@ def check(model: type[Model], document: Document) -> Model:
         StudyError: everything that does not fit, each with its line and column.
     """
     try:
-        return model.model_validate_json(json.dumps(document.data))
+        return TypeAdapter(model).validate_json(json.dumps(document.data))
     except ValidationError as error:
         problems: dict[tuple[int | None, int | None], Problem] = {}
         for detail in error.errors():
@@ -180,7 +180,7 @@ _MESSAGES = {
 }
 
 
-def _problem(model: type[BaseModel], document: Document, detail: dict[str, Any]) -> Problem:
+def _problem(model: type[Any], document: Document, detail: dict[str, Any]) -> Problem:
     path: Path = tuple(part for part in detail["loc"] if part != "[key]")
     kind, key, context = detail["type"], str(path[-1]) if path else "", detail.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):

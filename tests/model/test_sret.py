@@ -10,7 +10,9 @@ import torch.nn.functional as F
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.model import SReT, rerun
-from sret_search.model.attention import SlicedAttention, token_order
+from sret_search.model.attention import attend, token_order
+from sret_search.model.block import draw_kept
+from sret_search.model.linear import Linear
 
 torch.set_num_threads(1)
 
@@ -51,6 +53,21 @@ def _loss(model, seed=2):
     return loss.detach()
 
 
+class Attention(torch.nn.Module):
+    """Both linear layers of an attention of width 12, and `attend` with them."""
+
+    heads = 3
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = torch.nn.Linear(12, 36)
+        self.proj = torch.nn.Linear(12, 12)
+
+    def forward(self, x, groups=1, order=None):
+        qkv, proj = (Linear(m.weight, m.bias) for m in (self.qkv, self.proj))
+        return attend(x, qkv, proj, self.heads, groups, order)
+
+
 def _attention_by_hand(attention, x):
     """Softmax attention over all tokens of x (B, N, D), head by head."""
     width = x.shape[-1]
@@ -71,7 +88,7 @@ def _attention_by_hand(attention, x):
 @pytest.fixture
 def attention():
     torch.manual_seed(0)
-    return SlicedAttention(width=12, heads=3).double()
+    return Attention().double()
 
 
 @pytest.fixture
@@ -164,12 +181,12 @@ def _untied(model):
     """The same function, with a copy of its own of every block and NLL for each execution."""
     twin = copy.deepcopy(model)
     for stage in twin.stages:
-        runs = stage.executions
+        runs = stage.schedule
         stage.blocks = torch.nn.ModuleList(copy.deepcopy(stage.blocks[run.block]) for run in runs)
         if len(stage.nlls):
             stage.nlls = torch.nn.ModuleList(copy.deepcopy(stage.nlls[run.nll]) for run in runs)
-        stage.executions = [
-            replace(run, block=i, nll=None if run.nll is None else i) for i, run in enumerate(runs)
+        stage.schedule = [
+            run._replace(block=i, nll=None if run.nll is None else i) for i, run in enumerate(runs)
         ]
     return twin
 
@@ -183,7 +200,7 @@ def test_the_gradient_of_a_shared_weight_is_the_sum_over_its_executions(share):
         for kind, index in (("blocks", "block"), ("nlls", "nll")):
             copies = getattr(untied, kind)
             for i, module in enumerate(getattr(stage, kind)):
-                runs = [e for e, run in enumerate(stage.executions) if getattr(run, index) == i]
+                runs = [e for e, run in enumerate(stage.schedule) if getattr(run, index) == i]
                 for name, parameter in module.named_parameters():
                     parts = [copies[e].get_parameter(name).grad for e in runs]
                     _assert_near(parameter.grad, torch.stack(parts).sum(0))
@@ -199,8 +216,10 @@ def test_checkpointing_changes_no_bit(permutation, drop_path, share, dtype):
     kept = _model(a, memory_budget=EVERYTHING_KEPT).to(dtype).train()
     recomputed = _model(a, memory_budget=NOTHING_KEPT).to(dtype).train()
     for i, stage in enumerate(a.stages):
-        assert kept.segment(i, batch=3) == 0
-        assert 0 < recomputed.segment(i, batch=3) < stage.executions
+        assert kept.plan(batch=3)[i].kept == stage.executions
+    first, second = recomputed.plan(batch=3)
+    assert first.kept == 0 < first.length < 6
+    assert second.kept < 4
     assert torch.equal(_loss(kept), _loss(recomputed))
     for (name, one), other in zip(kept.named_parameters(), recomputed.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad), name
@@ -249,7 +268,7 @@ def test_an_image_s_logits_do_not_depend_on_its_batch():
 
 def test_drop_path_rises_linearly_over_all_executions():
     model = SReT(replace(SMALL, drop_path=0.9))
-    rates = [run.drop_path for stage in model.stages for run in stage.executions]
+    rates = [rate for stage in model.stages for rate in stage.drop_path]
     assert rates == pytest.approx([0.1 * i for i in range(10)])
 
 
@@ -260,10 +279,11 @@ def test_drop_path_keeps_the_expected_output():
     block = model.stages[0].blocks[0]
     x = torch.randn(1, 4, 4, dtype=torch.float64).expand(20_000, -1, -1)
     # Without its MLP the block is linear in the branch that is dropped.
-    torch.nn.init.zeros_(block.mlp[2].weight)
-    torch.nn.init.zeros_(block.mlp[2].bias)
-    dropped = block.train()(x, 1, None, 0.5)
-    whole = block.eval()(x, 1, None, 0.5)
+    torch.nn.init.zeros_(block.mlp.fc2.weight)
+    torch.nn.init.zeros_(block.mlp.fc2.bias)
+    of_loop = block.of_loop(0)
+    dropped = block(x, of_loop, 1, None, draw_kept(x, 0.5))
+    whole = block(x, of_loop)
     skipped = (dropped - x * block.add1.skip * block.add2.skip).abs().amax((1, 2)) < 1e-12
     assert 0.48 < skipped.double().mean() < 0.52
     torch.testing.assert_close(dropped.mean(0), whole.mean(0), atol=0.05, rtol=0.05)
@@ -286,7 +306,9 @@ def test_the_residual_kinds_start_as_they_are_defined(kind):
     # The network has 3 unique blocks, the stage's run in 3 loops: 3 · 3⁻¹ · 3⁻² is 1/9.
     weight = {"lrc": 1.0, "layerscale": 0.25, "scaled": 1 / 9}[kind]
     for module in (stage.blocks[0].add1, stage.blocks[1].add2, stage.nlls[0].add):
-        torch.testing.assert_close(module(skip, branch), skip + weight * branch)
+        # A branch comes with its learnable weight.
+        weighed = branch if module.weight is None else branch * module.weight
+        torch.testing.assert_close(module(skip, weighed), skip + weight * branch)
 
 
 def test_a_rerun_of_the_same_architecture_gives_the_same_logits():

@@ -141,7 +141,7 @@ WRONG = {
     # The architecture.
     "heads": (space("heads: 2", "heads: »3"), "stage 0: heads must divide the width, but got 16 channels for 3 heads; 2 or 4"),
     "groups": (space("[4, 2]", "[4, »3]"), "stage 0: 16 tokens cannot be cut into 3 groups; 2 or 4 would do"),
-    "width": (space("width: 32", "width: »40"), "stage 1: the width must be a multiple of the previous stage's, but got 40 after 16"),
+    "width": (space("width: 32", "width: »40"), "stage 1: the width must be a multiple of the previous stage's 16, but got 40; 32 or 48"),
     "no_loops": (space("loops: 3", "loops: »0"), "`loops > 0` must hold, but got 0"),
     "no_stage": (space("stages:\n    - {width: 16, heads: 2, unique: 2, loops: 1, groups: [4, 2], mlp_ratio: 2}\n    - {width: 32, heads: 4, unique: 1, loops: 3, mlp_ratio: 1.5}", "stages: »[]"), "at least one stage"),
     "residual_kind": (space("kind: scaled", "kind: »scale"), "'lrc', 'layerscale' or 'scaled' is needed"),

@@ -1,0 +1,15 @@
+"""One candidate of the SReT family, as plain frozen data. Imports neither torch nor ray."""
+
+from sret_search.architecture.network import Architecture, ArchitectureError, Execution
+from sret_search.architecture.parts import NLL, Permutation, Relax, Residual, Stage
+
+__all__ = [
+    "NLL",
+    "Architecture",
+    "ArchitectureError",
+    "Execution",
+    "Permutation",
+    "Relax",
+    "Residual",
+    "Stage",
+]

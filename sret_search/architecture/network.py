@@ -1,0 +1,189 @@
+"""The whole network.
+
+An `Architecture` is hashable, compares by value, prints as YAML (`to_dict`), and checks every
+rule when it is made. Depth counters follow the project's words: *unique blocks* are distinct
+sets of weights, *loops* how often each runs, *executions* the runs of all blocks.
+
+Mechanisms: Shen, Liu, Xing, "Sliced Recursive Transformer", ECCV 2022, arXiv 2111.05297.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sret_search.architecture import rules
+from sret_search.architecture.parts import (
+    NLL,
+    STRICT,
+    Order,
+    Permutation,
+    Relax,
+    Residual,
+    Stage,
+    Stem,
+)
+
+
+class ArchitectureError(ValueError):
+    """A rule of the family is broken. `path` names the field, such as ("stages", 0, "groups")."""
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Execution(NamedTuple):
+    """One run of one block of a stage, and which of the stage's NLLs follows it."""
+
+    block: int
+    loop: int
+    nll: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A whole network: stem, stages of recursive blocks, linear head.
+
+    One stage is an isotropic network (DeiT), several are a pyramid (SReT, PiT).
+
+    Attributes:
+        image_size: side of the square input, in pixels.
+        in_channels: channels of the input.
+        classes: outputs of the head.
+        stem_strides: stride of each convolution of the stem.
+        stages: joined by depthwise 3×3 convolutions of stride 2.
+        stem: "convolutions" are 3×3, with batch normalisation and ReLU; "patch" is a single
+            linear one as wide as its stride.
+        order: how a stage's blocks run: "sequence", each for all of its loops, A A B B (the
+            paper); "cycle", neighbours with equally many loops take turns, A B A B.
+        permutation: order of tokens from the second loop on, where attention is sliced:
+            "none"; "stride", every G-th token in a slice; "official", a new random order at
+            each forward pass, in evaluation too, as the published code does.
+        drop_path: rate of stochastic depth at the last execution, rising linearly from 0.
+
+    Raises:
+        ArchitectureError: a rule is broken; the message has the rule and the values.
+    """
+
+    image_size: int
+    in_channels: int
+    classes: int
+    stem_strides: tuple[int, ...]
+    stages: tuple[Stage, ...]
+    stem: Stem = "convolutions"
+    order: Order = "sequence"
+    nll: NLL = field(default_factory=NLL)
+    residual: Residual = field(default_factory=Residual)
+    relax: Relax = field(default_factory=Relax)
+    permutation: Permutation = "none"
+    drop_path: float = 0.0
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        broken = next(rules.broken(self), None)
+        if broken is not None:
+            raise ArchitectureError(*broken)
+
+    @property
+    def executions(self) -> int:
+        """Block executions of one forward pass: the depth of a study."""
+        return sum(stage.executions for stage in self.stages)
+
+    @property
+    def unique_blocks(self) -> int:
+        return sum(stage.unique for stage in self.stages)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Side of each stage's square grid of tokens."""
+        side = self.image_size
+        for stride in self.stem_strides:
+            side = math.ceil(side / stride)
+        sides = [side]
+        for _ in self.stages[1:]:
+            sides.append(math.ceil(sides[-1] / 2))
+        return tuple(sides)
+
+    @property
+    def stem_channels(self) -> tuple[int, ...]:
+        """Output channels of the stem's convolutions: half of the width, then the width."""
+        width = self.stages[0].width
+        last = len(self.stem_strides) - 1
+        return tuple(width // 2 if i == 0 and last > 0 else width for i in range(last + 1))
+
+    def nlls(self, stage: Stage) -> int:
+        """Distinct NLLs of a stage."""
+        counts = {"none": 0, "stage": 1, "block": stage.unique, "execution": stage.executions}
+        return counts[self.nll.share]
+
+    def schedule(self, stage: Stage) -> list[Execution]:
+        """The executions of a stage, in the order in which they run."""
+        runs = list(_runs(stage, self.order))
+        if self.nll.share == "none":
+            return [Execution(block, loop, None) for block, loop in runs]
+        return [
+            Execution(block, loop, {"stage": 0, "block": block, "execution": i}[self.nll.share])
+            for i, (block, loop) in enumerate(runs)
+        ]
+
+    @property
+    def weights(self) -> tuple[Any, ...]:
+        """Equal for architectures that the same weights fit: they differ only in how they run."""
+        own = self.relax.norm or self.relax.gain or self.relax.lora is not None
+        stages = [
+            (
+                s.width,
+                s.heads,
+                s.unique,
+                s.hidden,
+                self.nlls(s),
+                self.nlls(s) and self.nll.hidden(s.width),
+            )
+            + (tuple(s.loops_of(block) for block in range(s.unique)) if own else ())
+            for s in self.stages
+        ]
+        network = (self.stem, self.stem_strides, self.in_channels, self.classes, self.sides[0])
+        return (*network, self.residual.kind, self.relax, *stages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for YAML and JSON; `from_dict` is its inverse."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Architecture:
+        """Build from what `to_dict` gives; optional fields may be left out."""
+        values = {name: _tuples(value) for name, value in plain.items()}
+        values["stages"] = tuple(
+            Stage(**{name: _tuples(value) for name, value in stage.items()})
+            for stage in plain["stages"]
+        )
+        for name, kind in (("nll", NLL), ("residual", Residual), ("relax", Relax)):
+            values[name] = kind(**plain.get(name, {}))
+        return cls(**values)
+
+
+def _runs(stage: Stage, order: Order) -> Iterator[tuple[int, int]]:
+    """(block, loop) of each execution of a stage."""
+    for loops, blocks in itertools.groupby(range(stage.unique), stage.loops_of):
+        block_list = list(blocks)
+        if order == "sequence":
+            yield from itertools.product(block_list, range(loops))
+        else:
+            yield from ((block, loop) for loop in range(loops) for block in block_list)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(inner) for inner in value) if isinstance(value, list | tuple) else value

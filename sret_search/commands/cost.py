@@ -1,0 +1,120 @@
+"""`sret-search cost ARCHITECTURE`: what an architecture costs, before it is trained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sret_search.architecture import Architecture
+from sret_search.cost import MACS, PARAMS, cost, train_memory
+from sret_search.study import load_architecture
+from sret_search.variants import VARIANTS
+
+_DESCRIPTION = """\
+Count the parameters, multiply-adds (MACs) of one image, depth and training memory of an
+architecture in closed form: nothing is built or trained.
+
+Memory is that of a training step in float32 with AdamW: weights, gradients, two moments, and
+activations, either all kept or recomputed where they can be. PyTorch itself is not counted.
+"""
+
+
+def main(argv: list[str], prog: str) -> None:
+    """Print a table, or with --json one object.
+
+    Raises:
+        StudyError: there is no such variant or file, or the file is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"named variants: {', '.join(VARIANTS)}",
+    )
+    parser.add_argument(
+        "architecture",
+        metavar="ARCHITECTURE",
+        help="a named variant, or a YAML file: an architecture, or a space that has one",
+    )
+    parser.add_argument("--batch", type=_batch, default=64, help="images a step (64)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    architecture = load_architecture(arguments.architecture)
+    facts = as_dict(architecture, arguments.batch)
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        _print(arguments.architecture, facts)
+
+
+def as_dict(a: Architecture, batch: int) -> dict[str, Any]:
+    """All costs as plain data; memory in bytes."""
+    known = cost(a)
+    return {
+        "params": known.params,
+        "params_once": known.params_once,
+        "params_shared": known.params_shared,
+        "params_per_execution": known.params_per_execution,
+        "macs": known.macs,
+        "executions": known.executions,
+        "unique_blocks": known.unique_blocks,
+        "sub_layers": known.sub_layers,
+        "nlls": known.nlls,
+        "breakdown": {"params": known.params_by_part, "macs": known.macs_by_part},
+        "memory": {
+            "batch": batch,
+            "kept": train_memory(a, batch).total,
+            "recomputed": train_memory(a, batch, budget=0).total,
+        },
+    }
+
+
+def _print(name: str, facts: dict[str, Any]) -> None:
+    console = Console()
+    parts = Table(title=name, title_justify="left", show_footer=True)
+    parts.add_column("part", footer="all")
+    for column in ("params", "macs"):
+        parts.add_column(column, footer=f"{facts[column]:,}", justify="right")
+        parts.add_column("%", justify="right")
+    for part in dict.fromkeys((*PARAMS, *MACS)):
+        cells = []
+        for column in ("params", "macs"):
+            value = facts["breakdown"][column].get(part, 0)
+            share = f"{100 * value / facts[column]:.1f}"
+            cells += [f"{value:,}", share] if value else ["", ""]
+        if any(cells):
+            parts.add_row(part, *cells)
+    console.print(parts)
+
+    rows = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    rows.add_column()
+    rows.add_column(justify="right")
+    rows.add_column(style="dim")
+    memory = facts["memory"]
+    for label, value, note in (
+        ("parameters used once", f"{facts['params_once']:,}", ""),
+        ("parameters shared", f"{facts['params_shared']:,}", "run more than once in a pass"),
+        ("of one execution only", f"{facts['params_per_execution']:,}", "among those used once"),
+        ("executions", f"{facts['executions']:,}", "runs of blocks: the depth of a study"),
+        ("unique blocks", f"{facts['unique_blocks']:,}", ""),
+        ("sub-layers", f"{facts['sub_layers']:,}", "attentions, MLPs and NLLs run"),
+        ("NLLs", f"{facts['nlls']:,}", "distinct ones"),
+        ("training memory", _bytes(memory["kept"]), f"batch {memory['batch']}, all kept"),
+        ("", _bytes(memory["recomputed"]), f"batch {memory['batch']}, recomputed"),
+    ):
+        rows.add_row(label, value, note)
+    console.print(rows)
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _batch(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number of at least 1 is needed, but got {text}")
+    return int(text)

@@ -1,0 +1,16 @@
+"""What an architecture costs, in closed form. Imports neither torch nor ray."""
+
+from sret_search.cost.count import MACS, PARAMS, Cost, cost, train_macs
+from sret_search.cost.memory import Segments, TrainMemory, segments, train_memory
+
+__all__ = [
+    "MACS",
+    "PARAMS",
+    "Cost",
+    "Segments",
+    "TrainMemory",
+    "cost",
+    "segments",
+    "train_macs",
+    "train_memory",
+]

@@ -1,0 +1,68 @@
+"""Linear layers as values: weights that loops of a block may change before they run.
+
+Shapes: B images, N tokens, I inputs, O outputs, R rank.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Linear(NamedTuple):
+    """A linear layer, with the low-rank update U·V of its weights where it has one."""
+
+    weight_OI: Tensor
+    bias_O: Tensor
+    down_RI: Tensor | None = None
+    up_OR: Tensor | None = None
+
+    def run(self, x_BNI: Tensor) -> Tensor:
+        """x → (B, N, O)."""
+        out_BNO = F.linear(x_BNI, self.weight_OI, self.bias_O)
+        if self.down_RI is None or self.up_OR is None:
+            return out_BNO
+        return out_BNO + F.linear(F.linear(x_BNI, self.down_RI), self.up_OR)
+
+    def weighed(self, factor: Tensor | None) -> Linear:
+        """The layer whose output is that of this one times a factor, (1,) or (O,).
+
+        Costs O(O·I), where weighing the output itself costs O(B·N·O) and keeps it for the
+        backward pass.
+        """
+        if factor is None:
+            return self
+        column = factor.unsqueeze(-1)
+        up_OR = None if self.up_OR is None else self.up_OR * column
+        return Linear(self.weight_OI * column, self.bias_O * factor, self.down_RI, up_OR)
+
+    def updated(self, update: LowRank | None) -> Linear:
+        """The layer with a low-rank update."""
+        if update is None:
+            return self
+        return self._replace(down_RI=update.down_RI, up_OR=update.up_OR)
+
+
+class LowRank(nn.Module):
+    """The update U·V of a linear layer, zero at first (LoRA; per loop in Bae et al., 2410.20672)."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int) -> None:
+        super().__init__()
+        self.down_RI = nn.Parameter(torch.empty(rank, inputs))
+        self.up_OR = nn.Parameter(torch.zeros(outputs, rank))
+        nn.init.kaiming_uniform_(self.down_RI, a=math.sqrt(5))
+
+
+class LoRA(nn.Module):
+    """One loop's low-rank updates to the four linear layers of its block."""
+
+    def __init__(self, width: int, hidden: int, rank: int) -> None:
+        super().__init__()
+        self.qkv = LowRank(width, 3 * width, rank)
+        self.proj = LowRank(width, width, rank)
+        self.fc1 = LowRank(width, hidden, rank)
+        self.fc2 = LowRank(hidden, width, rank)

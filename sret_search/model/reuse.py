@@ -1,0 +1,39 @@
+"""The weights of one model in another: with other loops, or at another resolution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch.nn.functional as F
+
+from sret_search.architecture import Architecture
+from sret_search.model.sret import SReT
+
+
+def rerun(model: SReT, architecture: Architecture) -> SReT:
+    """The same weights run as another architecture that differs only in what has no weights.
+
+    Raises:
+        ValueError: the other architecture needs weights that the model does not have.
+    """
+    if architecture.weights != model.architecture.weights:
+        raise ValueError("a rerun needs an architecture with the same weights")
+    twin = SReT(architecture, model.memory_budget)
+    twin.to(model.positions_1DSS).load_state_dict(model.state_dict())
+    return twin.train(model.training)
+
+
+def resize(model: SReT, image_size: int) -> SReT:
+    """The same weights at another resolution, with positions interpolated bicubically.
+
+    Raises:
+        ArchitectureError: the slice groups do not divide the tokens of that resolution.
+    """
+    twin = SReT(replace(model.architecture, image_size=image_size), model.memory_budget)
+    weights = model.state_dict()
+    side = twin.architecture.sides[0]
+    weights["positions_1DSS"] = F.interpolate(
+        weights["positions_1DSS"], (side, side), mode="bicubic", align_corners=False
+    )
+    twin.to(model.positions_1DSS).load_state_dict(weights)
+    return twin.train(model.training)

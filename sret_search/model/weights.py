@@ -1,0 +1,34 @@
+"""A model in one safetensors file: its weights, and its architecture as JSON in the header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sret_search.architecture import Architecture
+from sret_search.model.sret import SReT
+
+
+def save(model: SReT, path: Path | str) -> None:
+    """Write a model; `load` gives it back with the same bits."""
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, path, {"architecture": json.dumps(model.architecture.to_dict())})
+
+
+def load(path: Path | str) -> SReT:
+    """Read what `save` wrote, in the dtype of the file and in evaluation mode.
+
+    Raises:
+        ValueError: the file has no architecture in its header.
+    """
+    with safe_open(path, "pt") as file:
+        header = file.metadata() or {}
+        if "architecture" not in header:
+            raise ValueError(f"{path} has no architecture in its header: not written by `save`")
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model = SReT(Architecture.from_dict(json.loads(header["architecture"])))
+    model.to(weights["head.weight"].dtype).load_state_dict(weights)
+    return model.eval()

@@ -1,0 +1,106 @@
+"""What keeps 1000 executions in hand: a monitor, and compiling that does not grow with depth."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.model import SReT, depth_profile
+
+torch.set_num_threads(1)
+
+DEEP = Architecture(
+    image_size=8, in_channels=1, classes=5, stem_strides=(1, 2),
+    stages=(Stage(8, 2, unique=2, loops=3, groups=(4, 2)), Stage(16, 2, unique=1, loops=4)),
+    nll=NLL("block"), permutation="stride",
+)  # fmt: skip
+
+
+def _with_loops(a, loops):
+    return replace(a, stages=tuple(replace(stage, loops=loops) for stage in a.stages))
+
+
+def _images():
+    return torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_each_execution_s_update_is_measured():
+    model = SReT(DEEP).eval()
+    passed = []
+    for stage in model.stages:
+        for block in stage.blocks:
+            block.register_forward_pre_hook(lambda module, args: passed.append(args[0]))
+        stage.register_forward_hook(lambda module, args, out: passed.append(out))
+    profile = depth_profile(model, _images())
+    assert len(profile.updates) == DEEP.executions == 10
+    first = passed[:7]  # six inputs and the output of the first stage
+    by_hand = [((b - a).norm() / a.norm()).item() for a, b in itertools.pairwise(first)]
+    assert profile.updates[:6] == pytest.approx(by_hand, rel=1e-5)
+    assert profile.is_finite
+
+
+def test_the_monitor_leaves_no_hook_behind():
+    model = SReT(DEEP).eval()
+    depth_profile(model, _images())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_skip_gains_multiply_over_all_executions():
+    model = SReT(DEEP)
+    with torch.no_grad():
+        model.stages[0].blocks[0].add1.skip.fill_(2.0)
+        model.stages[1].nlls[0].add.skip.fill_(0.5)
+    gains = depth_profile(model, _images()).skip_gains
+    assert gains == [2, 4, 8, 8, 8, 8, 4, 2, 1, 0.5]
+
+
+def test_gains_that_explode_or_vanish_are_seen():
+    for gain, seen in ((1.003, True), (1e9, False), (1e-9, False)):
+        model = SReT(_with_loops(DEEP, 100)).eval()
+        with torch.no_grad():
+            for block in model.stages[0].blocks:
+                block.add1.skip.fill_(gain)
+        assert depth_profile(model, _images()).is_finite == seen, gain
+
+
+def test_scaled_residuals_keep_a_thousand_executions_in_bounds():
+    def last_norm(residual, loops):
+        torch.manual_seed(0)
+        model = SReT(replace(_with_loops(DEEP, loops), residual=residual)).eval()
+        found = []
+        model.norm.register_forward_pre_hook(lambda module, args: found.append(args[0].norm()))
+        profile = depth_profile(model, _images())
+        return found[0].item(), sum(profile.updates)
+
+    shallow, _ = last_norm(Residual("scaled"), 4)
+    deep, way = last_norm(Residual("scaled"), 334)
+    plain, plain_way = last_norm(Residual("scaled", p=0.0, q=0.0), 334)
+    assert deep == pytest.approx(shallow, rel=0.1)
+    assert plain > 10 * deep
+    assert plain_way > 2 * way
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # read by the compiler
+@pytest.mark.parametrize("relax", [Relax(), Relax(norm=True, gain=True, lora=2, experts=2)])
+def test_compiling_does_not_grow_with_depth(relax):
+    counts = []
+    for loops in (2, 20):
+        torch._dynamo.reset()
+        torch.manual_seed(0)
+        model = SReT(replace(_with_loops(DEEP, loops), relax=relax, drop_path=0.1)).train()
+        torch.manual_seed(1)
+        wanted = model(_images())
+        counter = CompileCounterWithBackend("aot_eager")
+        model.compile_blocks(counter)
+        torch.manual_seed(1)
+        found = model(_images())
+        torch.testing.assert_close(found, wanted)
+        found.sum().backward()
+        counts.append(counter.frame_count)
+    torch._dynamo.reset()
+    # 4 groups as they lie, without stochastic depth (the first execution) and with it; 2 groups,
+    # permuted; the second stage.
+    assert counts == [4, 4]
