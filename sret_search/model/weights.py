@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.torch import save_file
-
 from sret_search.architecture import Architecture
 from sret_search.model.sret import SReT
 
 
 def save(model: SReT, path: Path | str) -> None:
     """Write a model; `load` gives it back with the same bits."""
+    from safetensors.torch import save_file
+
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(weights, path, {"architecture": json.dumps(model.architecture.to_dict())})
 
@@ -24,6 +23,8 @@ def load(path: Path | str) -> SReT:
     Raises:
         ValueError: the file has no architecture in its header.
     """
+    from safetensors import safe_open
+
     with safe_open(path, "pt") as file:
         header = file.metadata() or {}
         if "architecture" not in header:

@@ -1,0 +1,57 @@
+"""What the documentation says is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from sret_search.cost import cost, train_memory
+from sret_search.study import load_architecture
+from sret_search.variants import VARIANTS
+
+TEXT = (Path(__file__).parents[1] / "docs" / "architectures.md").read_text(encoding="utf-8")
+ROWS = {
+    cells[0].strip("` "): [cell.strip() for cell in cells[1:]]
+    for line in TEXT.splitlines()
+    if line.startswith("| `")
+    for cells in [line.strip("| ").split("|")]
+}
+
+
+def test_every_variant_stands_in_a_table():
+    assert ROWS.keys() == VARIANTS.keys() - {"deit_ti", "sret_digits"}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_is_what_the_variant_costs(name):
+    a, known, row = VARIANTS[name], cost(VARIANTS[name]), ROWS[name]
+    if "1000" not in name:
+        shown = (known.params, known.params_shared, known.params_per_execution, known.macs)
+        assert row[:4] == [f"{value:,}" for value in shown]
+        return
+    assert row[0] == "/".join(str(stage.width) for stage in a.stages)
+    shown = (known.executions, known.sub_layers, known.params, known.params_per_execution)
+    assert row[1:6] == [f"{value:,}" for value in (*shown, known.macs)]
+    memory = [train_memory(a, 32).total / 1e9, train_memory(a, 32, 0).total / 1e9]
+    assert row[6:] == [f"{memory[0]:.0f}", f"{memory[1]:.1f}"]
+
+
+def test_the_routes_to_1000_layers_have_13_to_15_million_parameters():
+    routes = [cost(a) for name, a in VARIANTS.items() if name.startswith("sret_1000_")]
+    assert len(routes) == 6
+    for known in routes:
+        assert 13e6 < known.params < 15e6
+        assert known.executions == 1000 or known.sub_layers >= 1000
+
+
+def test_the_example_is_an_architecture(tmp_path):
+    example = re.search(r"```yaml\n(.*?)```", TEXT, re.DOTALL)[1]
+    (tmp_path / "example.yaml").write_text(example)
+    a = load_architecture(str(tmp_path / "example.yaml"))
+    written = YAML(typ="safe").load(example)
+    plain = a.to_dict()
+    assert {key: plain[key] for key in written if key not in ("stages", "nll", "residual")} == {
+        key: value for key, value in written.items() if key not in ("stages", "nll", "residual")
+    }
+    assert a.stages[0].loops == (1, 6, 6, 1)
