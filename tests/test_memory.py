@@ -48,19 +48,15 @@ class Alive(TorchDispatchMode):
 
 
 def measured(a, batch, budget):
-    """The fullest moment of a training step: weights, both moments, and all that it makes."""
+    """The fullest moment of a training step: weights, AdamW's two moments, and all that forward
+    and backward pass make."""
     torch.manual_seed(0)
     model = SReT(a, budget).train()
-    weights = sum(4 * p.numel() for p in model.parameters())
     labels = torch.zeros(batch, dtype=torch.long)
-    optimizer = torch.optim.AdamW(model.parameters())
-    for alive in (Alive(), Alive()):  # the first step makes the moments
-        optimizer.zero_grad()
-        with alive:
-            images = torch.randn(batch, a.in_channels, a.image_size, a.image_size)
-            F.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-    return 3 * weights + alive.peak
+    with Alive() as alive:
+        images = torch.randn(batch, a.in_channels, a.image_size, a.image_size)
+        F.cross_entropy(model(images), labels).backward()
+    return 3 * sum(4 * p.numel() for p in model.parameters()) + alive.peak
 
 
 def _wider(a):
@@ -90,11 +86,11 @@ def test_a_budget_is_kept_where_it_can_be():
     assert least < whole / 3
     for part in (0.4, 0.6, 0.8, 0.95):
         budget = least + part * (whole - least)
-        assert least < train_memory(a, BATCH, budget).activations <= budget * 1.1
+        assert 0.8 * budget < train_memory(a, BATCH, budget).activations <= budget
 
 
 def test_what_runs_last_is_kept_first():
-    plans = segments(VARIANTS["sret_t"], BATCH, 0.5e9)
+    plans = segments(VARIANTS["sret_t"], BATCH, 0.8e9)
     kept = [plan.kept for plan in plans]
     assert kept[0] == 0 < kept[1] < 10
     assert kept[2] == 6

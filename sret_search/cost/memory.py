@@ -82,6 +82,7 @@ def segments(a: Architecture, batch: int, budget: float) -> list[Segments]:
     depths = [stage.executions for stage in a.stages]
     kept = [_kept(a, i, batch) for i in range(len(depths))]
     inputs = [_input(a, i, batch) for i in range(len(depths))]
+    budget -= _around(a, batch) + max(_passing(a, i, batch) for i in range(len(depths)))
     if sum(e * s for e, s in zip(depths, kept, strict=True)) <= budget:
         return [Segments(1, depth) for depth in depths]
     lengths = [
