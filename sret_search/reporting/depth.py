@@ -17,6 +17,9 @@ from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.search.ledger import Entry
 
+Difference = tuple[float | None, Interval | None]
+_UNKNOWN: Difference = (None, None)
+
 
 @dataclass(frozen=True)
 class Depth:
@@ -27,6 +30,7 @@ class Depth:
         back_val, back_test: this arm's weights at the reference's depth.
         gain: test accuracy of training at this depth over rerunning the reference at it,
             with its interval.
+        difference: test accuracy of this arm over the reference at its own depth, likewise.
     """
 
     executions: int
@@ -42,6 +46,8 @@ class Depth:
     back_test: float | None = None
     gain: float | None = None
     gain_interval: Interval | None = None
+    difference: float | None = None
+    difference_interval: Interval | None = None
 
     @property
     def verdict(self) -> str:
@@ -80,7 +86,10 @@ def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
     rerun = [r for e in reference if (r := _rerun(e, executions)) is not None]
     target = reference[0].job.architecture.executions if reference else None
     back = [b for e in arm if target is not None and (b := _rerun(e, target)) is not None]
-    gain, gain_interval = (None, None) if is_reference else _gain(results, arm, reference)
+    gain = difference = _UNKNOWN
+    if not is_reference:
+        gain = _over(results, arm, reference, executions)
+        difference = _over(results, arm, reference, target)
     return Depth(
         executions=executions,
         seeds=len(arm),
@@ -93,31 +102,35 @@ def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
         rerun_test=_mean([r["test_accuracy"] for r in rerun]),
         back_val=_mean([b["val_accuracy"] for b in back]),
         back_test=_mean([b["test_accuracy"] for b in back]),
-        gain=gain,
-        gain_interval=gain_interval,
+        gain=gain[0],
+        gain_interval=gain[1],
+        difference=difference[0],
+        difference_interval=difference[1],
     )
 
 
-def _gain(
-    results: Results, arm: list[Entry], reference: list[Entry]
-) -> tuple[float | None, Interval | None]:
-    """Trained here less rerun here, paired by seed; paired by image where there is one seed."""
-    executions = arm[0].job.architecture.executions
+def _over(
+    results: Results, arm: list[Entry], reference: list[Entry], executions: int | None
+) -> Difference:
+    """An arm less the reference's weights run at a depth, paired by seed; paired by image where
+    there is one seed."""
     by_seed = {entry.job.seed: entry for entry in reference}
     pairs = [
-        (entry, by_seed[entry.job.seed], again)
+        (entry, by_seed[entry.job.seed], other)
         for entry in arm
         if entry.job.seed in by_seed
-        and (again := _rerun(by_seed[entry.job.seed], executions)) is not None
+        and executions is not None
+        and (other := _rerun(by_seed[entry.job.seed], executions)) is not None
     ]
     if not pairs:
-        return None, None
-    gains = [mine.result["test_accuracy"] - again["test_accuracy"] for mine, _, again in pairs]
+        return _UNKNOWN
+    gains = [mine.result["test_accuracy"] - other["test_accuracy"] for mine, _, other in pairs]
     if len(gains) > 1:
         return float(np.mean(gains)), intervals.mean(gains)
-    mine, theirs, again = pairs[0]
-    first = results.right(mine, "test")
-    second = results.right(theirs, f"rerun-{theirs.result['reruns'].index(again)}")
+    mine, theirs, other = pairs[0]
+    own = other is theirs.result
+    part = "test" if own else f"rerun-{theirs.result['reruns'].index(other)}"
+    first, second = results.right(mine, "test"), results.right(theirs, part)
     if first is None or second is None:
         return gains[0], None
     return gains[0], intervals.paired_proportions(first, second)

@@ -126,6 +126,14 @@ def _depth_sentences(depths: list[Depth], seeds: int) -> list[str]:
         f" {_percent(deepest.rerun_test)}, a difference of {points(deepest.gain)} points"
         f" (95 % interval {points(low)} to {points(high)})."
     )
+    if deepest.difference is not None and deepest.difference_interval is not None:
+        low, high = deepest.difference_interval
+        found.append(
+            f"Against {reference.executions} executions as they were trained"
+            f" ({_percent(reference.test)}) that is {points(deepest.difference)} points"
+            f" ({points(low)} to {points(high)}), for"
+            f" {deepest.executions / reference.executions:.0f} times the executions."
+        )
     if seeds < 2:
         found.append(
             "Exploratory: one seed. The intervals cover the choice of images, not that of the seed:"

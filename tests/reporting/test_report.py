@@ -55,7 +55,7 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
             right = {"test": correct(wrong[candidate.cost.executions] + seed)}
             reruns = []
             for i, other in enumerate(job.reruns):
-                right[f"rerun-{i}"] = correct(wrong[20] + seed)
+                right[f"rerun-{i}"] = correct(wrong[20] + seed + LOST_IN_RERUN)
                 accuracy = right[f"rerun-{i}"].mean()
                 reruns.append(
                     {"executions": other.executions, "val_accuracy": 0.9, "test_accuracy": accuracy}
@@ -71,6 +71,9 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
                 "test_accuracy": right["test"].mean(), "epochs": 4, "seconds": 2.0,
                 "reruns": reruns, "history": [], "environment": {"torch": "2", "python": "3"},
             })  # fmt: skip
+
+
+LOST_IN_RERUN = 2
 
 
 def correct(wrong: int) -> np.ndarray:
@@ -93,9 +96,13 @@ def test_depth_that_is_not_used_is_said_to_be_so(tmp_path: Path) -> None:
     assert depths[4]["verdict"] == "training at this depth lost"
     assert depths[20]["verdict"] == "the reference"
     assert depths[100]["verdict"] == "training at this depth made no measurable difference"
-    assert depths[4]["gain"] == pytest.approx(-30 / TEST_IMAGES)
-    low, high = depths[100]["gain_interval"]
+    assert depths[4]["gain"] == pytest.approx(-28 / TEST_IMAGES)
+    assert depths[4]["difference"] == pytest.approx(-30 / TEST_IMAGES)
+    assert depths[100]["difference"] == pytest.approx(-1 / TEST_IMAGES)
+    low, high = depths[100]["difference_interval"]
     assert low < -1 / TEST_IMAGES < high
+    low, high = depths[100]["gain_interval"]
+    assert low < 1 / TEST_IMAGES < high
     assert "At 100 executions training at this depth made no measurable difference" in page
     assert "Exploratory: one seed" in page
     assert list(trials.test_accuracy.round(3)) == [0.969, 0.972, 0.889]
@@ -115,8 +122,10 @@ def test_several_seeds_are_paired(tmp_path: Path) -> None:
     page, summary, _ = report(made)
     deep = summary["depths"][-1]
     # The made-up seeds differ in both by the same images, so that nothing is left of them.
-    assert (deep["seeds"], deep["gain"]) == (3, 0)
-    assert deep["gain_interval"] == [0, 0]
+    lost = LOST_IN_RERUN / TEST_IMAGES
+    assert (deep["seeds"], deep["difference"]) == (3, 0)
+    assert deep["difference_interval"] == [0, 0]
+    assert [deep["gain"], *deep["gain_interval"]] == pytest.approx([lost, lost, lost])
     assert "Exploratory" not in page
     assert summary["seeds"] == [0, 1, 2]
 
