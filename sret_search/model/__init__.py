@@ -1,5 +1,6 @@
 """SReT in torch, built from an `Architecture`. Knows torch and nothing of studies."""
 
+from sret_search.model.allocator import map_large_blocks
 from sret_search.model.monitor import DepthProfile, depth_profile
 from sret_search.model.official import CheckpointError, load_official
 from sret_search.model.reuse import rerun, resize
@@ -13,6 +14,7 @@ __all__ = [
     "depth_profile",
     "load",
     "load_official",
+    "map_large_blocks",
     "rerun",
     "resize",
     "save",

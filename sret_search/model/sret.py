@@ -143,6 +143,12 @@ class SReT(nn.Module):
             assert isinstance(stage, RecursiveStage)
             stage.run_block = compiled
 
+    def recomputes(self, batch: int) -> bool:
+        """Whether training on `batch` images a step recomputes activations."""
+        plans = segments(self.architecture, batch, self.memory_budget)
+        stages = self.architecture.stages
+        return any(p.kept < stage.executions for p, stage in zip(plans, stages, strict=True))
+
     def plan(self, batch: int) -> list[Segments] | None:
         """What each stage recomputes in a training pass; None where nothing is kept anyway."""
         if not (self.training and torch.is_grad_enabled()):

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sret_search.job import Job, Recipe
-from sret_search.model import SReT, rerun
+from sret_search.model import SReT, map_large_blocks, rerun
 from sret_search.training import data, files
 from sret_search.training.evaluation import Evaluation, evaluate
 from sret_search.training.names import PREDICTIONS, RESULT, WEIGHTS
@@ -87,6 +87,8 @@ class Trainer:
         )
         torch.manual_seed(_seed(job.seed, 0))
         self.model = SReT(job.architecture).to(job.device).train()
+        if job.device == "cpu" and self.model.recomputes(job.recipe.batch_size):
+            map_large_blocks()
         self.steps_per_epoch = math.ceil(len(self.train_part) / job.recipe.batch_size)
         self.optimizer = _optimizer(self.model, job.recipe)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -1,6 +1,8 @@
 """What keeps 1000 executions in hand: a monitor, and compiling that does not grow with depth."""
 
 import itertools
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -104,3 +106,30 @@ def test_compiling_does_not_grow_with_depth(relax):
     # 4 groups as they lie, without stochastic depth (the first execution) and with it; 2 groups,
     # permuted; the second stage.
     assert counts == [4, 4]
+
+
+def test_recomputing_is_known_beforehand():
+    a = _with_loops(DEEP, 50)
+    assert not SReT(a).recomputes(batch=3)
+    assert SReT(a, memory_budget=0).recomputes(batch=3)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_freed_blocks_go_back_to_the_system():
+    code = (
+        "import resource, torch\n"
+        "from sret_search.model import map_large_blocks\n"
+        "def pages(): return int(open('/proc/self/statm').read().split()[1])\n"
+        "assert map_large_blocks()\n"
+        "before = pages()\n"
+        "blocks = [torch.ones(2**19) for _ in range(100)]\n"
+        "kept = [torch.ones(100) for _ in range(100)]\n"
+        "full = pages()\n"
+        "del blocks\n"
+        "page = resource.getpagesize()\n"
+        "print(round((full - before) * page / 2**20), round((pages() - before) * page / 2**20))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    full, left = map(int, done.stdout.split())
+    assert full >= 195
+    assert left < 20
