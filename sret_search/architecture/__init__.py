@@ -1,6 +1,6 @@
 """One candidate of the SReT family, as plain frozen data. Imports neither torch nor ray."""
 
-from sret_search.architecture.network import Architecture, ArchitectureError, Execution
+from sret_search.architecture.network import Architecture, ArchitectureError, Execution, tuples
 from sret_search.architecture.parts import NLL, Permutation, Relax, Residual, Stage
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "Relax",
     "Residual",
     "Stage",
+    "tuples",
 ]

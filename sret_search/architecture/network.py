@@ -135,7 +135,6 @@ class Architecture:
     @property
     def weights(self) -> tuple[Any, ...]:
         """Equal for architectures that the same weights fit: they differ only in how they run."""
-        own = self.relax.norm or self.relax.gain or self.relax.lora is not None
         stages = [
             (
                 s.width,
@@ -145,7 +144,7 @@ class Architecture:
                 self.nlls(s),
                 self.nlls(s) and self.nll.hidden(s.width),
             )
-            + (tuple(s.loops_of(block) for block in range(s.unique)) if own else ())
+            + (tuple(s.loops_of(block) for block in range(s.unique)) if self.relax.per_loop else ())
             for s in self.stages
         ]
         network = (self.stem, self.stem_strides, self.in_channels, self.classes, self.sides[0])
@@ -159,9 +158,9 @@ class Architecture:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Architecture:
         """Build from what `to_dict` gives; optional fields may be left out."""
-        values = {name: _tuples(value) for name, value in plain.items()}
+        values = {name: tuples(value) for name, value in plain.items()}
         values["stages"] = tuple(
-            Stage(**{name: _tuples(value) for name, value in stage.items()})
+            Stage(**{name: tuples(value) for name, value in stage.items()})
             for stage in plain["stages"]
         )
         for name, kind in (("nll", NLL), ("residual", Residual), ("relax", Relax)):
@@ -185,5 +184,6 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list | tuple) else value
+def tuples(value: Any) -> Any:
+    """A value of a file as an architecture holds it: lists, however deep, as tuples."""
+    return tuple(tuples(inner) for inner in value) if isinstance(value, list | tuple) else value

@@ -128,3 +128,8 @@ class Relax:
     experts: int = 1
 
     __pydantic_config__ = STRICT
+
+    @property
+    def per_loop(self) -> bool:
+        """Whether loops have weights of their own."""
+        return self.norm or self.gain or self.lora is not None

@@ -1,7 +1,7 @@
 """What an architecture costs, in closed form. Imports neither torch nor ray."""
 
 from sret_search.cost.count import MACS, PARAMS, Cost, cost, train_macs
-from sret_search.cost.memory import Segments, TrainMemory, segments, train_memory
+from sret_search.cost.memory import Segments, TrainMemory, recomputes, segments, train_memory
 
 __all__ = [
     "MACS",
@@ -10,6 +10,7 @@ __all__ = [
     "Segments",
     "TrainMemory",
     "cost",
+    "recomputes",
     "segments",
     "train_macs",
     "train_memory",

@@ -7,7 +7,7 @@ E/k inputs and one recomputed segment: E·b/k + k·s bytes, least at k = √(E·
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sret_search.architecture import Architecture, Stage
@@ -67,8 +67,7 @@ def train_memory(a: Architecture, batch: int, budget: float = math.inf) -> Train
         held += plan.kept * _kept(a, i, batch)
     # Fullest where the backward pass enters a stage or its recomputed segments: by then nothing
     # is left of the later stages.
-    recomputes = any(p.kept < stage.executions for p, stage in zip(plans, a.stages, strict=True))
-    gradients = weights if recomputes else 0
+    gradients = weights if recomputes(a, plans) else 0
     return TrainMemory(weights, 2 * weights, gradients, fullest + _around(a, batch))
 
 
@@ -98,6 +97,11 @@ def segments(a: Architecture, batch: int, budget: float) -> list[Segments]:
     return plan[::-1]
 
 
+def recomputes(a: Architecture, plans: Sequence[Segments]) -> bool:
+    """Whether any stage recomputes anything."""
+    return any(p.kept < stage.executions for p, stage in zip(plans, a.stages, strict=True))
+
+
 def _input(a: Architecture, index: int, batch: int) -> int:
     """Bytes of the tokens that enter an execution of a stage."""
     return _FLOAT * batch * a.sides[index] ** 2 * a.stages[index].width
@@ -125,7 +129,7 @@ def _weights_kept(a: Architecture, stage: Stage) -> float:
     branches weighed."""
     d, h, relax = stage.width, stage.hidden, a.relax
     learnt = a.residual.kind != "scaled"
-    varies = _part(stage, _shared) if relax.norm or relax.gain or relax.lora else 0.0
+    varies = _part(stage, _shared) if relax.per_loop else 0.0
     varies = 1.0 if relax.experts > 1 else varies
     floats = 2.0 * d * h if relax.experts > 1 else 0.0
     floats += (d * d + d * h) * (varies * learnt + _part(stage, _shared) * relax.gain)

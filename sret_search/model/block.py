@@ -49,7 +49,7 @@ class Block(nn.Module):
         self.gains = nn.ParameterList(torch.ones(2) for _ in range(own if relax.gain else 0))
         rank = relax.lora or 0
         self.loras = nn.ModuleList(LoRA(d, h, rank) for _ in range(own if rank else 0))
-        self.shares_all = norms == relax.experts == 1 and not own * (relax.gain + rank)
+        self.shares_all = relax.experts == 1 and not (own and relax.per_loop)
 
     def of_loop(self, loop: int) -> OfLoop:
         """The layers of the loop with this index; the same for all, where `shares_all`."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sret_search.architecture import Architecture, Execution
-from sret_search.cost import Segments, segments
+from sret_search.cost import Segments, recomputes, segments
 from sret_search.model.attention import token_order
 from sret_search.model.block import Block, NonLinearProjection, OfLoop, draw_kept, run_block
 from sret_search.model.checkpointing import run_in_segments
@@ -145,9 +145,8 @@ class SReT(nn.Module):
 
     def recomputes(self, batch: int) -> bool:
         """Whether training on `batch` images a step recomputes activations."""
-        plans = segments(self.architecture, batch, self.memory_budget)
-        stages = self.architecture.stages
-        return any(p.kept < stage.executions for p, stage in zip(plans, stages, strict=True))
+        a = self.architecture
+        return recomputes(a, segments(a, batch, self.memory_budget))
 
     def plan(self, batch: int) -> list[Segments] | None:
         """What each stage recomputes in a training pass; None where nothing is kept anyway."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sret_search.architecture import ArchitectureError
+from sret_search.architecture import ArchitectureError, tuples
 from sret_search.job import Recipe
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, nearest
@@ -87,7 +87,7 @@ def _value_problems(
     adapter = TypeAdapter(kind)
     for value, where in values:
         try:
-            adapter.validate_python(_tuples(value), strict=True)
+            adapter.validate_python(tuples(value), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             if not isinstance(first.get("ctx", {}).get("error"), ArchitectureError):
@@ -95,10 +95,6 @@ def _value_problems(
                     where,
                     f"{value!r} does not fit {path}: {first['msg'][0].lower()}{first['msg'][1:]}",
                 )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def data_problems(study: Study, doc: Document) -> Iterator[Problem]:

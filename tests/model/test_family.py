@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from candidates import candidates
+from perturbed import images_of, perturbed
 
 from sret_search.architecture import NLL, Architecture, ArchitectureError, Relax, Residual, Stage
 from sret_search.cost import Segments
@@ -37,24 +38,9 @@ RELAXED = {
 }
 
 
-def _model(a, seed=0, **options):
-    """A model in float64 whose weights are all far from their special initial values."""
-    torch.manual_seed(seed)
-    model = SReT(a, **options).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
-def _images(a, count=IMAGES):
-    shape = (count, a.in_channels, a.image_size, a.image_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-
 def _loss(model, count=IMAGES, seed=2):
     """The loss of a pass whose random draws are seeded."""
-    images = _images(model.architecture, count).to(model.head.weight.dtype)
+    images = images_of(model.architecture, count).to(model.head.weight.dtype)
     torch.manual_seed(seed)
     return F.cross_entropy(model(images), torch.arange(count) % model.architecture.classes)
 
@@ -80,7 +66,7 @@ def _assert_near(found, wanted):
 
 def test_every_parameter_of_a_candidate_gets_a_gradient():
     for a in candidates(20):
-        model = _model(a).train()
+        model = perturbed(a).train()
         for module in model.stem:
             # In training, batch normalisation takes the convolutions' biases out again.
             module.train(not isinstance(module, torch.nn.BatchNorm2d))
@@ -92,7 +78,7 @@ def test_every_parameter_of_a_candidate_gets_a_gradient():
 
 def test_the_gradients_of_a_candidate_are_its_slopes():
     for a in candidates(10, seed=9):
-        model = _model(a).train()
+        model = perturbed(a).train()
         _, gradients = _pass(model)
         step = 1e-6
         directions = {name: torch.randn_like(p) for name, p in model.named_parameters()}
@@ -110,11 +96,11 @@ def test_the_gradients_of_a_candidate_are_its_slopes():
 def test_a_candidate_evaluates_deterministically():
     for a in candidates(15, seed=1):
         a = replace(a, permutation="stride" if a.permutation == "official" else a.permutation)
-        model = _model(a).eval()
-        first = model(_images(a))
+        model = perturbed(a).eval()
+        first = model(images_of(a))
         assert first.shape == (IMAGES, a.classes)
         assert first.isfinite().all()
-        assert torch.equal(first, model(_images(a))), a
+        assert torch.equal(first, model(images_of(a))), a
 
 
 def _any_plan(a, rng):
@@ -127,7 +113,7 @@ def _any_plan(a, rng):
 def test_checkpointing_changes_no_bit_of_a_candidate(dtype, monkeypatch):
     rng = random.Random(0)
     for a in candidates(8, seed=2):
-        model = _model(a, memory_budget=EVERYTHING_KEPT).to(dtype).train()
+        model = perturbed(a, memory_budget=EVERYTHING_KEPT).to(dtype).train()
         assert [part.kept for part in model.plan(IMAGES)] == [s.executions for s in a.stages]
         loss, gradients = _pass(model)
         model.memory_budget = NOTHING_KEPT
@@ -146,7 +132,7 @@ def test_no_budget_changes_a_bit_of_a_deep_relaxed_model(permutation, drop_path)
     a = replace(
         _with_loops(ONE, 30), relax=RELAXED["all"], permutation=permutation, drop_path=drop_path
     )
-    model = _model(a, memory_budget=EVERYTHING_KEPT).train()
+    model = perturbed(a, memory_budget=EVERYTHING_KEPT).train()
     loss, gradients = _pass(model)
     model.memory_budget = NOTHING_KEPT
     (fewest,) = model.plan(IMAGES)
@@ -188,7 +174,7 @@ def test_a_candidate_reruns_with_the_same_weights(dtype):
     for a in candidates(10, seed=4):
         other = _reruns(a)
         assert other.weights == a.weights
-        model = _model(a).to(dtype)
+        model = perturbed(a).to(dtype)
         twin = rerun(model, other)
         assert twin.architecture == other
         wanted = model.state_dict()
@@ -220,7 +206,7 @@ def test_a_rerun_that_needs_other_weights_is_refused(changes):
 
 def test_a_candidate_survives_a_file(tmp_path):
     for a in candidates(5, seed=5):
-        model = _model(a)
+        model = perturbed(a)
         save(model, tmp_path / "model.safetensors")
         again = load(tmp_path / "model.safetensors")
         assert again.architecture == a
@@ -299,8 +285,8 @@ def _unsharable(a):
 
 @pytest.mark.parametrize("relax", RELAXED.values(), ids=RELAXED)
 def test_a_relaxed_model_is_an_unshared_one_with_merged_weights(relax):
-    model = _model(_unsharable(replace(ONE, relax=relax))).eval()
-    _assert_near(_unshared(model)(_images(ONE)), model(_images(ONE)))
+    model = perturbed(_unsharable(replace(ONE, relax=relax))).eval()
+    _assert_near(_unshared(model)(images_of(ONE)), model(images_of(ONE)))
     block = model.stages[0].blocks[1]
     first, second, third = (_merged(block, loop) for loop in range(3))
     assert any(not torch.equal(first[name], second[name]) for name in first)
@@ -309,8 +295,8 @@ def test_a_relaxed_model_is_an_unshared_one_with_merged_weights(relax):
 
 def test_any_candidate_is_an_unshared_one_with_merged_weights():
     for a in candidates(16, seed=6):
-        model = _model(_unsharable(a)).eval()
-        _assert_near(_unshared(model)(_images(a)), model(_images(a)))
+        model = perturbed(_unsharable(a)).eval()
+        _assert_near(_unshared(model)(images_of(a)), model(images_of(a)))
 
 
 @pytest.mark.parametrize("option", ["norm", "gain", "lora"])
@@ -319,15 +305,15 @@ def test_what_loops_have_of_their_own_changes_nothing_at_first(option):
     plain = SReT(ONE).eval()
     names = plain.state_dict().keys()
     plain.load_state_dict({n: v for n, v in relaxed.state_dict().items() if n in names})
-    images = _images(ONE).float()
+    images = images_of(ONE).float()
     assert torch.equal(relaxed(images), plain(images))
     assert len(relaxed.state_dict()) > len(names)
 
 
 @pytest.mark.parametrize("option", ["norm", "gain", "lora"])
 def test_each_loop_runs_with_its_own_part(option):
-    model = _model(replace(ONE, relax=RELAXED[option])).eval()
-    before = model(_images(ONE))
+    model = perturbed(replace(ONE, relax=RELAXED[option])).eval()
+    before = model(images_of(ONE))
     block = model.stages[0].blocks[0]
     owned = {"norm": block.norm2, "gain": block.gains, "lora": block.loras}[option]
     assert len(owned) == block.loops == 3
@@ -336,13 +322,13 @@ def test_each_loop_runs_with_its_own_part(option):
         kept = parameter.detach().clone()
         with torch.no_grad():
             parameter.mul_(2)
-            assert not torch.allclose(model(_images(ONE)), before)
+            assert not torch.allclose(model(images_of(ONE)), before)
             parameter.copy_(kept)
-    assert torch.equal(model(_images(ONE)), before)
+    assert torch.equal(model(images_of(ONE)), before)
 
 
 def test_gains_multiply_the_branches():
-    block = _model(replace(ONE, relax=Relax(gain=True), residual=Residual("scaled"))).stages[0]
+    block = perturbed(replace(ONE, relax=Relax(gain=True), residual=Residual("scaled"))).stages[0]
     block, x = block.blocks[0], torch.randn(2, 16, 8, dtype=torch.float64)
 
     def run(*gains):
@@ -384,7 +370,7 @@ def _mixes(block):
 
 @pytest.mark.parametrize("experts", [2, 3, 5])
 def test_experts_are_mixed_convexly(experts):
-    model = _model(replace(_with_loops(ONE, 6), relax=Relax(experts=experts)))
+    model = perturbed(replace(_with_loops(ONE, 6), relax=Relax(experts=experts)))
     for block in model.stages[0].blocks:
         with torch.no_grad():
             block.mlp.slope_E.mul_(5)
@@ -416,7 +402,7 @@ def _runs(model):
     ran = []
     for i, block in enumerate(model.stages[0].blocks):
         block.register_forward_hook(lambda m, args, out, i=i: ran.append("ABCD"[i]))
-    model(_images(model.architecture))
+    model(images_of(model.architecture))
     return "".join(ran)
 
 
@@ -434,12 +420,12 @@ def _runs(model):
 def test_blocks_run_in_the_order_of_the_schedule(order, loops, runs):
     unique = len(loops) if isinstance(loops, tuple) else 2
     stage = replace(ONE.stages[0], unique=unique, loops=loops)
-    assert _runs(_model(replace(ONE, order=order, stages=(stage,)))) == runs
+    assert _runs(perturbed(replace(ONE, order=order, stages=(stage,)))) == runs
 
 
 def test_a_prelude_and_a_coda_are_blocks_that_run_once():
     stage = replace(ONE.stages[0], unique=3, loops=(1, 4, 1))
-    model = _model(replace(ONE, stages=(stage,), nll=NLL("none"), permutation="none"))
+    model = perturbed(replace(ONE, stages=(stage,), nll=NLL("none"), permutation="none"))
     recursive = model.stages[0]
     prelude, core, coda = recursive.blocks
     x = torch.randn(2, 16, 8, dtype=torch.float64)
@@ -451,10 +437,10 @@ def test_a_prelude_and_a_coda_are_blocks_that_run_once():
 
 
 def test_a_patch_stem_is_one_linear_layer_of_each_patch():
-    model = _model(PATCHES)
+    model = perturbed(PATCHES)
     seen = []
     model.stages[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    images = _images(PATCHES)
+    images = images_of(PATCHES)
     model(images)
     patches = F.unfold(images, 4, stride=4).transpose(1, 2)
     (layer,) = model.stem
@@ -504,9 +490,9 @@ def test_scaled_branches_follow_the_loops_of_their_own_block(share, of_nlls):
 def test_a_resize_to_the_same_size_is_the_identity(dtype):
     for a in candidates(6, seed=7):
         a = replace(a, permutation="stride" if a.permutation == "official" else a.permutation)
-        model = _model(a, memory_budget=5).to(dtype).eval()
+        model = perturbed(a, memory_budget=5).to(dtype).eval()
         again = resize(model, a.image_size)
-        images = _images(a).to(dtype)
+        images = images_of(a).to(dtype)
         assert torch.equal(again(images), model(images)), a
         assert again.architecture == a
         assert (again.memory_budget, again.training) == (5, False)
@@ -516,7 +502,7 @@ def test_a_resize_keeps_everything_but_positions():
     resized = 0
     for a in candidates(12, seed=8):
         size = a.image_size * 2
-        model = _model(a).train()
+        model = perturbed(a).train()
         with torch.no_grad():
             model.positions_1DSS.copy_(torch.arange(a.stages[0].width).view(1, -1, 1, 1))
         try:
@@ -534,14 +520,14 @@ def test_a_resize_keeps_everything_but_positions():
         side = twin.architecture.sides[0]
         constant = model.positions_1DSS[:, :, :1, :1].expand(-1, -1, side, side)
         _assert_near(twin.positions_1DSS, constant)
-        assert twin(_images(twin.architecture)).shape == (IMAGES, a.classes)
+        assert twin(images_of(twin.architecture)).shape == (IMAGES, a.classes)
     assert resized > 3
 
 
 @pytest.mark.parametrize("size", [8, 10, 24])
 def test_resized_positions_lie_as_the_image_lies(size):
-    model = _model(replace(PATCHES, stem_strides=(2,)))
-    flipped = _model(replace(PATCHES, stem_strides=(2,)))
+    model = perturbed(replace(PATCHES, stem_strides=(2,)))
+    flipped = perturbed(replace(PATCHES, stem_strides=(2,)))
     with torch.no_grad():
         flipped.positions_1DSS.copy_(model.positions_1DSS.flip(2))
     one, other = resize(model, size).positions_1DSS, resize(flipped, size).positions_1DSS
@@ -560,7 +546,7 @@ def test_a_resize_that_cannot_be_cut_is_refused():
 
 def test_low_rank_updates_of_a_block_are_merged_into_dense_weights():
     a = replace(ONE, relax=Relax(lora=2))
-    block = _model(a).stages[0].blocks[0]
+    block = perturbed(a).stages[0].blocks[0]
     x = torch.randn(2, 16, 8, dtype=torch.float64)
     outputs = []
     for loop in range(3):

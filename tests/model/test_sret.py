@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from perturbed import images_of, perturbed
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.model import SReT, rerun
@@ -28,24 +29,9 @@ SMALL = Architecture(
 )  # fmt: skip
 
 
-def _model(a, seed=0, **options):
-    """A model in float64 whose weights are all far from their special initial values."""
-    torch.manual_seed(seed)
-    model = SReT(a, **options).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
-def _images(a, count=3):
-    shape = (count, a.in_channels, a.image_size, a.image_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-
-
 def _loss(model, seed=2):
     """A loss of a pass whose random draws are seeded, after its backward pass."""
-    images = _images(model.architecture).to(model.head.weight.dtype)
+    images = images_of(model.architecture).to(model.head.weight.dtype)
     torch.manual_seed(seed)
     loss = F.cross_entropy(model(images), torch.arange(len(images)) % 5)
     model.zero_grad()
@@ -164,14 +150,14 @@ def test_an_nll_for_each_execution_takes_parameters():
 
 
 def test_blocks_run_in_sequence_each_for_all_its_loops():
-    model = _model(SMALL)
+    model = perturbed(SMALL)
     ran = []
     for s, stage in enumerate(model.stages):
         for kind in ("blocks", "nlls"):
             for i, module in enumerate(getattr(stage, kind)):
                 note = (s, kind[:-1], i)
                 module.register_forward_hook(lambda m, args, out, note=note: ran.append(note))
-    model(_images(SMALL))
+    model(images_of(SMALL))
     first = [(0, kind, i) for i in (0, 1) for _ in range(3) for kind in ("block", "nll")]
     second = [(1, kind, 0) for _ in range(4) for kind in ("block", "nll")]
     assert ran == first + second
@@ -193,7 +179,7 @@ def _untied(model):
 
 @pytest.mark.parametrize("share", ["none", "stage", "block", "execution"])
 def test_the_gradient_of_a_shared_weight_is_the_sum_over_its_executions(share):
-    model = _model(replace(SMALL, nll=NLL(share), permutation="stride"))
+    model = perturbed(replace(SMALL, nll=NLL(share), permutation="stride"))
     twin = _untied(model)
     _assert_near(_loss(model), _loss(twin))
     for stage, untied in zip(model.stages, twin.stages, strict=True):
@@ -213,8 +199,8 @@ def test_the_gradient_of_a_shared_weight_is_the_sum_over_its_executions(share):
 @pytest.mark.parametrize("drop_path", [0.0, 0.3])
 def test_checkpointing_changes_no_bit(permutation, drop_path, share, dtype):
     a = replace(SMALL, permutation=permutation, drop_path=drop_path, nll=NLL(share))
-    kept = _model(a, memory_budget=EVERYTHING_KEPT).to(dtype).train()
-    recomputed = _model(a, memory_budget=NOTHING_KEPT).to(dtype).train()
+    kept = perturbed(a, memory_budget=EVERYTHING_KEPT).to(dtype).train()
+    recomputed = perturbed(a, memory_budget=NOTHING_KEPT).to(dtype).train()
     for i, stage in enumerate(a.stages):
         assert kept.plan(batch=3)[i].kept == stage.executions
     first, second = recomputed.plan(batch=3)
@@ -235,9 +221,9 @@ def test_checkpointing_keeps_fewer_activations():
             storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
-        model = _model(a, memory_budget=budget).train()
+        model = perturbed(a, memory_budget=budget).train()
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            loss = model(_images(a)).sum()
+            loss = model(images_of(a)).sum()
         loss.backward()
         return sum(storages.values())
 
@@ -246,23 +232,23 @@ def test_checkpointing_keeps_fewer_activations():
 
 @pytest.mark.parametrize("permutation", ["none", "stride"])
 def test_evaluation_is_deterministic(permutation):
-    model = _model(replace(SMALL, permutation=permutation, drop_path=0.5)).eval()
-    assert torch.equal(model(_images(SMALL)), model(_images(SMALL)))
+    model = perturbed(replace(SMALL, permutation=permutation, drop_path=0.5)).eval()
+    assert torch.equal(model(images_of(SMALL)), model(images_of(SMALL)))
 
 
 def test_the_official_permutation_is_random_in_evaluation_too():
-    model = _model(replace(SMALL, permutation="official")).eval()
+    model = perturbed(replace(SMALL, permutation="official")).eval()
     torch.manual_seed(0)
-    first, second = model(_images(SMALL)), model(_images(SMALL))
+    first, second = model(images_of(SMALL)), model(images_of(SMALL))
     torch.manual_seed(0)
     assert not torch.allclose(first, second)
-    assert torch.equal(first, model(_images(SMALL)))
+    assert torch.equal(first, model(images_of(SMALL)))
 
 
 def test_an_image_s_logits_do_not_depend_on_its_batch():
-    model = _model(replace(SMALL, permutation="stride")).eval()
-    together = model(_images(SMALL))
-    alone = torch.cat([model(image.unsqueeze(0)) for image in _images(SMALL)])
+    model = perturbed(replace(SMALL, permutation="stride")).eval()
+    together = model(images_of(SMALL))
+    alone = torch.cat([model(image.unsqueeze(0)) for image in images_of(SMALL)])
     _assert_near(together, alone)
 
 
@@ -275,7 +261,7 @@ def test_drop_path_rises_linearly_over_all_executions():
 def test_drop_path_keeps_the_expected_output():
     stage = Stage(width=4, heads=1, loops=2)
     a = Architecture(2, 1, 2, (1,), (stage,), nll=NLL("none"), drop_path=0.5)
-    model = _model(a)
+    model = perturbed(a)
     block = model.stages[0].blocks[0]
     x = torch.randn(1, 4, 4, dtype=torch.float64).expand(20_000, -1, -1)
     # Without its MLP the block is linear in the branch that is dropped.
@@ -312,9 +298,9 @@ def test_the_residual_kinds_start_as_they_are_defined(kind):
 
 
 def test_a_rerun_of_the_same_architecture_gives_the_same_logits():
-    model = _model(replace(SMALL, permutation="stride")).float().eval()
+    model = perturbed(replace(SMALL, permutation="stride")).float().eval()
     again = rerun(model, model.architecture)
-    images = _images(SMALL).float()
+    images = images_of(SMALL).float()
     assert torch.equal(again(images), model(images))
     assert not again.training
 
@@ -322,10 +308,10 @@ def test_a_rerun_of_the_same_architecture_gives_the_same_logits():
 def test_a_rerun_at_another_depth_is_the_model_built_at_that_depth():
     scaled = replace(SMALL, residual=Residual("scaled"))
     deep = replace(scaled, stages=tuple(replace(s, loops=7) for s in scaled.stages))
-    model = _model(scaled).float().eval()
+    model = perturbed(scaled).float().eval()
     built = SReT(deep).eval()
     built.load_state_dict(model.state_dict())
-    images = _images(SMALL).float()
+    images = images_of(SMALL).float()
     assert torch.equal(rerun(model, deep)(images), built(images))
     assert not torch.allclose(rerun(model, deep)(images), model(images))
 
