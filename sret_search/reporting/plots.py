@@ -125,7 +125,7 @@ def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
         axes.set_title(f"{name} ({images} images)", fontsize=10, loc="left")
     _mark_diverged(panels[0], results, "executions")
     panels[0].set_ylabel("accuracy in %")
-    panels[1].legend(loc="lower right", fontsize=9)
+    panels[1].legend(loc="best", fontsize=9)
     figure.suptitle(f"{results.name}: what depth buys", x=0.01, ha="left", fontsize=11)
     figure.supxlabel(_wrapped(footer), x=0.01, ha="left", fontsize=7, color=_GREY)
     return figure
