@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sret_search.study import Study, StudyError, load_study, preflight
@@ -44,15 +47,30 @@ def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run")
     """Run the command; its exit code."""
     arguments = parser(prog).parse_args(argv)
     try:
-        study = load_study(arguments.study)
-        preflight.check(study)
-        return run(study, fresh=arguments.fresh)
+        with _terminated_as_interrupted():
+            study = load_study(arguments.study)
+            preflight.check(study)
+            return run(study, fresh=arguments.fresh)
     except StudyError as error:
         print(error, file=sys.stderr)
         return INPUT
     except KeyboardInterrupt:
         print(_resume(arguments.study), file=sys.stderr)
         return STOPPED
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM as Ctrl-C at any moment, also where Ray's handler, which exits, is in place."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code != signal.SIGTERM:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(study: Study, *, fresh: bool) -> int:

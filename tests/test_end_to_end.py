@@ -160,23 +160,38 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(golden: Path, tmp_path: Pat
 
 
 def test_an_interrupted_run_reports_and_resumes(golden: Path, tmp_path: Path) -> None:
-    for ended, stop in ((1, signal.SIGINT), (2, signal.SIGTERM)):
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        begun = len(list((tmp_path / TRIALS).glob("*/*")))
         process = start(tmp_path)
-        wait(tmp_path, "*/*/result.json", ended, process)
+        wait(tmp_path, "*/*", begun + 1, process)
         second = start(tmp_path)
         _, held = second.communicate()
         assert second.returncode == 3
         assert f"runs/smoke is held by process {process.pid} on " in held
+        done = finished(tmp_path)
         process.send_signal(stop)
         out, err = process.communicate()
         assert process.returncode == 3, err
         assert "Traceback" not in err
         assert err.splitlines()[-1].endswith(f"resume with: python -m sret_search.run {STUDY}")
         assert "report: reports/smoke/report.html" in out
-        assert (table(tmp_path).state == "complete").sum() >= ended
+        assert (table(tmp_path).state == "complete").sum() >= len(done)
     code, _, err = run(tmp_path)
     assert code == 0, err
     check_same(tmp_path, golden)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_stopped_before_it_trains_can_be_resumed(
+    stop: signal.Signals, tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    while not (tmp_path / "runs/smoke/lease.json").exists():
+        assert process.poll() is None
+    process.send_signal(stop)
+    _, err = process.communicate()
+    assert process.returncode == 3, err
+    assert err.splitlines()[-1].endswith(f"resume with: python -m sret_search.run {STUDY}")
 
 
 @pytest.mark.slow
