@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from sret_search import __version__, run
-from sret_search.commands import cost, report
+from sret_search.commands import cost, evaluate, report
 from sret_search.study import StudyError
 
 _PROG = "sret-search"
@@ -17,8 +17,9 @@ commands:
   run STUDY          train a study's candidates, or resume it, and draw its report
   report STUDY...    redraw reports from what is stored, also while a study runs
   cost ARCHITECTURE  parameters, multiply-adds, depth and memory of an architecture
+  evaluate MODEL     accuracy of a trained or published model on a data set
 """
-_COMMANDS = {"report": report.main, "cost": cost.main}
+_COMMANDS = {"report": report.main, "cost": cost.main, "evaluate": evaluate.main}
 
 
 def main(argv: list[str] | None = None) -> int:

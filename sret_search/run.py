@@ -89,8 +89,9 @@ def run(study: Study, *, fresh: bool) -> int:
 
 def _run(study: Study) -> int:
     from sret_search.search.ledger import Ledger
-    from sret_search.search.run import search
+    from sret_search.search.run import search, see_data
 
+    study = see_data(study)
     ledger = Ledger.create(study)
     if ledger.last_path is not None:
         print(
@@ -115,8 +116,9 @@ def _run(study: Study) -> int:
 
 
 def _greeting(study: Study) -> str:
-    epochs = study.file.recipe.epochs
-    text = f"study {study.name}: {study.trials} trials of {epochs} epoch{'s' if epochs > 1 else ''}"
+    recipe = study.file.recipe
+    length = f"{recipe.length:,} {recipe.unit if recipe.length != 1 else recipe.unit[:-1]}"
+    text = f"study {study.name}: {study.trials} trials of {length}"
     if study.file.search.sampler == "grid":
         costs = [candidate.cost for candidate in study.grid]
         text += f", {_range([c.executions for c in costs])} executions"

@@ -1,6 +1,12 @@
-"""The yardstick of the benchmarks computes what the model computes."""
+"""The yardstick of the benchmarks computes what the model computes; what is run with torch alone runs."""
 
+import json
+import math
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,3 +53,24 @@ def test_the_plain_model_is_ours(variant):
     for name, parameter in ours.named_parameters():
         other = gradients[_plain_name(name)].grad
         torch.testing.assert_close(parameter.grad, other, rtol=1e-7, atol=1e-10)
+
+
+def test_training_speed_is_measured_with_torch_and_torchvision_alone(tmp_path):
+    for name in ("ray", "optuna", "pydantic"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError")
+    script = Path(__file__).parents[1] / "benchmarks" / "training_speed.py"
+    command = [sys.executable, str(script), "--quick", "--results", str(tmp_path / "results")]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    (written,) = (tmp_path / "results").glob("training_speed_*.json")
+    assert json.loads(written.read_text()) == figures
+    for what in ("loader", "folder"):
+        for augment in ("", "_deit"):
+            for trials in ("", "_shared"):
+                assert 0 < figures[f"{what}_efficiency{augment}{trials}"] < math.inf
+    for name in ("warm_start_seconds", "first_step_seconds"):
+        assert figures[name]["cifar"] > 0
+        assert figures[name]["digits"] > 0
+    assert figures["load_seconds"].keys() == {"files", "mapped"}

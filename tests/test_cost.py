@@ -11,7 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sret_search.architecture import NLL, Architecture, Stage
-from sret_search.cost import cost, train_macs
+from sret_search.cost import cost
+from sret_search.job import Recipe, train_macs
 from sret_search.model import SReT
 from sret_search.variants import VARIANTS
 
@@ -168,4 +169,4 @@ def test_loops_cost_multiply_adds_and_no_parameters():
 
 def test_a_backward_pass_counts_as_two_forward_passes():
     a = VARIANTS["sret_digits"]
-    assert train_macs(a, samples=7) == 3 * 7 * cost(a).macs
+    assert train_macs(a, Recipe(steps=7, batch_size=1), images=100) == 3 * 7 * cost(a).macs

@@ -26,7 +26,7 @@ budget: {params: {max: 100_000}}
 CASES = {
     "broken YAML": ("study.yaml", "{epochs: 1}", "{epochs: 1", "study.yaml:4:8", "not valid YAML"),
     "unknown key": ("study.yaml", "recipe:", "recipie:", "study.yaml:3:1", "did you mean recipe?"),
-    "wrong type": ("study.yaml", "epochs: 1", "epochs: many", "study.yaml:3:18", "whole number"),
+    "wrong type": ("study.yaml", "epochs: 1", "epochs: many", "study.yaml:3:18", "a number"),
     "no space": ("study.yaml", "space.yaml", "spice.yaml", "study.yaml:2:8", "no such space"),
     "groups": (
         "space.yaml",

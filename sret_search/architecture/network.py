@@ -96,6 +96,32 @@ class Architecture:
         return sum(stage.executions for stage in self.stages)
 
     @property
+    def loops(self) -> int:
+        """The most executions of any one block."""
+        return max(max(stage.blocks_by_loops) for stage in self.stages)
+
+    def at_loops(self, loops: int) -> Architecture:
+        """The same blocks run so often: those with the most loops, others in proportion, and
+        those that run once as they are."""
+        part = loops / self.loops
+
+        def scaled(own: int) -> int:
+            return max(round(own * part), 1) if own > 1 else own
+
+        return dataclasses.replace(
+            self,
+            stages=tuple(
+                dataclasses.replace(
+                    s,
+                    loops=scaled(s.loops)
+                    if isinstance(s.loops, int)
+                    else tuple(scaled(own) for own in s.loops),
+                )
+                for s in self.stages
+            ),
+        )
+
+    @property
     def unique_blocks(self) -> int:
         return sum(stage.unique for stage in self.stages)
 

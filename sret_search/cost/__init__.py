@@ -1,6 +1,6 @@
 """What an architecture costs, in closed form. Imports neither torch nor ray."""
 
-from sret_search.cost.count import MACS, PARAMS, Cost, cost, train_macs
+from sret_search.cost.count import MACS, PARAMS, Cost, cost
 from sret_search.cost.memory import Segments, TrainMemory, recomputes, segments, train_memory
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "cost",
     "recomputes",
     "segments",
-    "train_macs",
     "train_memory",
 ]

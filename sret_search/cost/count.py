@@ -150,12 +150,6 @@ def residual_params(a: Architecture, width: int) -> int:
     return {"lrc": 2, "layerscale": width, "scaled": 0}[a.residual.kind]
 
 
-def train_macs(a: Architecture, samples: int) -> int:
-    """Multiply-adds of training on `samples` images: 3 forward passes each, since a backward
-    pass costs two. Recomputed activations are not counted."""
-    return 3 * cost(a).macs * samples
-
-
 def _stem(a: Architecture) -> tuple[int, int]:
     params = macs = 0
     side, channels = a.image_size, a.in_channels

@@ -1,7 +1,7 @@
 """SReT in torch, built from an `Architecture`. Knows torch and nothing of studies."""
 
 from sret_search.model.allocator import map_large_blocks
-from sret_search.model.monitor import DepthProfile, depth_profile
+from sret_search.model.monitor import DepthProfile, depth_profile, gradient_shares
 from sret_search.model.official import CheckpointError, load_official
 from sret_search.model.reuse import rerun, resize
 from sret_search.model.sret import SReT
@@ -12,6 +12,7 @@ __all__ = [
     "DepthProfile",
     "SReT",
     "depth_profile",
+    "gradient_shares",
     "load",
     "load_official",
     "map_large_blocks",

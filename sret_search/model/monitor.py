@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sret_search.model.block import Block, OfLoop, run_block
+from sret_search.model.linear import Linear
 from sret_search.model.residual import LearnableCoefficients
 from sret_search.model.sret import RecursiveStage, SReT
 
@@ -59,6 +63,51 @@ def depth_profile(model: SReT, images_BCSS: Tensor) -> DepthProfile:
         for hook in hooks:
             hook.remove()
     return DepthProfile(updates, _skip_gains(model))
+
+
+def gradient_shares(model: SReT, images_BCSS: Tensor, labels_B: Tensor) -> list[float]:
+    """How much each execution adds to the gradient of the cross-entropy, over all stages.
+
+    A shared weight's gradient is the sum of what each of its executions gives. Here it is taken
+    for each alone: the norm over the four linear layers of its block, as a part of the sum of
+    all executions' norms. The model is left as it was, without gradients.
+    """
+    aliases: list[list[Tensor]] = []
+
+    def alone(
+        block: Block,
+        x_BND: Tensor,
+        of: OfLoop,
+        groups: int,
+        order_N: Tensor | None,
+        keep_2B11: Tensor | None,
+    ) -> Tensor:
+        # Another name for the same weights: the gradient of the name is that of this execution.
+        qkv, proj, fc1, fc2 = (_renamed(layer) for layer in (of.qkv, of.proj, of.fc1, of.fc2))
+        aliases.append([layer.weight_OI for layer in (qkv, proj, fc1, fc2)])
+        own = of._replace(qkv=qkv, proj=proj, fc1=fc1, fc2=fc2)
+        return run_block(block, x_BND, own, groups, order_N, keep_2B11)
+
+    stages = [stage for stage in model.stages if isinstance(stage, RecursiveStage)]
+    before, budget = [stage.run_block for stage in stages], model.memory_budget
+    model.memory_budget = sys.maxsize
+    for stage in stages:
+        stage.run_block = alone
+    try:
+        loss = F.cross_entropy(model(images_BCSS), labels_B)
+        gradients = torch.autograd.grad(loss, [alias for each in aliases for alias in each])
+    finally:
+        model.memory_budget = budget
+        for stage, own in zip(stages, before, strict=True):
+            stage.run_block = own
+    norms = torch.stack([gradient.float().norm() for gradient in gradients])
+    each = norms.view(len(aliases), -1).norm(dim=1)
+    shares: list[float] = (each / each.sum()).tolist()
+    return shares
+
+
+def _renamed(layer: Linear) -> Linear:
+    return layer._replace(weight_OI=layer.weight_OI.view_as(layer.weight_OI))
 
 
 def _skip_gains(model: SReT) -> list[float]:

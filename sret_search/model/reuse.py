@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 
 from sret_search.architecture import Architecture
-from sret_search.model.sret import SReT
+from sret_search.model.sret import RecursiveStage, SReT
 
 
 def rerun(model: SReT, architecture: Architecture) -> SReT:
-    """The same weights run as another architecture that differs only in what has no weights.
+    """The same weights, shared and not copied, run as another architecture that differs only in
+    what has no weights.
 
     Raises:
         ValueError: the other architecture needs weights that the model does not have.
     """
     if architecture.weights != model.architecture.weights:
         raise ValueError("a rerun needs an architecture with the same weights")
-    twin = SReT(architecture, model.memory_budget)
-    twin.to(model.positions_1DSS).load_state_dict(model.state_dict())
+    with torch.device("meta"):
+        twin = SReT(architecture, model.memory_budget)
+    twin.load_state_dict(model.state_dict(keep_vars=True), assign=True)
+    for stage, own in zip(twin.stages, model.stages, strict=True):
+        assert isinstance(stage, RecursiveStage)
+        assert isinstance(own, RecursiveStage)
+        stage.run_block = own.run_block
     return twin.train(model.training)
 
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from sret_search.reporting import front, intervals
 from sret_search.reporting.depth import Depth
+from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -35,7 +36,9 @@ _STYLE = {
 _UNITS = {"params": "parameters", "macs": "multiply-adds (MACs) of one image"}
 
 
-def draw(results: Results, depths: list[Depth], footer: str) -> dict[str, Figure]:
+def draw(
+    results: Results, depths: list[Depth], elastics: list[Elastic], footer: str
+) -> dict[str, Figure]:
     """Every plot that the results allow, by file name."""
     with plt.rc_context(_STYLE):
         figures = {}
@@ -47,6 +50,8 @@ def draw(results: Results, depths: list[Depth], footer: str) -> dict[str, Figure
                 if depths
                 else against_executions(results, footer)
             )
+        if elastics:
+            figures["accuracy_elastic"] = elastic_depths(elastics, results, footer)
         return figures
 
 
@@ -128,6 +133,31 @@ def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
     panels[1].legend(loc="best", fontsize=9)
     figure.suptitle(f"{results.name}: what depth buys", x=0.01, ha="left", fontsize=11)
     figure.supxlabel(_wrapped(footer), x=0.01, ha="left", fontsize=7, color=_GREY)
+    return figure
+
+
+def elastic_depths(elastics: list[Elastic], results: Results, footer: str) -> Figure:
+    """Each elastic candidate at its depths, beside weights trained for one depth alone."""
+    figure, (axes,) = _subplots(1, (7, 4.6))
+    for elastic, colour in zip(elastics, (_BLUE, _GREEN, _RED), strict=False):
+        x = np.array([rung.executions for rung in elastic.rungs], float)
+        y = _percent([rung.accuracy for rung in elastic.rungs])
+        bounds = [rung.interval or (rung.accuracy, rung.accuracy) for rung in elastic.rungs]
+        low, high = 100 * np.array(bounds).T
+        axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+        axes.plot(x, y, "o-", color=colour, zorder=3, label=f"one model ({elastic.mode})")
+        alone = _percent([rung.alone for rung in elastic.rungs])
+        if not np.isnan(alone).all():
+            axes.plot(
+                x, alone, "s--", color=_ORANGE, markerfacecolor="white",
+                label="a model for each depth alone",
+            )  # fmt: skip
+    axes.set_xlabel("executions (unique blocks × loops)")
+    axes.set_xticks(sorted({rung.executions for each in elastics for rung in each.rungs}))
+    part = {"test": "test", "val": "validation"}[elastics[0].part]
+    axes.set_ylabel(f"{part} accuracy in %")
+    axes.legend(loc="best")
+    _title(axes, f"{results.name}: one set of weights at every depth", footer)
     return figure
 
 

@@ -50,8 +50,9 @@ class Results:
 
     @property
     def declared(self) -> bool:
-        """Whether the candidates are arms that were declared before training."""
-        return self.description["arms"] is not None
+        """Whether the candidates were declared before training, as arms or as the only one, so
+        that nothing is chosen among them."""
+        return self.description["arms"] is not None or not self.description["axes"]
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from sret_search import __version__
 from sret_search.reporting import front, intervals
+from sret_search.reporting.arms import Arm
 from sret_search.reporting.depth import Depth
+from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
 
 
-def summarise(results: Results, depths: list[Depth]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Compared:
+    """What a study holds against each other."""
+
+    depths: list[Depth]
+    arms: list[Arm]
+    elastics: list[Elastic]
+
+
+def summarise(results: Results, compared: Compared) -> dict[str, Any]:
     """What `summary.json` holds. Accuracies are fractions."""
     table, candidates = results.table, results.candidates
     summary: dict[str, Any] = {
@@ -29,7 +42,9 @@ def summarise(results: Results, depths: list[Depth]) -> dict[str, Any]:
         "best": None,
         "front": [],
         "hypervolume": None,
-        "depths": [_plain(depth) for depth in depths],
+        "depths": [_plain(depth) for depth in compared.depths],
+        "arms": [dataclasses.asdict(arm) for arm in compared.arms],
+        "elastics": [dataclasses.asdict(elastic) for elastic in compared.elastics],
         "provenance": provenance(results),
     }
     if len(candidates):
@@ -75,7 +90,7 @@ def footer(results: Results) -> str:
     )
 
 
-def sentences(results: Results, depths: list[Depth]) -> list[str]:
+def sentences(results: Results, compared: Compared) -> list[str]:
     """The answer, for the top of the page."""
     candidates = results.candidates
     if not len(candidates):
@@ -100,7 +115,58 @@ def sentences(results: Results, depths: list[Depth]) -> list[str]:
             f" {int(smallest.params):,} parameters, {int(smallest.macs):,} MACs:"
             f" {_percent(smallest.val_accuracy)}."
         )
-    return found + _depth_sentences(depths, int(results.table.seed.nunique()))
+    return [
+        *found,
+        *_depth_sentences(compared.depths, int(results.table.seed.nunique())),
+        *_arm_sentences(compared.arms),
+        *(_elastic_sentence(elastic) for elastic in compared.elastics),
+    ]
+
+
+def _arm_sentences(arms: list[Arm]) -> list[str]:
+    reference = next((arm for arm in arms if arm.is_reference), None)
+    found = []
+    for arm in arms:
+        if reference is None or arm.difference is None or arm.difference_interval is None:
+            continue
+        low, high = arm.difference_interval
+        verdict = "gained" if low > 0 else "lost" if high < 0 else "made no measurable difference"
+        found.append(
+            f"{arm.name} {verdict} against {reference.name}: {_percent(arm.test)} and"
+            f" {_percent(reference.test)} on test, a difference of {points(arm.difference)} points"
+            f" (95 % interval {points(low)} to {points(high)}), for"
+            f" {arm.train_macs / reference.train_macs:.2f} times the training multiply-adds."
+        )
+    return found
+
+
+def _elastic_sentence(elastic: Elastic) -> str:
+    text = (
+        f"One model for {len(elastic.rungs)} depths ({elastic.mode}), for {elastic.cost:.2f} times the"
+        " training multiply-adds of its deepest alone"
+    )
+    gaps = [rung for rung in elastic.rungs if rung.gap is not None]
+    if not gaps:
+        return f"{text}: {_percent(elastic.rungs[-1].accuracy)} at its own depth."
+    worst = min(gaps, key=lambda rung: rung.gap or 0.0)
+    assert worst.gap is not None
+    text += (
+        f": against a model for each depth alone its worst is {points(worst.gap)} points, at"
+        f" {worst.executions} executions"
+    )
+    if worst.gap_interval:
+        text += f" (95 % interval {_bounds(worst.gap_interval)})"
+    rival = elastic.rival
+    if rival is not None and rival.gap is not None and rival.gap_interval:
+        text += (
+            f"; its deepest against one model trained for as many multiply-adds in all:"
+            f" {points(rival.gap)} ({_bounds(rival.gap_interval)})"
+        )
+    return f"{text}."
+
+
+def _bounds(interval: tuple[float, float]) -> str:
+    return f"{points(interval[0])} to {points(interval[1])}"
 
 
 def _depth_sentences(depths: list[Depth], seeds: int) -> list[str]:

@@ -16,10 +16,14 @@ from matplotlib.figure import Figure
 
 from sret_search.cost import cost
 from sret_search.reporting import plots, summary
-from sret_search.reporting.depth import Depth, depths
+from sret_search.reporting.arms import arms
+from sret_search.reporting.depth import depths
+from sret_search.reporting.elastic import elastics
 from sret_search.reporting.results import Results
+from sret_search.reporting.summary import Compared
 
 _CAPTIONS = {
+    "accuracy_elastic": "One set of weights at every depth",
     "accuracy_executions": "Accuracy against executions",
     "accuracy_params": "Accuracy against parameters",
     "accuracy_macs": "Accuracy against multiply-adds",
@@ -33,8 +37,8 @@ def write_report(study_folder: Path, report_folder: Path) -> Path:
         StudyError: there is no study in the folder.
     """
     results = Results.read(study_folder)
-    arms = depths(results)
-    figures = plots.draw(results, arms, summary.footer(results))
+    compared = Compared(depths(results), arms(results), elastics(results))
+    figures = plots.draw(results, compared.depths, compared.elastics, summary.footer(results))
     report_folder.mkdir(parents=True, exist_ok=True)
     images = {}
     for name, figure in figures.items():
@@ -43,15 +47,15 @@ def write_report(study_folder: Path, report_folder: Path) -> Path:
         _whole(report_folder / f"{name}.svg", images[name])
         plt.close(figure)
     _whole(report_folder / "trials.csv", results.table.to_csv(index=False).encode())
-    facts = summary.summarise(results, arms)
+    facts = summary.summarise(results, compared)
     _whole(report_folder / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
     page = report_folder / "report.html"
-    _whole(page, _page(results, arms, facts, images).encode())
+    _whole(page, _page(results, compared, facts, images).encode())
     return page
 
 
 def _page(
-    results: Results, arms: list[Depth], facts: dict[str, Any], images: dict[str, bytes]
+    results: Results, compared: Compared, facts: dict[str, Any], images: dict[str, bytes]
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sret_search.reporting", "."),
@@ -64,8 +68,8 @@ def _page(
     counters = {entry.number: cost(entry.job.architecture) for entry in results.entries}
     return environment.get_template("page.html").render(
         results=results,
-        sentences=summary.sentences(results, arms),
-        depths=arms,
+        sentences=summary.sentences(results, compared),
+        compared=compared,
         facts=facts,
         footer=summary.footer(results),
         trials=results.table.to_dict("records"),

@@ -28,8 +28,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sret_search.cost import cost, train_macs
-from sret_search.job import Job
+from sret_search.cost import cost
+from sret_search.job import Job, train_macs
 from sret_search.study import Study, StudyError
 from sret_search.study.schema import Axis
 from sret_search.study.space import Values
@@ -45,19 +45,21 @@ _PATIENCE = 60.0
 """Seconds to wait while another process writes."""
 
 _KEPT_RESULTS = (
-    "val_accuracy", "val_loss", "test_accuracy", "epochs", "seconds", "reruns", "reason",
-    "history", "environment",
+    "val_accuracy", "val_loss", "test_accuracy", "epochs", "steps", "seconds", "reruns", "cause",
+    "reason", "history", "environment",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One trial of the ledger. `state` is running, complete, diverged or failed."""
+    """One trial of the ledger. `state` is running, complete, diverged or failed; `images` are
+    those that it trains on."""
 
     number: int
     state: str
     values: Values
     job: Job
+    images: int
     result: dict[str, Any]
     ended: datetime | None = None
 
@@ -73,7 +75,7 @@ class Entry:
     @property
     def train_macs(self) -> int:
         """Multiply-adds of the whole training."""
-        return train_macs(self.job.architecture, self.job.data.sizes[0] * self.job.recipe.epochs)
+        return train_macs(self.job.architecture, self.job.recipe, self.images)
 
 
 class Ledger:
@@ -142,7 +144,7 @@ class Ledger:
         """One trial, as it is now."""
         return _entry(self._study.get_trials(deepcopy=False)[number])
 
-    def begin(self, job: Job, values: Values, axes: dict[str, Axis]) -> int:
+    def begin(self, job: Job, values: Values, axes: dict[str, Axis], images: int) -> int:
         """Record a trial that is about to start; its number."""
         trial = create_trial(
             state=TrialState.RUNNING,
@@ -152,6 +154,7 @@ class Ledger:
                 "state": "running",
                 "values": values,
                 "job": job.to_dict(),
+                "images": images,
             },
         )
         trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=trial)
@@ -171,15 +174,26 @@ class Ledger:
         return folder
 
     def adopt(self, number: int) -> bool:
-        """Record the outcome that a trial's folder holds, if it holds one of this very job."""
+        """Record the outcome that a trial's folder holds, if it holds one of this very job.
+
+        Data that could not be read is no outcome: once it is mended, the trial goes on.
+        """
         identity = self.entry(number).job.identity
         for attempt in self.attempts(number):
             for name in (RESULT, ERROR):
                 outcome = _read_json(attempt / name)
-                if outcome is not None and outcome.get("job") == identity:
+                if outcome is None or outcome.get("cause") == "data":
+                    continue
+                if outcome.get("job") == identity:
                     self.tell(number, outcome)
                     return True
         return False
+
+    def unreadable(self, number: int) -> str | None:
+        """Why the last attempt at a trial could not read its data, if that is what ended it."""
+        attempts = self.attempts(number)
+        outcome = _read_json(attempts[-1] / ERROR) if attempts else None
+        return str(outcome["reason"]) if outcome and outcome.get("cause") == "data" else None
 
     def tell(self, number: int, outcome: dict[str, Any]) -> None:
         """Record how a trial ended: complete, diverged or failed. The last commit ends it."""
@@ -217,14 +231,14 @@ def describe(study: Study) -> dict[str, Any]:
     plain = study.file.model_dump(mode="json")
     return {
         **plain,
-        "data": dataclasses.asdict(study.file.data) | {"sizes": list(study.file.data.sizes)},
+        "data": dataclasses.asdict(study.file.data) | {"sizes": list(study.sizes)},
         "path": str(study.path.resolve()),
         "text": study.path.read_text(encoding="utf-8"),
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
         "budget": study.space.budget.model_dump(mode="json"),
         "trials": study.trials,
-        "classes": study.file.data.facts.classes,
+        "classes": study.space.architecture.classes,
     }
 
 
@@ -251,6 +265,7 @@ def _entry(trial: FrozenTrial) -> Entry:
         state=state,
         values=attributes["values"],
         job=Job.from_dict(attributes["job"]),
+        images=attributes["images"],
         result=attributes.get("result", {}) if state != "running" else {},
         ended=trial.datetime_complete,
     )

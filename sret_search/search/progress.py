@@ -64,8 +64,9 @@ class Progress:
 
     def start(self, entry: Entry) -> None:
         label = ", ".join(f"{p.rsplit('.', 1)[-1]} {v}" for p, v in entry.values.items())
-        recipe = entry.job.recipe
-        new = Running(label, recipe.epochs, entry.train_macs / recipe.epochs)
+        times = entry.job.recipe.timetable(entry.images)
+        epochs = -(-times.total // times.epoch)
+        new = Running(label, epochs, entry.train_macs / epochs)
         self.running[entry.number] = self.interrupted.pop(entry.number, new)
         self.say(quiet=True)
 

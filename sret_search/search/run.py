@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sret_search.search import sampling
@@ -44,11 +44,31 @@ class Outcome:
     complete: bool
 
 
+def see_data(study: Study) -> Study:
+    """The study with its data looked at, so that what is wrong with it is said before anything
+    is trained. The digits are known.
+
+    Raises:
+        StudyError: files that are missing or cannot be read, or do not fit the architecture.
+    """
+    if study.file.data.source == "digits":
+        return study
+    from sret_search.training import data
+
+    try:
+        split = data.load(study.file.data)
+        data.check(split, study.space.architecture)
+    except data.DataError as error:
+        raise StudyError(f"{study.path}: {error}") from None
+    return replace(study, seen=(len(split.train), len(split.val), len(split.test)))
+
+
 def search(study: Study, ledger: Ledger) -> Outcome:
     """Train what is left of a study.
 
     Raises:
-        StudyError: the cluster has no such GPU, or does not answer.
+        StudyError: the cluster has no such GPU, or does not answer; or a trial could not read
+            its data.
     """
     for entry in ledger.entries():
         if entry.open:
@@ -168,9 +188,8 @@ def _fit(
     from sret_search.search.searcher import LedgerSearcher
     from sret_search.search.trainable import attempt_trial
 
-    device = "cuda" if slots.gpus else "cpu"
     sampler = sampling.build(study)
-    searcher = LedgerSearcher(study, ledger, sampler, slots.number, device, progress)
+    searcher = LedgerSearcher(study, ledger, sampler, slots.number, slots.gpus, progress)
     tune.Tuner(
         tune.with_resources(attempt_trial, {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=tune.TuneConfig(
@@ -187,3 +206,5 @@ def _fit(
             verbose=0,
         ),
     ).fit()
+    if searcher.unreadable is not None:
+        raise StudyError(f"{study.path}: {searcher.unreadable}")

@@ -19,26 +19,32 @@ def attempt_trial(config: dict[str, Any]) -> None:
     leaves neither result nor error there, which is how the driver tells a death from a failure.
 
     Args:
-        config: "job" (JSON), "attempt" (a folder), "earlier" (folders of earlier attempts).
+        config: "job" (JSON), "attempt" (a folder), "earlier" (folders of earlier attempts),
+            "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share of one).
     """
+    import torch
     from ray import tune
 
-    from sret_search.training import files, train
+    from sret_search.training import files, health, train
 
     attempt = Path(config["attempt"])
     files.write_json(attempt / WORKER, {"pid": os.getpid()})
     job = Job.from_dict(json.loads(config["job"]))
     try:
-        train.train(job, attempt, tune.report, [Path(path) for path in config["earlier"]])
+        if 0 < config["gpus"] < 1:
+            # Ray shares a GPU between trials, but bounds none of them.
+            torch.cuda.set_per_process_memory_fraction(config["gpus"])
+        train.train(
+            job,
+            attempt,
+            tune.report,
+            [Path(path) for path in config["earlier"]],
+            config["checkpoint_every"],
+            config["step_timeout"],
+        )
     except Exception as error:  # noqa: BLE001  recorded, and told by the driver
         (attempt / TRACEBACK).write_text(traceback.format_exc())
-        outcome = {"state": "failed", "reason": _reason(error), "job": job.identity}
+        kind, reason = health.cause(error, job)
+        outcome = {"state": "failed", "cause": kind, "reason": reason, "job": job.identity}
         files.write_json(attempt / ERROR, outcome)
     tune.report({"ended": True})
-
-
-def _reason(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    out_of_memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-    allocator = "can't allocate memory" in str(error)
-    return f"out of memory ({text})" if out_of_memory or allocator else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,12 +40,3 @@ def shown(path: Path) -> str:
     """A path as a user would type it here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A clause that offers the nearest valid name, or else all of them."""
-    names = sorted(names)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"valid: {', '.join(names)}" if names else "there are none"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sret_search.architecture import Architecture
+from sret_search.errors import nearest
+from sret_search.job import RECIPES
 from sret_search.study import document, rules
 from sret_search.study.document import Document
-from sret_search.study.errors import Problem, StudyError, nearest
+from sret_search.study.errors import Problem, StudyError
 from sret_search.study.schema import SpaceFile, StudyFile, check
 from sret_search.study.space import Space
 from sret_search.study.study import Study
@@ -20,7 +22,7 @@ def load_study(path: Path) -> Study:
     Raises:
         StudyError: everything that is wrong with either file, with line and column.
     """
-    study_document = document.read(path)
+    study_document = _with_recipe(document.read(path))
     problems: list[Problem] = []
     study_file = space_file = space_document = None
     try:
@@ -79,6 +81,25 @@ def _read_space(path: Path, name: str, study_document: Document) -> Document:
             raise StudyError([study_document.problem(("space",), missing)]) from None
         raise
     return _with_variant(found)
+
+
+def _with_recipe(found: Document) -> Document:
+    """A study with the name of a recipe replaced by the recipe, under what the file adds."""
+    given = found.data.get("recipe")
+    named = given.pop("name", None) if isinstance(given, dict) else given
+    if isinstance(named, str):
+        if named not in RECIPES:
+            unknown = f"unknown recipe {named!r}; {nearest(named, RECIPES)}"
+            at_name = isinstance(given, dict)
+            raise StudyError(
+                [found.problem(("recipe", "name") if at_name else ("recipe",), unknown)]
+            )
+        own = given if isinstance(given, dict) else {}
+        base = dict(RECIPES[named])
+        if {"epochs", "steps", "samples"} & set(own):
+            base.pop("epochs", None)
+        found.data["recipe"] = base | own
+    return found
 
 
 def _with_variant(found: Document) -> Document:

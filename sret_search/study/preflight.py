@@ -33,7 +33,7 @@ def check(study: Study) -> None:
     Raises:
         StudyError: everything that is missing.
     """
-    problems = _folders(study)
+    problems = [*_folders(study), *_models(study)]
     if study.file.compute.address == "local":
         problems += _resources(study)
     if problems:
@@ -59,6 +59,28 @@ def _resources(study: Study) -> Iterator[Problem]:
     if compute.cpus_per_trial > cpus():
         message = f"{compute.cpus_per_trial} CPUs for a trial, but this machine has {cpus()}"
         yield doc.problem(("compute", "cpus_per_trial"), message)
+
+
+def _models(study: Study) -> Iterator[Problem]:
+    """Weights that a recipe starts from or learns from, and that are not there."""
+    doc = document.read(study.path)
+    for key, place in (("init", ("recipe", "init")), ("distill", ("recipe", "distill", "teacher"))):
+        axis = study.space.axes.get(f"recipe.{key}")
+        for given in (getattr(study.file.recipe, key), *(axis.choices or [] if axis else [])):
+            name = given["teacher"] if isinstance(given, dict) else getattr(given, "teacher", given)
+            path = None if name is None else _weights(study, name)
+            if path is not None and not path.exists():
+                message = f"no weights for {name!r}: {shown(path)} is not there"
+                yield doc.problem(place, message)
+
+
+def _weights(study: Study, name: str) -> Path | None:
+    """The file or folder of a named model; None for one of torchvision's."""
+    if name.startswith("torchvision:"):
+        return None
+    if name.startswith("trial "):
+        return study.trials_folder / f"{int(name.removeprefix('trial ')):05d}"
+    return Path(name.split(":", 1)[-1])
 
 
 def _folders(study: Study) -> list[Problem]:

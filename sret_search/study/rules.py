@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sret_search.architecture import ArchitectureError, tuples
+from sret_search.architecture import ArchitectureError
+from sret_search.errors import nearest
 from sret_search.job import Recipe
 from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem, nearest
+from sret_search.study.errors import Problem
 from sret_search.study.schema import Axis, field_paths, field_type
 from sret_search.study.space import Candidate, Space, addresses
 from sret_search.study.study import Study
@@ -87,7 +89,7 @@ def _value_problems(
     adapter = TypeAdapter(kind)
     for value, where in values:
         try:
-            adapter.validate_python(tuples(value), strict=True)
+            adapter.validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             if not isinstance(first.get("ctx", {}).get("error"), ArchitectureError):
@@ -100,6 +102,8 @@ def _value_problems(
 def data_problems(study: Study, doc: Document) -> Iterator[Problem]:
     """An architecture that does not fit the images or the classes."""
     data, space = study.file.data, study.space
+    if data.facts is None:
+        return
     for name in ("image_size", "in_channels", "classes"):
         needed = getattr(data.facts, name)
         here: Path = ("architecture", name)
@@ -110,6 +114,8 @@ def data_problems(study: Study, doc: Document) -> Iterator[Problem]:
         for value, where in given:
             if value != needed:
                 message = f"the data set {data.name} has {name} {needed}, but here it is {value}"
+                if name == "image_size" and data.name != "digits":
+                    message += f"; `data.image_size: {value}` resizes its images"
                 yield doc.problem(where, message)
 
 
@@ -217,9 +223,16 @@ def arm_problems(study: Study, doc: Document) -> Iterator[Problem]:
         valid = nearest(arms.axis, study.space.axes)
         yield doc.problem(("arms", "axis"), f"the space has no axis {arms.axis}; {valid}")
         return
-    others = [path for path in study.space.axes if path != arms.axis]
+    others = [
+        path
+        for path, other in study.space.axes.items()
+        if path != arms.axis and arms.axis not in other.when
+    ]
     if others:
-        message = f"arms compare one axis, but the space also has {', '.join(others)}"
+        message = (
+            f"arms compare one axis, but the space also has {', '.join(others)}; an axis may stand"
+            f" beside it where it belongs to some of the arms: `when: {{{arms.axis}: [...]}}`"
+        )
         yield doc.problem(("arms", "axis"), message)
         return
     if axis.choices is None or arms.reference not in axis.choices:

@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.errors import nearest
 from sret_search.job import Data, Recipe
 from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem, StudyError, nearest
+from sret_search.study.errors import Problem, StudyError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[int, Field(ge=1)]
+Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
 Objective = Literal["accuracy", "loss", "params", "macs"]
 
 
@@ -84,12 +86,30 @@ class Scheduler(Strict):
 
 
 class Compute(Strict):
-    """Where trials run: "local", or a Ray cluster ("auto" or host:port)."""
+    """Where trials run: "local", or a Ray cluster ("auto" or host:port).
+
+    Attributes:
+        processes_per_trial: that share each batch of a trial; "auto" is one for each GPU.
+        deterministic: only operations that give the same bits each time.
+        checkpoint_every: time between checkpoints in the middle of an epoch.
+        step_timeout: time without a finished step after which a worker counts as hanging.
+    """
 
     address: Annotated[str, StringConstraints(pattern=r"^(local|auto|[^\s:]+:\d+)$")] = "local"
     concurrent: Positive | Literal["auto"] = "auto"
     cpus_per_trial: Positive = 1
     gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    processes_per_trial: Positive | Literal["auto"] = "auto"
+    deterministic: bool = True
+    checkpoint_every: Duration = "10min"
+    step_timeout: Duration = "30min"
+
+    @property
+    def processes(self) -> int:
+        """Processes that share each batch of a trial."""
+        if self.processes_per_trial != "auto":
+            return self.processes_per_trial
+        return 1 if self.gpus_per_trial == "auto" else max(int(self.gpus_per_trial), 1)
 
 
 class Storage(Strict):
@@ -121,7 +141,8 @@ class Arms(Strict):
 
 
 class StudyFile(Strict):
-    """A study: the question, and everything that its answer depends on."""
+    """A study: the question, and everything that its answer depends on. With `monitor`, each
+    trial records after each epoch what each execution does."""
 
     study: Name
     space: str
@@ -138,6 +159,7 @@ class StudyFile(Strict):
     compute: Compute = Compute()
     storage: Storage = Storage()
     report: Report = Report()
+    monitor: bool = False
 
 
 Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
@@ -222,6 +244,12 @@ def _fields(model: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(model) or issubclass(model, BaseModel):
         return typing.get_type_hints(model)
     return {}
+
+
+def seconds(duration: str) -> float:
+    """A duration such as 10min."""
+    unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
+    return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
 
 
 def field_type(path: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.cost import Cost, cost
-from sret_search.job import Recipe, candidate_name
+from sret_search.job import Recipe, candidate_name, trained_depths
 from sret_search.study.schema import Axis, Budget, field_type
 
 Values = dict[str, Any]
@@ -66,7 +66,7 @@ class Space:
         """Build a point.
 
         Raises:
-            ValueError: the values break a rule of the architecture or the recipe.
+            ValueError: the values break a rule of the architecture or the recipe, or of both.
         """
         plain = self.template()
         for path, value in values.items():
@@ -75,9 +75,10 @@ class Space:
                 for part in way:
                     holder = holder[part]
                 holder[last] = copy.deepcopy(value)
-        return Candidate(
-            values, Architecture.from_dict(plain["architecture"]), Recipe(**plain["recipe"])
-        )
+        architecture = Architecture.from_dict(plain["architecture"])
+        recipe = Recipe.from_dict(plain["recipe"])
+        trained_depths(architecture, recipe)
+        return Candidate(values, architecture, recipe)
 
     def grid(self) -> Iterator[Values]:
         """Every combination of a finite space, each once, in the order of the file."""

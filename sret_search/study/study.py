@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
-from sret_search.cost import train_macs
-from sret_search.job import Job
+from sret_search.job import Job, train_macs, trained_depths
 from sret_search.study.schema import StudyFile
 from sret_search.study.space import Candidate, Space, Values
 
@@ -22,11 +21,17 @@ def trials_folder(study_folder: Path, given: str | None, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file and its space. `path` is the file that it was read from."""
+    """A study file and its space.
+
+    Attributes:
+        path: the file that it was read from.
+        seen: images for training, validation and test, where that took loading the data.
+    """
 
     path: Path
     file: StudyFile
     space: Space
+    seen: tuple[int, int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -45,12 +50,18 @@ class Study:
     def trials_folder(self) -> Path:
         return trials_folder(self.folder, self.file.storage.trials, self.name)
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Images for training, validation and test; zeros while the data is not known."""
+        return self.seen or self.file.data.sizes or (0, 0, 0)
+
     @cached_property
     def grid(self) -> list[Candidate]:
         """The candidates of a grid that can be built and fit the budget, the costliest first,
         so that no worker is left with a long training at the end."""
         candidates = [c for v in self.space.grid() if (c := self.feasible(v)) is not None]
-        return sorted(candidates, key=lambda c: -c.cost.macs * c.recipe.epochs)
+        images = self.sizes[0]
+        return sorted(candidates, key=lambda c: -train_macs(c.architecture, c.recipe, images))
 
     @property
     def trials(self) -> int:
@@ -63,14 +74,14 @@ class Study:
     @cached_property
     def train_macs(self) -> float:
         """Multiply-adds of all trainings; from 64 random candidates where they are not known."""
-        images, search = self.file.data.sizes[0], self.file.search
+        search = self.file.search
         if search.sampler == "grid":
             candidates = self.grid
         else:
             rng = random.Random(search.seed)
             draws = (self.feasible(self.space.draw(rng)) for _ in range(64))
             candidates = [candidate for candidate in draws if candidate is not None]
-        macs = [train_macs(c.architecture, images * c.recipe.epochs) for c in candidates]
+        macs = [train_macs(c.architecture, c.recipe, self.sizes[0]) for c in candidates]
         return self.trials * sum(macs) / max(len(macs), 1)
 
     def feasible(self, values: Values) -> Candidate | None:
@@ -82,21 +93,30 @@ class Study:
         return None if self.space.over_budget(candidate) else candidate
 
     def job(self, candidate: Candidate, seed: int, device: str) -> Job:
-        """The training of a candidate with one seed."""
+        """The training of a candidate with one seed, on the fold that is the seed's turn."""
+        data, compute = self.file.data, self.file.compute
+        if data.folds is not None:
+            data = replace(data, fold=(seed - self.file.search.seed) % data.folds)
         return Job(
             architecture=candidate.architecture,
             recipe=candidate.recipe,
-            data=self.file.data,
+            data=data,
             seed=seed,
-            threads=self.file.compute.cpus_per_trial,
+            threads=max(compute.cpus_per_trial // compute.processes, 1),
             device=device,
+            processes=compute.processes,
+            deterministic=compute.deterministic,
+            monitor=self.file.monitor,
             reruns=self.reruns(candidate),
         )
 
     def reruns(self, candidate: Candidate) -> tuple[Architecture, ...]:
-        """What the trained weights of a candidate are run as: the reference arm as every other
-        arm, every other arm as the reference."""
+        """What the trained weights of a candidate are run as: an elastic one as every depth that
+        it can run; the reference arm as every other arm, every other arm as the reference."""
         arms = self.file.arms
+        if candidate.recipe.is_elastic:
+            every = replace(candidate.recipe, depths=(), depth_training="sampled")
+            return trained_depths(candidate.architecture, every)[:-1]
         if arms is None or "rerun" not in self.file.controls:
             return ()
         others: list[Any] = [arms.reference]

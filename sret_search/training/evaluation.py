@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sret_search.training.augment import normalize
 from sret_search.training.data import Part
-
-_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,45 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, part: Part) -> Evaluation:
-    """Run the model in evaluation mode, then put it back into the mode it was in."""
+def logits_of(
+    model: nn.Module,
+    part: Part,
+    mean: Sequence[float],
+    std: Sequence[float],
+    indices: Tensor | None = None,
+    batch: int = 256,
+    precision: str = "float32",
+) -> Tensor:
+    """Logits (I, classes) of images, all or those with these indices, float32 on the CPU, in
+    evaluation mode; the model is then put back into the mode it was in."""
+    chosen = torch.arange(len(part)) if indices is None else indices
     training = model.training
     model.eval()
-    logits = torch.cat([model(images) for images in part.images.split(_BATCH)]).float()
+    found = []
+    for images_BCSS, _ in part.batches(chosen.split(batch)):
+        with torch.autocast(images_BCSS.device.type, torch.bfloat16, precision == "bf16"):
+            found.append(model(normalize(images_BCSS, mean, std)).float().cpu())
     model.train(training)
+    return torch.cat(found)
+
+
+def evaluate(
+    model: nn.Module,
+    part: Part,
+    mean: Sequence[float],
+    std: Sequence[float],
+    batch: int = 256,
+    precision: str = "float32",
+) -> Evaluation:
+    """Run the model in evaluation mode on a part of the data."""
+    return judge(logits_of(model, part, mean, std, None, batch, precision), part.labels)
+
+
+def judge(logits: Tensor, labels: Tensor) -> Evaluation:
+    """What logits (I, classes) are worth beside labels (I,)."""
     predictions = logits.argmax(1)
     return Evaluation(
-        loss=F.cross_entropy(logits, part.labels).item(),
-        accuracy=(predictions == part.labels).sum().item() / len(part),
-        predictions=predictions.cpu(),
+        loss=F.cross_entropy(logits, labels).item(),
+        accuracy=(predictions == labels).sum().item() / len(labels),
+        predictions=predictions,
     )

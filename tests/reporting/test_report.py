@@ -47,7 +47,7 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
     for seed in range(made.file.search.seeds):
         for candidate in made.grid:
             job = made.job(candidate, seed, "cpu")
-            number = ledger.begin(job, candidate.values, made.space.axes)
+            number = ledger.begin(job, candidate.values, made.space.axes, 1258)
             attempt = ledger.next_attempt(number)
             if state != "complete":
                 ledger.tell(number, {"state": state, "reason": "the loss became <nan> at step 3"})
@@ -161,7 +161,7 @@ def test_a_study_without_trials_and_one_in_the_middle(tmp_path: Path) -> None:
     assert len(trials) == 0
     assert summary["trials"] == {"complete": 0, "diverged": 0, "failed": 0, "running": 0}
     job = made.job(made.grid[0], 0, "cpu")
-    ledger.begin(job, made.grid[0].values, made.space.axes)
+    ledger.begin(job, made.grid[0].values, made.space.axes, 1258)
     page, summary, trials = report(made)
     assert list(trials.state) == ["running"]
     assert "1 running or interrupted" in page

@@ -47,7 +47,7 @@ def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:
     while len(numbers) < limit and (asked := sampler.ask(ledger.entries())) is not None:
         candidate, seed = asked
         job = made.job(candidate, made.file.search.seed + seed, "cpu")
-        number = ledger.begin(job, candidate.values, made.space.axes)
+        number = ledger.begin(job, candidate.values, made.space.axes, 1258)
         # A made-up accuracy that grows with depth, so that a model-based sampler has a signal.
         accuracy = 0.5 + candidate.cost.executions / 100
         ledger.tell(number, OUTCOME | {"val_accuracy": accuracy})
@@ -109,7 +109,7 @@ def test_tpe_learns_and_random_does_not(seed: int, tmp_path: Path) -> None:
         while (asked := sampler.ask(entries)) is not None:
             job = made.job(asked[0], asked[1], "cpu")
             result = {"val_accuracy": made_up_accuracy(asked[0])}
-            entries.append(Entry(len(entries), "complete", asked[0].values, job, result))
+            entries.append(Entry(len(entries), "complete", asked[0].values, job, 1258, result))
         late[name] = np.mean([entry.result["val_accuracy"] for entry in entries[30:]])
     assert late["tpe"] > late["random"] + 0.05
 
@@ -188,7 +188,7 @@ def test_a_result_in_the_folder_is_adopted_once(tmp_path: Path) -> None:
     made = study(tmp_path, "{sampler: random, trials: 2}")
     ledger = Ledger.create(made)
     candidate, seed = sampling.build(made).ask([]) or pytest.fail("nothing asked")
-    number = ledger.begin(made.job(candidate, seed, "cpu"), candidate.values, made.space.axes)
+    number = ledger.begin(made.job(candidate, seed, "cpu"), candidate.values, made.space.axes, 1258)
     assert ledger.entry(number).open
     dead, alive = ledger.next_attempt(number), ledger.next_attempt(number)
     assert (dead.name, alive.name) == ("attempt-1", "attempt-2")
@@ -205,13 +205,33 @@ def test_a_result_in_the_folder_is_adopted_once(tmp_path: Path) -> None:
     assert entry.job == made.job(candidate, seed, "cpu")
 
 
+def test_a_trial_that_could_not_read_its_data_stays_open(tmp_path: Path) -> None:
+    made = study(tmp_path, "{sampler: random, trials: 2}")
+    ledger = Ledger.create(made)
+    candidate, seed = sampling.build(made).ask([]) or pytest.fail("nothing asked")
+    job = made.job(candidate, seed, "cpu")
+    number = ledger.begin(job, candidate.values, made.space.axes, 1258)
+    assert ledger.unreadable(number) is None
+    error = {"state": "failed", "job": job.identity, "reason": "cannot read a.jpg"}
+    attempt = ledger.next_attempt(number)
+    (attempt / "error.json").write_text(json.dumps(error | {"cause": "data"}))
+    assert not ledger.adopt(number)
+    assert ledger.unreadable(number) == "cannot read a.jpg"
+    (ledger.next_attempt(number) / "error.json").write_text(json.dumps(error | {"cause": "error"}))
+    assert ledger.unreadable(number) is None
+    assert ledger.adopt(number)
+    assert ledger.entry(number).result["cause"] == "error"
+
+
 def test_diverged_trials_are_results(tmp_path: Path) -> None:
     made = study(tmp_path, "{sampler: tpe, trials: 3}")
     ledger = Ledger.create(made)
     sampler = sampling.build(made)
     for _ in range(3):
         candidate, seed = sampler.ask(ledger.entries()) or pytest.fail("nothing asked")
-        number = ledger.begin(made.job(candidate, seed, "cpu"), candidate.values, made.space.axes)
+        number = ledger.begin(
+            made.job(candidate, seed, "cpu"), candidate.values, made.space.axes, 1258
+        )
         ledger.tell(number, {"state": "diverged", "reason": "the loss became nan at step 3"})
     assert [entry.state for entry in ledger.entries()] == ["diverged"] * 3
     assert ledger.entry(0).result["reason"] == "the loss became nan at step 3"

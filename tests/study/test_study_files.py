@@ -10,8 +10,8 @@ import pytest
 
 from sret_search.architecture import NLL, Stage
 from sret_search.cost import cost
-from sret_search.job import Data, Recipe
-from sret_search.study import StudyError, load_study
+from sret_search.job import RECIPES, Data, Recipe
+from sret_search.study import StudyError, load_study, preflight
 from sret_search.variants import VARIANTS
 
 SPACE = """\
@@ -45,6 +45,7 @@ LOOPS = "{choices: [1, 2, 4]}"
 ARMS = "arms: {axis: stages.*.loops, reference: 1}\ncontrols: [rerun]\n"
 SEARCH = "search: {sampler: grid, seeds: 2}\n"
 RANDOM = "search: {sampler: random, trials: 8}\n"
+RECIPE = ("study.yaml", "recipe: {epochs: 3, batch_size: 64, lr: 5e-3}")
 MARK = "»"
 
 
@@ -118,21 +119,34 @@ WRONG = {
     "number_for_list": (space("groups: [4, 2]", "groups: »4"), "a list is needed, but got 4"),
     "number_for_word": (study("study: small", "study: »010"), "a word is needed, but got 10"),
     "list_for_mapping": (study("{epochs: 3, batch_size: 64, lr: 5e-3}", "»[3]"), "a mapping is needed"),
-    "word_for_mapping": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3}", "recipe: »fast"), "a mapping is needed"),
+    "word_for_mapping": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3}", "recipe: »fast"), "unknown recipe"),
     "yaml_1_1_base_60": (study("lr: 5e-3", "lr: »1:30"), 'a number is needed, but got "1:30"'),
     "word_for_list": (study("[rerun]", "»rerun"), "a list is needed"),
     "axis_is_a_list": (space(LOOPS, "»[1, 2, 4]"), "a mapping is needed"),
     # Values.
     "no_seeds": (study("seeds: 2", "seeds: »0"), "at least 1 is needed, but got 0"),
     "negative_seed": (study("seeds: 2", "seed: »-1"), "at least 0 is needed, but got -1"),
-    "no_epochs": (study("recipe: {epochs: 3", "recipe: »{epochs: 0"), "`epochs >= 1` must hold, but got 0"),
+    "no_epochs": (study("recipe: {epochs: 3", "recipe: »{epochs: 0"), "`epochs > 0` must hold, but got 0"),
     "negative_lr": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3", "recipe: »{lr: -1"), "`lr > 0` must hold"),
     "infinite_lr": (study("recipe: {epochs: 3, batch_size: 64, lr: 5e-3", "recipe: »{lr: .inf"), "lr"),
-    "long_warmup": (study("recipe: {epochs: 3", "recipe: »{warmup_epochs: 4, epochs: 3"), "4.0 of 3"),
+    "long_warmup": (study("recipe: {epochs: 3", "recipe: »{warmup: 4, epochs: 3"), "4 of 3"),
+    "two_durations": (study("recipe: {epochs: 3", "recipe: »{steps: 5, epochs: 3"), "one of `epochs`"),
+    "misspelt_recipe": (study("recipe: {epochs: 3", "recipe: {name: »smal, epochs: 3"), "did you mean small?"),
+    "depths_of_a_fixed_depth": (study("recipe: {epochs: 3", "recipe: »{depths: [1], epochs: 3"), "depth_training"),
+    "decay_of_a_cosine": (study("recipe: {epochs: 3", "recipe: »{decay: 1, epochs: 3"), "wsd"),
+    "crop_beyond_the_image": (study("recipe: {epochs: 3", "recipe: {augment: »{crop: [0.5, 2.0]}, epochs: 3"), "within 0 to 1"),
+    "unknown_augmentation": (study("recipe: {epochs: 3", "recipe: {augment: {»flp: true}, epochs: 3"), "did you mean flip?"),
+    "trial_without_a_number": (study("recipe: {epochs: 3", "recipe: {distill: »{teacher: trial x}, epochs: 3"), "trial N"),
+    "folder_and_name": (study("data: {name: digits, split_seed: 0}", "data: »{imagefolder: a, root: b}"), "stands alone"),
+    "no_root": (study("data: {name: digits, split_seed: 0}", "data: »{name: cifar10}"), "needs `root`"),
+    "folds_of_a_set_with_a_test_part": (study("data: {name: digits, split_seed: 0}", "data: »{name: cifar10, root: a, folds: 5}"), "test part of its own"),
+    "a_fold_too_many": (study("data: {", "data: »{folds: 2, fold: 2, "), "2 of 2"),
+    "no_unit_of_time": (study(SEARCH, f'{SEARCH}compute: {{checkpoint_every: »"10"}}\n'), "10"),
+    "weights_of_one_depth": ([("study.yaml", "recipe: {epochs: 3", "recipe: {depth_training: sampled, epochs: 3"), ("study.yaml", ARMS, ""), ("space.yaml", "nll: {share: block}", "nll: {share: execution}"), ("space.yaml", "axes:\n  stages.*.loops: {choices: [1, 2, 4]}", "axes:\n  stages.*.loops: {choices: [1, »2, 4]}")], "weights that fit every depth"),
     "nothing_to_train_on": (study("data: {", "data: »{val: 0.5, test: 0.6, "), "0.5 and 0.6"),
     "negative_split_seed": (study("data: {name: digits, split_seed: 0", "data: »{split_seed: -1"), "split_seed"),
     "empty_validation_part": (study("data: {", "data: »{val: 0.0001, "), "val"),
-    "unknown_data": (study("name: digits", "name: »digit"), "'digits' is needed, but got \"digit\""),
+    "unknown_data": (study("data: {name: digits", "data: »{name: digit"), "did you mean digits?"),
     "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'grid', 'random' or 'tpe' is needed"),
     "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »asha}}\n"), "'none' is needed"),
     "unknown_address": (study(SEARCH, f"{SEARCH}compute: {{address: »here}}\n"), '"here"'),
@@ -285,10 +299,69 @@ def test_a_space_may_name_a_variant_and_have_no_axes(files):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "studies").glob("*.yaml")), ids=lambda p: p.stem
+    "path", sorted((Path(__file__).parents[2] / "studies").rglob("*.yaml")), ids=lambda p: p.stem
 )
 def test_the_studies_that_come_with_the_project_are_right(path):
     assert load_study(path).trials > 0
+
+
+def test_a_named_recipe_is_written_out_under_what_the_file_adds(files):
+    assert load(files, (*RECIPE, "recipe: deit")).space.recipe == Recipe.from_dict(RECIPES["deit"])
+    changed = load(files, (*RECIPE, "recipe: {name: deit, steps: 90, warmup: 9, lr: 1e-4}"))
+    recipe = changed.space.recipe
+    assert (recipe.unit, recipe.length, recipe.warmup, recipe.lr) == ("steps", 90, 9, 1e-4)
+    assert recipe.augment == Recipe.from_dict(RECIPES["deit"]).augment
+
+
+def test_seeds_take_their_folds_in_turn(files):
+    study = load(
+        files,
+        ("study.yaml", "split_seed: 0", "folds: 3"),
+        ("study.yaml", "seeds: 2}", "seeds: 2, seed: 10}"),
+    )
+    folds = [study.job(study.grid[0], seed, "cpu").data.fold for seed in (10, 11, 12, 13)]
+    assert folds == [0, 1, 2, 0]
+
+
+def test_an_elastic_candidate_is_run_at_every_depth(files):
+    elastic = "recipe: {depth_training: mixed, depths: [1, 4], epochs: 3"
+    study = load(
+        files, ("study.yaml", "recipe: {epochs: 3", elastic), ("study.yaml", ARMS, ""),
+        ("space.yaml", LOOPS, "{choices: [4]}"),
+    )  # fmt: skip
+    (candidate,) = study.grid
+    assert [a.loops for a in study.reruns(candidate)] == [1, 2, 3]
+
+
+def test_axes_may_stand_beside_arms_that_they_belong_to(files):
+    beside = AXES + "  nll.share: {choices: [none, stage], when: {stages.*.loops: [1]}}\n"
+    edits = [("space.yaml", AXES, beside), ("study.yaml", "controls: [rerun]\n", "")]
+    assert load(files, *edits).trials == 2 * 4
+
+
+def test_an_axis_may_replace_a_mapping(files):
+    taught = "  recipe.distill: {choices: [null, {teacher: trial 0}]}\n"
+    study = load(files, ("space.yaml", AXES, taught), ("study.yaml", ARMS, ""))
+    teachers = [c.recipe.distill and c.recipe.distill.teacher for c in study.grid]
+    assert sorted(teachers, key=str) == [None, "trial 0"]
+
+
+def test_missing_weights_are_named_before_anything_starts(files):
+    taught = "recipe: {distill: {teacher: no/where.safetensors}, epochs: 3"
+    study = load(files, ("study.yaml", "recipe: {epochs: 3", taught))
+    with pytest.raises(
+        StudyError, match=r"study.yaml:4:\d+: no weights for 'no/where.safetensors'"
+    ):
+        preflight.check(study)
+    fine = load(
+        files,
+        (
+            "study.yaml",
+            "recipe: {epochs: 3",
+            taught.replace("no/where.safetensors", "torchvision:resnet18"),
+        ),
+    )
+    preflight.check(fine)
 
 
 def test_numbers_are_those_of_yaml_1_2(files):

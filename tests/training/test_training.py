@@ -1,7 +1,7 @@
 """A training: its data, its end, and that being stopped changes no bit of it."""
 
-import itertools
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import data, files, train
+from sret_search.training.names import PREDICTIONS, RESULT, WEIGHTS
+from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)
 
@@ -22,62 +24,11 @@ TINY = Architecture(
     stages=(Stage(width=8, heads=2, unique=1, loops=3, groups=(4, 2), mlp_ratio=2.0),),
     nll=NLL("block"), residual=Residual("lrc"), permutation="official", drop_path=0.3,
 )  # fmt: skip
-JOB = Job(TINY, Recipe(epochs=2, batch_size=64, lr=1e-2, warmup_epochs=0.5), Data(), seed=3)
+JOB = Job(TINY, Recipe(epochs=2, batch_size=64, lr=1e-2, warmup=0.5), Data(), seed=3)
 
 
 def _ignore(metrics):
     pass
-
-
-# The split.
-
-
-@pytest.fixture
-def numbered(monkeypatch):
-    """Loads splits of a data set whose labels number its images and whose images show it."""
-
-    def images():
-        labels = torch.arange(1797)
-        return labels.float().view(-1, 1, 1, 1).expand(-1, 1, 8, 8), labels
-
-    monkeypatch.setattr(data, "_digits", images)
-    return data.load.__wrapped__
-
-
-def _numbers(split):
-    return [part.labels.tolist() for part in (split.train, split.val, split.test)]
-
-
-def test_the_digits_are_cut_into_about_1257_180_and_360_images(numbered):
-    parts = _numbers(numbered(Data()))
-    assert [len(part) for part in parts] == pytest.approx([1257, 180, 360], abs=1)
-    assert tuple(len(part) for part in parts) == Data().sizes
-    assert sorted(itertools.chain(*parts)) == list(range(1797))
-
-
-def test_images_keep_their_labels(numbered):
-    for part in (split := numbered(Data())).train, split.val, split.test:
-        brightness = part.images.mean((1, 2, 3))
-        assert part.labels[brightness.argsort()].tolist() == sorted(part.labels.tolist())
-
-
-def test_a_split_depends_on_its_seed_and_nothing_else(numbered):
-    torch.manual_seed(0)
-    first = _numbers(numbered(Data(split_seed=7)))
-    torch.manual_seed(1)
-    assert _numbers(numbered(Data(split_seed=7))) == first
-    assert _numbers(numbered(Data(split_seed=8))) != first
-    assert first[0] != sorted(first[0])
-
-
-def test_images_are_normalised_by_the_training_part():
-    split = data.load(Data(split_seed=1))
-    assert split.train.images.shape == (1258, 1, 8, 8)
-    assert split.train.images.mean().item() == pytest.approx(0, abs=1e-5)
-    assert split.train.images.std().item() == pytest.approx(1, abs=1e-3)
-    # Not by all images, whose mean is another (but, by chance, not with split_seed 0).
-    everything = torch.cat([part.images for part in (split.train, split.val, split.test)])
-    assert abs(everything.mean().item()) > 1e-3
 
 
 # The end of a training.
@@ -97,22 +48,22 @@ def _timeless(result):
 
 def _assert_same_end(attempt, result, whole):
     assert _timeless(result) == _timeless(whole[1])
-    weights, wanted = (load_file(folder / train.WEIGHTS) for folder in (attempt, whole[0]))
+    weights, wanted = (load_file(folder / WEIGHTS) for folder in (attempt, whole[0]))
     assert weights.keys() == wanted.keys()
     assert [name for name in wanted if not torch.equal(weights[name], wanted[name])] == []
-    with np.load(attempt / train.PREDICTIONS) as one, np.load(whole[0] / train.PREDICTIONS) as two:
+    with np.load(attempt / PREDICTIONS) as one, np.load(whole[0] / PREDICTIONS) as two:
         assert (one["test"] == two["test"]).all()
 
 
 def test_a_training_ends_with_its_result_in_its_folder(whole):
     attempt, result = whole
-    assert json.loads((attempt / train.RESULT).read_text()) == result
+    assert json.loads((attempt / RESULT).read_text()) == result
     assert result["state"] == "complete"
-    assert result["epochs"] == 2
-    assert [m["epoch"] for m in result["history"]] == [1, 2]
+    assert (result["epochs"], result["steps"]) == (2, 40)
+    assert [(m["epoch"], m["step"]) for m in result["history"]] == [(1, 20), (2, 40)]
     assert result["val_accuracy"] == result["history"][-1]["val_accuracy"]
     assert result["seconds"] == result["history"][-1]["seconds"] > 0
-    with np.load(attempt / train.PREDICTIONS) as predictions:
+    with np.load(attempt / PREDICTIONS) as predictions:
         assert (predictions["labels"] == data.load(Data()).test.labels.numpy()).all()
         right = predictions["labels"] == predictions["test"]
     assert result["test_accuracy"] == pytest.approx(right.mean())
@@ -167,7 +118,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
     content = newest.read_bytes()
     for damaged in (content[: len(content) // 2], b"", b"not a checkpoint"):
         newest.write_bytes(damaged)
-        assert files.newest_checkpoint([first], JOB.identity)["epoch"] == 1
+        assert files.newest_checkpoint([first], JOB, 4)["step"] == 20
     reported, second = [], tmp_path / "attempt-2"
     result = train.train(JOB, second, lambda metrics: reported.append(metrics["epoch"]), [first])
     assert reported == [2]
@@ -175,16 +126,26 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
 
 
 def test_the_furthest_checkpoint_of_all_attempts_is_taken(tmp_path):
-    for attempt, epochs in (("attempt-1", [1, 2, 3]), ("attempt-2", [2, 11]), ("attempt-3", [4])):
-        for epoch in epochs:
-            state = {"epoch": epoch, "job": "this"}
-            files.save_checkpoint(tmp_path / attempt, epoch, state)
+    for attempt, steps in (("attempt-1", [1, 2, 3]), ("attempt-2", [2, 11]), ("attempt-3", [4])):
+        for step in steps:
+            state = {"step": step, "job": JOB.identity, "can_go_on": False}
+            files.save_checkpoint(tmp_path / attempt, state)
     attempts = sorted(tmp_path.iterdir())
-    assert files.newest_checkpoint(attempts, "this")["epoch"] == 11
-    assert files.newest_checkpoint(attempts[:1], "this")["epoch"] == 3
-    assert files.newest_checkpoint([tmp_path / "attempt-9"], "this") is None
-    assert files.newest_checkpoint(attempts, "another") is None
-    assert len(list(attempts[0].iterdir())) == 2
+    assert files.newest_checkpoint(attempts, JOB, 0)["step"] == 11
+    assert files.newest_checkpoint(attempts[:1], JOB, 0)["step"] == 3
+    assert files.newest_checkpoint([tmp_path / "attempt-9"], JOB, 0) is None
+    assert files.newest_checkpoint(attempts, replace(JOB, seed=5), 0) is None
+    kept = sorted(path.name for path in attempts[0].iterdir())
+    assert kept == ["checkpoint-00000002.pt", "checkpoint-00000003.pt"]
+
+
+def test_the_last_checkpoint_that_a_longer_training_goes_through_is_kept(tmp_path):
+    for step in range(1, 7):
+        state = {"step": step, "job": JOB.identity, "can_go_on": step <= 3}
+        files.save_checkpoint(tmp_path, state)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["checkpoint-00000005.pt", "checkpoint-00000006.pt", "stable.pt"]
+    assert torch.load(tmp_path / "stable.pt")["step"] == 3
 
 
 def test_reruns_are_evaluated_with_the_trained_weights(tmp_path):
@@ -195,7 +156,7 @@ def test_reruns_are_evaluated_with_the_trained_weights(tmp_path):
     assert (deeper["executions"], same["executions"]) == (9, 3)
     assert same["val_accuracy"] == result["val_accuracy"]
     assert same["test_accuracy"] == result["test_accuracy"]
-    with np.load(tmp_path / train.PREDICTIONS) as predictions:
+    with np.load(tmp_path / PREDICTIONS) as predictions:
         assert (predictions["rerun-1"] == predictions["test"]).all()
         assert (predictions["rerun-0"] != predictions["test"]).any()
         right = predictions["labels"] == predictions["rerun-0"]
@@ -210,7 +171,7 @@ def test_a_diverging_training_is_a_result_with_its_step(tmp_path, monkeypatch):
         return losses[-1]
 
     monkeypatch.setattr(F, "cross_entropy", counted)
-    recipe = Recipe(epochs=2, batch_size=64, lr=1e6, warmup_epochs=0, clip_grad_norm=None)
+    recipe = Recipe(epochs=2, batch_size=64, lr=1e6, warmup=0, clip_grad_norm=None)
     result = train.train(replace(JOB, recipe=recipe), tmp_path, _ignore)
     # It diverges in the first epoch, so that every loss that was asked for is that of a step.
     assert len(losses) <= 20
@@ -218,22 +179,25 @@ def test_a_diverging_training_is_a_result_with_its_step(tmp_path, monkeypatch):
     assert result["step"] == len(losses) > 1
     assert [loss.isfinite().item() for loss in losses] == [True] * (len(losses) - 1) + [False]
     assert f"at step {result['step']}" in result["reason"]
-    assert result["epochs"] == 0
-    assert json.loads((tmp_path / train.RESULT).read_text()) == result
-    assert not (tmp_path / train.WEIGHTS).exists()
+    assert result["steps"] == result["step"]
+    assert result["epochs"] == pytest.approx(result["step"] / 20, abs=1e-3)
+    assert result["history"] == []
+    assert json.loads((tmp_path / RESULT).read_text()) == result
+    assert not (tmp_path / WEIGHTS).exists()
 
 
 # The optimizer and its schedule.
 
 
 @pytest.mark.parametrize("kind", ["lrc", "layerscale", "scaled"])
-def test_weight_decay_is_of_matrices_and_convolutions_alone(kind):
-    recipe = replace(JOB.recipe, weight_decay=0.7)
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_is_of_matrices_and_convolutions_alone(tmp_path, kind, name):
+    recipe = replace(JOB.recipe, weight_decay=0.7, optimizer=name)
     two = (*TINY.stages, Stage(width=16, heads=2))
     job = replace(
         JOB, architecture=replace(TINY, stages=two, residual=Residual(kind)), recipe=recipe
     )
-    trainer = train.Trainer(job)
+    trainer = Trainer(job, tmp_path)
     heavy = {
         f"{name}.weight"
         for name, module in trainer.model.named_modules()
@@ -248,21 +212,225 @@ def test_weight_decay_is_of_matrices_and_convolutions_alone(kind):
     assert decay == {name: 0.7 if name in heavy else 0.0 for name in names.values()}
 
 
+def _factors(recipe, images=1258):
+    """The learning rates of all steps over the peak, and that after the last."""
+    times = recipe.timetable(images)
+    return times, [times.lr_factor(step, recipe) for step in range(times.total + 1)]
+
+
 def test_the_learning_rate_warms_up_to_its_peak_and_falls_to_zero():
-    trainer = train.Trainer(JOB)
-    rates = []
-    for _ in range(2 * trainer.steps_per_epoch):
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
-        trainer.optimizer.step()
-        trainer.schedule.step()
-    assert trainer.steps_per_epoch == 20
-    peak = rates.index(max(rates))
-    assert peak in (9, 10)
-    assert max(rates) == pytest.approx(1e-2)
-    assert rates[:10] == pytest.approx([1e-3 * step for step in range(1, 11)])
-    assert rates[11:] == sorted(rates[11:], reverse=True)
-    assert rates[25] == pytest.approx(0.5e-2)
-    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+    times, factors = _factors(JOB.recipe)
+    assert (times.epoch, times.total, times.warmup) == (20, 40, 10)
+    assert factors[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert factors[10] == 1
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[25] == pytest.approx(0.5)
+    assert factors[20] == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 3))
+    assert factors[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_wsd_stays_at_its_peak_and_decays_by_the_root():
+    recipe = Recipe(steps=100, warmup=10, decay=16, schedule="wsd", lr=1e-2, lr_end=1e-3)
+    times, factors = _factors(recipe)
+    assert (times.warmup, times.stable_until, times.total) == (10, 84, 100)
+    assert factors[9:85] == [1.0] * 76
+    left = [1 - math.sqrt(step / 16) for step in range(17)]
+    assert factors[84:] == pytest.approx([0.1 + 0.9 * part for part in left])
+
+
+def test_wsd_decays_over_its_last_fifth_where_nothing_is_said():
+    times, factors = _factors(Recipe(steps=50, schedule="wsd"))
+    assert (times.warmup, times.stable_until) == (5, 40)
+    assert factors.index(1.0) == 4
+    assert factors[40] == 1 > factors[41]
+
+
+def test_the_learning_rate_starts_and_ends_where_it_is_told():
+    recipe = Recipe(steps=40, warmup=4, lr=1e-2, lr_start=2e-3, lr_end=1e-3)
+    _, factors = _factors(recipe)
+    assert factors[:4] == pytest.approx([0.4, 0.6, 0.8, 1.0])
+    assert factors[-1] == pytest.approx(0.1)
+    assert min(factors[4:]) == factors[-1]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_epochs_steps_and_samples_agree(schedule):
+    decay = {"epochs": 1.5, "steps": 30, "samples": 1920} if schedule == "wsd" else {}
+    each = {
+        unit: Recipe(
+            **{unit: length}, warmup=warmup, decay=decay.get(unit), batch_size=64, schedule=schedule
+        )
+        for unit, length, warmup in (("epochs", 4, 0.5), ("steps", 80, 10), ("samples", 5120, 640))
+    }
+    (times, factors), *others = (_factors(recipe) for recipe in each.values())
+    assert times.total == 80
+    assert all(other == (times, factors) for other in others)
+
+
+def test_each_step_has_the_learning_rate_of_the_schedule(tmp_path):
+    recipe = replace(JOB.recipe, epochs=None, steps=6, warmup=2, lr_end=1e-3)
+    trainer = Trainer(replace(JOB, recipe=recipe), tmp_path)
+    rates = [[group["lr"] for group in trainer.optimizer.param_groups] for _ in trainer.steps()]
+    _, factors = _factors(recipe)
+    assert rates == [pytest.approx([1e-2 * factor] * 2) for factor in factors[:6]]
+    assert rates[0] < rates[1]
+
+
+# How long a training is.
+
+
+@pytest.mark.parametrize(
+    ("length", "epochs", "ends", "seen"),
+    [
+        ({"epochs": 2.5}, 2.5, [5, 10, 12], 2 * 1258 + 2 * 256),
+        ({"steps": 13}, 2.6, [5, 10, 13], 2 * 1258 + 3 * 256),
+        ({"samples": 256}, 0.2, [1], 256),
+        ({"epochs": 0.6}, 0.6, [3], 3 * 256),
+        ({"epochs": 2}, 2, [5, 10], 2 * 1258),
+    ],
+    ids=str,
+)
+def test_a_training_may_end_within_an_epoch(tmp_path, monkeypatch, length, epochs, ends, seen):
+    taken, take = [], Trainer._take_step
+
+    def counted(trainer, images, *args):
+        taken.append(images)
+        take(trainer, images, *args)
+
+    monkeypatch.setattr(Trainer, "_take_step", counted)
+    recipe = Recipe(**length, batch_size=256, lr=3e-3)
+    result = train.train(replace(JOB, recipe=recipe), tmp_path, _ignore)
+    assert [m["step"] for m in result["history"]] == ends
+    assert [m["epoch"] for m in result["history"]] == list(range(1, len(ends) + 1))
+    assert result["steps"] == ends[-1]
+    assert result["epochs"] == pytest.approx(ends[-1] / 5) == pytest.approx(epochs, abs=0.11)
+    assert sum(taken) == recipe.seen(1258) == seen
+    assert result["val_loss"] == result["history"][-1]["val_loss"]
+    # The mean loss of the steps there were, not of a whole epoch.
+    assert all(1.5 < m["train_loss"] < 3 for m in result["history"])
+
+
+def test_the_last_validation_of_a_part_of_an_epoch_is_that_of_its_last_step(tmp_path):
+    job = replace(JOB, recipe=Recipe(steps=7, batch_size=256), reruns=(TINY,))
+    job = replace(job, architecture=replace(TINY, permutation="stride"), reruns=())
+    result = train.train(job, tmp_path, _ignore)
+    trainer = Trainer(job, tmp_path)
+    trainer.load_state_dict(files.newest_checkpoint([tmp_path], job, 0))
+    again = trainer.evaluate(trainer.trained, trainer.val_part)
+    assert (again.loss, again.accuracy) == (result["val_loss"], result["val_accuracy"])
+    weights, state = load_file(tmp_path / WEIGHTS), trainer.model.state_dict()
+    assert all(torch.equal(weights[name], state[name]) for name in state)
+
+
+# A step.
+
+PLAIN = replace(
+    TINY, stem="patch", stem_strides=(2,), permutation="stride", drop_path=0.0
+)  # no batch normalisation, nothing drawn
+STEPS = Recipe(steps=4, warmup=0, batch_size=300, lr=1e-2, weight_decay=0.1, clip_grad_norm=None)
+
+
+def _after(recipe, tmp_path):
+    """A trainer that has taken all steps of a recipe, and the weights before each and after."""
+    trainer = Trainer(Job(PLAIN, recipe, Data(), seed=1), tmp_path)
+    weights = [_copied(trainer.model)]
+    while not trainer.has_ended:
+        for _ in trainer.steps():
+            weights.append(_copied(trainer.model))
+        trainer.end_epoch()
+    return trainer, weights
+
+
+def _copied(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def _distance(one, other):
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 300])
+def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, parts):
+    recipe = replace(STEPS, optimizer="sgd", lr=0.1, clip_grad_norm=0.5)
+    recipe = replace(recipe, steps=1 if parts == 300 else 4)
+    whole, weights = _after(recipe, tmp_path)
+    cut, others = _after(replace(recipe, accumulate=parts), tmp_path)
+    assert _distance(weights[0], weights[-1]) > 1e-3
+    assert _distance(weights[-1], others[-1]) < 1e-5
+    loss, other = (trainer.history[-1]["train_loss"] for trainer in (whole, cut))
+    assert other == pytest.approx(loss, abs=1e-5)
+
+
+def test_sgd_is_that_of_nesterov(tmp_path):
+    recipe = replace(STEPS, optimizer="sgd", lr=0.05, schedule="wsd", decay=0)
+    trainer, weights = _after(recipe, tmp_path)
+    again = Trainer(Job(PLAIN, recipe, Data(), seed=1), tmp_path)
+    assert _distance(_copied(again.model), weights[0]) == 0
+    velocity = {name: torch.zeros_like(p) for name, p in weights[0].items()}
+    decayed = {id(p) for p in again.optimizer.param_groups[0]["params"]}
+    monkey = again.optimizer.step
+
+    def by_hand():
+        with torch.no_grad():
+            for name, p in again.model.named_parameters():
+                gradient = p.grad + (0.1 * p if id(p) in decayed else 0)
+                velocity[name] = 0.9 * velocity[name] + gradient
+                p -= 0.05 * (gradient + 0.9 * velocity[name])
+
+    assert callable(monkey)
+    again.optimizer.step = by_hand
+    for _ in again.steps():
+        pass
+    assert again.step == trainer.step == 4
+    assert _distance(_copied(again.model), weights[-1]) < 1e-6
+
+
+def test_the_average_of_the_weights_is_that_of_a_loop_by_hand(tmp_path):
+    trainer, weights = _after(replace(STEPS, steps=12, ema=0.3), tmp_path)
+    average = weights[1]
+    for n, after in enumerate(weights[2:], 1):
+        decay = min(0.3, (1 + n) / (10 + n))
+        average = {name: decay * average[name] + (1 - decay) * after[name] for name in after}
+    assert {min(0.3, (1 + n) / (10 + n)) for n in range(1, 12)} >= {2 / 11, 0.3}
+    assert _distance(_copied(trainer.trained), average) < 1e-6
+    assert _distance(weights[-1], average) > 1e-4
+    assert trainer.trained is not trainer.model
+
+
+def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
+    job = replace(JOB, recipe=Recipe(steps=6, batch_size=256, lr=1e-2, ema=0.99))
+    train.train(job, tmp_path, _ignore)
+    state = files.newest_checkpoint([tmp_path], job, 0)
+    weights = load_file(tmp_path / WEIGHTS)
+    assert all(torch.equal(value, state["average"][f"module.{k}"]) for k, value in weights.items())
+    assert not torch.equal(weights["head.weight"], state["model"]["head.weight"])
+    # Batch normalisation's statistics are not averaged: they are those of the model.
+    assert torch.equal(weights["stem.1.running_mean"], state["model"]["stem.1.running_mean"])
+
+
+def test_gradients_are_clipped_to_the_norm_of_the_recipe(tmp_path):
+    recipe = replace(STEPS, steps=1, optimizer="sgd", lr=1.0, weight_decay=0.0)
+    _, free = _after(recipe, tmp_path)
+    _, clipped = _after(replace(recipe, clip_grad_norm=0.01), tmp_path)
+    norms = [
+        math.sqrt(sum((w[1][k] - w[0][k]).double().square().sum().item() for k in w[0]))
+        for w in (free, clipped)
+    ]
+    # A first step of Nesterov's goes 1.9 times along the gradient.
+    assert norms[1] == pytest.approx(1.9 * 0.01, rel=1e-3)
+    assert norms[0] > 0.1
+    _, loose = _after(replace(recipe, clip_grad_norm=1e6), tmp_path)
+    assert _distance(loose[1], free[1]) == 0
+
+
+def test_numbers_of_steps_and_epochs_name_streams_of_their_own(tmp_path):
+    trainer = Trainer(JOB, tmp_path)
+    from sret_search.training.trainer import _DEPTH, _END, _IMAGES, _STEP
+
+    names = [(n,) for n in range(50)]
+    names += [(p, n) for p in (_DEPTH, _END) for n in range(50)]
+    names += [(p, n, rank) for p in (_STEP, _IMAGES) for n in range(50) for rank in range(3)]
+    assert len({trainer._seed(*name) for name in names}) == len(names)
 
 
 # Files and torchvision.

@@ -1,0 +1,181 @@
+"""`sret-search evaluate MODEL --data DATA`: how well a trained model does on a data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.job import Data
+from sret_search.study import StudyError, load_study
+from sret_search.study.document import Document
+from sret_search.study.errors import Problem
+from sret_search.study.schema import StudyFile, check
+
+_DESCRIPTION = """\
+Evaluate a trained model on the test part (or the validation part) of a data set.
+
+MODEL is one of
+  runs/STUDY/trials/00003     a trial, or one attempt of it
+  model.safetensors           a file of this project
+  sret_t:SReT_T.pth           an official checkpoint, after the name of its variant
+  torchvision:resnet18        a model of torchvision, downloaded once
+DATA is a study file, or its `data` section inline: '{name: imagenet, root: /data/imagenet}'.
+Images are resized to what the model takes.
+"""
+_IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
+"""What torchvision's models were trained for."""
+
+
+def main(argv: list[str], prog: str) -> None:
+    """Print a table, or with --json one object.
+
+    Raises:
+        StudyError: model or data cannot be had, or do not fit each other or the options.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--part", choices=("test", "val"), default="test")
+    parser.add_argument(
+        "--loops", type=_positive, metavar="K", help="run the same weights so often"
+    )
+    parser.add_argument(
+        "--resolution",
+        type=_positive,
+        metavar="S",
+        help="pixels a side; positions are interpolated",
+    )
+    parser.add_argument("--batch", type=_positive, default=64, help="images at a time (64)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of models that draw permutations in evaluation (0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    facts = evaluated(arguments, read_data(arguments.data))
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        _print(facts)
+
+
+def read_data(text: str) -> Data:
+    """The data of a study file, or of YAML on the command line.
+
+    Raises:
+        StudyError: there is no such file, or everything that is wrong in it.
+    """
+    if not text.lstrip().startswith("{"):
+        return load_study(Path(text)).file.data
+    try:
+        plain = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
+    except (YAMLError, TypeError, ValueError) as error:
+        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise StudyError(f"--data: not plain YAML: {reason}") from None
+    study = {"study": "evaluate", "space": "none", "data": plain}
+    try:
+        return check(StudyFile, Document(Path("--data"), study)).data
+    except StudyError as error:
+        raise StudyError(Problem(f"--data: {p.message}") for p in error.problems) from None
+
+
+def evaluated(arguments: argparse.Namespace, data: Data) -> dict[str, Any]:
+    """What was evaluated, and how well it does, as plain data.
+
+    Raises:
+        StudyError: model or data cannot be had, or do not fit each other or the options.
+    """
+    import torch
+
+    from sret_search.model import SReT, rerun, resize
+    from sret_search.training.data import DataError, load
+    from sret_search.training.evaluation import evaluate
+    from sret_search.training.pretrained import PretrainedError, load_model
+
+    name, loops, resolution = arguments.model, arguments.loops, arguments.resolution
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise StudyError("--device cuda: torch sees no GPU here")
+    try:
+        model = load_model(name)
+        if isinstance(model, SReT):
+            model = rerun(model, _at_loops(model.architecture, name, loops)) if loops else model
+            model = resize(model, resolution) if resolution else model
+        elif loops or resolution:
+            raise StudyError(f"--loops and --resolution are for SReT, which {name} is not")
+        a = model.architecture if isinstance(model, SReT) else None
+        needs = _IMAGENET if a is None else {field: getattr(a, field) for field in _IMAGENET}
+        split = load(replace(data, image_size=needs["image_size"]))
+        for field, needed in needs.items():
+            if (given := getattr(split, field)) != needed:
+                message = f"{field} {given} in {split.where}, {needed} in the model"
+                raise StudyError(f"{name} does not fit: {message}")
+        part = getattr(split, arguments.part).to(arguments.device)
+        torch.manual_seed(arguments.seed)
+        start = time.perf_counter()
+        result = evaluate(model.to(arguments.device), part, split.mean, split.std, arguments.batch)
+    except (PretrainedError, DataError) as error:
+        raise StudyError(str(error)) from None
+    except ArchitectureError as error:
+        raise StudyError(f"{name} cannot run so: {error}") from None
+    return {
+        "model": name,
+        "data": arguments.data,
+        "part": arguments.part,
+        "images": len(part),
+        "accuracy": result.accuracy,
+        "accuracy_standard_error": math.sqrt(result.accuracy * (1 - result.accuracy) / len(part)),
+        "loss": result.loss,
+        "loops": None if a is None else a.loops,
+        "executions": None if a is None else a.executions,
+        "resolution": needs["image_size"],
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _at_loops(a: Architecture, name: str, loops: int) -> Architecture:
+    """What runs the same weights so often."""
+    if a.loops == 1:
+        raise StudyError(f"--loops {loops}: no block of {name} loops")
+    other = a.at_loops(loops)
+    if other.weights != a.weights:
+        owned = "an NLL" if a.nll.share == "execution" else "a part of its block (relax)"
+        message = f"each loop of {name} owns {owned}, so that it runs at {a.loops} loops only"
+        raise StudyError(f"--loops {loops}: {message}")
+    return other
+
+
+def _print(facts: dict[str, Any]) -> None:
+    table = Table(title=facts["model"], title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    error = 100 * facts["accuracy_standard_error"]
+    table.add_row("images", f"{facts['images']:,} ({facts['part']})")
+    table.add_row("accuracy", f"{100 * facts['accuracy']:.2f} ± {error:.2f} %")
+    table.add_row("loss", f"{facts['loss']:.4f}")
+    if facts["executions"]:
+        table.add_row("loops", f"{facts['loops']:,}")
+        table.add_row("executions", f"{facts['executions']:,}")
+    table.add_row("resolution", f"{facts['resolution']} pixels")
+    table.add_row("time", f"{facts['seconds']:.1f} s")
+    console = Console()
+    console.print(table)
+    console.print("± is one binomial standard error", style="dim")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number of at least 1 is needed, but got {text}")
+    return int(text)

@@ -1,0 +1,18 @@
+"""Data sets in three parts, in memory or streamed from their files."""
+
+from sret_search.training.data.errors import DataError
+from sret_search.training.data.memory import MemoryPart
+from sret_search.training.data.parts import Part
+from sret_search.training.data.split import Split, check, load
+from sret_search.training.data.streams import StreamPart, data_workers
+
+__all__ = [
+    "DataError",
+    "MemoryPart",
+    "Part",
+    "Split",
+    "StreamPart",
+    "check",
+    "data_workers",
+    "load",
+]

@@ -1,0 +1,70 @@
+"""Decoded images on disk, which all processes of a machine map instead of holding their own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sret_search.training.files import write_whole
+
+_FORMAT = 1  # to be raised when other bytes are written for the same files
+
+
+def folder() -> Path:
+    """Where they are kept: `$XDG_CACHE_HOME/sret_search`, or `~/.cache/sret_search`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sret_search"
+
+
+def key(files: Iterable[Path], *what: object) -> str:
+    """A name for what was made of files: another one as soon as a file changes."""
+    states = [(str(file), file.stat()) for file in sorted(files) if file.is_file()]
+    known = (_FORMAT, what, [(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[bool]:
+    """Only one process at a time; False, and no lock, where the cache cannot be written."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder().mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((folder() / f"{name}.lock").open("wb"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            writable = True
+        except OSError:
+            writable = False
+        yield writable
+
+
+def find(name: str) -> tuple[Tensor, Tensor] | None:
+    """Images, mapped, and labels, if they were kept."""
+    images, labels = _paths(name)
+    if not images.exists():
+        return None
+    # "c" shares the file's pages as "r" does, and torch takes only what may be written to.
+    mapped = torch.from_numpy(np.load(images, mmap_mode="c"))
+    return mapped, torch.from_numpy(np.load(labels))
+
+
+def keep(name: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Write images and labels under the lock; what `find` gives, or themselves if that fails."""
+    images_path, labels_path = _paths(name)
+    try:
+        write_whole(labels_path, lambda file: np.save(file, labels.numpy()))
+        # The images last: where they are, all is.
+        write_whole(images_path, lambda file: np.save(file, images.numpy()))
+    except OSError:
+        return images, labels
+    return find(name) or (images, labels)
+
+
+def _paths(name: str) -> tuple[Path, Path]:
+    return folder() / f"{name}.images.npy", folder() / f"{name}.labels.npy"

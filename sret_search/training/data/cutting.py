@@ -1,0 +1,34 @@
+"""How the images of a data set are dealt to its three parts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sret_search.job import Data
+
+Indices = NDArray[np.int64]
+
+
+def cut(data: Data, images: int, test: int) -> tuple[Indices, Indices, Indices]:
+    """Indices for training, validation and test.
+
+    Args:
+        data: how to cut.
+        images: of the part that is cut.
+        test: images of the set's own test part, which then are all of the test, in their order;
+            0 where the test is cut from the images too.
+    """
+    random = np.random.default_rng(data.split_seed)
+    train, _, testing = data.cut(images, test)
+    if test:
+        order = random.permutation(images)
+        return order[:train], order[train:], np.arange(test)
+    contiguous = data.order == "contiguous"
+    line = np.arange(images) if contiguous else random.permutation(images)
+    begin = images - testing if data.folds is None else data.fold * images // data.folds
+    held_out = slice(begin, begin + testing)
+    rest = np.delete(line, held_out)
+    if contiguous:
+        rest = random.permutation(rest)
+    return rest[:train], rest[train:], line[held_out]

@@ -1,0 +1,156 @@
+"""Data sets that torchvision reads from their official files."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sret_search.job import Data
+from sret_search.training.data import cache
+from sret_search.training.data.errors import DataError, reason
+from sret_search.training.data.images import Files, Images, Items
+from sret_search.training.data.memory import MemoryPart, resized
+from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.vision import torchvision
+
+_MOST = 4 * 2**30  # bytes of images that are held in memory
+_CLASSES = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+_TEST_SPLITS = {"Imagenette": "val"}  # the only one without "test"
+
+
+class Library:
+    """One data set of torchvision in one folder."""
+
+    def __init__(self, data: Data, root: Path) -> None:
+        self.data = data
+        self.root = root
+        self.name = _CLASSES.get(data.source, data.source)
+        self.where = f"{self.name} in {root}"
+        self._kind = getattr(torchvision.datasets, self.name)
+        self._accepted = inspect.signature(self._kind).parameters
+        # QMNIST hands on what it does not name.
+        self._downloads = not {"download", "kwargs"}.isdisjoint(self._accepted)
+
+    def parts(self) -> list[MemoryPart | StreamPart]:
+        """The official training and test parts, or one pool.
+
+        Raises:
+            DataError: files are missing or broken.
+        """
+        with cache.locked(cache.key([], self.where)) as writable:
+            return [self._part(choice, writable) for choice in self._choices()]
+
+    def _choices(self) -> list[dict[str, Any]]:
+        if "train" in self._accepted:
+            return [{"train": True}, {"train": False}]
+        if "split" in self._accepted:
+            # The default is what to train on: "trainval", where validation is not set apart.
+            train, test = self._accepted["split"].default, _TEST_SPLITS.get(self.name, "test")
+            return [{"split": train}, {"split": test}]
+        return [{}]
+
+    def _part(self, choice: Mapping[str, Any], writable: bool) -> MemoryPart | StreamPart:
+        kept = cache.find(self._key(choice))
+        if kept is not None:
+            return MemoryPart.whole(*kept)
+        download = {"download": self.data.download} if self._downloads else {}
+        try:
+            dataset = self._kind(root=str(self.root), **choice, **download)
+            labels, images = _labels(dataset), _array(dataset, self.data.image_size)
+        except Exception as error:
+            raise DataError(self._complaint(error)) from error
+        if images is not None:
+            # The key anew: there may be files now that were not there before.
+            kept = cache.keep(self._key(choice), images, labels) if writable else (images, labels)
+            return MemoryPart.whole(*kept)
+        files, labels = self._streamed(dataset, labels)
+        mode = "L" if self.data.in_channels == 1 else "RGB"
+        return StreamPart.whole(files, labels, self.data.image_size or PHOTOGRAPH, mode)
+
+    def _streamed(self, dataset: Any, labels: Tensor) -> tuple[Images, Tensor]:
+        paths = _paths(dataset)
+        if paths is None:
+            return Items(dataset, self.where), labels
+        # SUN397 lists its files as the file system does: in another order on each machine.
+        order = sorted(range(len(paths)), key=paths.__getitem__)
+        return Files([paths[number] for number in order]), labels[order]
+
+    def _key(self, choice: Mapping[str, Any]) -> str:
+        return cache.key(self._files(), self.where, choice, self.data.image_size)
+
+    def _files(self) -> Iterable[Path]:
+        """The files of a set that may be held in memory."""
+        if issubclass(self._kind, torchvision.datasets.MNIST):
+            return (self.root / self.name).rglob("*")
+        return (self.root / getattr(self._kind, "base_folder", "")).glob("*")
+
+    def _complaint(self, error: Exception) -> str:
+        if self._downloads and self.data.download:
+            return (
+                f"{self.name} cannot be downloaded to {self.root}, or read there: {reason(error)}"
+            )
+        remedy = ", or say `download: true`" if self._downloads else ""
+        broken = self._broken()
+        if broken is not None:
+            return f"{broken} is corrupted: put a whole one there{remedy}"
+        if isinstance(error, FileNotFoundError) or "Dataset not found" in str(error):
+            return f"no {self.where}: put its files there{remedy}"
+        return f"cannot read {self.where}: {reason(error)}; put whole files there{remedy}"
+
+    def _broken(self) -> Path | None:
+        """The first file that is not what its checksum says, of sets that list theirs."""
+        kind = self._kind
+        listed = [*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())]
+        listed += [entry[1:] for entry in getattr(kind, "split_list", {}).values()]
+        folder = self.root / getattr(kind, "base_folder", "")
+        for name, checksum in listed:
+            path: Path = folder / name
+            if path.exists() and not torchvision.datasets.utils.check_integrity(path, checksum):
+                return path
+        return None
+
+
+def _array(dataset: Any, image_size: int | None) -> Tensor | None:
+    """Images (I, C, S, S), uint8, of a set that has them in one array and is not too large."""
+    if not hasattr(dataset, "data"):
+        return None
+    array = np.asarray(dataset.data)
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.shape[-1] == 3:
+        array = array.transpose(0, 3, 1, 2)
+    size = image_size or array.shape[-1]
+    if len(array) * array.shape[1] * size**2 > _MOST:
+        return None
+    images = torch.from_numpy(np.ascontiguousarray(array))
+    return images if size == array.shape[-1] else resized(images, size)
+
+
+def _labels(dataset: Any) -> Tensor:
+    """Labels (I,), without decoding an image where the set has them."""
+    for name in ("targets", "labels", "_labels", "y"):
+        if hasattr(dataset, name):
+            labels = np.asarray(getattr(dataset, name))
+            break
+    else:
+        # PCAM reads its labels only along with its images.
+        labels = np.asarray([label for _, label in getattr(dataset, "_samples", dataset)])
+    # QMNIST has more than the class in each row.
+    return torch.from_numpy(labels.reshape(len(labels), -1)[:, 0].astype(np.int64))
+
+
+def _paths(dataset: Any) -> list[str] | None:
+    """The image files of a set, where it has one for each image and says which."""
+    for name in ("_images", "_image_files", "samples", "_samples"):
+        found = getattr(dataset, name, None)
+        if found is not None:
+            firsts = [entry[0] if isinstance(entry, tuple) else entry for entry in found]
+            # FER2013 has its images themselves there.
+            return [str(path) for path in firsts] if isinstance(firsts[0], str | Path) else None
+    return None

@@ -1,0 +1,70 @@
+"""Where the images come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sret_search.job import Data
+from sret_search.training.data import folders
+from sret_search.training.data.library import Library
+from sret_search.training.data.memory import MemoryPart, resized
+from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set as its files have it. What is None is to be cut from `train`.
+
+    Attributes:
+        where: what to name in an error.
+    """
+
+    where: str
+    train: MemoryPart | StreamPart
+    val: MemoryPart | StreamPart | None = None
+    test: MemoryPart | StreamPart | None = None
+
+
+def read(data: Data) -> Source:
+    """The images of a data set, or what is needed to open them.
+
+    Raises:
+        DataError: files are missing or broken.
+    """
+    if data.source == "digits":
+        return Source("digits", _digits(data.image_size))
+    if data.imagefolder is not None:
+        path = Path(data.imagefolder).expanduser().absolute()
+        return _streamed(str(path), folders.imagefolder(path), data.image_size)
+    root = Path(data.root or "").expanduser().absolute()
+    if data.source == "imagenet":
+        return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)
+    library = Library(data, root)
+    train, *test = library.parts()
+    return Source(library.where, train, test=test[0] if test else None)
+
+
+def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Source:
+    def part(folder: folders.Folder) -> StreamPart:
+        return StreamPart.whole(folder.files, folder.labels, image_size or PHOTOGRAPH, "RGB")
+
+    return Source(
+        where,
+        part(layout.train),
+        None if layout.val is None else part(layout.val),
+        None if layout.test is None else part(layout.test),
+    )
+
+
+def _digits(image_size: int | None) -> MemoryPart:
+    """The test part of the UCI Optical Recognition of Handwritten Digits data (Alpaydin, Kaynak)."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
+    if image_size is not None and image_size != images.shape[-1]:
+        images = resized(images, image_size)
+    return MemoryPart.whole(images, torch.from_numpy(digits.target).long())

@@ -1,0 +1,91 @@
+"""A data set in three parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sret_search.architecture import Architecture
+from sret_search.job import Data
+from sret_search.training.data.cutting import cut
+from sret_search.training.data.errors import DataError
+from sret_search.training.data.memory import MemoryPart
+from sret_search.training.data.parts import Part
+from sret_search.training.data.sources import Source, read
+from sret_search.training.data.streams import StreamPart
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The parts of a data set. Everything that chooses reads `val`; `test` is read once.
+
+    Attributes:
+        mean, std: of each channel, to normalise by, of values within 0 to 1.
+        where: what to name in an error: the folder, or the set and its folder.
+    """
+
+    train: Part
+    val: Part
+    test: Part
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: int
+    image_size: int
+    in_channels: int
+    where: str
+
+
+@lru_cache(maxsize=2)
+def load(data: Data) -> Split:
+    """Read, shuffle by `data.split_seed`, and cut.
+
+    Raises:
+        DataError: files are missing or broken, or the set cannot be cut as is asked.
+    """
+    source = read(data)
+    parts = [part for part in (source.train, source.val, source.test) if part is not None]
+    train, val, test = _cut(data, source)
+    mean, std = train.statistics()
+    return Split(
+        train=train,
+        val=val,
+        test=test,
+        mean=mean,
+        std=std,
+        classes=1 + max(int(part.labels.max()) for part in parts),
+        image_size=train.image_size,
+        in_channels=data.in_channels,
+        where=source.where,
+    )
+
+
+def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
+    pool, val, test = source.train, source.val, source.test
+    if test is not None and (data.folds is not None or data.order != "shuffled"):
+        raise DataError(f"{source.where} has a test part of its own: leave out `folds` and `order`")
+    if val is not None and test is not None:
+        return [pool, val, test]
+    indices = cut(data, len(pool), 0 if test is None else len(test))
+    sizes = tuple(len(index) for index in indices)
+    if min(sizes) == 0:
+        raise DataError(
+            f"each part needs an image, but val {data.val} and test {data.test}"
+            f" leave {sizes} of {source.where}"
+        )
+    parts = (pool, pool, pool if test is None else test)
+    return [part.take(index) for part, index in zip(parts, indices, strict=True)]
+
+
+def check(split: Split, architecture: Architecture) -> None:
+    """Whether an architecture takes these images and tells as many classes apart.
+
+    Raises:
+        DataError: it does not.
+    """
+    for has, takes, what in (
+        (split.classes, architecture.classes, "classes"),
+        (split.in_channels, architecture.in_channels, "channels"),
+        (split.image_size, architecture.image_size, "pixels a side"),
+    ):
+        if has != takes:
+            raise DataError(f"{split.where} has {has} {what}, but the architecture has {takes}")

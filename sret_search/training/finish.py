@@ -1,0 +1,77 @@
+"""The end of a training: the test part, once, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sret_search.model import depth_profile, gradient_shares, rerun, save
+from sret_search.training import files
+from sret_search.training.augment import normalize
+from sret_search.training.names import DEPTH, PREDICTIONS, WEIGHTS
+
+if TYPE_CHECKING:
+    from sret_search.training.trainer import Trainer
+
+_WATCHED = 32
+"""Images that the monitor looks at."""
+
+
+def record_depth(trainer: Trainer, attempt: Path) -> None:
+    """Add to `depth.json` what each execution does to validation images after an epoch: its
+    update's size beside its input's, and its share of the weights' gradient."""
+    model, split = trainer.trained, trainer.split
+    images_BCSS, labels_B = next(
+        trainer.val_part.batches([torch.arange(min(_WATCHED, len(trainer.val_part)))])
+    )
+    images_BCSS = normalize(images_BCSS, split.mean, split.std)
+    model.eval()
+    epoch = {
+        "epoch": trainer.epoch,
+        "updates": depth_profile(model, images_BCSS).updates,
+        "gradient_shares": gradient_shares(model, images_BCSS, labels_B),
+    }
+    model.train()
+    path = attempt / DEPTH
+    epochs = json.loads(path.read_text()) if path.exists() else []
+    files.write_json(path, [*epochs, epoch])
+
+
+def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[str, Any]:
+    """Evaluate the test part, once, and the reruns; write weights and predictions."""
+    model, last = trainer.trained, trainer.history[-1]
+    test_part = trainer.split.test.to(trainer.device)
+    test = trainer.evaluate(model, test_part)
+    predictions = {"labels": test_part.labels.numpy(), "test": test.predictions.numpy()}
+    reruns = []
+    for i, architecture in enumerate(trainer.job.reruns):
+        beat()
+        twin = rerun(model, architecture)
+        val, again = trainer.evaluate(twin, trainer.val_part), trainer.evaluate(twin, test_part)
+        predictions[f"rerun-{i}"] = again.predictions.numpy()
+        reruns.append(
+            {
+                "executions": architecture.executions,
+                "val_accuracy": val.accuracy,
+                "val_loss": val.loss,
+                "test_accuracy": again.accuracy,
+            }
+        )
+    if trainer.rank.is_first:
+        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file.name))
+        files.write_whole(
+            attempt / PREDICTIONS,
+            lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
+        )
+    return {
+        "val_accuracy": last["val_accuracy"],
+        "val_loss": last["val_loss"],
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "reruns": reruns,
+    }

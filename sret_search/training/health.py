@@ -1,0 +1,77 @@
+"""What can end a training before its time, each with its cause."""
+
+from __future__ import annotations
+
+import faulthandler
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from sret_search.cost import train_memory
+from sret_search.job import Job
+from sret_search.training.data import DataError
+from sret_search.training.names import HANG
+from sret_search.training.pretrained import PretrainedError
+
+
+class Diverged(Exception):
+    """The loss is not finite."""
+
+    def __init__(self, step: int, epoch: int, loss: float) -> None:
+        super().__init__(f"the loss became {loss} at step {step} (epoch {epoch})")
+        self.step = step
+
+
+@contextmanager
+def watched(attempt: Path, seconds: float) -> Iterator[Callable[[], None]]:
+    """Call what this gives at least so often: a process that does not is ended, its stacks
+    written to the attempt's folder. It then counts as one that died, and its trial goes on."""
+    path = attempt / HANG
+    beaten = -math.inf
+    with path.open("w") as file:
+
+        def beat() -> None:
+            nonlocal beaten
+            if time.monotonic() - beaten > 1:
+                faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+                beaten = time.monotonic()
+
+        beat()
+        try:
+            yield beat
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            path.unlink(missing_ok=True)  # processes of one training share it
+
+
+def cause(error: Exception, job: Job) -> tuple[str, str]:
+    """What kind of failure an error is, and a line for the reader."""
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, DataError | PretrainedError):
+        return "data", str(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    ):
+        return "out of memory", f"out of memory; {_what_would_fit(job)}"
+    return "error", text
+
+
+def _what_would_fit(job: Job) -> str:
+    a, recipe = job.architecture, job.recipe
+    batch = -(-recipe.batch_size // (recipe.accumulate * job.processes))
+    kept, least = train_memory(a, batch).total, train_memory(a, batch, budget=0).total
+    text = f"a step on {batch} images is estimated at {kept / 1e9:.2f} GB"
+    text += f", {least / 1e9:.2f} GB with all that can be recomputed"
+    half = max(batch // 2, 1)
+    if half < batch:
+        fewer = train_memory(a, half, budget=0).total
+        text += (
+            f", {fewer / 1e9:.2f} GB on {half} images (recipe.accumulate: {2 * recipe.accumulate})"
+        )
+    if recipe.precision == "float32":
+        text += "; recipe.precision: bf16 halves the activations"
+    return text

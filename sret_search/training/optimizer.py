@@ -1,0 +1,37 @@
+"""The optimizer of a recipe, and the moving average of the weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from sret_search.job import Recipe
+
+_MOMENTUM = 0.9
+
+
+def optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """AdamW or SGD whose weight decay leaves norms, biases, positions and residual scales alone."""
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        weighs = parameter.ndim >= 2 and not name.startswith("positions")
+        (decayed if weighs else plain).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return SGD(groups, lr=recipe.lr, momentum=_MOMENTUM, nesterov=True, fused=True)
+    return AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def averaged(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the model that follows its weights; its buffers are the model's own."""
+
+    def follow(average: Tensor, weight: Tensor, updates: Tensor | int) -> Tensor:
+        n = int(updates)
+        return average.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return AveragedModel(model, avg_fn=follow)

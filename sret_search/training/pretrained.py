@@ -1,0 +1,155 @@
+"""Trained models by name: a trial's, a file's, an official checkpoint's, torchvision's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.errors import nearest
+from sret_search.model import CheckpointError, SReT, load, load_official, rerun, resize
+from sret_search.training.names import WEIGHTS
+from sret_search.training.vision import torchvision
+from sret_search.variants import VARIANTS
+
+_WITHOUT_WEIGHTS = {
+    "image_size", "classes", "groups", "order", "permutation", "drop_path", "init", "lam", "p", "q",
+}  # fmt: skip
+"""Fields in which a model may differ from the one whose weights it starts from."""
+
+
+class PretrainedError(Exception):
+    """A model cannot be had by its name; one line for the reader, with the name in it."""
+
+
+def load_model(name: str) -> nn.Module:
+    """A trained model, on the CPU, in float32 and evaluation mode.
+
+    Args:
+        name: "torchvision:resnet18", downloaded once; "VARIANT:file.pth", an official
+            checkpoint; a file of ours (.safetensors); the folder of a trial, of which the newest
+            attempt with weights counts; or the folder of an attempt.
+
+    Raises:
+        PretrainedError: there is no such model, or its file is damaged or cannot be fetched.
+    """
+    kind, colon, rest = name.partition(":")
+    if kind == "torchvision":
+        model = _torchvision(rest)
+    elif colon:
+        model = _official(kind, rest)
+    else:
+        model = _ours(Path(name))
+    return model.float().eval()
+
+
+def start_from(model: SReT, name: str) -> None:
+    """Give a model the weights of a named one, in place.
+
+    Positions are interpolated to the model's resolution; it may run other loops, as far as
+    none has weights of its own. A head for another number of classes stays as it is.
+
+    Raises:
+        PretrainedError: there is no such model, it is no SReT, or its weights do not fit.
+    """
+    source = load_model(name)
+    if not isinstance(source, SReT):
+        raise PretrainedError(f"{name} is no SReT: there is nothing to start from")
+    # Slices have no weights, and the source's need not divide the tokens of this resolution.
+    stages = tuple(replace(stage, groups=(1,)) for stage in source.architecture.stages)
+    whole = replace(source.architecture, stages=stages)
+    a = model.architecture
+    try:
+        if a.weights != replace(whole, image_size=a.image_size, classes=a.classes).weights:
+            raise PretrainedError(f"{name} does not fit: {_difference(whole, a)}")
+    except ArchitectureError as error:
+        raise PretrainedError(f"{name} does not run at {a.image_size} pixels: {error}") from None
+    weights = resize(rerun(source, whole), a.image_size).state_dict()
+    if whole.classes != a.classes:
+        own = model.state_dict()
+        weights |= {key: own[key] for key in own if key.startswith("head.")}
+    model.load_state_dict(weights)
+
+
+def _torchvision(name: str) -> nn.Module:
+    names = torchvision.models.list_models(torchvision.models)
+    if name not in names:
+        raise PretrainedError(f"torchvision has no model {name!r}; {nearest(name, names)}")
+    try:
+        with redirect_stdout(sys.stderr):  # where torch announces its download
+            model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
+    except Exception as error:  # noqa: BLE001  whatever a network, a disk or a damaged file raises
+        raise PretrainedError(f"torchvision:{name} cannot be loaded: {_line(error)}") from None
+    return model
+
+
+def _official(variant: str, file: str) -> SReT:
+    if variant not in VARIANTS:
+        valid = nearest(variant, VARIANTS)
+        raise PretrainedError(f"{variant}:{file}: unknown variant {variant!r}; {valid}")
+    try:
+        return load_official(file, variant)
+    except OSError as error:
+        raise PretrainedError(f"{file} cannot be read: {_line(error)}") from None
+    except CheckpointError as error:
+        raise PretrainedError(str(error)) from None
+
+
+def _ours(path: Path) -> SReT:
+    if path.suffix == ".pth":
+        raise PretrainedError(f"{path}: name its variant, as in sret_t:{path}")
+    if not path.exists():
+        raise PretrainedError(f"{path}: no such file or folder")
+    if path.is_dir():
+        found = {_attempt(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")}
+        path = found[max(found)] if found else path / WEIGHTS
+        if not path.exists():
+            raise PretrainedError(f"{path.parent} has no {WEIGHTS}, nor has an attempt in it")
+    try:
+        return load(path)
+    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+
+
+def _attempt(folder: Path) -> int:
+    """The number of an attempt, so that the tenth comes after the ninth."""
+    number = folder.name.removeprefix("attempt-")
+    return int(number) if number.isdecimal() else 0
+
+
+def _difference(source: Architecture, a: Architecture) -> str:
+    """What keeps the weights of one architecture from fitting another."""
+    if len(source.stages) != len(a.stages):
+        return f"{len(source.stages)} stages against {len(a.stages)}"
+    theirs, ours = dict(_fields(source.to_dict())), dict(_fields(a.to_dict()))
+    by_loop = a.relax.per_loop or a.nll.share == "execution"
+    return ", ".join(
+        f"{key} {theirs[key]} against {value}"
+        for key, value in ours.items()
+        if value != theirs[key] and (by_loop or not key.endswith(".loops"))
+    )
+
+
+def _fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path and value of every field that may have weights."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in _WITHOUT_WEIGHTS:
+                yield from _fields(inner, f"{path}.{name}" if path else name)
+    elif path == "stages":
+        for i, stage in enumerate(value):
+            yield from _fields(stage, f"{path}.{i}")
+    else:
+        yield path, value
+
+
+def _line(error: Exception) -> str:
+    """The first line of what went wrong."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return reason.splitlines()[0] if reason else type(error).__name__

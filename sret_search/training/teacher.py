@@ -1,0 +1,41 @@
+"""A teacher's soft labels (paper: soft labels only, no hard ones, no distillation token)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sret_search.job import Distill
+from sret_search.model import SReT
+from sret_search.training.data import DataError, Part, Split, check
+from sret_search.training.evaluation import logits_of
+from sret_search.training.pretrained import PretrainedError, load_model
+
+
+class Teacher:
+    """A trained model that is only asked.
+
+    Where training images are never changed its logits are computed once for all of them.
+    """
+
+    def __init__(self, distill: Distill, split: Split, part: Part, device: str, once: bool) -> None:
+        self.temperature = distill.temperature
+        model = load_model(distill.teacher)
+        if isinstance(model, SReT):
+            try:
+                check(split, model.architecture)
+            except DataError as error:
+                raise PretrainedError(f"the teacher {distill.teacher}: {error}") from None
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.logits: Tensor | None = None
+        if once:
+            self.logits = logits_of(self.model, part, split.mean, split.std).to(device)
+
+    @torch.no_grad()
+    def targets(self, images_BCSS: Tensor, indices_B: Tensor) -> Tensor:
+        """Distributions over the classes (B, classes), for images as the student sees them."""
+        if self.logits is not None:
+            logits = self.logits[indices_B.to(self.logits.device)]
+        else:
+            logits = self.model(images_BCSS).float()
+        return (logits / self.temperature).softmax(1)

@@ -1,0 +1,259 @@
+"""The state of a training: model, optimizer, step, and the metrics so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sret_search.job import Job
+from sret_search.model import SReT, map_large_blocks
+from sret_search.training import data, files
+from sret_search.training.augment import Augmenter, epoch_order
+from sret_search.training.distributed import ALONE, Rank
+from sret_search.training.evaluation import Evaluation, judge, logits_of
+from sret_search.training.health import Diverged
+from sret_search.training.objective import Objective
+from sret_search.training.optimizer import averaged, optimizer
+from sret_search.training.pretrained import start_from
+from sret_search.training.teacher import Teacher
+
+_STEP, _DEPTH, _IMAGES, _END = range(2**31, 2**31 + 4)
+"""What random numbers are for: each purpose has its own stream. The weights' and those of the
+epochs' orders are named by a number alone: 0, and that of the epoch, counted from 1; purposes
+are far beyond them, because a stream's name goes on with zeros."""
+
+_LOOK = 20
+"""Steps after which losses are looked at: a GPU is not waited for at each one."""
+
+
+class Trainer:
+    """A training between two steps.
+
+    Every step, and every epoch's order of images, draws from generators seeded by (seed,
+    purpose, number), so that no generator's state has to be kept: the step's number and the
+    tensors are all there is to a checkpoint.
+    """
+
+    def __init__(self, job: Job, trials: Path, rank: Rank = ALONE) -> None:
+        self.job, self.rank = job, rank
+        recipe, self.device = job.recipe, rank.device(job.device)
+        self.split = split = data.load(job.data)
+        data.check(split, job.architecture)
+        self.train_part = split.train.to(self.device)
+        self.val_part = split.val.to(self.device)
+        self.times = recipe.timetable(len(split.train))
+        last = len(split.train) % recipe.batch_size or recipe.batch_size
+        if last < rank.count:
+            raise data.DataError(
+                f"an epoch ends with a batch of {last} images, too few for {rank.count} processes:"
+                " change recipe.batch_size"
+            )
+        torch.manual_seed(self._seed(0))
+        model = SReT(job.architecture)
+        if recipe.init is not None:
+            start_from(model, _located(recipe.init, trials))
+        self.model = model.to(self.device).train()
+        micro = -(-recipe.batch_size // (recipe.accumulate * rank.count))
+        if self.device == "cpu" and model.recomputes(micro):
+            map_large_blocks()
+        if recipe.compile and self.device != "cpu":
+            model.compile_blocks()
+        self.objective = rank.wrap(Objective(model, job))
+        self.optimizer = optimizer(self.model, recipe)
+        self.average = averaged(self.model, recipe.ema) if recipe.ema is not None else None
+        self.augmenter = Augmenter(
+            recipe.augment, split.mean, split.std, split.classes,
+            crops=not self.train_part.cropped, label_smoothing=recipe.label_smoothing,
+        )  # fmt: skip
+        self.teacher = None
+        if recipe.distill is not None:
+            once = not recipe.augment.changes_images
+            distill = replace(recipe.distill, teacher=_located(recipe.distill.teacher, trials))
+            self.teacher = Teacher(distill, split, self.train_part, self.device, once)
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self._pending: list[Tensor] = []
+        self._epoch_loss = 0.0
+        self._since = time.perf_counter()
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that have ended, the last one perhaps before its last step."""
+        return len(self.history)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all steps are taken and the last epoch, perhaps a part of one, has ended."""
+        return self.epoch * self.times.epoch >= self.times.total
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a longer training goes through this very state; it does not end an epoch
+        where this one ended a part of it."""
+        stable = self.job.recipe.schedule == "wsd" and self.step <= self.times.stable_until
+        return stable and self.epoch * self.times.epoch <= self.step
+
+    def steps(self) -> Iterator[None]:
+        """Take the steps that are left of the epoch, and stop after each.
+
+        Raises:
+            Diverged: the loss of a step is not finite.
+        """
+        recipe = self.job.recipe
+        first = self.epoch * self.times.epoch
+        last = min(first + self.times.epoch, self.times.total)
+        seed = self._seed(self.epoch + 1)
+        order = epoch_order(len(self.train_part), recipe.augment.repeats, seed)
+        batches = order.split(recipe.batch_size)
+        shares = [self.rank.share(batch, recipe.accumulate) for batch in batches]
+        done, left = shares[: self.step - first], shares[self.step - first : last - first]
+        loaded = self.train_part.batches(
+            [part for share in left for part in share],
+            crop=recipe.augment.crop,
+            seed=self._seed(_IMAGES, self.epoch, self.rank.index),
+            start=sum(len(part) for share in done for part in share),
+        )
+        for batch, share in zip(batches[len(done) :], left, strict=False):
+            self._take_step(len(batch), share, loaded)
+            if len(self._pending) >= _LOOK or self.device == "cpu":
+                self._look()
+            yield
+
+    def _take_step(
+        self, images: int, share: list[Tensor], loaded: Iterator[tuple[Tensor, Tensor]]
+    ) -> None:
+        recipe = self.job.recipe
+        torch.manual_seed(self._seed(_STEP, self.step, self.rank.index))
+        drawn = self._seed(_DEPTH, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.lr * self.times.lr_factor(self.step, recipe)
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for i, indices in enumerate(share):
+            images_BCSS, labels_B = next(loaded)
+            images_BCSS, targets = self.augmenter(images_BCSS, labels_B)
+            if self.teacher is not None:
+                targets = self.teacher.targets(images_BCSS, indices)
+            # Each part weighs as much as its images; processes' gradients are averaged.
+            weight = len(indices) * self.rank.count / images
+            with self.rank.synchronised(self.objective, i == len(share) - 1):
+                loss = self.objective(images_BCSS, targets, drawn) * weight
+                loss.backward()
+            total += loss.detach()
+        if recipe.clip_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_grad_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        self._pending.append(total)
+
+    def _look(self) -> None:
+        """Add up the losses of the last steps."""
+        if not self._pending:
+            return
+        values = self.rank.mean(torch.stack(self._pending)).tolist()
+        first = self.step - len(values) + 1
+        self._pending = []
+        for step, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise Diverged(step, (step - 1) // self.times.epoch + 1, value)
+            self._epoch_loss += value
+
+    def end_epoch(self) -> dict[str, Any]:
+        """Evaluate the validation part; the epoch's metrics.
+
+        Raises:
+            Diverged: a loss is not finite.
+        """
+        self._look()
+        steps = self.step - self.epoch * self.times.epoch
+        val = self.evaluate(self.trained, self.val_part)
+        if not math.isfinite(val.loss):
+            raise Diverged(self.step, self.epoch + 1, val.loss)
+        self._clock()
+        metrics = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "train_loss": self._epoch_loss / steps,
+            "val_loss": val.loss,
+            "val_accuracy": val.accuracy,
+            "seconds": self.seconds,
+        }
+        self.history.append(metrics)
+        self._epoch_loss = 0.0
+        return metrics
+
+    @property
+    def trained(self) -> SReT:
+        """The model that counts: with averaged weights, where the recipe averages them."""
+        model = self.model if self.average is None else self.average.module
+        assert isinstance(model, SReT)
+        return model
+
+    def evaluate(self, model: SReT, part: data.Part) -> Evaluation:
+        """Evaluate a model on a part of the data, with random numbers of its own, if it draws
+        any."""
+        torch.manual_seed(self._seed(_END, self.step))
+        split, precision = self.split, self.job.recipe.precision
+        mine = torch.arange(len(part)).tensor_split(self.rank.count)[self.rank.index]
+        logits = logits_of(model, part, split.mean, split.std, mine, precision=precision)
+        return judge(self.rank.gather(logits), part.labels)
+
+    def save(self, attempt: Path) -> None:
+        """Write a checkpoint, from which this or another attempt goes on."""
+        self._look()
+        if self.rank.is_first:
+            files.save_checkpoint(attempt, self.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        self._clock()
+        return {
+            "job": self.job.identity,
+            "trajectory": self.job.trajectory,
+            "can_go_on": self.can_go_on,
+            "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch_loss": self._epoch_loss,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self._epoch_loss = state["epoch_loss"]
+        self.seconds = state["seconds"]
+        self.history = state["history"]
+        self._since = time.perf_counter()
+
+    def _clock(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._since
+        self._since = now
+
+    def _seed(self, *stream: int) -> int:
+        """Independent for each name of a stream."""
+        sequence = np.random.SeedSequence((self.job.seed, *stream))
+        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def _located(name: str, trials: Path) -> str:
+    """The name of a model, where "trial N" is one of the same study."""
+    if not name.startswith("trial "):
+        return name
+    return str(trials / f"{int(name.removeprefix('trial ')):05d}")

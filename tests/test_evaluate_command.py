@@ -1,0 +1,202 @@
+"""`sret-search evaluate`: the accuracy of a model by its name, and one line for what is wrong."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sret_search.__main__ import main
+from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.job import Data
+from sret_search.model import SReT, rerun, resize, save
+from sret_search.training import pretrained
+from sret_search.training.augment import normalize
+from sret_search.training.data import load
+
+torch.set_num_threads(1)
+
+TINY = Architecture(
+    image_size=8, in_channels=1, classes=10, stem_strides=(1, 2),
+    stages=(Stage(8, 2, unique=2, loops=2),), nll=NLL("block"), residual=Residual("scaled"),
+)  # fmt: skip
+PHOTOS = replace(TINY, image_size=16, in_channels=3, classes=2)
+STUDY = """\
+study: digits
+space: space.yaml
+data: {split_seed: 3, val: 0.3}
+recipe: {epochs: 1}
+"""
+DIGITS = "{name: digits}"
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A model of the digits in tiny.safetensors, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return _saved("tiny", TINY)
+
+
+def _saved(name, architecture):
+    torch.manual_seed(0)
+    model = SReT(architecture).eval()
+    save(model, f"{name}.safetensors")
+    return model
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of one folder a class, of images of many sizes."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            image = rng.integers(0, 256, (20 + i, 30, 3), np.uint8)
+            Image.fromarray(image).save(tmp_path / "photos" / name / f"{i}.png")
+
+
+def _json(capsys, *arguments):
+    assert main(["evaluate", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def _expected(model, data, part="test"):
+    """Accuracy and loss of all images at once."""
+    split = load(data)
+    images, labels = next(getattr(split, part).batches([torch.arange(len(getattr(split, part)))]))
+    with torch.inference_mode():
+        logits = model(normalize(images, split.mean, split.std))
+    accuracy = (logits.argmax(1) == labels).float().mean().item()
+    return accuracy, nn.functional.cross_entropy(logits, labels).item()
+
+
+def _is(facts, model, data, part="test"):
+    accuracy, loss = _expected(model, data, part)
+    assert facts["accuracy"] == pytest.approx(accuracy)
+    assert facts["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_test_part_is_evaluated(tiny, capsys):
+    facts = _json(capsys, "tiny.safetensors", "--data", DIGITS, "--batch", "50")
+    _is(facts, tiny, Data())
+    p, n = facts["accuracy"], facts["images"]
+    assert n == Data().sizes[2]
+    assert facts["accuracy_standard_error"] == pytest.approx(math.sqrt(p * (1 - p) / n))
+    assert facts["seconds"] > 0
+    shown = ("model", "data", "part", "loops", "executions", "resolution")
+    assert [facts[key] for key in shown] == ["tiny.safetensors", DIGITS, "test", 2, 4, 8]
+
+
+def test_a_study_file_gives_its_data_and_a_part_is_chosen(tiny, tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "space.yaml").write_text("architecture: sret_digits\n")
+    data = Data(split_seed=3, val=0.3)
+    facts = _json(capsys, "tiny.safetensors", "--data", "study.yaml", "--part", "val")
+    assert facts["images"] == data.sizes[1]
+    _is(facts, tiny, data, "val")
+
+
+def test_the_same_weights_run_at_other_loops(tiny, capsys):
+    facts = _json(capsys, "tiny.safetensors", "--data", DIGITS, "--loops", "7")
+    assert (facts["loops"], facts["executions"]) == (7, 14)
+    _is(facts, rerun(tiny, TINY.at_loops(7)), Data())
+
+
+def test_images_follow_the_resolution(tiny, capsys):
+    facts = _json(capsys, "tiny.safetensors", "--data", DIGITS, "--resolution", "12")
+    assert facts["resolution"] == 12
+    _is(facts, resize(tiny, 12), Data(image_size=12))
+
+
+def test_own_images_are_resized_to_what_the_model_takes(tiny, photos, capsys):
+    model = _saved("photos", PHOTOS)
+    facts = _json(capsys, "photos.safetensors", "--data", "{imagefolder: photos, image_size: 99}")
+    assert facts["resolution"] == 16
+    _is(facts, model, Data(imagefolder="photos", image_size=16))
+
+
+def test_a_random_permutation_is_drawn_from_the_seed(tiny, capsys):
+    stages = (replace(TINY.stages[0], groups=(4, 4)),)
+    _saved("random", replace(TINY, stages=stages, permutation="official"))
+    seeds = ("0", "0", "1")
+    losses = [
+        _json(capsys, "random.safetensors", "--data", DIGITS, "--seed", seed)["loss"]
+        for seed in seeds
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_table_shows_the_accuracy(tiny, capsys):
+    assert main(["evaluate", "tiny.safetensors", "--data", DIGITS]) == 0
+    accuracy = 100 * _expected(tiny, Data())[0]
+    out = capsys.readouterr().out
+    for fragment in ("tiny.safetensors", f"{accuracy:.2f} ± ", "executions", "8 pixels"):
+        assert fragment in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["none.safetensors", "--data", DIGITS], "none.safetensors: no such file or folder"),
+        (["sret_tt:a.pth", "--data", DIGITS], "unknown variant 'sret_tt'; did you mean sret_t?"),
+        (["tiny.safetensors", "--data", "none.yaml"], "none.yaml: no such file"),
+        (["tiny.safetensors", "--data", "{nme: digits}"], "--data: unknown key nme; did you mean"),
+        (["tiny.safetensors", "--data", "{name: digit}"], "--data: unknown data set 'digit'"),
+        (["tiny.safetensors", "--data", "{val: many}"], "--data: a number is needed"),
+        (["tiny.safetensors", "--data", "{name: digits"], "--data: not plain YAML: "),
+        (["tiny.safetensors", "--data", "{name: &a [*a]}"], "--data: not plain YAML: "),
+        (["tiny.safetensors", "--data", "{imagefolder: none}"], "no folder of images at "),
+        (["tiny.safetensors", "--data", "{imagefolder: photos}"], "tiny.safetensors does not fit: "),
+        (["photos.safetensors", "--data", "{imagefolder: broken}"], "cannot read "),
+        (["once.safetensors", "--data", DIGITS, "--loops", "3"], "no block of once.safetensors loops"),
+        (
+            ["owned.safetensors", "--data", DIGITS, "--loops", "3"],
+            "each loop of owned.safetensors owns an NLL, so that it runs at 2 loops only",
+        ),
+        (
+            ["sliced.safetensors", "--data", DIGITS, "--resolution", "10"],
+            "sliced.safetensors cannot run so: stage 0: 25 tokens cannot be cut into 4 groups",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line(arguments, fragment, tiny, photos, capsys):
+    shutil.copytree("photos", "broken")
+    for file in Path("broken").rglob("*.png"):
+        file.write_bytes(b"no image")
+    _saved("photos", PHOTOS)
+    _saved("once", TINY.at_loops(1))
+    _saved("owned", replace(TINY, nll=NLL("execution")))
+    _saved("sliced", replace(TINY, stages=(replace(TINY.stages[0], groups=(4,)),)))
+    assert main(["evaluate", *arguments]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert fragment in written.err
+    assert len(written.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", [["--loops", "2"], ["--resolution", "64"]])
+def test_other_models_are_evaluated_as_they_are(option, monkeypatch, capsys):
+    models = pretrained.torchvision.models
+    monkeypatch.setattr(models, "get_model", lambda name, weights: nn.Linear(2, 2))
+    assert main(["evaluate", "torchvision:resnet18", "--data", DIGITS, *option]) == 2
+    error = capsys.readouterr().err
+    assert error == "--loops and --resolution are for SReT, which torchvision:resnet18 is not\n"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_said_in_one_line(capsys):
+    assert main(["evaluate", "none", "--data", DIGITS, "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == "--device cuda: torch sees no GPU here\n"
+
+
+@pytest.mark.parametrize("option", ["--batch", "--loops", "--resolution"])
+def test_numbers_are_positive(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "none", "--data", DIGITS, option, "0"])
+    assert "at least 1 is needed" in capsys.readouterr().err
