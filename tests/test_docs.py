@@ -1,12 +1,16 @@
 """What the documentation says is so."""
 
+import dataclasses
+import json
 import re
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from sret_search.cost import cost, train_memory
+from sret_search.job import Augment, Data, Recipe
 from sret_search.study import load_architecture
 from sret_search.variants import VARIANTS
 
@@ -55,3 +59,30 @@ def test_the_example_is_an_architecture(tmp_path):
         key: value for key, value in written.items() if key not in ("stages", "nll", "residual")
     }
     assert a.stages[0].loops == (1, 6, 6, 1)
+
+
+TRAINING = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+
+
+def test_the_data_of_the_documentation_can_be_described():
+    blocks = re.findall(r"```yaml\n(.*?)```", TRAINING, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    assert len(lines) >= 5
+    for line in lines:
+        TypeAdapter(Data).validate_json(json.dumps(YAML(typ="safe").load(line)["data"]))
+
+
+def test_every_field_of_a_recipe_is_documented():
+    words = set(re.findall(r"`([a-z_]+)`", TRAINING))
+    for kind in (Recipe, Augment):
+        assert {field.name for field in dataclasses.fields(kind)} <= words
+
+
+def test_the_defaults_of_the_documentation_are_those_of_a_recipe():
+    recipe = Recipe()
+    assert (recipe.length, recipe.unit, recipe.batch_size) == (10, "epochs", 32)
+    assert "| 10 epochs |" in TRAINING
+    assert "| 32, 1 |" in TRAINING
+    assert f"| {recipe.weight_decay} |" in TRAINING
+    timetable = Recipe(steps=100, schedule="wsd").timetable(1000)
+    assert (timetable.warmup, timetable.stable_until) == (10, 80)

@@ -13,6 +13,9 @@ from sret_search.job import Job, train_macs, trained_depths
 from sret_search.study.schema import StudyFile
 from sret_search.study.space import Candidate, Space, Values
 
+_DEPTHS = 16
+"""Depths at which an elastic candidate is evaluated, and no more where it has more."""
+
 
 def trials_folder(study_folder: Path, given: str | None, name: str) -> Path:
     """Where a study's trials lie: beside its ledger, or in its own part of the folder given."""
@@ -112,11 +115,18 @@ class Study:
 
     def reruns(self, candidate: Candidate) -> tuple[Architecture, ...]:
         """What the trained weights of a candidate are run as: an elastic one as every depth that
-        it can run; the reference arm as every other arm, every other arm as the reference."""
+        it can run; the reference arm as every other arm, every other arm as the reference.
+
+        Of very many depths, those that it was trained for, and some spread evenly in the logarithm.
+        """
         arms = self.file.arms
         if candidate.recipe.is_elastic:
-            every = replace(candidate.recipe, depths=(), depth_training="sampled")
-            return trained_depths(candidate.architecture, every)[:-1]
+            most = candidate.architecture.loops
+            spread = {round(most ** (i / (_DEPTHS - 1))) for i in range(_DEPTHS)}
+            every = set(range(1, most + 1)) if most <= _DEPTHS else spread
+            shown = {candidate.architecture.at_loops(loops) for loops in every}
+            shown |= set(trained_depths(candidate.architecture, candidate.recipe))
+            return tuple(sorted(shown - {candidate.architecture}, key=lambda a: a.executions))
         if arms is None or "rerun" not in self.file.controls:
             return ()
         others: list[Any] = [arms.reference]

@@ -36,7 +36,7 @@ def watched(attempt: Path, seconds: float) -> Iterator[Callable[[], None]]:
 
         def beat() -> None:
             nonlocal beaten
-            if time.monotonic() - beaten > 1:
+            if time.monotonic() - beaten > min(1.0, seconds / 10):
                 faulthandler.dump_traceback_later(seconds, exit=True, file=file)
                 beaten = time.monotonic()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sret_search.job import Distill
 from sret_search.model import SReT
@@ -26,6 +26,8 @@ class Teacher:
                 check(split, model.architecture)
             except DataError as error:
                 raise PretrainedError(f"the teacher {distill.teacher}: {error}") from None
+        else:
+            _check_other(model, split, distill.teacher)
         self.model = model.to(device).eval().requires_grad_(False)
         self.logits: Tensor | None = None
         if once:
@@ -39,3 +41,20 @@ class Teacher:
         else:
             logits = self.model(images_BCSS).float()
         return (logits / self.temperature).softmax(1)
+
+
+@torch.no_grad()
+def _check_other(model: nn.Module, split: Split, name: str) -> None:
+    """Whether a model of another family takes the images, and tells as many classes apart."""
+    image_1CSS = torch.zeros(1, split.in_channels, split.image_size, split.image_size)
+    try:
+        classes = model.eval()(image_1CSS).shape[1]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise PretrainedError(
+            f"the teacher {name} does not take the images of {split.where}: {reason}"
+        ) from None
+    if classes != split.classes:
+        raise PretrainedError(
+            f"the teacher {name}: {split.where} has {split.classes} classes, but it tells {classes} apart"
+        )

@@ -15,7 +15,7 @@ from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import data, files, train
 from sret_search.training.names import PREDICTIONS, RESULT, WEIGHTS
-from sret_search.training.trainer import Trainer
+from sret_search.training.trainer import _DEPTH, _END, _IMAGES, _STEP, Trainer
 
 torch.set_num_threads(1)
 
@@ -62,7 +62,7 @@ def test_a_training_ends_with_its_result_in_its_folder(whole):
     assert (result["epochs"], result["steps"]) == (2, 40)
     assert [(m["epoch"], m["step"]) for m in result["history"]] == [(1, 20), (2, 40)]
     assert result["val_accuracy"] == result["history"][-1]["val_accuracy"]
-    assert result["seconds"] == result["history"][-1]["seconds"] > 0
+    assert result["seconds"] >= result["history"][-1]["seconds"] > 0
     with np.load(attempt / PREDICTIONS) as predictions:
         assert (predictions["labels"] == data.load(Data()).test.labels.numpy()).all()
         right = predictions["labels"] == predictions["test"]
@@ -311,8 +311,7 @@ def test_a_training_may_end_within_an_epoch(tmp_path, monkeypatch, length, epoch
 
 
 def test_the_last_validation_of_a_part_of_an_epoch_is_that_of_its_last_step(tmp_path):
-    job = replace(JOB, recipe=Recipe(steps=7, batch_size=256), reruns=(TINY,))
-    job = replace(job, architecture=replace(TINY, permutation="stride"), reruns=())
+    job = replace(JOB, recipe=Recipe(steps=7, batch_size=256))
     result = train.train(job, tmp_path, _ignore)
     trainer = Trainer(job, tmp_path)
     trainer.load_state_dict(files.newest_checkpoint([tmp_path], job, 0))
@@ -349,10 +348,9 @@ def _distance(one, other):
     return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
-@pytest.mark.parametrize("parts", [2, 3, 300])
+@pytest.mark.parametrize("parts", [2, 3, 30])
 def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, parts):
     recipe = replace(STEPS, optimizer="sgd", lr=0.1, clip_grad_norm=0.5)
-    recipe = replace(recipe, steps=1 if parts == 300 else 4)
     whole, weights = _after(recipe, tmp_path)
     cut, others = _after(replace(recipe, accumulate=parts), tmp_path)
     assert _distance(weights[0], weights[-1]) > 1e-3
@@ -368,7 +366,6 @@ def test_sgd_is_that_of_nesterov(tmp_path):
     assert _distance(_copied(again.model), weights[0]) == 0
     velocity = {name: torch.zeros_like(p) for name, p in weights[0].items()}
     decayed = {id(p) for p in again.optimizer.param_groups[0]["params"]}
-    monkey = again.optimizer.step
 
     def by_hand():
         with torch.no_grad():
@@ -377,7 +374,6 @@ def test_sgd_is_that_of_nesterov(tmp_path):
                 velocity[name] = 0.9 * velocity[name] + gradient
                 p -= 0.05 * (gradient + 0.9 * velocity[name])
 
-    assert callable(monkey)
     again.optimizer.step = by_hand
     for _ in again.steps():
         pass
@@ -425,8 +421,6 @@ def test_gradients_are_clipped_to_the_norm_of_the_recipe(tmp_path):
 
 def test_numbers_of_steps_and_epochs_name_streams_of_their_own(tmp_path):
     trainer = Trainer(JOB, tmp_path)
-    from sret_search.training.trainer import _DEPTH, _END, _IMAGES, _STEP
-
     names = [(n,) for n in range(50)]
     names += [(p, n) for p in (_DEPTH, _END) for n in range(50)]
     names += [(p, n, rank) for p in (_STEP, _IMAGES) for n in range(50) for rank in range(3)]
