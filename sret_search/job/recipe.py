@@ -117,7 +117,7 @@ class Recipe:
             of an epoch may be smaller.
         accumulate: parts that a batch is cut into, one after the other, for less memory.
         optimizer: "adamw", or "sgd" with Nesterov momentum.
-        lr: peak learning rate; lr_start and lr_end: at the first step and after the last.
+        lr: peak learning rate; lr_start and lr_end: before the first step and after the last.
         schedule: "cosine"; or "wsd": warmup, stable, then decay by 1 − √ (Hägele et al.,
             2405.18392), which alone can be continued to more epochs.
         weight_decay: of matrices and convolutions; norms, biases, positions and residual

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import IO
 
 from sret_search.architecture import Architecture
 from sret_search.model.sret import SReT
 
 
-def save(model: SReT, path: Path | str) -> None:
-    """Write a model; `load` gives it back with the same bits."""
-    from safetensors.torch import save_file
+def save(model: SReT, file: Path | str | IO[bytes]) -> None:
+    """Write a model, to a path or an open file; `load` gives it back with the same bits."""
+    from safetensors import torch as safetensors
 
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, path, {"architecture": json.dumps(model.architecture.to_dict())})
+    header = {"architecture": json.dumps(model.architecture.to_dict())}
+    content = safetensors.save(weights, header)
+    if isinstance(file, Path | str):
+        Path(file).write_bytes(content)
+    else:
+        file.write(content)
 
 
 def load(path: Path | str) -> SReT:

@@ -42,9 +42,11 @@ def attempt_trial(config: dict[str, Any]) -> None:
             config["checkpoint_every"],
             config["step_timeout"],
         )
-    except Exception as error:  # noqa: BLE001  recorded, and told by the driver
+    except Exception as error:
         (attempt / TRACEBACK).write_text(traceback.format_exc())
         kind, reason = health.cause(error, job)
+        if kind == "worker died":
+            raise
         outcome = {"state": "failed", "cause": kind, "reason": reason, "job": job.identity}
         files.write_json(attempt / ERROR, outcome)
     tune.report({"ended": True})

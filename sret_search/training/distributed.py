@@ -121,7 +121,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
             self.running_mean.lerp_(mean_D, self.momentum)
             self.running_var.lerp_(var_D * total / (total - 1), self.momentum)
         scale_D = self.weight * (var_D + self.eps).rsqrt()
-        out_BDSS = centred_BDSS * scale_D[:, None, None] + self.bias[:, None, None]
+        out_BDSS: Tensor = centred_BDSS * scale_D[:, None, None] + self.bias[:, None, None]
         return out_BDSS.to(x_BDSS.dtype)
 
 
@@ -129,6 +129,7 @@ def launch(
     work: Callable[..., dict[str, Any]],
     arguments: tuple[Any, ...],
     processes: int,
+    device: str,
     attempt: Path,
     report: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
@@ -151,7 +152,9 @@ def launch(
 
         def run() -> None:
             try:
-                ended["results"] = elastic_launch(config, _process)(work, arguments, metrics)
+                ended["results"] = elastic_launch(config, _process)(
+                    work, arguments, device, metrics
+                )
             except BaseException as error:  # noqa: BLE001  raised again where it is waited for
                 ended["error"] = error
 
@@ -175,13 +178,12 @@ def launch(
 
 
 def _process(
-    work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...], metrics: Any
+    work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...], device: str, metrics: Any
 ) -> dict[str, Any]:
     rank = Rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if backend == "nccl":
+    if device == "cuda":
         torch.cuda.set_device(rank.index)
-    dist.init_process_group(backend)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
         return work(rank, metrics.put, *arguments)
     except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import torch
 from sret_search.model import depth_profile, gradient_shares, rerun, save
 from sret_search.training import files
 from sret_search.training.augment import normalize
-from sret_search.training.names import DEPTH, PREDICTIONS, WEIGHTS
+from sret_search.training.names import PREDICTIONS, WEIGHTS
 
 if TYPE_CHECKING:
     from sret_search.training.trainer import Trainer
@@ -22,24 +21,22 @@ _WATCHED = 32
 """Images that the monitor looks at."""
 
 
-def record_depth(trainer: Trainer, attempt: Path) -> None:
-    """Add to `depth.json` what each execution does to validation images after an epoch: its
-    update's size beside its input's, and its share of the weights' gradient."""
+def record_depth(trainer: Trainer) -> dict[str, Any]:
+    """What each execution does to validation images after an epoch: its update's size beside
+    its input's, and its share of the weights' gradient."""
     model, split = trainer.trained, trainer.split
     images_BCSS, labels_B = next(
         trainer.val_part.batches([torch.arange(min(_WATCHED, len(trainer.val_part)))])
     )
     images_BCSS = normalize(images_BCSS, split.mean, split.std)
     model.eval()
-    epoch = {
+    found = {
         "epoch": trainer.epoch,
         "updates": depth_profile(model, images_BCSS).updates,
         "gradient_shares": gradient_shares(model, images_BCSS, labels_B),
     }
     model.train()
-    path = attempt / DEPTH
-    epochs = json.loads(path.read_text()) if path.exists() else []
-    files.write_json(path, [*epochs, epoch])
+    return found
 
 
 def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[str, Any]:
@@ -63,7 +60,7 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
             }
         )
     if trainer.rank.is_first:
-        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file.name))
+        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file))
         files.write_whole(
             attempt / PREDICTIONS,
             lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from sret_search.cost import train_memory
 from sret_search.job import Job
@@ -57,6 +58,8 @@ def cause(error: Exception, job: Job) -> tuple[str, str]:
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     ):
         return "out of memory", f"out of memory; {_what_would_fit(job)}"
+    if isinstance(error, ChildFailedError):
+        return "worker died", "a process of the training was killed, or ended itself"
     return "error", text
 
 

@@ -15,7 +15,7 @@ from sret_search.training import distributed, files, health
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.finish import finish, record_depth
 from sret_search.training.health import Diverged
-from sret_search.training.names import RESULT
+from sret_search.training.names import DEPTH, RESULT
 from sret_search.training.trainer import Trainer
 
 Report = Callable[[dict[str, Any]], None]
@@ -48,7 +48,7 @@ def train(
     attempt.mkdir(parents=True, exist_ok=True)
     arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout)
     if job.processes > 1:
-        return distributed.launch(train_as, arguments, job.processes, attempt, report)
+        return distributed.launch(train_as, arguments, job.processes, job.device, attempt, report)
     return train_as(ALONE, report, *arguments)
 
 
@@ -82,11 +82,12 @@ def train_as(
                         trainer.save(attempt)
                         saved = time.monotonic()
                 metrics = trainer.end_epoch()
+                if job.monitor and rank.is_first:
+                    trainer.depths.append(record_depth(trainer))
+                    files.write_json(attempt / DEPTH, trainer.depths)
                 trainer.save(attempt)
                 saved = time.monotonic()
                 if rank.is_first:
-                    if job.monitor:
-                        record_depth(trainer, attempt)
                     report(metrics)
             result = {"state": "complete", **finish(trainer, attempt, beat)}
         except Diverged as diverged:

@@ -81,6 +81,7 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
+        self.depths: list[dict[str, Any]] = []
         self._pending: list[Tensor] = []
         self._epoch_loss = 0.0
         self._since = time.perf_counter()
@@ -228,6 +229,7 @@ class Trainer:
             "epoch_loss": self._epoch_loss,
             "seconds": self.seconds,
             "history": self.history,
+            "depths": self.depths,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -238,7 +240,7 @@ class Trainer:
         self.step = state["step"]
         self._epoch_loss = state["epoch_loss"]
         self.seconds = state["seconds"]
-        self.history = state["history"]
+        self.history, self.depths = state["history"], state["depths"]
         self._since = time.perf_counter()
 
     def _clock(self) -> None:

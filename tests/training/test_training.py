@@ -350,7 +350,7 @@ def _distance(one, other):
 
 @pytest.mark.parametrize("parts", [2, 3, 30])
 def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, parts):
-    recipe = replace(STEPS, optimizer="sgd", lr=0.1, clip_grad_norm=0.5)
+    recipe = replace(STEPS, optimizer="sgd", lr=0.1, clip_grad_norm=0.5, batch_size=31)
     whole, weights = _after(recipe, tmp_path)
     cut, others = _after(replace(recipe, accumulate=parts), tmp_path)
     assert _distance(weights[0], weights[-1]) > 1e-3
@@ -382,12 +382,11 @@ def test_sgd_is_that_of_nesterov(tmp_path):
 
 
 def test_the_average_of_the_weights_is_that_of_a_loop_by_hand(tmp_path):
-    trainer, weights = _after(replace(STEPS, steps=12, ema=0.3), tmp_path)
+    trainer, weights = _after(replace(STEPS, steps=5, ema=0.27), tmp_path)
     average = weights[1]
     for n, after in enumerate(weights[2:], 1):
-        decay = min(0.3, (1 + n) / (10 + n))
+        decay = min(0.27, (1 + n) / (10 + n))
         average = {name: decay * average[name] + (1 - decay) * after[name] for name in after}
-    assert {min(0.3, (1 + n) / (10 + n)) for n in range(1, 12)} >= {2 / 11, 0.3}
     assert _distance(_copied(trainer.trained), average) < 1e-6
     assert _distance(weights[-1], average) > 1e-4
     assert trainer.trained is not trainer.model
