@@ -55,6 +55,7 @@ def test_the_plain_model_is_ours(variant):
         torch.testing.assert_close(parameter.grad, other, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_training_speed_is_measured_with_torch_and_torchvision_alone(tmp_path):
     for name in ("ray", "optuna", "pydantic"):
         (tmp_path / f"{name}.py").write_text("raise ImportError")

@@ -151,7 +151,7 @@ def _slots(study: Study) -> Slots:
 
     there, compute = ray.cluster_resources(), study.file.compute
     all_cpus, all_gpus = float(there.get("CPU", 0)), float(there.get("GPU", 0))
-    cpus_each = compute.cpus_per_trial
+    cpus_each = compute.cpus
     number = int(all_cpus // cpus_each)
     if number < 1:
         raise StudyError(f"{study.path}: a trial asks for {cpus_each} CPUs, there are {all_cpus:g}")

@@ -56,8 +56,8 @@ def _resources(study: Study) -> Iterator[Problem]:
     if compute.gpus_per_trial != "auto" and compute.gpus_per_trial > gpus():
         message = f"{compute.gpus_per_trial:g} GPUs for a trial, but this machine has {gpus()}"
         yield doc.problem(("compute", "gpus_per_trial"), message)
-    if compute.cpus_per_trial > cpus():
-        message = f"{compute.cpus_per_trial} CPUs for a trial, but this machine has {cpus()}"
+    if compute.cpus > cpus():
+        message = f"{compute.cpus} CPUs for a trial, but this machine has {cpus()}"
         yield doc.problem(("compute", "cpus_per_trial"), message)
 
 

@@ -105,6 +105,11 @@ class Compute(Strict):
     step_timeout: Duration = "30min"
 
     @property
+    def cpus(self) -> int:
+        """CPUs of a trial: at least one for each process."""
+        return max(self.cpus_per_trial, self.processes)
+
+    @property
     def processes(self) -> int:
         """Processes that share each batch of a trial."""
         if self.processes_per_trial != "auto":

@@ -105,7 +105,7 @@ class Study:
             recipe=candidate.recipe,
             data=data,
             seed=seed,
-            threads=max(compute.cpus_per_trial // compute.processes, 1),
+            threads=compute.cpus // compute.processes,
             device=device,
             processes=compute.processes,
             deterministic=compute.deterministic,
