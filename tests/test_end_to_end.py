@@ -126,7 +126,7 @@ def test_a_study_known_from_another_file_says_so(golden: Path, tmp_path: Path) -
 def test_a_driver_killed_at_several_moments_loses_nothing(golden: Path, tmp_path: Path) -> None:
     moments: list[tuple[str, int]] = [
         ("*/attempt-1", 1),  # the first trial was just begun
-        ("*/attempt-2/checkpoint-00001.pt", 1),  # in the middle of a resumed trial
+        ("*/attempt-2/checkpoint-00000020.pt", 1),  # in the middle of a resumed trial
         ("*/*/result.json", 1),  # a result is there, and perhaps not told
     ]
     for pattern, count in moments:
@@ -146,7 +146,7 @@ def test_a_driver_killed_at_several_moments_loses_nothing(golden: Path, tmp_path
 
 def test_a_killed_worker_goes_on_from_its_checkpoint(golden: Path, tmp_path: Path) -> None:
     process = start(tmp_path)
-    checkpoint, *_ = wait(tmp_path, "*/attempt-1/checkpoint-00001.pt", 1, process)
+    checkpoint, *_ = wait(tmp_path, "*/attempt-1/checkpoint-00000020.pt", 1, process)
     worker = json.loads((checkpoint.parent / "worker.json").read_text())
     os.kill(worker["pid"], signal.SIGKILL)
     out, err = process.communicate()
@@ -155,7 +155,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(golden: Path, tmp_path: Pat
     check_same(tmp_path, golden)
     trial = checkpoint.parent.parent
     assert sorted(path.name for path in trial.iterdir()) == ["attempt-1", "attempt-2"]
-    assert not (trial / "attempt-2" / "checkpoint-00001.pt").exists()
+    assert not (trial / "attempt-2" / "checkpoint-00000020.pt").exists()
     assert (trial / "attempt-2" / "result.json").exists()
 
 

@@ -112,7 +112,7 @@ def test_a_failed_download_is_one_line(get_model):
     ("name", "fragment"),
     [
         ("torchvision:resnet19", "no model 'resnet19'; did you mean resnet18?"),
-        ("torchvision:", "no model ''; did you mean "),
+        ("torchvision:", "no model ''; valid: "),
         ("sret_tt:some.pth", "unknown variant 'sret_tt'; did you mean sret_t?"),
         ("sret_t:missing.pth", "missing.pth cannot be read: No such file"),
         ("sret_t:broken.pth", "broken.pth is no checkpoint"),
