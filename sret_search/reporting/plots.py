@@ -77,7 +77,8 @@ def against_cost(results: Results, cost: str, footer: str) -> Figure:
         linewidths=1.4, zorder=4, label="Pareto front",
     )  # fmt: skip
     if table.executions.nunique() > 1:
-        figure.colorbar(colours, ax=axes, label="executions", format=_thousands())
+        bar = figure.colorbar(colours, ax=axes, label="executions", format=_thousands())
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
     ended = results.table[results.table.state != "running"]
     _cost_axis(axes, ended[cost].to_numpy(float), _UNITS[cost])
     if not np.array_equal(x, table[cost]):
@@ -99,7 +100,7 @@ def against_executions(results: Results, footer: str) -> Figure:
         fmt="o", color=_BLUE, ecolor=_GREY, elinewidth=1, alpha=0.8,
     )  # fmt: skip
     _mark_diverged(axes, results, "executions")
-    _depth_axis(axes)
+    _depth_axis(axes, results.table.executions.to_numpy(float))
     axes.set_ylabel("validation accuracy in %")
     _title(axes, f"{results.name}: accuracy against executions", footer)
     return figure
@@ -125,7 +126,7 @@ def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
                 x, _percent([getattr(d, f"back_{part}") for d in depths]), "^:", color=_GREEN,
                 markerfacecolor="white", label=f"trained at this depth, rerun at {reference}",
             )  # fmt: skip
-        _depth_axis(axes)
+        _depth_axis(axes, results.table.executions.to_numpy(float))
         name = {"val": "validation", "test": "test, of arms declared before training"}[part]
         axes.set_title(f"{name} ({images} images)", fontsize=10, loc="left")
     _mark_diverged(panels[0], results, "executions")
@@ -138,31 +139,44 @@ def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
 
 def elastic_depths(elastics: list[Elastic], results: Results, footer: str) -> Figure:
     """Each elastic candidate at its depths, beside weights trained for one depth alone."""
-    figure, (axes,) = _subplots(1, (7, 4.6))
+    compared = any(rung.gap_interval for elastic in elastics for rung in elastic.rungs)
+    figure, panels = _subplots(1 + compared, (7 + 4 * compared, 4.6), sharey=False)
+    accuracy, gaps = panels[0], panels[-1]
     for elastic, colour in zip(elastics, (_BLUE, _GREEN, _RED), strict=False):
         x = np.array([rung.executions for rung in elastic.rungs], float)
         y = _percent([rung.accuracy for rung in elastic.rungs])
-        bounds = [rung.interval or (rung.accuracy, rung.accuracy) for rung in elastic.rungs]
-        low, high = 100 * np.array(bounds).T
-        axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(x, y, "o-", color=colour, zorder=3, label=f"one model ({elastic.mode})")
+        accuracy.plot(x, y, "o-", color=colour, zorder=3, label=f"one model ({elastic.mode})")
         alone = _percent([rung.alone for rung in elastic.rungs])
         if not np.isnan(alone).all():
-            axes.plot(
+            accuracy.plot(
                 x, alone, "s--", color=_ORANGE, markerfacecolor="white",
                 label="a model for each depth alone",
             )  # fmt: skip
-    axes.set_xlabel("executions (unique blocks × loops)")
-    axes.set_xticks(sorted({rung.executions for each in elastics for rung in each.rungs}))
+        both = [rung for rung in elastic.rungs if rung.gap_interval]
+        if both:
+            middle = _percent([rung.gap for rung in both])
+            ends = 100 * np.array([rung.gap_interval for rung in both]).T
+            gaps.errorbar(
+                [rung.executions for rung in both], middle, abs(ends - middle), fmt="o",
+                color=colour, elinewidth=1, capsize=3,
+            )  # fmt: skip
     part = {"test": "test", "val": "validation"}[elastics[0].part]
-    axes.set_ylabel(f"{part} accuracy in %")
-    axes.legend(loc="best")
-    _title(axes, f"{results.name}: one set of weights at every depth", footer)
+    for panel in panels:
+        _depth_axis(panel, np.array([r.executions for each in elastics for r in each.rungs]))
+    accuracy.set_ylabel(f"{part} accuracy in %")
+    accuracy.legend(loc="best")
+    if compared:
+        gaps.axhline(0, color=_GREY, linewidth=1)
+        gaps.set_ylabel("one model less a model alone, points")
+        gaps.set_title("gap, paired by seed", fontsize=10, loc="left")
+    _title(accuracy, f"{results.name}: one set of weights at every depth", footer)
     return figure
 
 
-def _subplots(columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    figure, axes = plt.subplots(1, columns, figsize=size, sharey=True, squeeze=False)
+def _subplots(
+    columns: int, size: tuple[float, float], sharey: bool = True
+) -> tuple[Figure, np.ndarray]:
+    figure, axes = plt.subplots(1, columns, figsize=size, sharey=sharey, squeeze=False)
     return figure, axes[0]
 
 
@@ -211,10 +225,12 @@ def _cost_axis(axes: Axes, values: np.ndarray, unit: str) -> None:
     axes.set_xlabel(unit)
 
 
-def _depth_axis(axes: Axes) -> None:
+def _depth_axis(axes: Axes, executions: np.ndarray) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(1, 1400)
-    axes.set_xticks([1, 3, 10, 30, 100, 300, 1000])
+    low, high = executions.min(), executions.max()
+    axes.set_xlim(low / 1.4, high * 1.4)
+    subs = (1, 3) if high >= 30 * low else (1, 2, 3, 5)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(_thousands())
     axes.set_xlabel("executions (unique blocks × loops)")
