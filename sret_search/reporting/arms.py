@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) 
     images = results.description["data"]["sizes"][2]
     one = intervals.proportion(test[0], images)
     return Arm(
-        name=json.loads(name) if name.startswith('"') else name,
+        name=_words(json.loads(name)),
         seeds=len(arm),
         is_reference=is_reference,
         val=float(np.mean(val)),
@@ -66,6 +67,14 @@ def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) 
         difference=difference,
         difference_interval=interval,
     )
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return str(value)
 
 
 def paired(

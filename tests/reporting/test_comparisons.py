@@ -84,6 +84,14 @@ def test_arms_are_paired_by_seed_with_the_reference() -> None:
     assert "mixed made no measurable difference against fixed" in page
 
 
+def test_arms_that_are_mappings_are_named_in_words() -> None:
+    axes = "  recipe.distill: {choices: [null, {teacher: trial 7}]}\n"
+    arms = "arms: {axis: recipe.distill, reference: null}\n"
+    summary, page = reported(study(axes, seeds=2, extra=arms), lambda job, executions: 0.9)
+    assert {arm["name"] for arm in summary["arms"]} == {"none", "teacher trial 7"}
+    assert "teacher trial 7 made no measurable difference against none" in page
+
+
 def test_a_clear_difference_of_arms_is_called_one() -> None:
     def accuracy(job: Job, executions: int) -> float:
         worse = job.recipe.depth_training == "mixed"
