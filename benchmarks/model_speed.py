@@ -67,19 +67,19 @@ def main() -> None:
     if arguments.deep:
         print(json.dumps(deep(arguments.deep, arguments.device)))
         return
-    figures: dict[str, Any] = {"hardware": _hardware(arguments.device)}
-    _say("training and inference of SReT-T")
+    figures: dict[str, Any] = {"hardware": hardware(arguments.device)}
+    say("training and inference of SReT-T")
     figures |= training(arguments.device, arguments.rounds)
     figures["latency"] = latency(arguments.device, arguments.rounds)
     if arguments.device == "cuda":
         figures |= deep_on_a_gpu()
-    _say("1000 executions")
+    say("1000 executions")
     figures |= deep_in_processes(arguments)
     RESULTS.mkdir(exist_ok=True)
     name = re.sub(r"\W+", "-", figures["hardware"]["name"].lower()).strip("-")
     path = RESULTS / f"model_speed_{name}_{datetime.date.today():%Y%m%d}.json"
     path.write_text(json.dumps(figures, indent=1) + "\n")
-    _say(f"written: {path}")
+    say(f"written: {path}")
     print(json.dumps(figures))
 
 
@@ -216,7 +216,7 @@ def deep_on_a_gpu() -> dict[str, Any]:
     }
 
 
-def _hardware(device: str) -> dict[str, Any]:
+def hardware(device: str) -> dict[str, Any]:
     if device == "cuda":
         name = torch.cuda.get_device_name()
     else:
@@ -227,7 +227,7 @@ def _hardware(device: str) -> dict[str, Any]:
     return {"name": name, "cpu": capability, "torch": torch.__version__}
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

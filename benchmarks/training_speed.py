@@ -60,7 +60,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout will do, without installing
 
-from model_speed import RESULTS, _hardware, _say, seconds
+from model_speed import RESULTS, hardware, say, seconds
 
 from sret_search.architecture import Architecture, Stage
 from sret_search.cost import cost
@@ -135,7 +135,7 @@ class Pace:
 
 def main() -> None:
     arguments = _arguments()
-    figures: dict[str, Any] = {"hardware": _hardware(arguments.device)}
+    figures: dict[str, Any] = {"hardware": hardware(arguments.device)}
     figures["load_average_before"] = os.getloadavg()
     scale = SCALES["quick" if arguments.quick else arguments.device]
     with tempfile.TemporaryDirectory() as folder:
@@ -146,7 +146,7 @@ def main() -> None:
     name = re.sub(r"\W+", "-", figures["hardware"]["name"].lower()).strip("-")
     path = arguments.results / f"training_speed_{name}_{datetime.date.today():%Y%m%d}.json"
     path.write_text(json.dumps(figures, indent=1) + "\n")
-    _say(f"written: {path}")
+    say(f"written: {path}")
     print(json.dumps(figures))
 
 
@@ -156,7 +156,7 @@ def measured(scale: Scale, device: str, threads: int, folder: Path) -> dict[str,
     recipe = Recipe(epochs=100, clip_grad_norm=None, augment=CROP_FLIP, batch_size=scale.batch)
     if device == "cuda":
         recipe = replace(recipe, precision="bf16", compile=True)
-    _say("images in CIFAR's format")
+    say("images in CIFAR's format")
     cifar = Job(
         scale.architecture, recipe, write_cifar(folder / "cifar", scale.images),
         seed=0, threads=threads, device=device, deterministic=device == "cpu",
@@ -179,7 +179,7 @@ def measured(scale: Scale, device: str, threads: int, folder: Path) -> dict[str,
     barrier = spawned.Barrier(TRIALS)
     with ProcessPoolExecutor(TRIALS, spawned, _meet_at, (barrier,)) as pool:
         found |= efficiencies("loader", cifar, scale.turns, pool)
-        _say("a folder of JPEGs")
+        say("a folder of JPEGs")
         found |= efficiencies("folder", pictures, scale.picture_turns, pool)
     return found
 
@@ -203,7 +203,7 @@ def efficiencies(what: str, job: Job, turns: Turns, pool: ProcessPoolExecutor) -
                 "batch": job.recipe.batch_size,
                 "macs": cost(job.architecture).macs,
             }
-            _say(f"  {what}_efficiency{name}: {efficiency:.3f}")
+            say(f"  {what}_efficiency{name}: {efficiency:.3f}")
     return found
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sret_search.architecture import Architecture
+from sret_search.commands.arguments import positive
 from sret_search.cost import MACS, PARAMS, cost, train_memory
 from sret_search.study import load_architecture
 from sret_search.variants import VARIANTS
@@ -40,7 +41,7 @@ def main(argv: list[str], prog: str) -> None:
         metavar="ARCHITECTURE",
         help="a named variant, or a YAML file: an architecture, or a space that has one",
     )
-    parser.add_argument("--batch", type=_batch, default=64, help="images a step (64)")
+    parser.add_argument("--batch", type=positive, default=64, help="images a step (64)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
     architecture = load_architecture(arguments.architecture)
@@ -112,9 +113,3 @@ def _print(name: str, facts: dict[str, Any]) -> None:
 
 def _bytes(count: int) -> str:
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
-def _batch(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number of at least 1 is needed, but got {text}")
-    return int(text)

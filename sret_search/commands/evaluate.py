@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.commands.arguments import positive
 from sret_search.job import Data
 from sret_search.study import StudyError, load_study
 from sret_search.study.document import Document
@@ -49,16 +50,14 @@ def main(argv: list[str], prog: str) -> None:
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--data", required=True)
     parser.add_argument("--part", choices=("test", "val"), default="test")
-    parser.add_argument(
-        "--loops", type=_positive, metavar="K", help="run the same weights so often"
-    )
+    parser.add_argument("--loops", type=positive, metavar="K", help="run the same weights so often")
     parser.add_argument(
         "--resolution",
-        type=_positive,
+        type=positive,
         metavar="S",
         help="pixels a side; positions are interpolated",
     )
-    parser.add_argument("--batch", type=_positive, default=64, help="images at a time (64)")
+    parser.add_argument("--batch", type=positive, default=64, help="images at a time (64)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--seed", type=int, default=0, help="of models that draw permutations in evaluation (0)"
@@ -173,9 +172,3 @@ def _print(facts: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print("± is one binomial standard error", style="dim")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number of at least 1 is needed, but got {text}")
-    return int(text)

@@ -2,6 +2,7 @@
 
 from sret_search.job.data import TORCHVISION, Data, Facts
 from sret_search.job.job import Job, candidate_name, train_macs, trained_depths
+from sret_search.job.place import located, trial_folder
 from sret_search.job.recipe import Augment, Distill, Recipe
 from sret_search.job.recipes import RECIPES
 
@@ -15,6 +16,8 @@ __all__ = [
     "Job",
     "Recipe",
     "candidate_name",
+    "located",
     "train_macs",
     "trained_depths",
+    "trial_folder",
 ]

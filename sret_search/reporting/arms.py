@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting import intervals
+from sret_search.reporting import intervals, paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.search.ledger import Entry
@@ -53,16 +53,17 @@ def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) 
     val = [entry.result["val_accuracy"] for entry in arm]
     test = [entry.result["test_accuracy"] for entry in arm]
     is_reference = arm is reference
-    difference, interval = (None, None) if is_reference else paired(results, arm, reference)
+    difference, interval = paired.UNKNOWN
+    if not is_reference:
+        difference, interval = paired.difference(results, arm, reference, lambda e: e.result)
     images = results.description["data"]["sizes"][2]
-    one = intervals.proportion(test[0], images)
     return Arm(
         name=_words(json.loads(name)),
         seeds=len(arm),
         is_reference=is_reference,
         val=float(np.mean(val)),
         test=float(np.mean(test)),
-        test_interval=intervals.mean(test) if len(test) > 1 else one,
+        test_interval=intervals.accuracy(test, images),
         train_macs=arm[0].train_macs,
         difference=difference,
         difference_interval=interval,
@@ -75,21 +76,3 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {inner}" for name, inner in value.items())
     return str(value)
-
-
-def paired(
-    results: Results, mine: list[Entry], theirs: list[Entry]
-) -> tuple[float | None, Interval | None]:
-    """The mean difference of test accuracies over the seeds of both; over images, where there
-    is one seed."""
-    by_seed = {entry.job.seed: entry for entry in theirs}
-    pairs = [(entry, by_seed[entry.job.seed]) for entry in mine if entry.job.seed in by_seed]
-    if not pairs:
-        return None, None
-    gains = [a.result["test_accuracy"] - b.result["test_accuracy"] for a, b in pairs]
-    if len(gains) > 1:
-        return float(np.mean(gains)), intervals.mean(gains)
-    first, second = (results.right(entry, "test") for entry in pairs[0])
-    if first is None or second is None:
-        return gains[0], None
-    return gains[0], intervals.paired_proportions(first, second)

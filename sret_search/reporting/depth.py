@@ -12,13 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting import intervals
+from sret_search.reporting import intervals, paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.search.ledger import Entry
-
-Difference = tuple[float | None, Interval | None]
-_UNKNOWN: Difference = (None, None)
 
 
 @dataclass(frozen=True)
@@ -86,18 +83,18 @@ def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
     rerun = [r for e in reference if (r := _rerun(e, executions)) is not None]
     target = reference[0].job.architecture.executions if reference else None
     back = [b for e in arm if target is not None and (b := _rerun(e, target)) is not None]
-    gain = difference = _UNKNOWN
+    gain = difference = paired.UNKNOWN
     if not is_reference:
-        gain = _over(results, arm, reference, executions)
-        difference = _over(results, arm, reference, target)
+        gain = paired.difference(results, arm, reference, lambda e: _rerun(e, executions))
+        difference = paired.difference(results, arm, reference, lambda e: e.result)
     return Depth(
         executions=executions,
         seeds=len(arm),
         is_reference=is_reference,
         val=float(np.mean(val)),
-        val_interval=_interval(val, val_images),
+        val_interval=intervals.accuracy(val, val_images),
         test=float(np.mean(test)),
-        test_interval=_interval(test, test_images),
+        test_interval=intervals.accuracy(test, test_images),
         rerun_val=_mean([r["val_accuracy"] for r in rerun]),
         rerun_test=_mean([r["test_accuracy"] for r in rerun]),
         back_val=_mean([b["val_accuracy"] for b in back]),
@@ -109,33 +106,6 @@ def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
     )
 
 
-def _over(
-    results: Results, arm: list[Entry], reference: list[Entry], executions: int | None
-) -> Difference:
-    """An arm less the reference's weights run at a depth, paired by seed; paired by image where
-    there is one seed."""
-    by_seed = {entry.job.seed: entry for entry in reference}
-    pairs = [
-        (entry, by_seed[entry.job.seed], other)
-        for entry in arm
-        if entry.job.seed in by_seed
-        and executions is not None
-        and (other := _rerun(by_seed[entry.job.seed], executions)) is not None
-    ]
-    if not pairs:
-        return _UNKNOWN
-    gains = [mine.result["test_accuracy"] - other["test_accuracy"] for mine, _, other in pairs]
-    if len(gains) > 1:
-        return float(np.mean(gains)), intervals.mean(gains)
-    mine, theirs, other = pairs[0]
-    own = other is theirs.result
-    part = "test" if own else f"rerun-{theirs.result['reruns'].index(other)}"
-    first, second = results.right(mine, "test"), results.right(theirs, part)
-    if first is None or second is None:
-        return gains[0], None
-    return gains[0], intervals.paired_proportions(first, second)
-
-
 def _rerun(entry: Entry, executions: int) -> dict[str, Any] | None:
     """What an arm's weights reach at a depth; its own result, where that is its own depth."""
     if entry.job.architecture.executions == executions:
@@ -145,10 +115,6 @@ def _rerun(entry: Entry, executions: int) -> dict[str, Any] | None:
             found: dict[str, Any] = again
             return found
     return None
-
-
-def _interval(values: list[float], images: int) -> Interval:
-    return intervals.mean(values) if len(values) > 1 else intervals.proportion(values[0], images)
 
 
 def _mean(values: list[float]) -> float | None:

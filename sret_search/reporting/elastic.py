@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sret_search.job import Recipe
+from sret_search.job import Recipe, train_macs
 from sret_search.reporting import intervals
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
@@ -88,14 +88,13 @@ def _elastic(group: list[Entry], alone: list[Entry], part: str) -> Elastic:
         if _undated(entry.job.recipe) == _undated(plain)
         and abs(entry.train_macs / group[0].train_macs - 1) < _SAME_COMPUTE
     ]
-    single = replace(job, recipe=plain, reruns=())
-    entry = replace(group[0], job=single)
+    deepest_macs = train_macs(job.architecture, plain, group[0].images)
     return Elastic(
         candidate=job.candidate,
         mode=job.recipe.depth_training,
         part=part,
         seeds=len(group),
-        cost=group[0].train_macs / entry.train_macs,
+        cost=group[0].train_macs / deepest_macs,
         rungs=rungs,
         rival=_rung(
             job.architecture.executions, group, rivals,

@@ -20,6 +20,11 @@ def proportion(fraction: float, images: int) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def accuracy(values: Sequence[float], images: int) -> Interval:
+    """Of an accuracy: over seeds, or over images where there is one seed."""
+    return mean(values) if len(values) > 1 else proportion(values[0], images)
+
+
 def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
     """Of the difference of two accuracies on the same images (Bonett and Price, 2012).
 

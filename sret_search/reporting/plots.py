@@ -185,10 +185,9 @@ def _whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.nda
     images = results.description["data"]["sizes"][1]
     complete = results.table[results.table.state == "complete"]
     bounds = []
-    for candidate, accuracy in zip(table.candidate, table.val_accuracy, strict=True):
+    for candidate in table.candidate:
         values = complete[complete.candidate == candidate].val_accuracy.tolist()
-        many = len(values) > 1
-        bounds.append(intervals.mean(values) if many else intervals.proportion(accuracy, images))
+        bounds.append(intervals.accuracy(values, images))
     low, high = np.array(bounds).T
     accuracies = table.val_accuracy.to_numpy(float)
     return np.maximum(accuracies - low, 0), np.maximum(high - accuracies, 0)

@@ -29,7 +29,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sret_search.cost import cost
-from sret_search.job import Job, train_macs
+from sret_search.job import Job, train_macs, trial_folder
 from sret_search.study import Study, StudyError
 from sret_search.study.schema import Axis
 from sret_search.study.space import Values
@@ -162,14 +162,14 @@ class Ledger:
 
     def attempts(self, number: int) -> list[Path]:
         """The folders of a trial's attempts, oldest first."""
-        folder = self.trials_folder / f"{number:05d}"
+        folder = trial_folder(self.trials_folder, number)
         return sorted(folder.glob("attempt-*"), key=lambda path: int(path.name.split("-")[1]))
 
     def next_attempt(self, number: int) -> Path:
         """The folder for another attempt, made now, so that no two attempts share one."""
         earlier = [int(path.name.split("-")[1]) for path in self.attempts(number)]
         name = f"attempt-{max(earlier, default=0) + 1}"
-        folder = self.trials_folder / f"{number:05d}" / name
+        folder = trial_folder(self.trials_folder, number) / name
         folder.mkdir(parents=True)
         return folder
 

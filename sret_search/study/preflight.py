@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sret_search.job import located
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
 from sret_search.study.study import Study
@@ -78,9 +79,8 @@ def _weights(study: Study, name: str) -> Path | None:
     """The file or folder of a named model; None for one of torchvision's."""
     if name.startswith("torchvision:"):
         return None
-    if name.startswith("trial "):
-        return study.trials_folder / f"{int(name.removeprefix('trial ')):05d}"
-    return Path(name.split(":", 1)[-1])
+    place = located(name, study.trials_folder)
+    return Path(place if place != name else name.split(":", 1)[-1])
 
 
 def _folders(study: Study) -> list[Problem]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job import Job
+from sret_search.job import Job, located
 from sret_search.model import SReT, map_large_blocks
 from sret_search.training import data, files
 from sret_search.training.augment import Augmenter, epoch_order
@@ -59,7 +59,7 @@ class Trainer:
         torch.manual_seed(self._seed(0))
         model = SReT(job.architecture)
         if recipe.init is not None:
-            start_from(model, _located(recipe.init, trials))
+            start_from(model, located(recipe.init, trials))
         self.model = model.to(self.device).train()
         micro = -(-recipe.batch_size // (recipe.accumulate * rank.count))
         if self.device == "cpu" and model.recomputes(micro):
@@ -76,7 +76,7 @@ class Trainer:
         self.teacher = None
         if recipe.distill is not None:
             once = not recipe.augment.changes_images
-            distill = replace(recipe.distill, teacher=_located(recipe.distill.teacher, trials))
+            distill = replace(recipe.distill, teacher=located(recipe.distill.teacher, trials))
             self.teacher = Teacher(distill, split, self.train_part, self.device, once)
         self.step = 0
         self.seconds = 0.0
@@ -252,10 +252,3 @@ class Trainer:
         """Independent for each name of a stream."""
         sequence = np.random.SeedSequence((self.job.seed, *stream))
         return int(sequence.generate_state(1, np.uint64)[0] >> 1)
-
-
-def _located(name: str, trials: Path) -> str:
-    """The name of a model, where "trial N" is one of the same study."""
-    if not name.startswith("trial "):
-        return name
-    return str(trials / f"{int(name.removeprefix('trial ')):05d}")
