@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test
+.PHONY: run test test-kill test-postgres test-cluster
 
 # Set everything up, then train the depth-scaling study (or resume it) and draw its report.
 run: .venv/installed
@@ -13,6 +13,18 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto --dist loadfile
+
+# Kill drivers, workers and nodes at every moment: long.
+test-kill: .venv/installed
+	$(BIN)/pytest -m slow tests/kill
+
+# A study in PostgreSQL, on a server that the tests start: apt-get install postgresql.
+test-postgres: .venv/installed
+	$(BIN)/pytest -m "" -rs tests/search/test_postgres.py
+
+# Clusters of several nodes on this machine, and the documentation's own example of one.
+test-cluster: .venv/installed
+	$(BIN)/pytest -m slow tests/search/test_cluster.py tests/test_docs.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -9,9 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sret_search.job.place import is_url
 from sret_search.study import Study, StudyError, load_study, preflight
 from sret_search.study.errors import shown
+
+if TYPE_CHECKING:
+    from sret_search.search.lease import Lease
 
 DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
 
@@ -76,23 +81,30 @@ def _terminated_as_interrupted() -> Iterator[None]:
 def run(study: Study, *, fresh: bool) -> int:
     """Search and report; the exit code."""
     from sret_search.search import lease
+    from sret_search.search.folders import Folders
+    from sret_search.search.storage import LedgerLostError
 
+    if is_url(study.trials_root):
+        Folders(study.trials_root).check()
     try:
-        with lease.hold(study.folder):
+        with lease.hold(study) as held:
             if fresh:
                 _keep_aside(study)
-            return _run(study)
-    except lease.StudyHeldError as held:
-        print(held, file=sys.stderr)
+            return _run(study, held)
+    except lease.StudyHeldError as held_by_another:
+        print(held_by_another, file=sys.stderr)
+        return STOPPED
+    except LedgerLostError as lost:
+        print(f"{lost}\n{_resume(study.path)}", file=sys.stderr)
         return STOPPED
 
 
-def _run(study: Study) -> int:
+def _run(study: Study, lease: Lease) -> int:
     from sret_search.search.ledger import Ledger
     from sret_search.search.run import search, see_data
 
     study = see_data(study)
-    ledger = Ledger.create(study)
+    ledger = Ledger.create(study, lease)
     if ledger.last_path is not None:
         print(
             f"{study.folder} was last run from {ledger.last_path}, now from {study.path.resolve()}"
@@ -105,7 +117,7 @@ def _run(study: Study) -> int:
 
     if outcome.trained == 0 and outcome.complete:
         print(f"nothing to train: all {outcome.total} trials ended in an earlier run")
-    page = write_report(study.folder, study.report_folder)
+    page = write_report(study)
     print(f"report: {shown(page)}")
     for entry in outcome.failed:
         print(f"trial {entry.number} failed: {entry.result.get('reason')}", file=sys.stderr)
@@ -133,17 +145,25 @@ def _range(values: list[int]) -> str:
 
 def _keep_aside(study: Study) -> None:
     """Rename the ledger and the trials, but not the lease, which is held."""
+    from sret_search.search.folders import Folders
+    from sret_search.search.storage import set_aside
+
     now = time.strftime("%Y%m%d-%H%M%S")
-    for folder in dict.fromkeys((study.folder, study.trials_folder)):
-        kept = [path for path in folder.glob("*") if path.name != "lease.json"]
-        if kept:
-            aside = folder.with_name(f"{folder.name}.{now}")
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}-")
-            aside.mkdir()
-            for path in kept:
-                path.rename(aside / path.name)
-            print(f"kept the old study as {shown(aside)}")
+    elsewhere = study.file.storage.trials is not None
+    kept = [Folders(study.trials_root).set_aside(now)] if elsewhere else []
+    rest = [path for path in study.folder.glob("*") if path.name != "lease.json"]
+    if rest:
+        aside = study.folder.with_name(f"{study.folder.name}.{now}")
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}-")
+        aside.mkdir()
+        for path in rest:
+            path.rename(aside / path.name)
+        kept.append(shown(aside))
+    if set_aside(study, f"{study.name}.{now}"):
+        kept.append(f"the study {study.name}.{now} in its database")
+    if any(kept):
+        print(f"kept the old study as {', '.join(name for name in kept if name)}")
 
 
 def _resume(study: Path) -> str:

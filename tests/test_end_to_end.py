@@ -1,7 +1,6 @@
-"""The smoke study with real processes: run, killed, interrupted, held, resumed."""
+"""The smoke study with real processes: run, interrupted, held, resumed. `kill/` has the kills."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -47,11 +46,6 @@ def wait(folder: Path, pattern: str, count: int, process: subprocess.Popen[str])
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     raise AssertionError(f"no {pattern} in time")
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
 
 
 def table(folder: Path, kind: type | None = None) -> pd.DataFrame:
@@ -123,42 +117,6 @@ def test_a_study_known_from_another_file_says_so(golden: Path, tmp_path: Path) -
     assert f"runs/smoke was last run from {STUDY}, now from {other}" in out
 
 
-def test_a_driver_killed_at_several_moments_loses_nothing(golden: Path, tmp_path: Path) -> None:
-    moments: list[tuple[str, int]] = [
-        ("*/attempt-1", 1),  # the first trial was just begun
-        ("*/attempt-2/checkpoint-00000020.pt", 1),  # in the middle of a resumed trial
-        ("*/*/result.json", 1),  # a result is there, and perhaps not told
-    ]
-    for pattern, count in moments:
-        process = start(tmp_path)
-        wait(tmp_path, pattern, count, process)
-        done = finished(tmp_path)
-        kill(process)
-        time.sleep(0.5)
-        # A trial whose result was there is never begun again.
-        attempts = {path.parent.parent: len(list(path.parent.parent.iterdir())) for path in done}
-    code, _, err = run(tmp_path)
-    assert code == 0, err
-    check_same(tmp_path, golden)
-    assert finished(tmp_path).items() >= done.items()
-    assert {trial: len(list(trial.iterdir())) for trial in attempts} == attempts
-
-
-def test_a_killed_worker_goes_on_from_its_checkpoint(golden: Path, tmp_path: Path) -> None:
-    process = start(tmp_path)
-    checkpoint, *_ = wait(tmp_path, "*/attempt-1/checkpoint-00000020.pt", 1, process)
-    worker = json.loads((checkpoint.parent / "worker.json").read_text())
-    os.kill(worker["pid"], signal.SIGKILL)
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    assert "its worker died; it goes on from its last checkpoint" in out
-    check_same(tmp_path, golden)
-    trial = checkpoint.parent.parent
-    assert sorted(path.name for path in trial.iterdir()) == ["attempt-1", "attempt-2"]
-    assert not (trial / "attempt-2" / "checkpoint-00000020.pt").exists()
-    assert (trial / "attempt-2" / "result.json").exists()
-
-
 def test_an_interrupted_run_reports_and_resumes(golden: Path, tmp_path: Path) -> None:
     for stop in (signal.SIGINT, signal.SIGTERM):
         begun = len(list((tmp_path / TRIALS).glob("*/*")))
@@ -192,14 +150,3 @@ def test_a_run_stopped_before_it_trains_can_be_resumed(
     _, err = process.communicate()
     assert process.returncode == 3, err
     assert err.splitlines()[-1].endswith(f"resume with: python -m sret_search.run {STUDY}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [2, 5, 7, 9, 11, 12, 13, 14, 15, 16])
-def test_a_driver_killed_at_any_time(seconds: float, golden: Path, tmp_path: Path) -> None:
-    process = start(tmp_path)
-    time.sleep(seconds)
-    kill(process)
-    code, _, err = run(tmp_path)
-    assert code == 0, err
-    check_same(tmp_path, golden)

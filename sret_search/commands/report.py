@@ -28,4 +28,4 @@ def main(argv: list[str], prog: str) -> None:
     from sret_search.reporting import write_report
 
     for study in studies:
-        print(f"report: {shown(write_report(study.folder, study.report_folder))}")
+        print(f"report: {shown(write_report(study))}")

@@ -20,6 +20,14 @@ def _digest(plain: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The trial that a training goes on from: its number, and the identity of its job."""
+
+    trial: int
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One training. Two equal jobs end with the same bits on the same kind of CPU.
 
@@ -31,6 +39,7 @@ class Job:
         deterministic: only operations that give the same bits each time; some are slower.
         monitor: after each epoch, record what each execution does.
         reruns: architectures that the trained weights are also run as, without training.
+        parent: the trial whose weights, averages and optimizer state are where this one begins.
 
     Raises:
         ValueError: the weights do not fit every depth of an elastic recipe.
@@ -46,14 +55,16 @@ class Job:
     deterministic: bool = True
     monitor: bool = False
     reruns: tuple[Architecture, ...] = ()
+    parent: Parent | None = None
 
     def __post_init__(self) -> None:
         trained_depths(self.architecture, self.recipe)
 
     @property
     def candidate(self) -> str:
-        """The name of what is trained, whatever the seed."""
-        return candidate_name(self.architecture, self.recipe)
+        """The name of what is trained, whatever the seed; another one for each parent, since
+        what was trained in two pieces is not what was trained in one."""
+        return candidate_name(self.architecture, self.recipe, self.parent)
 
     @property
     def identity(self) -> str:
@@ -82,6 +93,7 @@ class Job:
             "deterministic": self.deterministic,
             "monitor": self.monitor,
             "reruns": [a.to_dict() for a in self.reruns],
+            "parent": None if self.parent is None else dataclasses.asdict(self.parent),
         }
 
     @classmethod
@@ -97,6 +109,7 @@ class Job:
             deterministic=plain["deterministic"],
             monitor=plain["monitor"],
             reruns=tuple(Architecture.from_dict(a) for a in plain["reruns"]),
+            parent=None if plain["parent"] is None else Parent(**plain["parent"]),
         )
 
 
@@ -138,7 +151,9 @@ def train_macs(architecture: Architecture, recipe: Recipe, images: int) -> int:
     return round(3 * an_image * recipe.seen(images))
 
 
-def candidate_name(architecture: Architecture, recipe: Recipe) -> str:
+def candidate_name(architecture: Architecture, recipe: Recipe, parent: Parent | None = None) -> str:
     """Eight hexadecimal digits that name an architecture and recipe by what they build."""
     plain = {"architecture": architecture.to_dict(), "recipe": dataclasses.asdict(recipe)}
+    if parent is not None:
+        plain["parent"] = dataclasses.asdict(parent)
     return _digest(plain)[:8]

@@ -11,7 +11,7 @@ import numpy as np
 from sret_search.reporting import intervals, paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.search.ledger import Entry
+from sret_search.search.entry import Entry
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ def arms(results: Results) -> list[Arm]:
     if declared is None or declared["axis"].endswith(".loops"):
         return []
     groups: dict[str, list[Entry]] = {}
-    for entry in results.entries:
-        if entry.state == "complete":
-            groups.setdefault(json.dumps(entry.values.get(declared["axis"])), []).append(entry)
-    if any(len({entry.job.candidate for entry in group}) > 1 for group in groups.values()):
+    for entry in results.complete:
+        groups.setdefault(json.dumps(entry.values.get(declared["axis"])), []).append(entry)
+    if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
         return []
     reference = groups.get(json.dumps(declared["reference"]), [])
     return [_arm(results, name, group, reference) for name, group in groups.items()]

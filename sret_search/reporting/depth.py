@@ -15,7 +15,7 @@ import numpy as np
 from sret_search.reporting import intervals, paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.search.ledger import Entry
+from sret_search.search.entry import Entry
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def depths(results: Results) -> list[Depth]:
     arms = results.description["arms"]
     if arms is None or not arms["axis"].endswith(".loops"):
         return []
-    complete = [entry for entry in results.entries if entry.state == "complete"]
+    complete = results.complete
     by_arm: dict[int, list[Entry]] = {}
     for entry in complete:
         by_arm.setdefault(entry.job.architecture.executions, []).append(entry)

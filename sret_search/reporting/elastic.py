@@ -12,7 +12,7 @@ from sret_search.job import Recipe, train_macs
 from sret_search.reporting import intervals
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.search.ledger import Entry
+from sret_search.search.entry import Entry
 
 _SAME_COMPUTE = 0.05
 
@@ -56,11 +56,11 @@ class Elastic:
 
 def elastics(results: Results) -> list[Elastic]:
     """Every elastic candidate with a complete trial."""
-    complete = [entry for entry in results.entries if entry.state == "complete"]
+    complete = results.complete
     groups: dict[str, list[Entry]] = {}
     for entry in complete:
         if entry.job.recipe.is_elastic:
-            groups.setdefault(entry.job.candidate, []).append(entry)
+            groups.setdefault(entry.candidate, []).append(entry)
     alone = [entry for entry in complete if not entry.job.recipe.is_elastic]
     part = "test" if results.declared else "val"
     return [_elastic(group, alone, part) for group in groups.values()]
@@ -111,11 +111,11 @@ def _rung(
     part: str,
 ) -> Rung:
     values = [reached(entry) for entry in group]
-    by_seed = {entry.job.seed: float(entry.result[f"{part}_accuracy"]) for entry in alone}
+    by_seed = {entry.seed: float(entry.result[f"{part}_accuracy"]) for entry in alone}
     gaps = [
-        value - by_seed[entry.job.seed]
+        value - by_seed[entry.seed]
         for entry, value in zip(group, values, strict=True)
-        if entry.job.seed in by_seed
+        if entry.seed in by_seed
     ]
     return Rung(
         executions=executions,

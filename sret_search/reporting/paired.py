@@ -10,7 +10,7 @@ import numpy as np
 from sret_search.reporting import intervals
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.search.ledger import Entry
+from sret_search.search.entry import Entry
 
 Difference = tuple[float | None, Interval | None]
 UNKNOWN: Difference = (None, None)
@@ -29,11 +29,11 @@ def difference(
         reached: which result of an entry of theirs counts, its own or one of its reruns; None
             where it has none.
     """
-    by_seed = {entry.job.seed: entry for entry in theirs}
+    by_seed = {entry.seed: entry for entry in theirs}
     pairs = [
-        (entry, by_seed[entry.job.seed], other)
+        (entry, by_seed[entry.seed], other)
         for entry in mine
-        if entry.job.seed in by_seed and (other := reached(by_seed[entry.job.seed])) is not None
+        if entry.seed in by_seed and (other := reached(by_seed[entry.seed])) is not None
     ]
     if not pairs:
         return UNKNOWN

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 
 from sret_search.cost import cost
-from sret_search.search.ledger import Entry, Ledger
+from sret_search.search import disk
+from sret_search.search.entry import Entry
+from sret_search.search.folders import Folders
+from sret_search.search.ledger import Ledger
+from sret_search.search.storage import explained
+from sret_search.study import Study
 from sret_search.training.names import PREDICTIONS
 
 COLUMNS = (
@@ -24,25 +31,25 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Results:
-    """A study's description and trials, as read from its folder at one moment."""
+    """A study's description and trials, as read from its ledger and folders at one moment."""
 
     description: dict[str, Any]
     entries: list[Entry]
-    attempts: dict[int, list[Path]]
+    folders: Folders
+    attempts: dict[int, list[str]]
 
     @classmethod
-    def read(cls, folder: Path) -> Results:
-        """Read `runs/<study>`, also while it is being written.
+    def read(cls, study: Study) -> Results:
+        """Read a study, also while it is being written.
 
         Raises:
-            StudyError: there is no study in the folder.
+            StudyError: it was never run, or cannot be read.
         """
-        ledger = Ledger.read(folder)
-        entries = ledger.entries()
-        attempts = {entry.number: ledger.attempts(entry.number) for entry in entries}
-        description = ledger.description
-        ledger.close()
-        return cls(description, entries, attempts)
+        with explained(study):
+            ledger = Ledger.read(study)
+            entries, description, folders = ledger.entries(), ledger.description, ledger.folders
+            ledger.close()
+        return cls(description, entries, folders, folders.all_attempts())
 
     @property
     def name(self) -> str:
@@ -55,11 +62,29 @@ class Results:
         return self.description["arms"] is not None or not self.description["axes"]
 
     @cached_property
+    def complete(self) -> list[Entry]:
+        """The complete trials that are compared. Branches are left out: what was trained in two
+        pieces does not stand beside what was trained in one."""
+        return [e for e in self.entries if e.state == "complete" and e.plain["parent"] is None]
+
+    @cached_property
+    def parents(self) -> dict[int, int]:
+        """The trial that each branch goes on from."""
+        known = {entry.number: entry.plain["parent"] for entry in self.entries}
+        return {number: parent["trial"] for number, parent in known.items() if parent}
+
+    @cached_property
+    def only_retrainable(self) -> list[int]:
+        """Complete trials whose full checkpoint is gone, so that nothing can go on from them."""
+        return disk.only_retrainable(self.folders, self.entries)
+
+    @cached_property
     def table(self) -> pd.DataFrame:
         """One row a trial: `COLUMNS`, then the values of the axes.
 
         Accuracies are fractions. Test accuracy is there for arms that were declared before
-        training, and empty otherwise: nothing that was chosen may show it.
+        training, and empty otherwise: nothing that was chosen may show it. Where there are
+        branches, a last column names their parents.
         """
         axes = list(self.description["axes"])
         rows = [
@@ -69,6 +94,8 @@ class Results:
         table = pd.DataFrame(rows, columns=[*COLUMNS, *axes])
         for column in ("val_accuracy", "val_loss", "test_accuracy", "seconds"):
             table[column] = table[column].astype(float)
+        if self.parents:
+            table["parent"] = table.trial.map(self.parents).astype("Int64")
         return table
 
     def _row(self, entry: Entry) -> dict[str, Any]:
@@ -76,9 +103,9 @@ class Results:
         result = entry.result
         return {
             "trial": entry.number,
-            "candidate": entry.job.candidate,
+            "candidate": entry.candidate,
             "state": entry.state,
-            "seed": entry.job.seed,
+            "seed": entry.seed,
             "val_accuracy": result.get("val_accuracy"),
             "val_loss": result.get("val_loss"),
             "test_accuracy": result.get("test_accuracy") if self.declared else None,
@@ -91,13 +118,13 @@ class Results:
             "unique_blocks": known.unique_blocks,
             "epochs": result.get("epochs", 0),
             "seconds": result.get("seconds", 0.0),
-            "attempts": result.get("attempts", len(self.attempts[entry.number])),
+            "attempts": result.get("attempts", len(self.attempts.get(entry.number, []))),
         }
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """One row a candidate with a complete trial: costs, seeds, mean validation accuracy."""
-        complete = self.table[self.table.state == "complete"]
+        complete = self.table[self.table.trial.isin([entry.number for entry in self.complete])]
         axes = list(self.description["axes"])
         kept = [
             "params",
@@ -116,13 +143,13 @@ class Results:
 
     def right(self, entry: Entry, what: str) -> np.ndarray | None:
         """Per test image, whether it was classified right; `what` is "test" or "rerun-<i>"."""
-        for attempt in self.attempts[entry.number]:
-            file = attempt / PREDICTIONS
-            if file.is_file():
+        for attempt in self.attempts.get(entry.number, []):
+            # A file that is damaged in any way is as good as absent.
+            with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+                file = self.folders.open(attempt, PREDICTIONS)
                 with np.load(file, allow_pickle=False) as arrays:
-                    if what in arrays:
-                        right: np.ndarray = arrays[what] == arrays["labels"]
-                        return right
+                    right: np.ndarray = arrays[what] == arrays["labels"]
+                    return right
         return None
 
 

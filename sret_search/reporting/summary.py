@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,8 @@ def summarise(results: Results, compared: Compared) -> dict[str, Any]:
         "depths": [_plain(depth) for depth in compared.depths],
         "arms": [dataclasses.asdict(arm) for arm in compared.arms],
         "elastics": [dataclasses.asdict(elastic) for elastic in compared.elastics],
+        "failures": _failures(results),
+        "only_retrainable": results.only_retrainable,
         "provenance": provenance(results),
     }
     if len(candidates):
@@ -55,6 +58,14 @@ def summarise(results: Results, compared: Compared) -> dict[str, Any]:
         ]
         summary["hypervolume"] = _hypervolume(results)
     return summary
+
+
+def _failures(results: Results) -> dict[str, int]:
+    """Attempts that ended without an outcome, by cause."""
+    total: Counter[str] = Counter()
+    for entry in results.entries:
+        total.update(entry.failures)
+    return dict(total)
 
 
 def best(candidates: pd.DataFrame) -> pd.Series:

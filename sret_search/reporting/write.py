@@ -21,6 +21,7 @@ from sret_search.reporting.depth import depths
 from sret_search.reporting.elastic import elastics
 from sret_search.reporting.results import Results
 from sret_search.reporting.summary import Compared
+from sret_search.study import Study
 
 _CAPTIONS = {
     "accuracy_elastic": "One set of weights at every depth",
@@ -30,26 +31,28 @@ _CAPTIONS = {
 }
 
 
-def write_report(study_folder: Path, report_folder: Path) -> Path:
-    """Rebuild `reports/<study>/` from `runs/<study>/` alone; the page that was written.
+def write_report(study: Study) -> Path:
+    """Rebuild `reports/<study>/` from the ledger and the trials' folders alone; the page that
+    was written.
 
     Raises:
-        StudyError: there is no study in the folder.
+        StudyError: the study was never run, or its ledger cannot be read.
     """
-    results = Results.read(study_folder)
+    results = Results.read(study)
+    folder = study.report_folder
     compared = Compared(depths(results), arms(results), elastics(results))
     figures = plots.draw(results, compared.depths, compared.elastics, summary.footer(results))
-    report_folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     images = {}
     for name, figure in figures.items():
-        _whole(report_folder / f"{name}.png", _bytes(figure, "png"))
+        _whole(folder / f"{name}.png", _bytes(figure, "png"))
         images[name] = _bytes(figure, "svg")
-        _whole(report_folder / f"{name}.svg", images[name])
+        _whole(folder / f"{name}.svg", images[name])
         plt.close(figure)
-    _whole(report_folder / "trials.csv", results.table.to_csv(index=False).encode())
+    _whole(folder / "trials.csv", results.table.to_csv(index=False).encode())
     facts = summary.summarise(results, compared)
-    _whole(report_folder / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
-    page = report_folder / "report.html"
+    _whole(folder / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
+    page = folder / "report.html"
     _whole(page, _page(results, compared, facts, images).encode())
     return page
 

@@ -3,44 +3,167 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy import Column, DateTime, MetaData, Table, Text, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from sret_search.search import postgres, sqlite
+from sret_search.search.storage import explained, place, reason
+from sret_search.study import Study, StudyError
+from sret_search.study.errors import Problem
+
+_LEASES = Table(
+    "sret_search_leases",
+    MetaData(),
+    Column("study", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+)
+_WIN = text(
+    "WITH won AS (SELECT pg_try_advisory_lock(:key) AS it)"
+    " INSERT INTO sret_search_leases (study, holder, since)"
+    " SELECT :study, :holder, now() FROM won WHERE it"
+    " ON CONFLICT (study) DO UPDATE SET holder = EXCLUDED.holder, since = EXCLUDED.since"
+    " RETURNING study"
+)
+_HELD = text(
+    "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON oid = database"
+    " WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND objsubid = 1"
+    " AND datname = current_database() AND (classid::bigint << 32 | objid::bigint) = :key)"
+)
+_TIME = "%Y-%m-%d %H:%M:%S"
+_WHO = text("SELECT holder, since FROM sret_search_leases WHERE study = :study")
+_NOTICE = text(
+    "SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES"
+    " ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '5'),"
+    " ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '20000'), ('idle_session_timeout', '0')"
+    ") AS wanted (name, value) USING (name)"
+)
+"""The server notices a holder that is gone without a word after 20 seconds, and no sooner ends
+the connection of one that is silent. Settings that an older server lacks are left out."""
 
 
 class StudyHeldError(Exception):
     """Another process works on this study."""
 
 
+class Lease(Protocol):
+    """The right to write to a study."""
+
+    def check(self) -> None:
+        """See that it is still ours.
+
+        Raises:
+            StudyHeldError: it is not, or that cannot be known any more.
+        """
+
+
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold the study whose state lies in `folder`; the system lets go when this process dies.
+def hold(study: Study) -> Iterator[Lease]:
+    """Hold a study; the system, or the server, lets go when this process dies.
 
     Raises:
         StudyHeldError: another process holds it.
+        StudyError: its folder or its server cannot be used.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lease.json").open("a+") as file:
+    with closing(_File(study) if study.file.storage.url is None else _Lock(study)) as lease:
+        yield lease
+
+
+class _File:
+    """A locked file in the study's folder, for a study whose database is a file too."""
+
+    def __init__(self, study: Study) -> None:
+        sqlite.check_place(study)
+        self._path, self._place = study.folder / "lease.json", place(study)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise StudyHeldError(_holder(file.read(), folder)) from None
-        file.truncate(0)
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        json.dump({"pid": os.getpid(), "host": platform.node(), "since": since}, file)
-        file.flush()
-        yield
+            study.folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("a+")
+        except OSError as error:
+            message = f"cannot be written: {error.strerror}"
+            raise StudyError([Problem(message, self._path)]) from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            with self._file:
+                raise _held(self._place, _said(self._file.read())) from None
+        self._file.truncate(0)
+        since = datetime.now().strftime(_TIME)
+        json.dump({"pid": os.getpid(), "host": platform.node(), "since": since}, self._file)
+        self._file.flush()
+
+    def check(self) -> None:
+        # The lock stays until this process dies, but the file may have been deleted or replaced.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
+                return
+        raise StudyHeldError(f"{self._path}, which held the study, was deleted or replaced")
+
+    def close(self) -> None:
+        self._file.close()
 
 
-def _holder(text: str, folder: Path) -> str:
+class _Lock:
+    """A lock in the server, which lasts as long as the connection that took it."""
+
+    def __init__(self, study: Study) -> None:
+        self._place = place(study)
+        digest = hashlib.sha256(f"sret_search {study.name}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        holder = f"process {os.getpid()} on {platform.node()}"
+        self._study = {"study": study.name, "holder": holder, "key": self._key}
+        with explained(study):
+            self._connection = postgres.server(study).connect()
+            try:
+                self._connection.execute(_NOTICE)
+                with postgres.making_tables(self._connection):
+                    _LEASES.create(self._connection, checkfirst=True)
+                if self._connection.execute(_WIN, self._study).first() is None:
+                    raise _held(self._place, self._who())
+            except BaseException:
+                self.close()
+                raise
+
+    def check(self) -> None:
+        try:
+            if self._connection.execute(_HELD, {"key": self._key}).scalar_one():
+                return
+            who = self._who()
+        except SQLAlchemyError as error:
+            raise StudyHeldError(
+                f"the connection that held {self._place} is gone ({reason(error)})"
+            ) from None
+        raise StudyHeldError(f"{self._place} was taken over by {who}")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _who(self) -> str:
+        row = self._connection.execute(_WHO, self._study).first()
+        if row is None:
+            return "another process"
+        return f"{row.holder} since {row.since.astimezone().strftime(_TIME)}"
+
+
+def _held(where: str, who: str) -> StudyHeldError:
+    return StudyHeldError(
+        f"{where} is held by {who}; let it finish, or stop it, then run this again"
+    )
+
+
+def _said(text: str) -> str:
+    """Who holds a study, by the text of its file."""
     try:
         holder = json.loads(text)
-        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
     except (ValueError, KeyError, TypeError):
-        who = "another process"
-    return f"{folder} is held by {who}; let it finish, or stop it, then run this again"
+        return "another process"

@@ -1,39 +1,41 @@
-"""The ledger: an Optuna study in SQLite that says which trials there are and how they ended.
+"""The ledger: an Optuna study in a database that says which trials there are and how they ended.
 
 A trial is created RUNNING with everything that its training is a function of, in one commit,
 before any work starts. Its result is in the trial's own folder before it is told here. What
-is missing here after a crash is found there (`adopt`), so nothing finished is done twice.
+is missing here after a crash is found there (`outcome`), so nothing finished is done twice.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sqlite3
+import time
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import text
 
-from sret_search.cost import cost
-from sret_search.job import Job, train_macs, trial_folder
+from sret_search.job import Job
+from sret_search.search import edits, failures
+from sret_search.search.entry import Entry, objective_values
+from sret_search.search.folders import Folders
+from sret_search.search.lease import Lease
+from sret_search.search.storage import (
+    DiskFullError,
+    explained,
+    open_storage,
+    place,
+    read_storage,
+    writing,
+)
 from sret_search.study import Study, StudyError
-from sret_search.study.schema import Axis
 from sret_search.study.space import Values
-from sret_search.study.study import trials_folder
 from sret_search.training.names import ERROR, RESULT
 
 # Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
@@ -41,8 +43,8 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
-_PATIENCE = 60.0
-"""Seconds to wait while another process writes."""
+
+_T = TypeVar("_T")
 
 _KEPT_RESULTS = (
     "val_accuracy", "val_loss", "test_accuracy", "epochs", "steps", "seconds", "reruns", "cause",
@@ -50,283 +52,235 @@ _KEPT_RESULTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One trial of the ledger. `state` is running, complete, diverged or failed; `images` are
-    those that it trains on."""
-
-    number: int
-    state: str
-    values: Values
-    job: Job
-    images: int
-    result: dict[str, Any]
-    ended: datetime | None = None
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What makes a training the same training: candidate and seed."""
-        return self.job.candidate, self.job.seed
-
-    @property
-    def open(self) -> bool:
-        return self.state == "running"
-
-    @property
-    def train_macs(self) -> int:
-        """Multiply-adds of the whole training."""
-        return train_macs(self.job.architecture, self.job.recipe, self.images)
-
-
 class Ledger:
-    """The trials of one study, kept in `runs/<study>/study.db` and one folder a trial."""
+    """The trials of one study: a row each in the database, and a folder each."""
 
-    def __init__(self, storage: RDBStorage, study: optuna.Study, trials_folder: Path) -> None:
-        self._storage, self._study, self.trials_folder = storage, study, trials_folder
+    def __init__(
+        self, study: Study, storage: RDBStorage, stored: optuna.Study, lease: Lease | None
+    ) -> None:
+        self.folders = Folders(study.trials_root)
+        self._storage, self._study_id, self._lease = storage, stored._study_id, lease
+        self._disk = study.folder
+        self._attributes: dict[str, Any] = stored.user_attrs
+        self._stored = {
+            path: json_to_distribution(kind)
+            for path, kind in self._attributes.get("study", {}).get("stored", {}).items()
+        }
+        self._known: list[int] | None = None
         self.last_path: str | None = None
         """The other file that the study was last run from, if it was."""
+        self.wait_for_space: Callable[[str], None] = lambda reason: time.sleep(1)
+        """Called again and again while the database's disk is full."""
 
     @classmethod
-    def create(cls, study: Study) -> Ledger:
-        """Open the ledger of a study, making it where there is none.
+    def create(cls, study: Study, lease: Lease | None = None) -> Ledger:
+        """Open the ledger of a study to write to it, making it where there is none.
 
         Raises:
-            StudyError: the ledger holds trials that the study as it is now cannot be compared
-                with; the message has the difference.
+            StudyError: the database cannot be used, or holds trials that the study as it is now
+                cannot be compared with; the message has the difference.
         """
-        study.folder.mkdir(parents=True, exist_ok=True)
-        storage = _open(study.folder / "study.db")
-        _refuse_incomparable(storage, study)
-        stored = optuna.create_study(
-            storage=storage,
-            study_name=study.name,
-            directions=[_DIRECTIONS[d] for d in study.file.objectives.values()],
-            load_if_exists=True,
-        )
-        stored.set_metric_names(list(study.file.objectives))
-        before = stored.user_attrs.get("study", {}).get("path")
-        stored.set_user_attr("study", describe(study))
-        ledger = cls(storage, stored, study.trials_folder)
-        ledger.last_path = before if before != str(study.path.resolve()) else None
+        with explained(study):
+            storage = open_storage(study)
+            stored, before = _stored_study(storage, study)
+            ledger = cls(study, storage, stored, lease)
+            description = edits.describe(study)
+            description["stored"] = edits.stored_axes(study, before.get("stored", {}))
+            ledger._grow(before.get("stored", {}), description["stored"])
+            ledger._remember("study", description)
+        path = before.get("path")
+        ledger.last_path = path if path not in (None, description["path"]) else None
         return ledger
 
     @classmethod
-    def read(cls, folder: Path) -> Ledger:
-        """Open the ledger that lies in a study's folder, to read it.
+    def read(cls, study: Study) -> Ledger:
+        """Open the ledger of a study, to read it, also while it is written.
 
         Raises:
-            StudyError: there is none.
+            StudyError: there is none, or it cannot be read.
         """
-        nothing = StudyError(f"{folder} has no study yet; run it first")
-        if not (folder / "study.db").is_file():
-            raise nothing
-        storage = _open(folder / "study.db")
-        names = [summary.study_name for summary in storage.get_all_studies()]
-        if not names:
-            raise nothing
-        stored = optuna.load_study(storage=storage, study_name=names[0])
+        with explained(study):
+            storage = read_storage(study)
+            stored = optuna.load_study(storage=storage, study_name=study.name)
         if "study" not in stored.user_attrs:
-            raise nothing
-        given = stored.user_attrs["study"]["storage"]["trials"]
-        return cls(storage, stored, trials_folder(folder, given, stored.study_name))
+            raise StudyError(f"{place(study)} has no study yet; run it first")
+        edits.refuse_other_format(place(study), stored.user_attrs["study"])
+        return cls(study, storage, stored, None)
 
     @property
     def description(self) -> dict[str, Any]:
         """The study as it was when it last ran."""
-        description: dict[str, Any] = self._study.user_attrs["study"]
+        description: dict[str, Any] = self._attributes["study"]
         return description
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the sampler wants to find again."""
+        memory: dict[str, Any] = self._attributes.get("memory", {})
+        return memory
+
+    @property
+    def window(self) -> int | None:
+        """How far behind a trial the results lie that it was asked with; None until `freeze`,
+        and for the order "eager"."""
+        return self._attributes.get("window")
+
+    def freeze(self, window: int) -> None:
+        """Fix the window of a study in strict order, unless it is fixed."""
+        if self.window is None and self.description["search"]["order"] == "strict":
+            self._remember("window", window)
+
     def entries(self) -> list[Entry]:
-        """Every trial, by number."""
-        return [_entry(trial) for trial in self._study.get_trials(deepcopy=False)]
+        """Every trial, by number, as the database has it now."""
+        with writing(self._disk):
+            trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        trials.sort(key=lambda trial: trial.number)
+        self._known = [trial._trial_id for trial in trials]
+        return [Entry.stored(trial) for trial in trials]
 
-    def entry(self, number: int) -> Entry:
-        """One trial, as it is now."""
-        return _entry(self._study.get_trials(deepcopy=False)[number])
+    def begin(
+        self,
+        job: Job,
+        values: Values,
+        images: int,
+        notes: dict[str, Any] | None = None,
+        memory: dict[str, Any] | None = None,
+    ) -> Entry:
+        """Record a trial that is about to start.
 
-    def begin(self, job: Job, values: Values, axes: dict[str, Axis], images: int) -> int:
-        """Record a trial that is about to start; its number."""
+        Args:
+            images: that it trains on.
+            notes: what the sampler must find again with the trial.
+            memory: what it must find again with the study; durable before the trial is.
+        """
+        if memory:
+            self._remember("memory", self.memory | memory)
+        entry = Entry.begun(len(self._ids), job, values, images, notes)
         trial = create_trial(
             state=TrialState.RUNNING,
-            params={path: _stored(value, axes[path]) for path, value in values.items()},
-            distributions={path: distribution(axes[path]) for path in values},
+            params={p: edits.as_stored(v, self._stored[p]) for p, v in values.items()},
+            distributions={path: self._stored[path] for path in values},
             user_attrs={
-                "state": "running",
                 "values": values,
-                "job": job.to_dict(),
+                "candidate": entry.candidate,
+                "job": dict(entry.plain),
                 "images": images,
+                "notes": entry.notes,
             },
         )
-        trial_id = self._storage.create_new_trial(self._study._study_id, template_trial=trial)
-        return self._storage.get_trial_number_from_id(trial_id)
+        trial_id = self._write(
+            lambda: self._storage.create_new_trial(self._study_id, template_trial=trial)
+        )
+        number = self._storage.get_trial_number_from_id(trial_id)
+        assert number == entry.number, "two drivers write to this study"
+        self._ids.append(trial_id)
+        return entry
 
-    def attempts(self, number: int) -> list[Path]:
-        """The folders of a trial's attempts, oldest first."""
-        folder = trial_folder(self.trials_folder, number)
-        return sorted(folder.glob("attempt-*"), key=lambda path: int(path.name.split("-")[1]))
+    def outcome(self, entry: Entry) -> dict[str, Any] | None:
+        """How a trial ended, if a folder of its attempts says so, for this very job: with a
+        result, or with an error in code, which another attempt would only repeat."""
+        for attempt in self.folders.attempts(entry.number):
+            found = self.folders.read_json(attempt, RESULT)
+            if found is not None and found.get("job") == entry.job.identity:
+                return found
+            failed = self.error(entry, attempt)
+            if failed is not None and failed["cause"] == failures.ERROR:
+                return failed
+        return None
 
-    def next_attempt(self, number: int) -> Path:
-        """The folder for another attempt, made now, so that no two attempts share one."""
-        earlier = [int(path.name.split("-")[1]) for path in self.attempts(number)]
-        name = f"attempt-{max(earlier, default=0) + 1}"
-        folder = trial_folder(self.trials_folder, number) / name
-        folder.mkdir(parents=True)
-        return folder
+    def error(self, entry: Entry, attempt: str) -> dict[str, Any] | None:
+        """What one attempt at a trial failed with, if it could still say so."""
+        found = self.folders.read_json(attempt, ERROR)
+        return found if found and found.get("job") == entry.job.identity else None
 
-    def adopt(self, number: int) -> bool:
-        """Record the outcome that a trial's folder holds, if it holds one of this very job.
-
-        Data that could not be read is no outcome: once it is mended, the trial goes on.
-        """
-        identity = self.entry(number).job.identity
-        for attempt in self.attempts(number):
-            for name in (RESULT, ERROR):
-                outcome = _read_json(attempt / name)
-                if outcome is None or outcome.get("cause") == "data":
-                    continue
-                if outcome.get("job") == identity:
-                    self.tell(number, outcome)
-                    return True
-        return False
-
-    def unreadable(self, number: int) -> str | None:
-        """Why the last attempt at a trial could not read its data, if that is what ended it."""
-        attempts = self.attempts(number)
-        outcome = _read_json(attempts[-1] / ERROR) if attempts else None
-        return str(outcome["reason"]) if outcome and outcome.get("cause") == "data" else None
-
-    def tell(self, number: int, outcome: dict[str, Any]) -> None:
+    def tell(self, entry: Entry, outcome: dict[str, Any]) -> Entry:
         """Record how a trial ended: complete, diverged or failed. The last commit ends it."""
-        trial = self._study.get_trials(deepcopy=False)[number]
+        trial_id = self._ids[entry.number]
         kept = {name: outcome[name] for name in _KEPT_RESULTS if name in outcome}
-        kept["attempts"] = len(self.attempts(number))
-        self._storage.set_trial_user_attr(trial._trial_id, "result", kept)
-        self._storage.set_trial_user_attr(trial._trial_id, "state", outcome["state"])
+        begun = [a for a in self.folders.attempts(entry.number) if self.folders.has_begun(a)]
+        kept["attempts"] = len(begun)
+        self._attribute(entry, "outcome", {"state": outcome["state"], **kept})
+        state = TrialState.FAIL
+        values: list[float] | None = None
         if outcome["state"] == "complete":
-            job = _entry(trial).job
-            self._study.tell(number, objective_values(self.description["objectives"], job, outcome))
-        else:
-            self._study.tell(number, state=TrialState.FAIL)
+            names = self.description["objectives"]
+            state, values = TrialState.COMPLETE, objective_values(names, entry.job, outcome)
+        self._write(lambda: self._storage.set_trial_state_values(trial_id, state, values))
+        return replace(entry, state=outcome["state"], result=kept, ended=datetime.now())
+
+    def fail(self, entry: Entry, cause: str) -> Entry:
+        """Count an attempt that ended without an outcome."""
+        failures = entry.failures | {cause: entry.failures.get(cause, 0) + 1}
+        self._attribute(entry, "failures", failures)
+        return replace(entry, failures=failures)
 
     def close(self) -> None:
         """Give the database back."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
+    @property
+    def _ids(self) -> list[int]:
+        """What the database calls each trial, by number."""
+        if self._known is None:
+            self.entries()
+        assert self._known is not None
+        return self._known
 
-def objective_values(names: Iterable[str], job: Job, result: dict[str, Any]) -> list[float]:
-    """The objectives of a trial, in the order of the study: two are measured, two are known."""
-    known = cost(job.architecture)
-    found: dict[str, float] = {
-        "accuracy": result["val_accuracy"],
-        "loss": result["val_loss"],
-        "params": known.params,
-        "macs": known.macs,
-    }
-    return [found[name] for name in names]
+    def _attribute(self, entry: Entry, name: str, value: Any) -> None:
+        trial_id = self._ids[entry.number]
+        self._write(lambda: self._storage.set_trial_user_attr(trial_id, name, value))
 
+    def _remember(self, name: str, value: Any) -> None:
+        self._write(lambda: self._storage.set_study_user_attr(self._study_id, name, value))
+        self._attributes[name] = value
 
-def describe(study: Study) -> dict[str, Any]:
-    """What a report needs to know of a study, and what a later edit is held against."""
-    plain = study.file.model_dump(mode="json")
-    return {
-        **plain,
-        "data": dataclasses.asdict(study.file.data) | {"sizes": list(study.sizes)},
-        "path": str(study.path.resolve()),
-        "text": study.path.read_text(encoding="utf-8"),
-        "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
-        "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
-        "budget": study.space.budget.model_dump(mode="json"),
-        "trials": study.trials,
-        "classes": study.space.architecture.classes,
-    }
+    def _write(self, write: Callable[[], _T]) -> _T:
+        """Write while the study is held, and again while there is no room for it."""
+        while True:
+            if self._lease is not None:
+                self._lease.check()
+            try:
+                with writing(self._disk):
+                    return write()
+            except DiskFullError as full:
+                self.wait_for_space(str(full))
 
-
-def distribution(axis: Axis) -> BaseDistribution:
-    """Numbers are stored as ranges, which may grow; anything else by its JSON text."""
-    values = axis.choices if axis.choices is not None else [axis.low, axis.high]
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-        return IntDistribution(min(values), max(values))
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return FloatDistribution(min(values), max(values))
-    return CategoricalDistribution([json.dumps(value) for value in values])
-
-
-def _stored(value: Any, axis: Axis) -> Any:
-    return json.dumps(value) if isinstance(distribution(axis), CategoricalDistribution) else value
+    def _grow(self, before: dict[str, str], now: dict[str, str]) -> None:
+        """Let stored values of axes that have grown stand beside new ones."""
+        change = text(
+            "UPDATE trial_params SET distribution_json = :now WHERE param_name = :path AND"
+            " trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
+        )
+        grown = [path for path in before if before[path] != now[path]]
+        with writing(self._disk), self._storage.engine.begin() as connection:
+            for path in grown:
+                values = {"now": now[path], "path": path, "study": self._study_id}
+                connection.execute(change, values)
+        self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}
 
 
-def _entry(trial: FrozenTrial) -> Entry:
-    attributes = trial.user_attrs
-    # Attributes are written before the state: a trial counts as ended only once it is told.
-    state = "running" if trial.state == TrialState.RUNNING else attributes["state"]
-    return Entry(
-        number=trial.number,
-        state=state,
-        values=attributes["values"],
-        job=Job.from_dict(attributes["job"]),
-        images=attributes["images"],
-        result=attributes.get("result", {}) if state != "running" else {},
-        ended=trial.datetime_complete,
-    )
+def _stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[str, Any]]:
+    """The study in the database, made if need be, and its description before this run.
 
-
-def _refuse_incomparable(storage: RDBStorage, study: Study) -> None:
-    if study.name not in [summary.study_name for summary in storage.get_all_studies()]:
-        return
-    stored = optuna.load_study(storage=storage, study_name=study.name)
-    before, now = stored.user_attrs.get("study"), describe(study)
-    if before is None or not stored.get_trials(deepcopy=False):
+    Raises:
+        StudyError: what is there cannot be compared, or another version wrote it.
+    """
+    names = [summary.study_name for summary in storage.get_all_studies()]
+    if study.name in names:
+        stored = optuna.load_study(storage=storage, study_name=study.name)
+        before = stored.user_attrs.get("study")
+        if before is not None:
+            edits.refuse_other_format(place(study), before)
+        if before is not None and storage.get_n_trials(stored._study_id):
+            edits.refuse_incomparable(study, before)
+            return stored, before
         # Nothing was begun, so nothing is lost; the objectives may have changed.
         optuna.delete_study(study_name=study.name, storage=storage)
-        return
-    differences = [
-        f"{name} was {json.dumps(before[name])} and is now {json.dumps(now[name])}"
-        for name in ("data", "objectives")
-        if before[name] != now[name]
-    ]
-    for path, axis in study.space.axes.items():
-        old = before["axes"].get(path)
-        if old is None:
-            continue
-        was, becomes = distribution(Axis.model_validate(old)), distribution(axis)
-        same = type(was) is type(becomes)
-        if not same or (isinstance(was, CategoricalDistribution) and was != becomes):
-            differences.append(
-                f"the axis {path} was {_brief(old)} and is now {_brief(now['axes'][path])}"
-            )
-    if differences:
-        raise StudyError(
-            f"{study.path}: its trials in {study.folder} cannot be compared with new ones: "
-            + "; ".join(differences)
-            + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
-        )
-
-
-def _brief(axis: dict[str, Any]) -> str:
-    return json.dumps(
-        {name: value for name, value in axis.items() if value not in (None, False, {})}
+    stored = optuna.create_study(
+        storage=storage,
+        study_name=study.name,
+        directions=[_DIRECTIONS[d] for d in study.file.objectives.values()],
     )
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content
-
-
-def _open(database: Path) -> RDBStorage:
-    """Open a SQLite file in write-ahead mode: readers, such as a dashboard, then never lock the
-    writer out. The file remembers the mode."""
-    connection = sqlite3.connect(database, timeout=_PATIENCE)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.DatabaseError as error:
-        raise StudyError(f"{database}: not a study's database ({error})") from None
-    finally:
-        connection.close()
-    return RDBStorage(
-        f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": {"timeout": _PATIENCE}}
-    )
+    stored.set_metric_names(list(study.file.objectives))
+    return stored, {}

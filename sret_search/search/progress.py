@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from sret_search.search.ledger import Entry
+from sret_search.search.entry import Entry
 
 _QUIET = 20.0
 """Seconds between two lines where the output is not a terminal."""

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sret_search.search import sampling
-from sret_search.search.ledger import Entry, Ledger
+from sret_search.search import disk, sampling
+from sret_search.search.branches import next_branch
+from sret_search.search.entry import Entry
+from sret_search.search.history import History
+from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
+from sret_search.search.storage import LedgerLostError
 from sret_search.study import Study, StudyError
-from sret_search.study.preflight import cpus, gpus
 
 if TYPE_CHECKING:
-    from ray.tune import Callback
+    from sret_search.search.searcher import LedgerSearcher
+    from sret_search.search.slots import Slots
+    from sret_search.search.stopping import Stopping
 
-
-_TOKEN = (
-    "; a cluster that was started where ~/.ray/auth_token lies asks for that token:"
-    " set RAY_AUTH_MODE=token"
-)
-
-
-@dataclass(frozen=True)
-class Slots:
-    """How many trials run at a time, and the CPUs and GPUs that each takes."""
-
-    number: int
-    cpus: int
-    gpus: float
+_CLUSTER = 5.0
+"""Seconds between two looks at the resources of the cluster."""
 
 
 @dataclass(frozen=True)
@@ -63,117 +58,127 @@ def see_data(study: Study) -> Study:
     return replace(study, seen=(len(split.train), len(split.val), len(split.test)))
 
 
-def search(study: Study, ledger: Ledger) -> Outcome:
+def search(study: Study, ledger: Ledger, work: Callable[..., None] | None = None) -> Outcome:
     """Train what is left of a study.
 
+    Args:
+        work: what a worker does for a trial, in place of training it.
+
     Raises:
-        StudyError: the cluster has no such GPU, or does not answer; or a trial could not read
-            its data.
+        StudyError: there is no room for it; the cluster has no such GPU, or does not answer; or
+            a trial could not read its data.
+        LedgerLostError, StudyHeldError: the ledger could no longer be written.
     """
-    for entry in ledger.entries():
-        if entry.open:
-            ledger.adopt(entry.number)
-    before = ledger.entries()
-    if _is_complete(study, before):
-        return Outcome(len(before), 0, [e for e in before if e.state == "failed"], True)
-    with suppress(KeyboardInterrupt):
-        _train(study, ledger, before)
-    after = ledger.entries()
-    ended_before = sum(not entry.open for entry in before)
+    entries = [_adopted(ledger, entry) for entry in ledger.entries()]
+    history = History(study, entries, ledger.window)
+    before = sum(not entry.open for entry in entries)
+    if not _is_complete(study, ledger, history):
+        print(disk.check_space(study), flush=True)
+        with suppress(KeyboardInterrupt):
+            history = _train(study, ledger, history, work)
     return Outcome(
-        total=max(study.trials, len(after)),
-        trained=sum(not entry.open for entry in after) - ended_before,
-        failed=[entry for entry in after if entry.state == "failed"],
-        complete=_is_complete(study, after),
+        total=max(study.trials + len(study.file.branches), len(history)),
+        trained=sum(not entry.open for entry in history.entries) - before,
+        failed=[entry for entry in history.entries if entry.state == "failed"],
+        complete=_is_complete(study, ledger, history),
     )
 
 
-def _is_complete(study: Study, entries: list[Entry]) -> bool:
-    return not any(e.open for e in entries) and sampling.build(study).ask(entries) is None
+def _adopted(ledger: Ledger, entry: Entry) -> Entry:
+    """A trial with the outcome that an earlier run could no longer tell."""
+    outcome = ledger.outcome(entry) if entry.open else None
+    return entry if outcome is None else ledger.tell(entry, outcome)
 
 
-def _train(study: Study, ledger: Ledger, entries: list[Entry]) -> None:
-    # Read by Ray when it is imported.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
-    os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    import ray
-
-    from sret_search.search import stopping
-
-    _connect(study)
-    try:
-        slots = _slots(study)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots.number)
-        progress = _progress(study, entries, slots)
-        with progress, stopping.stop_between_steps(progress.write) as callback:
-            _fit(study, ledger, slots, progress, callback)
-    finally:
-        ray.shutdown()
-        shutil.rmtree(study.folder / "ray", ignore_errors=True)
+def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
+    if any(entry.open for entry in history.entries):
+        return False
+    if sampling.build(study, ledger.memory).ask(history) is not None:
+        return False
+    return next_branch(study, ledger, history) is None
 
 
-def _connect(study: Study) -> None:
-    import ray
+def _train(
+    study: Study, ledger: Ledger, history: History, work: Callable[..., None] | None
+) -> History:
+    from sret_search.search import cluster
+    from sret_search.search.slots import slots
 
-    address = study.file.compute.address
-    if address == "local":
-        ray.init(
-            address="local",
-            num_cpus=cpus(),
-            num_gpus=gpus(),
-            object_store_memory=100 * 2**20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _node_ip_address="127.0.0.1",
+    with cluster.connected(study) as tune_folder:
+        from sret_search.search.searcher import PREFETCH, LedgerSearcher
+        from sret_search.search.stopping import Stopping
+
+        cluster.check_nodes(study, ledger.folders.root)
+        first = slots(study)
+        ledger.freeze(first.number + PREFETCH)
+        history = history.under(ledger.window)
+        progress = _progress(study, history.entries, first)
+        ledger.folders.clear_stop()
+        hours = study.file.compute.max_hours
+        stopping = Stopping(ledger.folders.ask_to_stop, progress.write, hours)
+        ledger.wait_for_space = _waiting(progress, stopping)
+        needed = [branch.trial for branch in study.file.branches]
+        keeper = disk.Keeper(ledger.folders, disk.quota(study), needed)
+        keeper.restore(history.entries)
+        searcher = LedgerSearcher(
+            study,
+            ledger,
+            history,
+            sampling.build(study, ledger.memory),
+            _looked_up(study, first),
+            stopping,
+            progress,
+            keeper,
+            disk.Watermark(study, first.number),
         )
-        return
-    try:
-        if ":" in address:
-            # Ray itself would try for many minutes.
-            host, port = address.rsplit(":", 1)
-            socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        hint = "" if "RAY_AUTH_MODE" in os.environ else _TOKEN
-        reason = str(error).splitlines()[0]
-        raise StudyError(f"{study.path}: no Ray cluster at {address}: {reason}{hint}") from None
+        with suppress(KeyboardInterrupt), progress, stopping.on_signals():
+            while not searcher.over:
+                searcher.renew()
+                _fit(searcher, first, tune_folder, work)
+        if searcher.lost is not None:
+            raise searcher.lost
+        if searcher.trouble is not None:
+            raise StudyError(f"{study.path}: {searcher.trouble}")
+    return history
 
 
-def _slots(study: Study) -> Slots:
-    import ray
+def _looked_up(study: Study, first: Slots) -> Callable[[], Slots]:
+    """The slots, looked at again now and then: nodes of a cluster come and go."""
+    from sret_search.search.slots import slots
 
-    there, compute = ray.cluster_resources(), study.file.compute
-    all_cpus, all_gpus = float(there.get("CPU", 0)), float(there.get("GPU", 0))
-    cpus_each = compute.cpus
-    number = int(all_cpus // cpus_each)
-    if number < 1:
-        raise StudyError(f"{study.path}: a trial asks for {cpus_each} CPUs, there are {all_cpus:g}")
-    share = min(1.0, all_gpus)
-    if compute.concurrent != "auto":
-        number = min(number, compute.concurrent)
-        share = min(1.0, all_gpus / number)
-    gpus_each = share if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
-    if gpus_each > all_gpus:
-        raise StudyError(
-            f"{study.path}: a trial asks for {gpus_each:g} GPUs, there are {all_gpus:g}"
-        )
-    if gpus_each:
-        number = min(number, int(all_gpus / gpus_each))
-    return Slots(number, cpus_each, gpus_each)
+    looked, found = time.monotonic(), first
+
+    def current() -> Slots:
+        nonlocal looked, found
+        if study.file.compute.address != "local" and time.monotonic() - looked > _CLUSTER:
+            looked, found = time.monotonic(), slots(study, first)
+        return found
+
+    return current
+
+
+def _waiting(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
+    """What the driver does while its own disk is full: it says so once, and waits."""
+    said: set[str] = set()
+
+    def wait(reason: str) -> None:
+        if reason not in said:
+            said.add(reason)
+            progress.write(f"paused: {reason}; it goes on when there is room")
+        if stopping.look():
+            raise LedgerLostError(reason)
+        time.sleep(1.0)
+
+    return wait
 
 
 def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:
     ended = [entry for entry in entries if not entry.open]
     to_do = study.train_macs - sum(entry.train_macs for entry in ended)
     progress = Progress(
-        total=max(study.trials, len(entries)), slots=slots.number, to_do=max(to_do, 0.0)
+        total=max(study.trials + len(study.file.branches), len(entries)),
+        slots=slots.number,
+        to_do=max(to_do, 0.0),
     )
     for entry in ended:
         progress.count(entry)
@@ -181,30 +186,31 @@ def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:
 
 
 def _fit(
-    study: Study, ledger: Ledger, slots: Slots, progress: Progress, callback: Callback
+    searcher: LedgerSearcher, slots: Slots, folder: Path, work: Callable[..., None] | None
 ) -> None:
     from ray import tune
 
-    from sret_search.search.searcher import LedgerSearcher
+    from sret_search.search.searcher import Deaths
     from sret_search.search.trainable import attempt_trial
 
-    sampler = sampling.build(study)
-    searcher = LedgerSearcher(study, ledger, sampler, slots.number, slots.gpus, progress)
-    tune.Tuner(
-        tune.with_resources(attempt_trial, {"cpu": slots.cpus, "gpu": slots.gpus}),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=-1,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name="attempts",
-            storage_path=str((study.folder / "ray").resolve()),
-            failure_config=tune.FailureConfig(max_failures=0),
-            callbacks=[callback],
-            verbose=0,
-        ),
-    ).fit()
-    if searcher.unreadable is not None:
-        raise StudyError(f"{study.path}: {searcher.unreadable}")
+    # How many wait for a place is the searcher's to say, not Ray's.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
+    try:
+        tune.Tuner(
+            tune.with_resources(work or attempt_trial, {"cpu": slots.cpus, "gpu": slots.gpus}),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="attempts",
+                storage_path=str(folder),
+                failure_config=tune.FailureConfig(max_failures=0),
+                callbacks=[searcher.stopping, Deaths(searcher)],
+                verbose=0,
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(folder / "attempts", ignore_errors=True)

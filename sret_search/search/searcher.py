@@ -3,19 +3,63 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
-from sret_search.search.ledger import Entry, Ledger
+from sret_search.search import failures
+from sret_search.search.branches import next_branch
+from sret_search.search.disk import Keeper, Watermark
+from sret_search.search.entry import Entry
+from sret_search.search.failures import Streak
+from sret_search.search.history import History
+from sret_search.search.lease import StudyHeldError
+from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
 from sret_search.search.sampling import Sampler
-from sret_search.study import Study
+from sret_search.search.slots import Slots
+from sret_search.search.stopping import Stopping
+from sret_search.search.storage import LedgerLostError
+from sret_search.study import Study, StudyError
 from sret_search.study.schema import seconds
 from sret_search.training.names import HANG
 
-_DEATHS = 5
-"""Workers that may die on one trial before it counts as failed."""
+PREFETCH = 1
+"""Trials that are asked for while all slots are taken, so that none waits for a sampler."""
+_LOST = LedgerLostError, StudyHeldError, OSError
+"""What a run cannot go on after, although nothing of the study is wrong."""
+_FINISHED: str = Searcher.FINISHED
+_A_TUNER = 1000
+"""Attempts after which Ray's Tuner, which grows by 36 kB each, is replaced by a fresh one."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt at a trial that Ray has, and what its worker told of its failure."""
+
+    number: int
+    folder: str
+    cause: str | None = None
+    reason: str = ""
+
+
+class Deaths(Callback):
+    """Tells the searcher why workers died, which Tune tells callbacks alone."""
+
+    def __init__(self, searcher: LedgerSearcher) -> None:
+        self.searcher = searcher
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.searcher.died(trial.trial_id, str(trial.get_error() or ""))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles its callbacks for a restore that is never asked for."""
+        return {}
 
 
 class LedgerSearcher(Searcher):
@@ -24,112 +68,229 @@ class LedgerSearcher(Searcher):
     Ray's trials are attempts; ours are known by their number in the ledger. Ray keeps one
     trial waiting, and never fills the place of a dead worker again when trials are short, so
     this limits concurrency itself and Ray is told to let as many wait as there are slots.
+
+    Attributes:
+        over: whether all trials have ended, or no more are to be handed out.
+        trouble: what the user must mend before the study can go on.
     """
 
     def __init__(
         self,
         study: Study,
         ledger: Ledger,
+        history: History,
         sampler: Sampler,
-        slots: int,
-        gpus: float,
+        slots: Callable[[], Slots],
+        stopping: Stopping,
         progress: Progress,
+        keeper: Keeper,
+        watermark: Watermark,
     ) -> None:
         super().__init__()
-        self.study, self.ledger, self.sampler = study, ledger, sampler
-        self.slots, self.gpus, self.progress = slots, gpus, progress
-        self.entries = {entry.number: entry for entry in ledger.entries()}
-        self.waiting = [entry.number for entry in self.entries.values() if entry.open]
-        self.attempts: dict[str, int] = {}
-        self.deaths: dict[int, int] = {}
-        self.unreadable: str | None = None
+        self.study, self.ledger, self.history, self.sampler = study, ledger, history, sampler
+        self.slots, self.stopping, self.progress = slots, stopping, progress
+        self.keeper, self.watermark = keeper, watermark
+        self.waiting = [(0.0, entry.number) for entry in history.entries if entry.open]
+        self.attempts: dict[str, Attempt] = {}
+        self.dead: dict[str, Attempt] = {}
+        self.streaks: dict[int, Streak] = defaultdict(Streak)
+        self.paths: dict[str, list[int]] = defaultdict(list)
+        for entry in history.entries:
+            self._note_path(entry)
+        self.handed, self.over, self.paused = 0, False, False
+        self.trouble: str | None = None
+        self.lost: Exception | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next attempt; None while there is none to give, FINISHED when all trials ended."""
-        if len(self.attempts) >= self.slots:
+        if self.stopping.look() or self.trouble is not None or self.lost is not None:
+            self.over = not self.attempts
+            return None if self.attempts else _FINISHED
+        slots = self.slots()
+        self.progress.slots = slots.number
+        if len(self.attempts) >= slots.number + PREFETCH or self._is_full():
             return None
-        number = self._next() if self.unreadable is None else None
-        if number is None:
-            return None if self.attempts else Searcher.FINISHED
-        entry = self.entries[number]
-        earlier = [
-            attempt
-            for other in self._on_the_same_path(entry)
-            for attempt in self.ledger.attempts(other)
-        ]
-        attempt = self.ledger.next_attempt(number)
-        self.attempts[trial_id] = number
+        if self.handed >= _A_TUNER:
+            return None if self.attempts else _FINISHED
+        try:
+            number = self._next()
+            if number is not None:
+                return self._hand_out(trial_id, number, slots)
+        except _LOST as lost:
+            return self._lose(lost)
+        if self.attempts or self.waiting:
+            return None
+        self.over = True
+        return _FINISHED
+
+    def renew(self) -> None:
+        """Begin with a fresh Tuner."""
+        self.handed = 0
+
+    def _hand_out(self, trial_id: str, number: int, slots: Slots) -> dict[str, Any]:
+        entry, folders = self.history.entries[number], self.ledger.folders
+        earlier = [a for other in self._on_the_same_path(entry) for a in folders.attempts(other)]
+        attempt = folders.new_attempt(number)
+        self.attempts[trial_id] = Attempt(number, attempt)
+        self.handed += 1
         self.progress.start(entry)
+        compute = self.study.file.compute
         return {
-            "job": json.dumps(entry.job.to_dict()),
-            "attempt": str(attempt.resolve()),
-            "earlier": [str(path.resolve()) for path in earlier],
-            "checkpoint_every": seconds(self.study.file.compute.checkpoint_every),
-            "gpus": self.gpus,
-            "step_timeout": seconds(self.study.file.compute.step_timeout),
+            "job": json.dumps(entry.plain),
+            "root": folders.root,
+            "attempt": attempt,
+            "earlier": earlier,
+            "checkpoint_every": seconds(compute.checkpoint_every),
+            "step_timeout": seconds(compute.step_timeout),
+            "gpus": slots.gpus,
+            "tensorboard": self.study.file.tensorboard,
         }
 
+    def _note_path(self, entry: Entry) -> None:
+        if entry.plain["recipe"]["schedule"] == "wsd":
+            self.paths[entry.job.trajectory].append(entry.number)
+
     def _on_the_same_path(self, entry: Entry) -> list[int]:
-        """This trial, and those from whose checkpoints before a decay it could go on."""
-        if entry.job.recipe.schedule != "wsd":
-            return [entry.number]
-        path = entry.job.trajectory
-        return [e.number for e in self.entries.values() if e.job.trajectory == path]
+        """This trial, its parent, and those from whose checkpoints before a decay it could go
+        on."""
+        wsd = entry.plain["recipe"]["schedule"] == "wsd"
+        found = self.paths[entry.job.trajectory] if wsd else [entry.number]
+        parent = entry.plain["parent"]
+        return [*found, parent["trial"]] if parent else found
 
     def _next(self) -> int | None:
-        if self.waiting:
-            return self.waiting.pop(0)
-        asked = self.sampler.ask(list(self.entries.values()))
-        if asked is None:
+        now = time.monotonic()
+        for i, (due, number) in enumerate(self.waiting):
+            if due <= now:
+                del self.waiting[i]
+                return number
+        if not self.history.ready:
             return None
-        candidate, seed = asked
-        job = self.study.job(
-            candidate, self.study.file.search.seed + seed, "cuda" if self.gpus else "cpu"
+        asked = self.sampler.ask(self.history)
+        if asked is None:
+            return self._next_branch()
+        seed = self.study.file.search.seed + asked.seed
+        job = self.study.job(asked.candidate, seed, "cuda" if self.slots().gpus else "cpu")
+        entry = self.ledger.begin(
+            job, asked.candidate.values, self.study.sizes[0], asked.notes, asked.memory
         )
-        images = self.study.sizes[0]
-        number = self.ledger.begin(job, candidate.values, self.study.space.axes, images)
-        self.entries[number] = Entry(number, "running", candidate.values, job, images, {})
-        return number
+        return self._begun(entry)
+
+    def _next_branch(self) -> int | None:
+        try:
+            branch = next_branch(self.study, self.ledger, self.history)
+        except StudyError as error:
+            self.trouble = str(error)
+            return None
+        if branch is None:
+            return None
+        job, parent = branch
+        return self._begun(self.ledger.begin(job, parent.values, parent.images))
+
+    def _begun(self, entry: Entry) -> int:
+        self.history.begin(entry)
+        self._note_path(entry)
+        return entry.number
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        if "epoch" in result and trial_id in self.attempts:
-            number = self.attempts[trial_id]
-            self.progress.epoch(number, result["epoch"], result["val_accuracy"], result["seconds"])
+        attempt = self.attempts.get(trial_id)
+        if attempt is None:
+            return
+        if "epoch" in result:
+            told = result["epoch"], result["val_accuracy"], result["seconds"]
+            self.progress.epoch(attempt.number, *told)
+        if "failed" in result:
+            attempt.cause, attempt.reason = result["failed"], result["reason"]
+        if "unseen" in result:
+            self.trouble = (
+                f"{result['unseen']}; `storage.trials` must be a folder that all machines share,"
+                " or the URL of one in an object store"
+            )
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        number = self.attempts.pop(trial_id)
-        if self.ledger.adopt(number):
-            self.entries[number] = self.ledger.entry(number)
-            self.progress.end(self.entries[number])
-            return
-        unreadable = self.ledger.unreadable(number)
-        if unreadable is not None:
-            self.unreadable = unreadable
-            self.progress.interrupt(number, unreadable)
-            return
-        deaths = self.deaths[number] = self.deaths.get(number, 0) + 1
-        if deaths < _DEATHS:
-            why = "hung" if self._hung(number) else "died"
-            self.progress.interrupt(
-                number, f"its worker {why}; it goes on from its last checkpoint"
-            )
-            self.waiting.append(number)
-            return
-        timeout = self.study.file.compute.step_timeout
-        why, cause = "died (killed, or out of memory)", "worker died"
-        if self._hung(number):
-            why, cause = f"hung (no step in {timeout}; stacks in {HANG})", "worker hung"
-        reason = f"its worker {why}, {deaths} times"
-        self.ledger.tell(number, {"state": "failed", "cause": cause, "reason": reason})
-        self.entries[number] = self.ledger.entry(number)
-        self.progress.end(self.entries[number])
+        attempt = self.attempts.pop(trial_id)
+        if error:
+            # Tune says why in a moment, to its callbacks.
+            self.dead[trial_id] = attempt
+        else:
+            self._end(attempt)
 
-    def _hung(self, number: int) -> bool:
-        """Whether the last attempt ended itself because no step did."""
-        *_, last = self.ledger.attempts(number)
-        return (last / HANG).exists() and (last / HANG).stat().st_size > 0
+    def died(self, trial_id: str, text: str) -> None:
+        """Take what Ray has to say of a worker that did not end as it should."""
+        attempt = self.dead.pop(trial_id)
+        if attempt.cause is None:
+            attempt.cause, attempt.reason = failures.told(text)
+        self._end(attempt)
+
+    def _end(self, attempt: Attempt) -> None:
+        try:
+            self._settle(attempt)
+        except _LOST as lost:
+            self._lose(lost)
+
+    def _settle(self, attempt: Attempt) -> None:
+        entry = self.history.entries[attempt.number]
+        outcome = self.ledger.outcome(entry)
+        if outcome is not None:
+            self._tell(entry, outcome)
+            return
+        cause, reason = self._cause(entry, attempt)
+        if cause == failures.DATA:
+            self.trouble = reason
+        if self.trouble is not None or (
+            self.stopping.asked and attempt.cause in (None, failures.DIED)
+        ):
+            self.progress.interrupt(entry.number, self.trouble or "stopped; it has a checkpoint")
+            return
+        entry = self.ledger.fail(entry, cause)
+        self.history.replace(entry)
+        progress = bool(self.ledger.folders.checkpoints(attempt.folder))
+        wait = self.streaks[entry.number].wait(cause, progress)
+        if wait is not None:
+            self.waiting.append((time.monotonic() + wait, entry.number))
+            self.waiting.sort()
+            self.progress.interrupt(entry.number, f"{reason}; it goes on from its last checkpoint")
+            return
+        times = f", {entry.failures[cause]} times" if entry.failures[cause] > 1 else ""
+        self._tell(entry, {"state": "failed", "cause": cause, "reason": f"{reason}{times}"})
+
+    def _tell(self, entry: Entry, outcome: dict[str, Any]) -> None:
+        entry = self.ledger.tell(entry, outcome)
+        self.history.end(entry)
+        self.streaks.pop(entry.number, None)
+        self.progress.end(entry)
+        self.keeper.ended(entry)
+
+    def _cause(self, entry: Entry, attempt: Attempt) -> tuple[str, str]:
+        """Why an attempt has no outcome: what its worker said, or what it left."""
+        if attempt.cause not in (None, failures.DIED):
+            return attempt.cause, attempt.reason
+        written = self.ledger.error(entry, attempt.folder)
+        if written is not None:
+            return written["cause"], written["reason"]
+        if self.ledger.folders.size(attempt.folder, HANG):
+            timeout = self.study.file.compute.step_timeout
+            return failures.HUNG, f"its worker hung (no step in {timeout}; stacks in {HANG})"
+        return failures.DIED, attempt.reason or "its worker ended without a word"
+
+    def _is_full(self) -> bool:
+        """Whether the disk is: nothing new is begun then, and all goes on once it is not."""
+        full = self.watermark.full
+        if full and not self.paused:
+            self.progress.write(f"paused: {self.watermark}; it goes on when there is room")
+        self.paused = full
+        return full
+
+    def _lose(self, lost: Exception) -> str:
+        self.lost = (
+            LedgerLostError(f"the folders of trials are lost: {lost}")
+            if isinstance(lost, OSError)
+            else lost
+        )
+        self.stopping.now()
+        return _FINISHED
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles its searcher for a restore that is never asked for: the ledger has it all."""

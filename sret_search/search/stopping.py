@@ -1,44 +1,82 @@
-"""Ctrl-C and SIGTERM: stop a study where nothing is half done."""
+"""A stop that loses nothing: by Ctrl-C, SIGTERM, or when the hours of a study are over."""
 
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 from ray.tune import Callback
 
+GRACE = 60.0
+"""Seconds that running trials have for the step that they are in, and for a checkpoint."""
 
-class StopBetweenSteps(Callback):
-    """Ends Tune's loop by a KeyboardInterrupt, between two of its steps, once asked to."""
 
-    def __init__(self) -> None:
+class Stopping(Callback):
+    """Whether a run is to end, and since when.
+
+    First the workers are asked, who write a checkpoint each; those that have not done so when
+    the time is over keep their last one.
+
+    Args:
+        ask: tells the workers.
+        say: tells the user.
+        hours: after which the run stops by itself.
+    """
+
+    def __init__(
+        self, ask: Callable[[], None], say: Callable[[str], None], hours: float | None
+    ) -> None:
         self.asked = False
+        self._ask, self._say = ask, say
+        self._ends = None if hours is None else time.monotonic() + 3600 * hours
+        self._hours, self._deadline = hours, float("inf")
+
+    def look(self) -> bool:
+        """Whether the run is to end; asks the workers once. Called all the time."""
+        if self._ends is not None and time.monotonic() > self._ends and not self.asked:
+            self.asked = True
+            self._say(f"stopping after max_hours {self._hours:g}: running trials save a checkpoint")
+        if self.asked and self._deadline == float("inf"):
+            self._deadline = time.monotonic() + GRACE
+            with suppress(OSError):  # on a full disk they keep the checkpoint that they have
+                self._ask()
+        return self.asked
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self.asked:
+        """Ends Tune's loop by a KeyboardInterrupt, between two of its steps."""
+        if self.look() and time.monotonic() > self._deadline:
             raise KeyboardInterrupt
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles its callbacks for a restore that is never asked for."""
+        return {}
 
-@contextmanager
-def stop_between_steps(say: Callable[[str], None]) -> Iterator[StopBetweenSteps]:
-    """Turn the first signal into a stop at the next step; a second Ctrl-C stops at once.
+    def now(self) -> None:
+        """End at the next step, without waiting for the workers."""
+        self.asked, self._deadline = True, 0.0
 
-    Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
-    handlers when it connects, so this comes after.
-    """
-    callback = StopBetweenSteps()
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Take the first Ctrl-C or SIGTERM as the wish to stop; a second one stops at once.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        callback.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        say("stopping; trials keep their last checkpoint")
+        Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
+        handlers when it connects, so this comes after.
+        """
+        kinds = (signal.SIGINT, signal.SIGTERM)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield callback
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.asked = True
+            for kind in kinds:
+                signal.signal(kind, signal.default_int_handler)
+            self._say("stopping: running trials save a checkpoint (Ctrl-C stops at once)")
+
+        before = {number: signal.signal(number, stop) for number in kinds}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

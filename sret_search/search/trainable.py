@@ -1,15 +1,38 @@
-"""What a Ray worker runs: one attempt at one trial."""
+"""What a Ray worker runs: one attempt at one trial after the other, in a process that stays warm."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import platform
+import resource
+import time
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sret_search.job import Job
+from sret_search.job.place import trials_read
+from sret_search.search import scratch
+from sret_search.search.failures import MEMORY
+from sret_search.search.folders import Folders
+from sret_search.search.slots import CONTEXT
 from sret_search.training.names import ERROR, TRACEBACK, WORKER
+
+_ATTEMPTS = 500
+"""Attempts after which a process is replaced."""
+_GROWTH = 2 * 2**30
+"""Bytes that a process may hold beyond what it held after its first attempt."""
+_POLL = 10.0
+"""Seconds between two looks into an object store at whether the run is to stop."""
+
+
+class Recycled(Exception):
+    """Ends a process after an attempt that is over: Tune replaces the process of a trial that
+    raises, and what became of the trial is read in its folder."""
 
 
 def attempt_trial(config: dict[str, Any]) -> None:
@@ -19,34 +42,120 @@ def attempt_trial(config: dict[str, Any]) -> None:
     leaves neither result nor error there, which is how the driver tells a death from a failure.
 
     Args:
-        config: "job" (JSON), "attempt" (a folder), "earlier" (folders of earlier attempts),
-            "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share of one).
+        config: "job" (JSON), "attempt" (a folder, or a URL), "earlier" (those of earlier
+            attempts), "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share
+            of one), "tensorboard" (whether to write event files).
     """
-    import torch
     from ray import tune
+
+    folders = Folders(str(config["root"]))
+    if not folders.is_remote and not Path(config["attempt"]).is_dir():
+        # Another machine, whose disk is not the driver's: what it would write is never found.
+        tune.report({"unseen": f"{platform.node()} does not see {config['attempt']}"})
+        return
+    job = Job.from_dict(json.loads(config["job"]))
+    models = trials_read(job.recipe)
+    with scratch.attempt(config["attempt"], config["earlier"], models) as (path, earlier, upload):
+        cause = _train(config, job, path, earlier, upload, _stop_asked(folders), tune.report)
+    tune.report({"ended": True})
+    if cause == MEMORY or _worn.after_attempt():
+        raise Recycled
+
+
+def _train(
+    config: dict[str, Any],
+    job: Job,
+    attempt: Path,
+    earlier: list[Path],
+    upload: Callable[[], None],
+    stopping: Callable[[], bool],
+    report: Callable[[dict[str, Any]], None],
+) -> str | None:
+    """Train; the cause of a failure that could be told."""
+    import torch
 
     from sret_search.training import files, health, train
 
-    attempt = Path(config["attempt"])
-    files.write_json(attempt / WORKER, {"pid": os.getpid()})
-    job = Job.from_dict(json.loads(config["job"]))
+    events = None
+    if config["tensorboard"]:
+        from sret_search.search.events import Events
+
+        events = Events(attempt)
+
+    def told(metrics: dict[str, Any]) -> None:
+        if "saved" in metrics:
+            upload()
+            return
+        if events is not None:
+            events.epoch(metrics)
+        report(metrics)
+
     try:
+        files.write_json(attempt / WORKER, {"pid": os.getpid(), "host": platform.node()})
+        upload()
         if 0 < config["gpus"] < 1:
-            # Ray shares a GPU between trials, but bounds none of them.
-            torch.cuda.set_per_process_memory_fraction(config["gpus"])
-        train.train(
-            job,
-            attempt,
-            tune.report,
-            [Path(path) for path in config["earlier"]],
-            config["checkpoint_every"],
-            config["step_timeout"],
-        )
+            # Ray shares a GPU between trials, but bounds none of them; and CUDA itself takes a
+            # part of each one's share.
+            total = torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(config["gpus"] - CONTEXT / total)
+        every, timeout = config["checkpoint_every"], config["step_timeout"]
+        train.train(job, attempt, told, earlier, every, timeout, stopping)
+        upload()
     except Exception as error:
-        (attempt / TRACEBACK).write_text(traceback.format_exc())
         kind, reason = health.cause(error, job)
         if kind == "worker died":
             raise
         outcome = {"state": "failed", "cause": kind, "reason": reason, "job": job.identity}
-        files.write_json(attempt / ERROR, outcome)
-    tune.report({"ended": True})
+        with suppress(OSError):  # on a full disk the driver finds neither, and waits for room
+            (attempt / TRACEBACK).write_text(traceback.format_exc())
+            files.write_json(attempt / ERROR, outcome)
+            upload()
+        report({"failed": kind, "reason": reason})
+        return kind
+    finally:
+        if events is not None:
+            events.close()
+    return None
+
+
+def _stop_asked(folders: Folders) -> Callable[[], bool]:
+    """Whether the run is to stop. An object store is not asked each second."""
+    if not folders.is_remote:
+        return folders.stop_asked
+    asked, answer = -math.inf, False
+
+    def seldom() -> bool:
+        nonlocal asked, answer
+        if time.monotonic() - asked >= _POLL:
+            asked = time.monotonic()
+            with suppress(OSError):  # a store that does not answer asks for nothing
+                answer = folders.stop_asked()
+        return answer
+
+    return seldom
+
+
+class _Wear:
+    """How much a process has been used."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.first = 0
+
+    def after_attempt(self) -> bool:
+        """Count an attempt; whether the process had better be replaced."""
+        self.attempts += 1
+        held = resident_bytes()
+        self.first = self.first or held
+        return self.attempts >= _ATTEMPTS or held - self.first > _GROWTH
+
+
+_worn = _Wear()
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds; its peak, where the system does not say more."""
+    with suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+# What follows scheme://user: up to the last @ of the word, or else of the quoted text, or up to
+# where the text was cut; and what a URL gives as its parameter `password`.
+_PASSWORD = re.compile(
+    r"""([a-z][a-z0-9+.-]*:/+[^\s/@:"']*:)(?:\S*(?=@)|[^"\n]*(?=@)|[^"\n]*(?=\.\.\.))"""
+    r"""|(password=)[^&\s"']+""",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One line: where (file, line, column, counted from 1), and what."""
+    """One line: where (file, line, column, counted from 1), and what, without passwords."""
 
     message: str
     file: Path | None = None
     line: int | None = None
     column: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", masked(self.message))
 
     def __str__(self) -> str:
         if self.file is None:
@@ -23,7 +35,7 @@ class Problem:
         place = shown(self.file)
         if self.line is not None:
             place += f":{self.line}:{self.column}"
-        return f"{place}: {self.message}"
+        return f"{masked(place)}: {self.message}"
 
 
 class StudyError(Exception):
@@ -34,6 +46,11 @@ class StudyError(Exception):
             problems = [Problem(problems)]
         self.problems = list(dict.fromkeys(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def masked(text: str) -> str:
+    """The text with *** for the password of every URL in it."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def shown(path: Path) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sret_search.job import located
+from sret_search.job.place import is_url, located, trial_named
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
 from sret_search.study.study import Study
@@ -76,16 +76,21 @@ def _models(study: Study) -> Iterator[Problem]:
 
 
 def _weights(study: Study, name: str) -> Path | None:
-    """The file or folder of a named model; None for one of torchvision's."""
-    if name.startswith("torchvision:"):
+    """The file or folder of a named model; None for one of torchvision's, and for a trial in an
+    object store, which the worker asks for."""
+    trials = study.trials_root
+    if name.startswith("torchvision:") or (trial_named(name) is not None and is_url(trials)):
         return None
-    place = located(name, study.trials_folder)
+    place = located(name, Path(trials))
     return Path(place if place != name else name.split(":", 1)[-1])
 
 
 def _folders(study: Study) -> list[Problem]:
     problems = []
-    for folder in (study.folder, study.report_folder, study.trials_folder):
+    folders = [study.folder, study.report_folder]
+    if not is_url(study.trials_root):
+        folders.append(Path(study.trials_root))
+    for folder in folders:
         existing = folder
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent

@@ -19,6 +19,7 @@ from sret_search.study.errors import Problem, StudyError
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[int, Field(ge=1)]
 Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
+Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
 Objective = Literal["accuracy", "loss", "params", "macs"]
 
 
@@ -71,12 +72,16 @@ class Search(Strict):
     Attributes:
         trials: trainings in all; a grid needs none, since it has its own number.
         seeds: trainings of each candidate, with seeds `seed`, `seed` + 1, …
+        order: "eager" asks for a trial with all results that are there; "strict" with those of
+            trials a fixed number before it, so that the table of trials is the same whatever
+            ends first, and however often the study was killed.
     """
 
-    sampler: Literal["grid", "random", "tpe"] = "grid"
+    sampler: Literal["grid", "random", "tpe", "nsga2"] = "grid"
     trials: Positive | None = None
     seeds: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 0
+    order: Literal["eager", "strict"] = "eager"
 
 
 class Scheduler(Strict):
@@ -91,8 +96,11 @@ class Compute(Strict):
     Attributes:
         processes_per_trial: that share each batch of a trial; "auto" is one for each GPU.
         deterministic: only operations that give the same bits each time.
+        concurrent: trials at a time; "auto" is as many as fit the machine, or the cluster as it
+            is at the moment. A number is not doubted on a cluster, which may grow to it.
         checkpoint_every: time between checkpoints in the middle of an epoch.
         step_timeout: time without a finished step after which a worker counts as hanging.
+        max_hours: hours after which running trials write a checkpoint and the run stops.
     """
 
     address: Annotated[str, StringConstraints(pattern=r"^(local|auto|[^\s:]+:\d+)$")] = "local"
@@ -103,6 +111,7 @@ class Compute(Strict):
     deterministic: bool = True
     checkpoint_every: Duration = "10min"
     step_timeout: Duration = "30min"
+    max_hours: Annotated[float, Field(gt=0)] | None = None
 
     @property
     def cpus(self) -> int:
@@ -118,10 +127,18 @@ class Compute(Strict):
 
 
 class Storage(Strict):
-    """Null is a SQLite file, and a folder, under runs/<study>/."""
+    """Where a study is kept. Null is a SQLite file, and a folder, under runs/<study>/.
 
-    url: None = None
+    Attributes:
+        url: of a PostgreSQL database, for the ledger.
+        trials: a folder, or the URL of one in an object store (s3://bucket/folder).
+        quota: of the disk that checkpoints of ended trials may take; beyond it those of trials
+            off the Pareto front go first.
+    """
+
+    url: Annotated[str, StringConstraints(pattern=r"^postgresql://\S+$")] | None = None
     trials: str | None = None
+    quota: Size = "20GB"
 
 
 class Reference(Strict):
@@ -145,9 +162,18 @@ class Arms(Strict):
     reference: Any
 
 
+class Branch(Strict):
+    """Another training that begins where a trial ended, with its weights, averages and optimizer
+    state, and with this recipe from its first step on. It is a trial of its own."""
+
+    trial: Annotated[int, Field(ge=0)]
+    recipe: Recipe
+
+
 class StudyFile(Strict):
     """A study: the question, and everything that its answer depends on. With `monitor`, each
-    trial records after each epoch what each execution does."""
+    trial records after each epoch what each execution does; with `tensorboard`, it writes its
+    metrics as event files."""
 
     study: Name
     space: str
@@ -159,12 +185,14 @@ class StudyFile(Strict):
     }
     search: Search = Search()
     arms: Arms | None = None
+    branches: list[Branch] = []
     controls: list[Literal["rerun"]] = []
     scheduler: Scheduler = Scheduler()
     compute: Compute = Compute()
     storage: Storage = Storage()
     report: Report = Report()
     monitor: bool = False
+    tensorboard: bool = False
 
 
 Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
@@ -255,6 +283,11 @@ def seconds(duration: str) -> float:
     """A duration such as 10min."""
     unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
     return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as 20GB."""
+    return round(float(text[:-2]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[text[-2:]])
 
 
 def field_type(path: str) -> Any:

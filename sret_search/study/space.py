@@ -11,6 +11,7 @@ import random
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from sret_search.architecture import Architecture
@@ -22,7 +23,7 @@ Values = dict[str, Any]
 """The values of the active axes, by path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Candidate:
     """One point of a space, and what it builds."""
 
@@ -30,12 +31,12 @@ class Candidate:
     architecture: Architecture
     recipe: Recipe
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The same for all points that build the same."""
         return candidate_name(self.architecture, self.recipe)
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         return cost(self.architecture)
 
@@ -57,10 +58,18 @@ class Space:
 
     def template(self) -> dict[str, Any]:
         """The space's own architecture and recipe as plain data, which axes replace fields of."""
-        return {
-            "architecture": self.architecture.to_dict(),
-            "recipe": dataclasses.asdict(self.recipe),
-        }
+        plain: dict[str, Any] = json.loads(self._text)
+        return plain
+
+    @cached_property
+    def _text(self) -> str:
+        recipe = dataclasses.asdict(self.recipe)
+        return json.dumps({"architecture": self.architecture.to_dict(), "recipe": recipe})
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """The template, to look at."""
+        return self.template()
 
     def candidate(self, values: Values) -> Candidate:
         """Build a point.
@@ -115,7 +124,7 @@ class Space:
             LookupError: it has no such place.
         """
         first, *_ = addresses(path, len(self.architecture.stages))
-        place: Any = self.template()
+        place: Any = self._plain
         for part in first:
             place = place[part]
         return place
@@ -138,9 +147,17 @@ class Space:
 
     def is_whole(self, path: str) -> bool:
         """Whether an axis takes whole numbers only."""
-        kind = field_type(path)
-        kinds = typing.get_args(kind) or (kind,)
-        return int in kinds and float not in kinds
+        return _is_whole(path)
+
+    def holds(self, path: str, value: Any) -> bool:
+        """Whether a value is one of an axis: among its choices, or within its range."""
+        axis = self.axes[path]
+        if axis.choices is not None:
+            return value in axis.choices
+        kinds = (int,) if self.is_whole(path) else (int, float)
+        assert axis.low is not None and axis.high is not None
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        return is_number and bool(axis.low <= value <= axis.high)
 
     def _count(self, path: str, axis: Axis) -> int | None:
         if axis.choices is None and not self.is_whole(path):
@@ -170,6 +187,13 @@ class Space:
             return rng.uniform(low, high)
         value = math.exp(rng.uniform(math.log(low), math.log(high)))
         return min(max(round(value), int(axis.low)), int(axis.high)) if whole else value
+
+
+@cache
+def _is_whole(path: str) -> bool:
+    kind = field_type(path)
+    kinds = typing.get_args(kind) or (kind,)
+    return int in kinds and float not in kinds
 
 
 def addresses(path: str, stages: int) -> list[tuple[str | int, ...]]:

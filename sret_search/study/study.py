@@ -10,16 +10,12 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.job import Job, train_macs, trained_depths
+from sret_search.job.place import beneath
 from sret_search.study.schema import StudyFile
 from sret_search.study.space import Candidate, Space, Values
 
 _DEPTHS = 16
 """Depths at which an elastic candidate is evaluated, and no more where it has more."""
-
-
-def trials_folder(study_folder: Path, given: str | None, name: str) -> Path:
-    """Where a study's trials lie: beside its ledger, or in its own part of the folder given."""
-    return study_folder / "trials" if given is None else Path(given) / name
 
 
 @dataclass(frozen=True)
@@ -50,8 +46,11 @@ class Study:
         return Path("reports") / self.name
 
     @property
-    def trials_folder(self) -> Path:
-        return trials_folder(self.folder, self.file.storage.trials, self.name)
+    def trials_root(self) -> str:
+        """Where its trials lie: beside its ledger, or in its own part of the folder, or of the
+        folder's URL, that is given."""
+        given = self.file.storage.trials
+        return str(self.folder / "trials") if given is None else beneath(given, self.name)
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -78,18 +77,37 @@ class Rank:
         dist.all_gather_object(found, rows)
         return torch.cat(found)
 
-    def agree(self, wish: bool) -> bool:
-        """What the first process wishes."""
-        if self.count > 1:
-            told = torch.tensor([float(wish)])
-            if dist.get_backend() == "nccl":
-                told = told.cuda(self.index)
-            dist.broadcast(told, 0)
-            return bool(told.item())
-        return wish
+    def agree(self, *wishes: bool) -> list[bool]:
+        """What the first process wishes, told to all in one exchange."""
+        if self.count == 1:
+            return list(wishes)
+        told = torch.tensor(wishes, dtype=torch.uint8)
+        if dist.get_backend() == "nccl":
+            told = told.cuda(self.index)
+        dist.broadcast(told, 0)
+        return [bool(wish) for wish in told.tolist()]
 
 
 ALONE = Rank()
+
+
+class _Total(torch.autograd.Function):
+    """The sum over processes. A value adds to the totals of all, so their gradients add up too."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, slopes: Tensor) -> Tensor:
+        return _total(slopes)
+
+
+def _total(values: Tensor) -> Tensor:
+    total: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]
+    return total
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -108,10 +126,10 @@ class SharedBatchNorm(nn.BatchNorm2d):
         # In float32 at least: bfloat16 cannot even count to 257.
         wide_BDSS = x_BDSS.to(torch.promote_types(x_BDSS.dtype, torch.float32))
         dims, count = (0, 2, 3), wide_BDSS.new_tensor([x_BDSS.numel() / x_BDSS.shape[1]])
-        sums = all_reduce(torch.cat([wide_BDSS.sum(dims), count]))
+        sums = _total(torch.cat([wide_BDSS.sum(dims), count]))
         mean_D, total = sums[:-1] / sums[-1], sums[-1].detach()
         centred_BDSS = wide_BDSS - mean_D[:, None, None]
-        var_D = all_reduce(centred_BDSS.square().sum(dims)) / total
+        var_D = _total(centred_BDSS.square().sum(dims)) / total
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None
@@ -132,8 +150,11 @@ def launch(
     device: str,
     attempt: Path,
     report: Callable[[dict[str, Any]], None],
+    stopping: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Run `work(rank, report, *arguments)` in so many processes; what the first returns.
+    """Run `work(rank, report, stopping, *arguments)` in so many processes; what the first returns.
+
+    `report` and `stopping` run here, where they were made.
 
     Raises:
         Exception: what a process ended with; ChildFailedError, where it could not tell.
@@ -142,7 +163,7 @@ def launch(
 
     context = get_context("spawn")
     with context.Manager() as manager:
-        metrics = manager.Queue()
+        metrics, stop = manager.Queue(), manager.Event()
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=attempt.name,
             rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,
@@ -153,15 +174,18 @@ def launch(
         def run() -> None:
             try:
                 ended["results"] = elastic_launch(config, _process)(
-                    work, arguments, device, metrics
+                    work, arguments, device, metrics, stop
                 )
             except BaseException as error:  # noqa: BLE001  raised again where it is waited for
                 ended["error"] = error
 
-        # The launcher waits until all is over; metrics are told from here as they come.
+        # The launcher waits until all is over; metrics are told from here as they come, and
+        # that the training shall stop is told to it.
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         while thread.is_alive() or not metrics.empty():
+            if stopping():
+                stop.set()
             try:
                 told = metrics.get(timeout=0.1)
             except queue.Empty:
@@ -178,14 +202,18 @@ def launch(
 
 
 def _process(
-    work: Callable[..., dict[str, Any]], arguments: tuple[Any, ...], device: str, metrics: Any
+    work: Callable[..., dict[str, Any]],
+    arguments: tuple[Any, ...],
+    device: str,
+    metrics: Any,
+    stop: Any,
 ) -> dict[str, Any]:
     rank = Rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     if device == "cuda":
         torch.cuda.set_device(rank.index)
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        return work(rank, metrics.put, *arguments)
+        return work(rank, metrics.put, stop.is_set, *arguments)
     except Exception as error:
         with suppress(Exception):  # not each can be sent
             metrics.put(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from sret_search.cost import train_memory
 from sret_search.job import Job
+from sret_search.job.disk import checkpoint_bytes, in_words
 from sret_search.training.data import DataError
+from sret_search.training.files import full_disk
 from sret_search.training.names import HANG
 from sret_search.training.pretrained import PretrainedError
 
@@ -58,9 +61,19 @@ def cause(error: Exception, job: Job) -> tuple[str, str]:
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     ):
         return "out of memory", f"out of memory; {_what_would_fit(job)}"
+    if (full := full_disk(error)) is not None:
+        return "disk full", _what_would_be_written(full, job)
     if isinstance(error, ChildFailedError):
         return "worker died", "a process of the training was killed, or ended itself"
     return "error", text
+
+
+def _what_would_be_written(error: OSError, job: Job) -> str:
+    text = f"disk full: {error.strerror}"
+    folder = Path(error.filename).parent if error.filename else None
+    if folder is not None and folder.is_dir():
+        text += f" in {folder}, which has {in_words(shutil.disk_usage(folder).free)} free"
+    return f"{text}; a checkpoint takes {in_words(checkpoint_bytes(job.architecture, job.recipe))}"
 
 
 def _what_would_fit(job: Job) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,17 @@ from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.finish import finish, record_depth
 from sret_search.training.health import Diverged
 from sret_search.training.names import DEPTH, RESULT
+from sret_search.training.pretrained import PretrainedError
 from sret_search.training.trainer import Trainer
 
 Report = Callable[[dict[str, Any]], None]
+
+_ASKED_AFTER = 1.0
+"""Seconds between two questions whether to stop: an answer may cost more than a step."""
+
+
+class _Stopped(Exception):
+    """The training was asked to stop, and what it has done is in a checkpoint."""
 
 
 def train(
@@ -28,40 +37,50 @@ def train(
     earlier_attempts: Sequence[Path] = (),
     checkpoint_every: float = 600.0,
     step_timeout: float = 1800.0,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Train a candidate to its end and write its result into the folder of this attempt.
 
     Continues from the furthest checkpoint of `earlier_attempts`, to the same last bit as a
-    training that was never stopped. `report` is called after each epoch with its metrics.
+    training that was never stopped.
 
     Args:
+        report: called after each epoch with its metrics, and with `{"saved": step}` whenever a
+            checkpoint is on disk.
         checkpoint_every: seconds between checkpoints in the middle of an epoch; one is also
             written after each epoch.
         step_timeout: seconds without a finished step after which the process ends itself.
+        stopping: asked about once a second, between steps and between reruns, whether to stop.
+            The training then saves a checkpoint, from which another attempt goes on. At its end
+            only the evaluation of the test part and the reruns are left to be done again.
 
     Returns:
         The content of `result.json`: `state` is "complete" or "diverged"; accuracies are
         fractions, losses mean cross-entropies in nats, `seconds` the time spent in all
         attempts, `train_macs` the multiply-adds. `predictions.npz` has the class chosen for
-        each test image.
+        each test image. A training that was asked to stop before its end has no such file: its
+        `state` is "stopped", and beside it there are only `job`, `steps` and `seconds`.
     """
     attempt.mkdir(parents=True, exist_ok=True)
     arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout)
     if job.processes > 1:
-        return distributed.launch(train_as, arguments, job.processes, job.device, attempt, report)
-    return train_as(ALONE, report, *arguments)
+        return distributed.launch(
+            train_as, arguments, job.processes, job.device, attempt, report, _seldom(stopping)
+        )
+    return train_as(ALONE, report, stopping, *arguments)
 
 
 def train_as(
     rank: Rank,
     report: Report,
+    stopping: Callable[[], bool],
     job: Job,
     attempt: Path,
     earlier_attempts: Sequence[Path],
     checkpoint_every: float,
     step_timeout: float,
 ) -> dict[str, Any]:
-    """What each process of a training does; the first one writes and reports."""
+    """What each process of a training does; the first one writes, reports, and is told to stop."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
     with health.watched(attempt, step_timeout) as beat:
@@ -70,28 +89,66 @@ def train_as(
         checkpoint = files.newest_checkpoint([*earlier_attempts, attempt], job, times.stable_until)
         if checkpoint is not None:
             trainer.load_state_dict(checkpoint)
+        elif job.parent is not None:
+            parent = files.last_checkpoint(earlier_attempts, job.parent.job)
+            if parent is None:
+                raise PretrainedError(
+                    f"trial {job.parent.trial} has no full checkpoint to go on from"
+                )
+            trainer.begin_from(parent)
         saved = time.monotonic()
+        asked_to_stop = _seldom(stopping)
+
+        def save() -> None:
+            nonlocal saved
+            trainer.save(attempt)
+            saved = time.monotonic()
+            if rank.is_first:
+                report({"saved": trainer.step})
+
+        def go_on() -> None:
+            """Where all that was done is saved already."""
+            (stop,) = rank.agree(rank.is_first and asked_to_stop())
+            if stop:
+                raise _Stopped
+
+        def go_on_to_rerun() -> None:
+            beat()
+            go_on()
+
         try:
+            go_on()
             while not trainer.has_ended:
                 for _ in trainer.steps():
                     beat()
                     # The last step before a decay, from where a longer training goes on.
                     last_stable = trainer.step == times.stable_until < times.total
-                    late = rank.agree(time.monotonic() - saved > checkpoint_every)
-                    if late or (last_stable and trainer.can_go_on):
-                        trainer.save(attempt)
-                        saved = time.monotonic()
+                    late, stop = rank.agree(
+                        time.monotonic() - saved > checkpoint_every,
+                        rank.is_first and asked_to_stop(),
+                    )
+                    if late or stop or (last_stable and trainer.can_go_on):
+                        save()
+                    if stop:
+                        raise _Stopped
                 metrics = trainer.end_epoch()
                 if job.monitor and rank.is_first:
                     trainer.depths.append(record_depth(trainer))
                     files.write_json(attempt / DEPTH, trainer.depths)
-                trainer.save(attempt)
-                saved = time.monotonic()
+                save()
                 if rank.is_first:
                     report(metrics)
-            result = {"state": "complete", **finish(trainer, attempt, beat)}
+                go_on()
+            result = {"state": "complete", **finish(trainer, attempt, go_on_to_rerun)}
         except Diverged as diverged:
             result = {"state": "diverged", "reason": str(diverged), "step": diverged.step}
+        except _Stopped:
+            return {
+                "state": "stopped",
+                "job": job.identity,
+                "steps": trainer.step,
+                "seconds": trainer.seconds,
+            }
     result |= {
         "job": job.identity,
         "epochs": _whole(trainer.step / times.epoch),
@@ -104,6 +161,19 @@ def train_as(
     if rank.is_first:
         files.write_json(attempt / RESULT, result)
     return result
+
+
+def _seldom(ask: Callable[[], bool]) -> Callable[[], bool]:
+    """The same question, asked once in a while only, and not again after a yes."""
+    asked, answer = -math.inf, False
+
+    def last_answer() -> bool:
+        nonlocal asked, answer
+        if not answer and time.monotonic() - asked >= _ASKED_AFTER:
+            asked, answer = time.monotonic(), ask()
+        return answer
+
+    return last_answer
 
 
 def _whole(number: float) -> float | int:

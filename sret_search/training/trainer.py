@@ -243,6 +243,18 @@ class Trainer:
         self.history, self.depths = state["history"], state["depths"]
         self._since = time.perf_counter()
 
+    def begin_from(self, parent: dict[str, Any]) -> None:
+        """Begin with what another training ended with: its weights and averages, and, of the
+        same optimizer, its state. The schedule begins anew."""
+        self.model.load_state_dict(parent["model"])
+        if self.average is not None and parent["average"] is not None:
+            self.average.load_state_dict(parent["average"])
+        elif self.average is not None:
+            self.average.module.load_state_dict(parent["model"])
+        own, other = self.optimizer.state_dict(), parent["optimizer"]
+        if own["param_groups"][0].keys() == other["param_groups"][0].keys():
+            self.optimizer.load_state_dict(own | {"state": other["state"]})
+
     def _clock(self) -> None:
         now = time.perf_counter()
         self.seconds += now - self._since

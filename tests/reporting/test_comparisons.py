@@ -49,18 +49,18 @@ def reported(made: Study, accuracy: Callable[[Job, int], float]) -> tuple[dict, 
     for seed in range(made.file.search.seeds):
         for candidate in made.grid:
             job = made.job(candidate, seed, "cpu")
-            number = ledger.begin(job, candidate.values, made.space.axes, 1258)
+            entry = ledger.begin(job, candidate.values, 1258)
             reached = accuracy(job, job.architecture.executions)
             reruns = [
                 {"executions": a.executions, "val_accuracy": 0.5, "test_accuracy": accuracy(job, a.executions)}
                 for a in job.reruns
             ]  # fmt: skip
-            ledger.tell(number, {
+            ledger.tell(entry, {
                 "state": "complete", "val_accuracy": 0.5, "val_loss": 1.0,
                 "test_accuracy": reached, "epochs": 10, "seconds": 1.0, "reruns": reruns,
                 "history": [], "environment": {},
             })  # fmt: skip
-    page = write_report(made.folder, made.report_folder).read_text()
+    page = write_report(made).read_text()
     return json.loads((made.report_folder / "summary.json").read_text()), page
 
 

@@ -47,10 +47,10 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
     for seed in range(made.file.search.seeds):
         for candidate in made.grid:
             job = made.job(candidate, seed, "cpu")
-            number = ledger.begin(job, candidate.values, made.space.axes, 1258)
-            attempt = ledger.next_attempt(number)
+            entry = ledger.begin(job, candidate.values, 1258)
+            attempt = Path(ledger.folders.new_attempt(entry.number))
             if state != "complete":
-                ledger.tell(number, {"state": state, "reason": "the loss became <nan> at step 3"})
+                ledger.tell(entry, {"state": state, "reason": "the loss became <nan> at step 3"})
                 continue
             right = {"test": correct(wrong[candidate.cost.executions] + seed)}
             reruns = []
@@ -66,7 +66,7 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
                 labels=np.zeros(TEST_IMAGES, int),
                 **{name: (~value).astype(int) for name, value in right.items()},
             )
-            ledger.tell(number, {
+            ledger.tell(entry, {
                 "state": "complete", "val_accuracy": 0.9, "val_loss": 0.3,
                 "test_accuracy": right["test"].mean(), "epochs": 4, "seconds": 2.0,
                 "reruns": reruns, "history": [], "environment": {"torch": "2", "python": "3"},
@@ -81,7 +81,7 @@ def correct(wrong: int) -> np.ndarray:
 
 
 def report(made: Study) -> tuple[str, dict, pd.DataFrame]:
-    page = write_report(made.folder, made.report_folder)
+    page = write_report(made)
     folder = made.report_folder
     summary = json.loads((folder / "summary.json").read_text())
     return page.read_text(), summary, pd.read_csv(folder / "trials.csv")
@@ -161,7 +161,7 @@ def test_a_study_without_trials_and_one_in_the_middle(tmp_path: Path) -> None:
     assert len(trials) == 0
     assert summary["trials"] == {"complete": 0, "diverged": 0, "failed": 0, "running": 0}
     job = made.job(made.grid[0], 0, "cpu")
-    ledger.begin(job, made.grid[0].values, made.space.axes, 1258)
+    ledger.begin(job, made.grid[0].values, 1258)
     page, summary, trials = report(made)
     assert list(trials.state) == ["running"]
     assert "1 running or interrupted" in page

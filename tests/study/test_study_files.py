@@ -147,7 +147,7 @@ WRONG = {
     "negative_split_seed": (study("data: {name: digits, split_seed: 0", "data: »{split_seed: -1"), "split_seed"),
     "empty_validation_part": (study("data: {", "data: »{val: 0.0001, "), "val"),
     "unknown_data": (study("data: {name: digits", "data: »{name: digit"), "did you mean digits?"),
-    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'grid', 'random' or 'tpe' is needed"),
+    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'grid', 'random', 'tpe' or 'nsga2' is needed"),
     "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »asha}}\n"), "'none' is needed"),
     "unknown_address": (study(SEARCH, f"{SEARCH}compute: {{address: »here}}\n"), '"here"'),
     "name_with_a_space": (study("study: small", "study: »small study"), "small study"),

@@ -1,6 +1,7 @@
 """Several processes train as one does."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -33,9 +34,23 @@ ONE = Job(TINY, RECIPE, Data(test=0.7), seed=1)
 TWO = replace(ONE, processes=2)
 
 
-def _train_then_fail(rank, report, *arguments):
-    """As `train.train_as`, but the second process ends with an error."""
-    result = train.train_as(rank, report, *arguments)
+_train_as = train.train_as
+
+
+def _stop_go_on_then_fail(rank, report, stopping, *arguments):
+    """As `train.train_as`, but the first process waits for a stop once its third step is saved,
+    both go on from there, and the second one ends with an error."""
+    train._ASKED_AFTER = 0.0
+
+    def report_and_wait(metrics):
+        report(metrics)
+        while metrics == {"saved": 3} and not stopping():
+            time.sleep(0.01)
+
+    stopped = _train_as(rank, report_and_wait, stopping, *arguments)
+    if rank.is_first:
+        report(stopped)
+    result = _train_as(rank, report, lambda: False, *arguments)
     if rank.index == 1:
         raise DataError("an image of the second process is broken")
     return result
@@ -46,10 +61,19 @@ def two(tmp_path_factory):
     """What two processes wrote, told, and ended with."""
     attempt, told = tmp_path_factory.mktemp("two") / "attempt-1", []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "train_as", _train_then_fail)
+        patch.setattr(train, "train_as", _stop_go_on_then_fail)
+        patch.setattr(train, "_ASKED_AFTER", 0.0)
         with pytest.raises(DataError) as raised:
-            train.train(TWO, attempt, told.append)
+            train.train(TWO, attempt, told.append, stopping=lambda: {"saved": 3} in told)
     return attempt, told, raised.value
+
+
+def test_two_processes_stop_together_when_asked(two):
+    _, told, _ = two
+    (stopped,) = [each for each in told if "state" in each]
+    assert (stopped["state"], stopped["steps"]) == ("stopped", 3)
+    before = told[: told.index(stopped)]
+    assert [each["saved"] for each in before if "saved" in each] == [1, 2, 3]
 
 
 def test_two_processes_have_the_losses_of_one(tmp_path, two):
@@ -66,7 +90,8 @@ def test_two_processes_have_the_losses_of_one(tmp_path, two):
 
 def test_two_processes_tell_of_each_epoch_once(two):
     attempt, told, _ = two
-    assert told == json.loads((attempt / RESULT).read_text())["history"]
+    epochs = [metrics for metrics in told if "epoch" in metrics]
+    assert epochs == json.loads((attempt / RESULT).read_text())["history"]
 
 
 def test_an_error_in_a_process_is_raised_as_it_is(two):

@@ -82,7 +82,7 @@ def _kill(job, attempt, earlier, place, step, checkpoint_every=0.0):
         return run
 
     def reporting(metrics):
-        if place == "report" and metrics["step"] >= step:
+        if place == "report" and metrics.get("step", 0) >= step:
             raise Killed
 
     def half_written(state, file):

@@ -31,6 +31,11 @@ def _ignore(metrics):
     pass
 
 
+def _epochs(reported):
+    """The metrics of epochs, among all that was reported."""
+    return [metrics for metrics in reported if "epoch" in metrics]
+
+
 # The end of a training.
 
 
@@ -78,7 +83,7 @@ def test_a_training_learns(whole):
 def test_every_epoch_is_reported(tmp_path):
     reported = []
     result = train.train(JOB, tmp_path, lambda metrics: reported.append(dict(metrics)))
-    assert reported == result["history"]
+    assert _epochs(reported) == result["history"]
 
 
 def test_another_seed_trains_another_model(tmp_path, whole):
@@ -98,8 +103,8 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, whole):
     first = _stopped_after(whole, 1, tmp_path / "attempt-1")
     reported, second = [], tmp_path / "attempt-2"
     torch.manual_seed(99)
-    result = train.train(JOB, second, lambda metrics: reported.append(metrics["epoch"]), [first])
-    assert reported == [2]
+    result = train.train(JOB, second, reported.append, [first])
+    assert [metrics["epoch"] for metrics in _epochs(reported)] == [2]
     _assert_same_end(second, result, whole)
 
 
@@ -115,28 +120,25 @@ def test_a_training_stopped_before_its_result_only_writes_it(tmp_path, whole):
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whole):
     first = _stopped_after(whole, 2, tmp_path / "attempt-1")
     *_, newest = sorted(first.glob("checkpoint-*"))
-    content = newest.read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"not a checkpoint"):
-        newest.write_bytes(damaged)
-        assert files.newest_checkpoint([first], JOB, 4)["step"] == 20
+    newest.write_bytes(newest.read_bytes()[:-1000])
     reported, second = [], tmp_path / "attempt-2"
-    result = train.train(JOB, second, lambda metrics: reported.append(metrics["epoch"]), [first])
-    assert reported == [2]
+    result = train.train(JOB, second, reported.append, [first])
+    assert [metrics["epoch"] for metrics in _epochs(reported)] == [2]
     _assert_same_end(second, result, whole)
 
 
 def test_the_furthest_checkpoint_of_all_attempts_is_taken(tmp_path):
-    for attempt, steps in (("attempt-1", [1, 2, 3]), ("attempt-2", [2, 11]), ("attempt-3", [4])):
+    # Those of another trial come between this one's.
+    attempts = [tmp_path / "1" / "attempt-1", tmp_path / "2" / "attempt-1"]
+    attempts.append(tmp_path / "1" / "attempt-2")
+    for attempt, steps in zip(attempts, ([1, 2, 3], [2, 11], [4]), strict=True):
         for step in steps:
             state = {"step": step, "job": JOB.identity, "can_go_on": False}
-            files.save_checkpoint(tmp_path / attempt, state)
-    attempts = sorted(tmp_path.iterdir())
+            files.save_checkpoint(attempt, state)
     assert files.newest_checkpoint(attempts, JOB, 0)["step"] == 11
     assert files.newest_checkpoint(attempts[:1], JOB, 0)["step"] == 3
     assert files.newest_checkpoint([tmp_path / "attempt-9"], JOB, 0) is None
     assert files.newest_checkpoint(attempts, replace(JOB, seed=5), 0) is None
-    kept = sorted(path.name for path in attempts[0].iterdir())
-    assert kept == ["checkpoint-00000002.pt", "checkpoint-00000003.pt"]
 
 
 def test_the_last_checkpoint_that_a_longer_training_goes_through_is_kept(tmp_path):

@@ -1,0 +1,38 @@
+"""What a sampler is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sret_search.search.history import History
+from sret_search.study.space import Candidate
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A training that a sampler asks for.
+
+    Attributes:
+        seed: the index of the seed, from 0 to the study's `seeds` - 1.
+        notes: what the sampler must find again with this trial; plain data for JSON.
+        memory: what the sampler must find again with the study, by key; only what is new. It
+            must be stored before the trial is, so that a crash between the two repeats the ask.
+    """
+
+    candidate: Candidate
+    seed: int
+    notes: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Asks for trials, one at a time.
+
+    What it asks for is a function of the study's seed, the history, and the memory that it was
+    built with: a sampler that is built anew asks for the same.
+    """
+
+    def ask(self, history: History) -> Ask | None:
+        """The next training; None where there is no more. The history must be ready."""
+        ...

@@ -1,0 +1,310 @@
+"""A Ray of one's own on this machine, or a cluster that others started, for as long as a run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sret_search
+from sret_search.study import Study, StudyError
+from sret_search.study.preflight import cpus, gpus
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "60",
+}
+"""Read by Ray when it is imported, here and in its workers."""
+
+_STORES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
+"""Where an object store is; Tune itself passes the keys on to its workers."""
+
+_REACH = 10.0
+"""Seconds that a cluster has to answer."""
+_ANSWER = 120.0
+"""Seconds that a node has to start a worker and look at a folder."""
+
+_PREFIX, _LOCK = "sret-", "driver.lock"
+_LONGEST = 25
+"""Characters of the system's temporary folder: the path of a Unix socket may have 107, of which
+ours and Ray's own names take up to 82."""
+
+_TOKEN = (
+    "it asks for a token: set RAY_AUTH_MODE=token and put the token of its nodes into"
+    " ~/.ray/auth_token or RAY_AUTH_TOKEN"
+)
+_STRANGER = "this machine is none of its nodes; first run here: ray start --address={address}"
+_SHARED = (
+    "storage.trials must be a folder that all nodes share, or a URL such as s3://bucket/folder"
+)
+
+
+@contextmanager
+def connected(study: Study) -> Iterator[Path]:
+    """Start Ray, or join a cluster; in the end shut it down, or leave.
+
+    A Ray that is started here listens on the loopback interface only, and asks for a token that
+    nobody else knows. Workers of a cluster get this package as it is here, and work in this
+    working directory where they see it. Ray must not have been imported before.
+
+    Yields:
+        A folder for Tune's own files, which is gone in the end, as are those that dead drivers
+        left behind.
+
+    Raises:
+        StudyError: there is no such cluster, or it does not answer or take this machine.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with _folder() as folder:
+        address = study.file.compute.address
+        try:
+            if address == "local":
+                _start(folder)
+            else:
+                _join(study, address, folder)
+            yield folder / "tune"
+        finally:
+            import ray
+
+            ray.shutdown()
+
+
+def _start(folder: Path) -> None:
+    # The address 127.0.0.1 alone is not enough: Ray replaces it by that of the network, and
+    # then listens on every interface, unless it is told that this is no machine for clusters.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ.pop("RAY_AUTH_MODE", None)
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=cpus(),
+        num_gpus=gpus(),
+        object_store_memory=100 * 2**20,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="CRITICAL",
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(folder / "ray"),  # which Ray lets everybody write into; ours it is not
+    )
+    _silence()
+
+
+def _join(study: Study, address: str, folder: Path) -> None:
+    reason = _unreachable(address)
+    if reason is None:
+        os.environ.setdefault("RAY_gcs_server_request_timeout_seconds", f"{_REACH:g}")
+        import ray
+
+        runtime: dict[str, Any] = {
+            "py_modules": [str(Path(sret_search.__file__).parent)],
+            "excludes": ["__pycache__"],
+            "env_vars": {
+                name: os.environ[name] for name in (*_ENVIRONMENT, *_STORES) if name in os.environ
+            },
+            "worker_process_setup_hook": _entering(os.getcwd()),
+        }
+        try:
+            # Ray puts the working directory of a driver before all else that its workers import:
+            # an older copy of this package that lies there would be taken for this one.
+            with contextlib.chdir(folder):
+                ray.init(
+                    address=address,
+                    runtime_env=runtime,
+                    log_to_driver=False,
+                    logging_level="CRITICAL",
+                )
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            if reason.startswith("No node info found"):
+                reason = _STRANGER.format(address=address)
+    if reason is not None:
+        raise StudyError(f"{study.path}: no Ray cluster at {address}: {reason}")
+    _silence()
+
+
+def _unreachable(address: str) -> str | None:
+    """Why a cluster cannot be reached. Asked in a process of its own: Ray itself would wait for
+    minutes where something else listens there, and fill the terminal meanwhile."""
+    ask = f"from {__name__} import reach; reach({address!r})"
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", ask], capture_output=True, text=True, timeout=2 * _REACH
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer in {2 * _REACH:g} s; is it Ray that listens there?"
+    if asked.returncode == 0:
+        return None
+    return (asked.stdout.strip() or asked.stderr.strip() or "no answer").splitlines()[-1]
+
+
+def reach(address: str) -> None:
+    """Connect to a cluster and leave it; where that fails, print why, and exit with 1."""
+    import ray
+    from ray._private import services
+    from ray._private.authentication import authentication_token_setup as token
+
+    try:
+        if ":" in address:
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=_REACH).close()
+        if address == "auto":
+            token.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        token.ensure_token_if_auth_enabled(None, create_token_if_missing=False)
+        ray._raylet.GcsClient(address=services.canonicalize_bootstrap_address(address))
+    except ray.exceptions.AuthenticationError:
+        reason = _TOKEN
+    except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[0]
+    else:
+        return
+    print(reason)
+    sys.exit(1)
+
+
+def _entering(folder: str) -> Callable[[], None]:
+    """What each worker does first: relative paths then mean there what they mean here."""
+
+    def enter() -> None:
+        with suppress(OSError):
+            os.chdir(folder)
+
+    return enter
+
+
+def _silence() -> None:
+    """Keep what Ray has to say about nodes that come and go off the terminal: what it means for
+    trials is said by the run."""
+    import ray._private.worker as worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder of this process, removed in the end; what dead ones left behind is removed now."""
+    parent = tempfile.gettempdir()
+    parent = parent if len(parent) <= _LONGEST else "/tmp"
+    _remove_leftovers(Path(parent))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    try:
+        with (folder / _LOCK).open("w") as lock:
+            # The system lets go of it when this process dies, however it dies.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            print(os.getpid(), file=lock, flush=True)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_leftovers(parent: Path) -> None:
+    for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # One without a name in it is just being made.
+            if file.read() and lock.parent.stat().st_uid == os.getuid():
+                shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def check_nodes(study: Study, trials_root: str) -> None:
+    """See that every node of a cluster reads and writes the folder of trials, and has the data.
+
+    Nothing is left in the folder. There is nothing to see where the cluster has one node, nor in
+    an object store.
+
+    Args:
+        trials_root: the folder of all trials, absolute, or its URL.
+
+    Raises:
+        StudyError: which node does not see which folder, or cannot run this program.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    data = study.file.data
+    needed = None if data.download else data.imagefolder or data.root
+    probe = None if "://" in trials_root else Path(trials_root) / f".probe-{secrets.token_hex(8)}"
+    ask = ray.remote(num_cpus=0, max_retries=0)(look)
+    try:
+        if probe is not None:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_text(probe.name)
+        here = NodeAffinitySchedulingStrategy
+        waiting = {
+            node["NodeID"]: ask.options(
+                scheduling_strategy=here(node["NodeID"], soft=False)
+            ).remote(probe and str(probe), needed, node["NodeID"])
+            for node in nodes
+        }
+        for node in nodes:
+            problem = _answer(waiting[node["NodeID"]])
+            name, address = node["NodeManagerHostname"], node["NodeManagerAddress"]
+            if problem is None and probe is not None:
+                seen = _reply(probe, node["NodeID"]).exists()
+                problem = None if seen else f"does not write into {probe.parent}; {_SHARED}"
+            if problem:
+                raise StudyError(f"{study.path}: the node {name} ({address}) {problem}")
+    finally:
+        if probe is not None:
+            for path in [*probe.parent.glob(f"{probe.name}*")]:
+                path.unlink(missing_ok=True)
+
+
+def _answer(waiting: Any) -> str | None:
+    """What is wrong with a node; None also where it is gone by now."""
+    import ray
+
+    try:
+        found: str | None = ray.get(waiting, timeout=_ANSWER)
+    except ray.exceptions.GetTimeoutError:
+        return f"did not start a worker within {_ANSWER:g} s"
+    except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+        return None
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        return f"cannot run this program ({reason}); it needs the packages that are here"
+    return found or None
+
+
+def look(probe: str | None, data: str | None, node: str) -> str:
+    """Run on a node: what it does not see, if anything, with what would be right."""
+    if probe is not None:
+        path = Path(probe)
+        try:
+            if path.read_text() != path.name:
+                raise FileNotFoundError
+            _reply(path, node).touch()
+        except FileNotFoundError:
+            return f"does not see {path.parent}; {_SHARED}"
+        except OSError as error:
+            return f"cannot write into {path.parent} ({error.strerror}); {_SHARED}"
+    if data is not None and not Path(data).exists():
+        where = "" if Path(data).is_absolute() else f" in {Path.cwd()}"
+        return f"does not see {data}{where}; the data must lie at the same path on each node"
+    return ""
+
+
+def _reply(probe: Path, node: str) -> Path:
+    return probe.with_name(f"{probe.name}-{node}")

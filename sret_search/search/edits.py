@@ -1,0 +1,140 @@
+"""A study that was edited since it last ran: what still fits its ledger, and what does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+
+from sret_search.study import Study, StudyError
+from sret_search.study.errors import masked
+from sret_search.study.schema import Axis
+
+FORMAT = 2
+"""Of the ledger; raised whenever an older program could no longer read it."""
+
+_COMPARED = ("data", "objectives")
+
+
+def describe(study: Study) -> dict[str, Any]:
+    """What a report needs to know of a study, and what a later edit is held against."""
+    plain = study.file.model_dump(mode="json")
+    if study.file.storage.url is not None:
+        plain["storage"]["url"] = masked(study.file.storage.url)
+    return {
+        **plain,
+        "format": FORMAT,
+        "data": dataclasses.asdict(study.file.data) | {"sizes": list(study.sizes)},
+        "path": str(study.path.resolve()),
+        "text": masked(study.path.read_text(encoding="utf-8")),
+        "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
+        "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
+        "budget": study.space.budget.model_dump(mode="json"),
+        "trials": study.trials,
+        "classes": study.space.architecture.classes,
+    }
+
+
+def refuse_other_format(where: str, description: dict[str, Any]) -> None:
+    """See that this program can read a ledger.
+
+    Raises:
+        StudyError: another version wrote it.
+    """
+    found = description.get("format", 1)
+    if found != FORMAT:
+        age = "a newer" if found > FORMAT else "an older"
+        raise StudyError(
+            f"{where}: written by {age} sret_search (format {found}; this one reads {FORMAT});"
+            + (" update this one" if found > FORMAT else " --fresh keeps it aside and starts anew")
+        )
+
+
+def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
+    """See that the trials of a ledger can stand beside those that the study asks for now.
+
+    Raises:
+        StudyError: they cannot; the message has the difference.
+    """
+    now = describe(study)
+    differences = [
+        f"{name} was {json.dumps(before[name])} and is now {json.dumps(now[name])}"
+        for name in _COMPARED
+        if before[name] != now[name]
+    ]
+    if before["search"]["order"] != now["search"]["order"]:
+        was, becomes = before["search"]["order"], now["search"]["order"]
+        differences.append(f"search.order was {was} and is now {becomes}")
+    for path in study.space.axes:
+        old = before["stored"].get(path)
+        if old is not None and _joined(old, study.space.axes[path]) is None:
+            was = _brief(before["axes"].get(path, old))
+            differences.append(f"the axis {path} was {was} and is now {_brief(now['axes'][path])}")
+    if differences:
+        raise StudyError(
+            f"{study.path}: its trials in {study.folder} cannot be compared with new ones: "
+            + "; ".join(differences)
+            + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
+        )
+
+
+def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:
+    """How the values of each axis are stored, as JSON: what was stored, joined with what may
+    now come. An axis that is no longer there keeps its old values."""
+    found = dict(before)
+    for path, axis in study.space.axes.items():
+        joined = _joined(before.get(path), axis)
+        assert joined is not None, "what cannot be joined is refused before"
+        found[path] = distribution_to_json(joined)
+    return found
+
+
+def as_stored(value: Any, kind: BaseDistribution) -> Any:
+    """A value as the database takes it: a number, or its JSON text."""
+    return json.dumps(value) if isinstance(kind, CategoricalDistribution) else value
+
+
+def _joined(before: str | None, axis: Axis) -> BaseDistribution | None:
+    """What holds old and new values of an axis; None where they are of different kinds."""
+    now = _distribution(axis)
+    if before is None:
+        return now
+    old = json_to_distribution(before)
+    if isinstance(old, CategoricalDistribution) and isinstance(now, CategoricalDistribution):
+        # The database keeps a choice by its place: new ones come last.
+        return CategoricalDistribution(tuple(dict.fromkeys((*old.choices, *now.choices))))
+    if isinstance(old, CategoricalDistribution) or isinstance(now, CategoricalDistribution):
+        return None
+    assert isinstance(old, IntDistribution | FloatDistribution)
+    assert isinstance(now, IntDistribution | FloatDistribution)
+    low, high = min(old.low, now.low), max(old.high, now.high)
+    if isinstance(old, IntDistribution) and isinstance(now, IntDistribution):
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(low, high)
+
+
+def _distribution(axis: Axis) -> IntDistribution | FloatDistribution | CategoricalDistribution:
+    """Numbers are stored as ranges; anything else by its JSON text."""
+    values = axis.choices if axis.choices is not None else [axis.low, axis.high]
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return IntDistribution(min(values), max(values))
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return FloatDistribution(min(values), max(values))
+    return CategoricalDistribution([json.dumps(value) for value in values])
+
+
+def _brief(axis: dict[str, Any] | str) -> str:
+    if isinstance(axis, str):
+        return axis
+    return json.dumps(
+        {name: value for name, value in axis.items() if value not in (None, False, {})}
+    )

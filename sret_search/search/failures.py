@@ -1,0 +1,50 @@
+"""What is done about an attempt that ended without an outcome: each cause has its own rule."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+DIED, HUNG, MEMORY, DISK, DATA, ERROR = (
+    "worker died", "worker hung", "out of memory", "disk full", "data", "error",
+)  # fmt: skip
+"""Causes: the infrastructure (a process or node killed; no step for too long), memory, disk,
+data that cannot be read, and an error in code. A loss that is not finite is a result instead."""
+
+_LIMITS = {DIED: 8, HUNG: 3, MEMORY: 2}
+"""Attempts in a row without a new checkpoint that may end so before the trial counts as failed.
+One that ran out of memory gets one more, in a fresh process. A full disk is waited for."""
+
+_LONGEST = 60.0
+"""Seconds between two attempts, at most."""
+
+
+def told(text: str) -> tuple[str, str]:
+    """The cause that Ray's words for the end of a worker stand for, and a line for the reader."""
+    if "OutOfMemoryError" in text or "low on memory" in text:
+        return MEMORY, "its worker was killed by Ray, since the machine ran low on memory"
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or re.search(r"Actor\w*Error|NodeDied|WorkerCrashed", text):
+        return DIED, "its worker died (killed, or out of memory)"
+    return DIED, f"its worker failed ({lines[-1].strip()})"
+
+
+@dataclass(slots=True)
+class Streak:
+    """Failures of a trial in a row, of one driver, without a checkpoint between them."""
+
+    number: int = 0
+
+    def wait(self, cause: str, progress: bool) -> float | None:
+        """Count a failure; seconds until the next attempt, or None where there is none.
+
+        Args:
+            progress: whether the attempt left a checkpoint: a machine that is taken away every
+                hour then never ends a trial.
+        """
+        if cause == DISK:
+            return 0.0
+        self.number = 1 if progress and cause != MEMORY else self.number + 1
+        if self.number >= _LIMITS.get(cause, 1):
+            return None
+        return 0.0 if self.number == 1 else min(2.0 ** (self.number - 1), _LONGEST)

@@ -1,0 +1,180 @@
+"""Every trial so far, as a sampler sees it: what belongs to the study, and what is known."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sret_search.search.entry import Entry
+from sret_search.study import Study
+from sret_search.study.space import Candidate, Values, addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A trial in the terms of the study as it is now: the values of all active axes, and what
+    is known of its candidate without training."""
+
+    values: Values
+    params: int
+    macs: int
+
+
+class History:
+    """The trials of a study, kept up to date as they begin and end, each in constant time.
+
+    A study may have been edited since its first trials. Those that it would not train any more
+    (another recipe, values outside of the present space or budget, another architecture) stay,
+    but are not its own.
+
+    Attributes:
+        entries: every trial, by number.
+        own: those that belong to the study as it is now, by number.
+        seeds: the seeds that were begun, by the name of their candidate. A name says all that
+            is trained, so here it does not matter whether a trial is the study's own.
+        firsts: the first own trial of each candidate, by name, in the order of number.
+        results: numbers of the trials whose results are known, in the order in which they
+            became so, which is not the same after a restart.
+    """
+
+    def __init__(self, study: Study, entries: Iterable[Entry], window: int | None = None) -> None:
+        """With a window, the n-th trial is asked for with the results of trials 0 to n - window,
+        all of them and no others; without, with those that have ended."""
+        assert window is None or window >= 1, "a trial cannot know its own result"
+        self.study, self.window = study, window
+        self.entries: list[Entry] = []
+        self.own: dict[int, Own] = {}
+        self.seeds: dict[str, set[int]] = {}
+        self.firsts: dict[str, int] = {}
+        self.results: list[int] = []
+        self._ended = 0
+        """Every trial below this number has ended."""
+        self._short: deque[str] = deque()
+        """Own candidates, by name, of which the first may lack seeds."""
+        self._found: dict[tuple[str, str], Own | None] = {}
+        self._add(entries)
+
+    def under(self, window: int | None) -> History:
+        """The same trials under another window, without looking anew at what is the study's
+        own."""
+        other = History(self.study, (), window)
+        other._found = self._found
+        other._add(self.entries)
+        return other
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all results are there that the next trial must be asked for with."""
+        return self.window is None or self._ended > len(self) - self.window
+
+    def known(self, entry: Entry) -> bool:
+        """Whether the next trial is asked for with the result of this one; if not, with what it
+        trains alone."""
+        in_time = self.window is None or entry.number <= len(self) - self.window
+        return in_time and not entry.open
+
+    def begin(self, entry: Entry) -> None:
+        """Add the next trial."""
+        assert entry.number == len(self), f"trial {entry.number} cannot follow {len(self) - 1}"
+        self.entries.append(entry)
+        self.seeds.setdefault(entry.candidate, set()).add(entry.seed)
+        own = self._own(entry)
+        if own is not None:
+            self.own[entry.number] = own
+            if entry.candidate not in self.firsts:
+                self.firsts[entry.candidate] = entry.number
+                self._short.append(entry.candidate)
+        # The trial that a window lets in now may have ended long ago.
+        let_in = entry.number if self.window is None else len(self) - self.window
+        if let_in >= 0 and not self.entries[let_in].open:
+            self.results.append(let_in)
+        self._count_ended()
+
+    def replace(self, entry: Entry) -> None:
+        """Replace an open trial by the same one, still open, with failures counted."""
+        assert entry.open, f"trial {entry.number} has ended"
+        self._replace(entry)
+
+    def end(self, entry: Entry) -> None:
+        """Replace an open trial by the same one, ended."""
+        assert not entry.open, f"trial {entry.number} has not ended"
+        self._replace(entry)
+        if self.known(entry):
+            self.results.append(entry.number)
+        self._count_ended()
+
+    def lacking(self) -> tuple[Values, int] | None:
+        """The first own candidate that was begun with fewer seeds than the study asks for: its
+        values, and the index of the next seed. None where there is none."""
+        search = self.study.file.search
+        while self._short:
+            name = self._short[0]
+            begun = self.seeds[name]
+            if len(begun) < search.seeds:
+                missing = (i for i in range(search.seeds) if search.seed + i not in begun)
+                return self.own[self.firsts[name]].values, next(missing)
+            self._short.popleft()
+        return None
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        for entry in sorted(entries, key=lambda entry: entry.number):
+            self.begin(entry)
+
+    def _replace(self, entry: Entry) -> None:
+        assert self.entries[entry.number].open, f"trial {entry.number} has ended before"
+        self.entries[entry.number] = entry
+
+    def _count_ended(self) -> None:
+        while self._ended < len(self) and not self.entries[self._ended].open:
+            self._ended += 1
+
+    def _own(self, entry: Entry) -> Own | None:
+        key = entry.candidate, json.dumps(entry.values, sort_keys=True)
+        if key not in self._found:
+            candidate = self._candidate(entry)
+            self._found[key] = None
+            if candidate is not None and candidate.name == entry.candidate:
+                cost = candidate.cost
+                self._found[key] = Own(candidate.values, cost.params, cost.macs)
+        return self._found[key]
+
+    def _candidate(self, entry: Entry) -> Candidate | None:
+        """The point of the present space that has the values of a trial; None where none has.
+
+        An axis that is newer than the trial has the value that the trial was trained with.
+        """
+        space = self.study.space
+        values: Values = {}
+        for path in space.axes:
+            if not space.counts(path, values):
+                continue
+            try:
+                value = entry.values[path] if path in entry.values else self._trained(entry, path)
+            except (LookupError, TypeError):
+                return None
+            if not space.holds(path, value):
+                return None
+            values[path] = value
+        return self.study.feasible(values)
+
+    def _trained(self, entry: Entry, path: str) -> Any:
+        """What a trial was trained with at the place that an axis names.
+
+        Raises:
+            LookupError, TypeError: it has no such place, or not the same in all stages.
+        """
+        found = []
+        for way in addresses(path, len(self.study.space.architecture.stages)):
+            place: Any = entry.plain
+            for part in way:
+                place = place[part]
+            found.append(place)
+        if any(value != found[0] for value in found):
+            raise LookupError(path)
+        return found[0]

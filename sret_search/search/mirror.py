@@ -1,0 +1,146 @@
+"""One Optuna study in memory, for samplers that learn, which stays cheap as trials grow.
+
+Optuna's samplers sample for a trial that already exists, and its own storages copy, search or
+index every trial for that. Here a trial's number is its place and its id, a draw is added at
+the end and forgotten again, and nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, NoReturn
+
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+NAME = "mirror"
+
+
+class Mirror(BaseStorage):
+    """The trials that a sampler is shown, and what it remembers.
+
+    Attributes:
+        trials: by number. One that the sampler is not shown is a failed one without values.
+        memory: attributes of the study; ids of trials in them stay valid in another mirror.
+        changed: those that were set since this was last emptied.
+    """
+
+    def __init__(self, directions: Iterable[str], memory: dict[str, Any]) -> None:
+        self.trials: list[FrozenTrial] = []
+        self.memory, self.changed = memory, dict[str, Any]()
+        self._directions = [
+            StudyDirection.MAXIMIZE if direction == "max" else StudyDirection.MINIMIZE
+            for direction in directions
+        ]
+
+    def forget(self, number: int) -> None:
+        """Drop this trial and all later ones."""
+        del self.trials[number:]
+
+    # What samplers, and Optuna's study around them, call.
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return 0
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return NAME
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return {}
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self.memory
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self.memory[key] = self.changed[key] = value
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        assert template_trial is None, "trials that are known are put in place"
+        self.trials.append(trial(len(self.trials), TrialState.RUNNING))
+        return len(self.trials) - 1
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        draw = self.trials[trial_id]
+        draw.params[param_name] = distribution.to_external_repr(param_value_internal)
+        draw.distributions[param_name] = distribution
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        self.trials[trial_id].state = state
+        self.trials[trial_id].values = values
+        return True
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.trials[trial_id].system_attrs[key] = value
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self.trials[trial_id]
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """The trials themselves, in a list of their own; nobody may change them."""
+        # Optuna looks for trials that wait at every ask; here none ever does.
+        if states == (TrialState.WAITING,):
+            return []
+        if states is None:
+            return self.trials.copy()
+        return [trial for trial in self.trials if trial.state in states]
+
+    # What a storage must have, and nothing here calls.
+
+    def create_new_study(self, *given: Any, **named: Any) -> NoReturn:
+        raise NotImplementedError
+
+    def delete_study(self, study_id: int) -> NoReturn:
+        raise NotImplementedError
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> NoReturn:
+        raise NotImplementedError
+
+    def get_all_studies(self) -> NoReturn:
+        raise NotImplementedError
+
+    def set_trial_intermediate_value(self, *given: Any, **named: Any) -> NoReturn:
+        raise NotImplementedError
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> NoReturn:
+        raise NotImplementedError
+
+
+def trial(
+    number: int,
+    state: TrialState,
+    params: dict[str, Any] | None = None,
+    distributions: dict[str, BaseDistribution] | None = None,
+    notes: dict[str, Any] | None = None,
+) -> FrozenTrial:
+    """A trial as Optuna has it, without what no sampler looks at."""
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=state,
+        value=None,
+        datetime_start=None,
+        datetime_complete=None,
+        params=params or {},
+        distributions=distributions or {},
+        user_attrs={},
+        system_attrs=dict(notes or {}),
+        intermediate_values={},
+    )

@@ -1,0 +1,122 @@
+"""What a study will need of the disk, at most, before anything of it is trained."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sret_search.job.disk import checkpoint_bytes, kept_bytes
+from sret_search.study import Study
+from sret_search.study.preflight import cpus, gpus
+from sret_search.study.schema import size
+from sret_search.study.space import Candidate
+
+_KEPT = 2
+"""Checkpoints that a running trial keeps, besides the one before its decay."""
+_DRAWS = 64
+_IN_LEDGER, _EPOCH_IN_LEDGER, _RERUN_IN_LEDGER = 5_000, 170, 750
+"""Bytes of a trial in the database, and what an epoch and a rerun add to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes that a study takes on disk, at most.
+
+    Attributes:
+        live: trials that run at a time.
+        kept: checkpoints that these keep.
+        writing: what each of them may write next: another checkpoint, and its result.
+        ended: what all trials leave for good.
+        checkpoints: the last ones of ended trials, which the quota limits.
+        ledger: the database, where it is a file.
+    """
+
+    live: int
+    kept: int
+    writing: int
+    ended: int
+    checkpoints: int
+    ledger: int
+
+    @property
+    def total(self) -> int:
+        return self.kept + self.writing + self.ended + self.checkpoints + self.ledger
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """Bytes of a training: a checkpoint, that before its decay, what it leaves, its row in the
+    ledger; and how many such trainings there are."""
+
+    checkpoint: int
+    stable: int
+    leaves: int
+    row: int
+    times: int
+
+
+def need(study: Study, live: int | None = None) -> Need:
+    """Estimate what a study will need: of a grid all candidates are known; otherwise, and for
+    branches, the largest of some random draws stands for each.
+
+    Args:
+        live: trials that run at a time; as many as this machine can run where not given.
+    """
+    grid, unknown = study.file.search.sampler == "grid", len(study.file.branches)
+    trainings = [_training(study, c) for c in (study.grid if grid else _drawn(study))]
+    largest = max(trainings, key=lambda one: one.checkpoint)
+    if not grid:
+        trainings, unknown = [], study.trials + unknown
+    trainings.append(replace(largest, times=unknown))
+    live = max(min(live or _live(study), sum(one.times for one in trainings)), 1)
+    checkpoints = sum(one.times * (one.checkpoint + one.stable) for one in trainings)
+    is_file = study.file.storage.url is None
+    return Need(
+        live=live,
+        kept=_largest(live, ((_KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
+        writing=_largest(live, ((t.checkpoint + t.leaves, t.times) for t in trainings)),
+        ended=sum(one.times * one.leaves for one in trainings),
+        checkpoints=min(checkpoints, size(study.file.storage.quota)),
+        ledger=sum(one.times * one.row for one in trainings) if is_file else 0,
+    )
+
+
+def _drawn(study: Study) -> list[Candidate]:
+    rng = random.Random(study.file.search.seed)
+    draws = [study.feasible(study.space.draw(rng)) for _ in range(_DRAWS)]
+    own = Candidate({}, study.space.architecture, study.space.recipe)
+    return [candidate for candidate in draws if candidate is not None] or [own]
+
+
+def _training(study: Study, candidate: Candidate) -> _Training:
+    a, recipe, monitor = candidate.architecture, candidate.recipe, study.file.monitor
+    images, _, test_images = study.sizes
+    times = recipe.timetable(max(images, 1))
+    epochs = math.ceil(times.total / times.epoch)
+    reruns = len(study.reruns(candidate))
+    checkpoint = checkpoint_bytes(a, recipe, epochs, monitor)
+    return _Training(
+        checkpoint=checkpoint,
+        stable=checkpoint if recipe.schedule == "wsd" else 0,
+        leaves=kept_bytes(a, epochs, test_images, reruns, monitor),
+        row=_IN_LEDGER + epochs * _EPOCH_IN_LEDGER + reruns * _RERUN_IN_LEDGER,
+        times=study.file.search.seeds,
+    )
+
+
+def _largest(count: int, sizes: Iterable[tuple[int, int]]) -> int:
+    """The sum of so many of the largest sizes, given how often each comes."""
+    return sum(heapq.nlargest(count, (s for s, times in sizes for _ in range(min(times, count)))))
+
+
+def _live(study: Study) -> int:
+    """Trials that this machine can run at a time."""
+    compute = study.file.compute
+    if compute.concurrent != "auto":
+        return compute.concurrent
+    each = bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
+    number = cpus() // compute.cpus
+    return min(number, int(gpus() / each)) if each else number

@@ -1,0 +1,73 @@
+"""The ledger's database on a PostgreSQL server, which several studies may share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from sret_search.study import Study, StudyError, document
+
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that is gone without a word is noticed after 20 seconds."""
+
+_MAKING = 0x73726574
+"""The advisory lock of whoever makes tables: two at once fail in the server."""
+
+
+def options(study: Study) -> tuple[str, dict[str, Any]]:
+    """The URL of the database, with its password, and what its engine is made with.
+
+    Raises:
+        StudyError: the URL is none.
+    """
+    url = _url(study)
+    given = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    return url.render_as_string(hide_password=False), {
+        "connect_args": given,
+        "pool_pre_ping": True,
+    }
+
+
+def server(study: Study) -> Engine:
+    """Gives connections of their own, which commit every statement by itself.
+
+    Raises:
+        StudyError: the URL is none.
+        ImportError: there is no driver.
+    """
+    url, others = options(study)
+    others |= {"poolclass": NullPool, "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
+    return create_engine(url, **others)
+
+
+@contextmanager
+def making_tables(connection: Connection) -> Iterator[None]:
+    """Be the only one who makes tables in this database; an error ends the connection's turn."""
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MAKING})
+    yield
+    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MAKING})
+
+
+def _url(study: Study) -> URL:
+    given = study.file.storage.url
+    assert given is not None
+    try:
+        url = make_url(given)
+        if url.host is None or "@" not in url.host:
+            return url.set(drivername="postgresql+psycopg")
+        wrong = "an @ in a password is written %40"
+    except (ArgumentError, ValueError):
+        wrong = "postgresql://USER@HOST:PORT/DATABASE is needed"
+    message = f"{wrong}, but got {given}"
+    raise StudyError([document.read(study.path).problem(("storage", "url"), message)])

@@ -1,0 +1,147 @@
+"""The ledger's database as a SQLite file in the study's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sret_search.study import Study, StudyError
+from sret_search.study.errors import Problem, shown
+
+_PATIENCE = 60.0
+"""Seconds to wait while another process writes."""
+
+_SHARED = {
+    "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "lustre", "gpfs", "ceph", "glusterfs",
+    "beegfs", "afs", "openafs", "9p", "pvfs2", "orangefs", "panfs", "wekafs", "ncpfs", "davfs",
+    "davfs2", "gfs2", "ocfs2", "sshfs", "s3fs", "goofys", "gcsfuse", "rclone", "juicefs",
+    "blobfuse", "blobfuse2", "geesefs", "mountpoint-s3", "alluxio", "mfs", "lizardfs", "vboxsf",
+    "vmhgfs", "vmhgfs-fuse", "prl_fs", "drvfs",
+}  # fmt: skip
+"""File systems whose files another machine may have open."""
+
+
+def file(study: Study) -> Path:
+    """The database of a study."""
+    return study.folder / "study.db"
+
+
+def check_place(study: Study) -> None:
+    """See that the database can lie in the study's folder. Nothing is written or read there.
+
+    Raises:
+        StudyError: the folder is on a network file system, or it or the file may not be written.
+    """
+    kind = network_file_system(study.folder.resolve(), _mounts())
+    if kind is not None:
+        raise _unfit(study, f"a network file system ({kind})")
+    existing = study.folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    for path in (existing, file(study)):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise StudyError([Problem("cannot be written: no permission", path)])
+
+
+def network_file_system(folder: Path, mounts: str) -> str | None:
+    """The type of the file system that a folder lies on, if other machines may share it.
+
+    Args:
+        folder: an absolute path without links; it need not exist.
+        mounts: the text of /proc/self/mounts.
+    """
+    found, deepest = "", -1
+    for line in mounts.splitlines():
+        point, kind = line.split(" ")[1:3]
+        parts = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)).parts
+        # Of two at the same point the later one hides the earlier.
+        if folder.parts[: len(parts)] == parts and len(parts) >= deepest:
+            found, deepest = kind, len(parts)
+    return found if found.removeprefix("fuse.") in _SHARED else None
+
+
+def examine(study: Study) -> None:
+    """See that the database, if there is one, is whole. A file of no bytes is a new one.
+
+    Raises:
+        StudyError: the file is no database, or a damaged one.
+    """
+    path = file(study)
+    if not has_content(study):
+        return
+    unfinished = any(Path(f"{path}{end}").exists() for end in ("-wal", "-journal"))
+    try:
+        # A database that was closed is looked at without making the files of an open one.
+        with closing(_connect(path, "mode=rw" if unfinished else "immutable=1")) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            raise StudyError([Problem(f"not a study's database ({error})", path)]) from None
+        if code != sqlite3.SQLITE_CORRUPT:
+            raise
+        found = str(error)
+    if found != "ok":
+        message = (
+            f"the database is damaged ({' '.join(found.split())}): put a copy of it back, or start"
+            " anew with --fresh, which keeps the old study aside"
+        )
+        raise StudyError([Problem(message, path)])
+
+
+def has_content(study: Study) -> bool:
+    """Whether the database was ever written to."""
+    return file(study).is_file() and file(study).stat().st_size > 0
+
+
+def prepare(study: Study) -> None:
+    """Make the database, empty, unless it is there, and let it be read while it is written.
+
+    Raises:
+        StudyError: the file system cannot do that.
+    """
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with closing(_connect(file(study), "mode=rwc")) as connection:
+        # The file remembers the mode.
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise _unfit(study, "a file system without shared memory")
+
+
+def options(study: Study) -> tuple[str, dict[str, Any]]:
+    """The URL of the database, which must be there, and what its engine is made with."""
+    return "sqlite:///study.db", {"creator": partial(_connect, file(study).resolve(), "mode=rw")}
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{how}",
+        timeout=_PATIENCE,
+        check_same_thread=False,
+        uri=True,
+    )
+    # What is committed outlives a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _unfit(study: Study, where: str) -> StudyError:
+    message = (
+        f"lies on {where}, where SQLite's write-ahead log does not work and a study can be lost:"
+        " run this where the working directory is on a local disk, or keep the study in"
+        f" PostgreSQL, by this line in {shown(study.path)}:"
+        " storage: {url: postgresql://USER@HOST/DATABASE}"
+    )
+    return StudyError([Problem(message, study.folder)])
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

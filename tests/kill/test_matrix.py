@@ -1,0 +1,102 @@
+"""The kill matrix: each victim, at its durable writes, under each sampler, against a run that
+nothing disturbed; and moments at random."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import moments
+import pytest
+from kills import STUDIES, Box, Golden, Told
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+_REFUSED = 20.0
+"""Seconds in which a second driver has to end, nearly all of them imports."""
+_ROOM = "64m"
+_NAMES = {"driver": "driver", "ray::": "workers", "raylet": "raylet"}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("victim", [name for name in moments.VICTIMS if name != "disk full"])
+def test_a_fault(victim: str, study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed = golden(study)
+    chosen = moments.share(victim, study)
+    box = Box(tmp_path, study, list(chosen.values()))
+    box.finish()
+    row = told(victim, list(chosen), box)
+    row["lost_seconds"] = box.check_lost()
+    box.check_same(undisturbed)
+    if victim == "second driver":
+        assert len(box.refused) == len(chosen) and max(box.refused) < _REFUSED
+        assert set(box.attempts().values()) == {1}, "the first is unharmed"
+    if victim == "worker":
+        begun_again = sum(box.attempts().values()) - len(box.attempts())
+        assert begun_again <= len(chosen)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_ROOM}", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_full_disk(
+    study: str, golden: Golden, told: Told, small_disk: Path, tmp_path: Path
+) -> None:
+    undisturbed = golden(study)
+    chosen = moments.share("disk full", study)
+    box = Box(tmp_path, study, list(chosen.values()), small_disk)
+    box.finish()
+    row = told("disk full", list(chosen), box)
+    assert len(box.runs) == 1
+    assert len(box.pauses) == len(chosen) and all(box.pauses)
+    row["lost_seconds"] = box.check_lost()
+    box.check_same(undisturbed)
+
+
+@pytest.mark.parametrize("study", ["grid_eager", "random_eager", "tpe_strict", "nsga2_strict"])
+def test_random_moments(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed, rng = golden(study), random.Random(study)
+    moments_left, boxes = 5, 0
+    while moments_left:
+        boxes += 1
+        box, killed = Box(tmp_path / str(boxes), study), []
+        while moments_left and not (box.runs and box.runs[-1].code == 0):
+            hit = _kill_at_random(box, rng, undisturbed.seconds)
+            killed += hit
+            moments_left -= len(hit)
+        box.finish()
+        row = told("at random", killed, box)
+        row["lost_seconds"] = box.check_lost()
+        box.check_same(undisturbed)
+
+
+def _kill_at_random(box: Box, rng: random.Random, longest: float) -> list[str]:
+    """Kill one of the processes of a run; which, and when, if the run had not ended before."""
+    process = box.start()
+    moment, victim = rng.uniform(0.3, longest), rng.choice(["driver", "driver", "ray::", "raylet"])
+    time.sleep(moment)
+    ended = process.poll() is not None
+    pids = [pid for pid, name in box.processes().items() if name.startswith(victim)]
+    for pid in pids or ([] if ended else [process.pid]):
+        os.kill(pid, signal.SIGKILL)
+    run = box.end(process)
+    assert run.code in (0, 3, -signal.SIGKILL), run
+    assert "Traceback" not in run.err, run.err
+    return [] if ended else [f"{_NAMES[victim if pids else 'driver']} after {moment:.1f} s"]

@@ -1,0 +1,334 @@
+"""The seam between Ray and the ledger, with a Ray that is only played."""
+
+import io
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from sret_search.search import failures, sampling, searcher
+from sret_search.search.disk import Keeper
+from sret_search.search.failures import Streak
+from sret_search.search.history import History
+from sret_search.search.ledger import Ledger
+from sret_search.search.progress import Progress
+from sret_search.search.searcher import PREFETCH, LedgerSearcher
+from sret_search.search.slots import Slots
+from sret_search.search.stopping import Stopping
+from sret_search.search.storage import LedgerLostError
+from sret_search.study import load_study
+
+SPACE = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 2, 4, 8]}}\n"
+DEATH = "ray.exceptions.ActorDiedError: The actor died unexpectedly.\n"
+
+
+class Watermark:
+    full = False
+
+    def __str__(self) -> str:
+        return "the disk is full"
+
+
+class Played:
+    """A study of four trials, the searcher on it, and a Ray that does as it is told."""
+
+    def __init__(self, search: str = "{sampler: grid}", extra: str = "", slots: int = 2) -> None:
+        Path("space.yaml").write_text(SPACE)
+        Path("study.yaml").write_text(f"study: s\nspace: space.yaml\nsearch: {search}\n{extra}")
+        study = load_study(Path("study.yaml"))
+        self.ledger = Ledger.create(study)
+        self.ledger.freeze(slots + PREFETCH)
+        history = History(study, self.ledger.entries(), self.ledger.window)
+        self.stopping = Stopping(self.ledger.folders.ask_to_stop, lambda text: None, None)
+        self.watermark = Watermark()
+        self.console = Console(record=True, width=200, file=io.StringIO())
+        self.searcher = LedgerSearcher(
+            study, self.ledger, history, sampling.build(study, self.ledger.memory),
+            lambda: Slots(slots, 1, 0.0), self.stopping, Progress(4, slots, 1.0, self.console),
+            Keeper(self.ledger.folders, 10**9), self.watermark,
+        )  # fmt: skip
+        self.names: Iterator[int] = iter(range(1000))
+        self.configs: dict[str, dict[str, Any]] = {}
+
+    def suggest(self) -> str | None:
+        """The Ray trial that was given something to do."""
+        name = str(next(self.names))
+        config = self.searcher.suggest(name)
+        if not isinstance(config, dict):
+            return None
+        self.configs[name] = config
+        (Path(config["attempt"]) / "worker.json").write_text("{}")
+        return name
+
+    def number(self, name: str) -> int:
+        return int(Path(self.configs[name]["attempt"]).parent.name)
+
+    def write(self, name: str, file: str, content: dict[str, Any]) -> None:
+        entry = self.searcher.history.entries[self.number(name)]
+        text = json.dumps(content | {"job": entry.job.identity})
+        (Path(self.configs[name]["attempt"]) / file).write_text(text)
+
+    def complete(self, name: str, accuracy: float = 0.5) -> None:
+        self.write(name, "result.json", {
+            "state": "complete", "val_accuracy": accuracy, "val_loss": 1.0, "test_accuracy": 0.4,
+            "epochs": 1, "seconds": 1.0, "reruns": [], "history": [], "environment": {},
+        })  # fmt: skip
+        self.searcher.on_trial_complete(name)
+
+    def die(self, name: str, text: str = DEATH) -> None:
+        self.searcher.on_trial_complete(name, error=True)
+        self.searcher.died(name, text)
+
+    def states(self) -> list[str]:
+        return [entry.state for entry in self.ledger.entries()]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that goes on when it is told to."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(searcher.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_as_many_run_as_there_are_slots_and_one_waits() -> None:
+    played = Played()
+    first, second, third = (played.suggest() for _ in range(3))
+    assert played.suggest() is None
+    assert second is not None
+    played.complete(second)
+    fourth = played.suggest()
+    assert played.suggest() is None
+    for name in (first, third, fourth):
+        assert name is not None
+        played.complete(name)
+    assert played.searcher.suggest("last") == Searcher.FINISHED
+    assert played.searcher.over
+    assert played.states() == ["complete"] * 4
+
+
+def test_a_dead_worker_is_replaced_at_once_then_after_a_while_then_never(
+    clock: list[float],
+) -> None:
+    played = Played(slots=1)
+    waits = []
+    for attempt in range(1, 9):
+        begun = clock[0]
+        while (name := played.suggest()) is None or played.number(name) != 0:
+            if name is not None:
+                played.complete(name)
+            clock[0] += 0.5
+        waits.append(clock[0] - begun)
+        assert played.configs[name]["attempt"].endswith(f"attempt-{attempt}")
+        assert len(played.configs[name]["earlier"]) == attempt - 1
+        played.die(name)
+    assert waits[:2] == [0, 0]
+    assert all(later >= earlier for earlier, later in itertools.pairwise(waits))
+    assert waits[-1] <= 61
+    entry = played.searcher.history.entries[0]
+    assert (entry.state, entry.failures) == ("failed", {failures.DIED: 8})
+    assert entry.result["reason"] == "its worker died (killed, or out of memory), 8 times"
+
+
+def test_a_worker_that_leaves_checkpoints_may_die_for_ever(clock: list[float]) -> None:
+    played = Played(slots=1)
+    for _ in range(20):
+        while (name := played.suggest()) is None or played.number(name) != 0:
+            if name is not None:
+                played.complete(name)
+            clock[0] += 61
+        (Path(played.configs[name]["attempt"]) / "checkpoint-00000001.pt").touch()
+        played.die(name)
+    entry = played.ledger.entries()[0]
+    assert (entry.state, entry.failures) == ("running", {failures.DIED: 20})
+
+
+def test_what_a_worker_said_before_it_failed_is_told() -> None:
+    played = Played(slots=1)
+    name = played.suggest()
+    assert name is not None
+    played.die(name, "Traceback\n  File x\nModuleNotFoundError: No module named 'torch'\n")
+    assert "No module named 'torch'" in played.console.export_text()
+
+
+def test_out_of_memory_is_tried_once_more() -> None:
+    played = Played(slots=1)
+    for state in ("running", "failed"):
+        name = played.suggest()
+        assert name is not None
+        assert played.number(name) == 0
+        reason = {"failed": "out of memory", "reason": "out of memory; a step needs 3 GB"}
+        played.searcher.on_trial_result(name, reason)
+        played.die(name, "Recycled")
+        assert played.states()[0] == state
+    assert "a step needs 3 GB" in played.ledger.entries()[0].result["reason"]
+
+
+def test_a_machine_that_runs_low_is_out_of_memory() -> None:
+    text = "Task was killed due to the node running low on memory.\nActorDiedError"
+    assert failures.told(text)[0] == failures.MEMORY
+
+
+def test_an_error_in_code_is_never_repeated() -> None:
+    played = Played(slots=1)
+    name = played.suggest()
+    assert name is not None
+    played.write(name, "error.json", {"state": "failed", "cause": "error", "reason": "KeyError: 3"})
+    played.searcher.on_trial_complete(name)
+    assert played.states()[0] == "failed"
+    assert played.ledger.entries()[0].result["reason"] == "KeyError: 3"
+
+
+def test_unreadable_data_stops_the_study_and_costs_no_trial() -> None:
+    played = Played()
+    first, second = played.suggest(), played.suggest()
+    assert first is not None
+    assert second is not None
+    error = {"state": "failed", "cause": "data", "reason": "cannot read a.jpg"}
+    played.write(first, "error.json", error)
+    played.searcher.on_trial_complete(first)
+    assert played.suggest() is None
+    played.complete(second)
+    assert played.searcher.suggest("x") == Searcher.FINISHED
+    assert played.searcher.trouble == "cannot read a.jpg"
+    assert sorted(played.states()[:2]) == ["complete", "running"]
+
+
+def test_a_stop_lets_workers_end_and_leaves_their_trials_open() -> None:
+    played = Played()
+    first, second = played.suggest(), played.suggest()
+    assert first is not None
+    assert second is not None
+    played.stopping.asked = True
+    assert played.suggest() is None
+    assert played.ledger.folders.stop_asked()
+    played.searcher.on_trial_complete(first)
+    played.complete(second)
+    assert played.searcher.suggest("x") == Searcher.FINISHED
+    entries = played.ledger.entries()
+    assert [entry.state for entry in entries[:2]] == ["running", "complete"]
+    assert entries[0].failures == {}
+
+
+def test_nothing_begins_while_the_disk_is_full() -> None:
+    played = Played()
+    played.watermark.full = True
+    assert played.suggest() is None
+    assert played.suggest() is None
+    assert played.console.export_text().count("paused: the disk is full") == 1
+    played.watermark.full = False
+    assert played.suggest() is not None
+
+
+def test_a_lost_ledger_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played()
+    first = played.suggest()
+    assert first is not None
+
+    def lose(*arguments: Any) -> None:
+        raise LedgerLostError("the server went away")
+
+    monkeypatch.setattr(played.ledger, "tell", lose)
+    played.complete(first)
+    assert played.searcher.suggest("x") in (None, Searcher.FINISHED)
+    assert str(played.searcher.lost) == "the server went away"
+    with pytest.raises(KeyboardInterrupt):
+        played.stopping.on_step_begin(0, [])
+
+
+def test_a_machine_that_does_not_see_the_folder_is_named() -> None:
+    played = Played()
+    first = played.suggest()
+    assert first is not None
+    played.searcher.on_trial_result(first, {"unseen": "node-2 does not see /data"})
+    played.searcher.on_trial_complete(first)
+    assert "node-2 does not see /data; `storage.trials` must be" in str(played.searcher.trouble)
+    assert played.states() == ["running"]
+
+
+def test_a_fresh_tuner_is_asked_for_after_many_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searcher, "_A_TUNER", 2)
+    played = Played()
+    first, second = played.suggest(), played.suggest()
+    assert first is not None
+    assert second is not None
+    played.complete(first)
+    assert played.searcher.suggest("x") is None
+    played.complete(second)
+    assert played.searcher.suggest("x") == Searcher.FINISHED
+    assert not played.searcher.over
+    played.searcher.renew()
+    assert played.suggest() is not None
+
+
+def test_strict_order_waits_for_the_trial_that_is_due() -> None:
+    played = Played("{sampler: random, trials: 4, order: strict}", slots=1)
+    assert played.ledger.window == 2
+    first, second = played.suggest(), played.suggest()
+    assert first is not None
+    assert second is not None
+    played.complete(second)
+    assert played.suggest() is None
+    played.complete(first)
+    assert played.suggest() is not None
+
+
+BRANCH = "branches: [{trial: 1, recipe: {epochs: 2, lr: 1e-4}}]\n"
+
+
+def test_a_branch_begins_when_its_parent_has_ended() -> None:
+    played = Played(extra=BRANCH, slots=8)
+    names = [played.suggest() for _ in range(4)]
+    assert played.suggest() is None
+    for name in names:
+        assert name is not None
+        (Path(played.configs[name]["attempt"]) / "checkpoint-00000005.pt").touch()
+        played.complete(name)
+    branch = played.suggest()
+    assert branch is not None
+    parent = names[1]
+    assert parent is not None
+    assert played.configs[branch]["earlier"] == [played.configs[parent]["attempt"]]
+    entry, origin = (played.searcher.history.entries[n] for n in (4, 1))
+    assert entry.job.parent is not None
+    assert (entry.job.parent.trial, entry.job.parent.job) == (1, origin.job.identity)
+    assert (entry.job.recipe.epochs, entry.job.recipe.lr) == (2, 1e-4)
+    assert (entry.values, entry.seed) == (origin.values, origin.seed)
+    assert entry.candidate != origin.candidate
+    played.complete(branch)
+    assert played.searcher.suggest("x") == Searcher.FINISHED
+    # The same file again: there is nothing left to begin.
+    again = Played(extra=BRANCH)
+    assert again.searcher.suggest("x") == Searcher.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("branches", "message"),
+    [
+        ("[{trial: 9, recipe: {}}]", "branches.0: no trial 9; the last is 3"),
+        ("[{trial: 1, recipe: {}}]", "trial 1 has no full checkpoint any more"),
+    ],
+)
+def test_a_branch_from_nothing_is_refused(branches: str, message: str) -> None:
+    played = Played(extra=f"branches: {branches}\n", slots=8)
+    for name in [played.suggest() for _ in range(4)]:
+        assert name is not None
+        played.complete(name)
+    assert played.suggest() is None
+    assert message in str(played.searcher.trouble)
+
+
+def test_a_full_disk_never_fails_a_trial() -> None:
+    streak = Streak()
+    assert [streak.wait(failures.DISK, False) for _ in range(100)] == [0.0] * 100
