@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from sret_search.search.slots import Slots
     from sret_search.search.stopping import Stopping
 
+_PAUSE = 1.0
+"""Seconds between two tries to write to a disk that is full."""
+_REMIND = 60.0
+"""Seconds after which it is said again that a study is paused."""
 _CLUSTER = 5.0
 """Seconds between two looks at the resources of the cluster."""
 
@@ -158,16 +163,20 @@ def _looked_up(study: Study, first: Slots) -> Callable[[], Slots]:
 
 
 def _waiting(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
-    """What the driver does while its own disk is full: it says so once, and waits."""
-    said: set[str] = set()
+    """What the driver does while its own disk is full: it says so once a while, and waits."""
+    said = waited = -math.inf
 
     def wait(reason: str) -> None:
-        if reason not in said:
-            said.add(reason)
+        nonlocal said, waited
+        now = time.monotonic()
+        # It went on meanwhile, or has been silent for long.
+        if now - waited > 2 * _PAUSE or now - said > _REMIND:
             progress.write(f"paused: {reason}; it goes on when there is room")
+            said = now
         if stopping.look():
             raise LedgerLostError(reason)
-        time.sleep(1.0)
+        time.sleep(_PAUSE)
+        waited = now
 
     return wait
 

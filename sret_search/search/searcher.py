@@ -159,11 +159,13 @@ class LedgerSearcher(Searcher):
         return [*found, parent["trial"]] if parent else found
 
     def _next(self) -> int | None:
-        now = time.monotonic()
-        for i, (due, number) in enumerate(self.waiting):
-            if due <= now:
-                del self.waiting[i]
+        while (number := self._due()) is not None:
+            entry = self.history.entries[number]
+            # A worker whose driver was killed may have ended the trial a moment ago.
+            outcome = self.ledger.outcome(entry)
+            if outcome is None:
                 return number
+            self._tell(entry, outcome)
         if not self.history.ready:
             return None
         asked = self.sampler.ask(self.history)
@@ -175,6 +177,14 @@ class LedgerSearcher(Searcher):
             job, asked.candidate.values, self.study.sizes[0], asked.notes, asked.memory
         )
         return self._begun(entry)
+
+    def _due(self) -> int | None:
+        """A trial that was begun, and whose next attempt is due."""
+        for i, (due, number) in enumerate(self.waiting):
+            if due <= time.monotonic():
+                del self.waiting[i]
+                return number
+        return None
 
     def _next_branch(self) -> int | None:
         try:

@@ -12,7 +12,7 @@ import pytest
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from sret_search.search import failures, sampling, searcher
+from sret_search.search import failures, run, sampling, searcher
 from sret_search.search.disk import Keeper
 from sret_search.search.failures import Streak
 from sret_search.search.history import History
@@ -245,6 +245,37 @@ def test_a_lost_ledger_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(played.searcher.lost) == "the server went away"
     with pytest.raises(KeyboardInterrupt):
         played.stopping.on_step_begin(0, [])
+
+
+def test_a_trial_that_an_orphan_has_ended_is_not_begun_again() -> None:
+    first = Played(slots=1).suggest()
+    assert first is not None
+    again = Played(slots=1)
+    entry = again.ledger.entries()[0]
+    attempt = Path(again.ledger.folders.attempts(0)[0])
+    result = {"state": "diverged", "reason": "nan", "job": entry.job.identity}
+    (attempt / "result.json").write_text(json.dumps(result))
+    name = again.suggest()
+    assert name is not None
+    assert again.number(name) == 1
+    assert again.states() == ["diverged", "running"]
+
+
+def test_a_pause_is_said_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 1))
+    played = Played()
+    wait = run._waiting(played.searcher.progress, played.stopping)
+    for _ in range(100):
+        wait("the disk is full")
+    assert played.console.export_text(clear=True).count("paused: the disk is full") == 2
+    now[0] += 5
+    wait("the disk is full")
+    assert "paused: the disk is full" in played.console.export_text()
+    played.stopping.asked = True
+    with pytest.raises(LedgerLostError):
+        wait("the disk is full")
 
 
 def test_a_machine_that_does_not_see_the_folder_is_named() -> None:
