@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from sret_search.search.lease import Lease
 
 DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
+
+_REPORT = 40.0
+"""Seconds for the report where Ray died: after a minute its own code ends this process."""
 
 _DESCRIPTION = """\
 Train the candidates of a study, keep every result, and draw its report.
@@ -110,7 +115,7 @@ def _run(study: Study, lease: Lease) -> int:
             f"{study.folder} was last run from {ledger.last_path}, now from {study.path.resolve()}"
         )
     print(_greeting(study), flush=True)
-    outcome = search(study, ledger)
+    outcome = search(study, ledger, abandon=lambda: _abandon(study))
     ledger.close()
 
     from sret_search.reporting import write_report
@@ -125,6 +130,16 @@ def _run(study: Study, lease: Lease) -> int:
         print(_resume(study.path), file=sys.stderr)
         return STOPPED
     return BUG if outcome.failed else DONE
+
+
+def _abandon(study: Study) -> None:
+    """End as after any other stop, while a call into a dead Ray holds the main thread: another
+    process draws the report, as importing anything here may run into that Ray, too."""
+    report = [sys.executable, "-m", "sret_search", "report", str(study.path)]
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(report, timeout=_REPORT)
+    print(_resume(study.path), file=sys.stderr, flush=True)
+    os._exit(STOPPED)
 
 
 def _greeting(study: Study) -> str:

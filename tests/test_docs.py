@@ -11,7 +11,9 @@ from ruamel.yaml import YAML
 
 from sret_search.cost import cost, train_memory
 from sret_search.job import Augment, Data, Recipe
+from sret_search.search import failures
 from sret_search.study import load_architecture
+from sret_search.study.schema import Compute, Storage, StudyFile
 from sret_search.variants import VARIANTS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "architectures.md").read_text(encoding="utf-8")
@@ -86,3 +88,27 @@ def test_the_defaults_of_the_documentation_are_those_of_a_recipe():
     assert f"| {recipe.weight_decay} |" in TRAINING
     timetable = Recipe(steps=100, schedule="wsd").timetable(1000)
     assert (timetable.warmup, timetable.stable_until) == (10, 80)
+
+
+RUNNING = (Path(__file__).parents[1] / "docs" / "running.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_running_are_parts_of_a_study():
+    parts = {}
+    for example in re.findall(r"```yaml\n(.*?)```", RUNNING, re.DOTALL):
+        parts |= YAML(typ="safe").load(example)
+    whole = json.dumps({"study": "s", "space": "s.yaml"} | parts)
+    study = TypeAdapter(StudyFile).validate_json(whole)
+    assert study.branches[0].trial == 3
+    assert study.storage.url.startswith("postgresql://")
+
+
+def test_what_is_done_about_failures_is_what_the_page_says():
+    assert failures._LIMITS == {failures.DIED: 8, failures.HUNG: 3, failures.MEMORY: 2}
+    assert "failed after 8 in a row without a new checkpoint" in RUNNING
+    assert "another attempt, 3 in all" in RUNNING
+    assert "once more, in a fresh process" in RUNNING
+    compute, storage = Compute(), Storage()
+    assert f"`compute.checkpoint_every` ({compute.checkpoint_every})" in RUNNING
+    assert f"`compute.step_timeout` ({compute.step_timeout})" in RUNNING
+    assert f"`storage.quota` ({storage.quota})" in RUNNING

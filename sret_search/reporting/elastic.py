@@ -56,6 +56,9 @@ class Elastic:
 
 def elastics(results: Results) -> list[Elastic]:
     """Every elastic candidate with a complete trial."""
+    axis = "recipe.depth_training" in results.description["axes"]
+    if not axis and results.description["recipe"]["depth_training"] == "fixed":
+        return []
     complete = results.complete
     groups: dict[str, list[Entry]] = {}
     for entry in complete:

@@ -33,6 +33,9 @@ _STYLE = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+_DRAWN = 1000
+"""Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,
+and a page stays one that can be opened."""
 _UNITS = {"params": "parameters", "macs": "multiply-adds (MACs) of one image"}
 
 
@@ -58,8 +61,9 @@ def draw(
 def against_cost(results: Results, cost: str, footer: str) -> Figure:
     """Validation accuracy of each candidate against a cost, with the Pareto front drawn."""
     figure, (axes,) = _subplots(1, (7, 4.6))
-    table = results.candidates.sort_values([cost, "executions"])
-    on_front = front.pareto(table.val_accuracy, table[cost])
+    every = results.candidates.sort_values([cost, "executions"])
+    on_front = front.pareto(every.val_accuracy, every[cost])
+    table, on_front = _thinned(every, on_front)
     low, high = _whiskers(results, table)
     x = _side_by_side(table[cost].to_numpy(float))
     axes.errorbar(
@@ -86,14 +90,16 @@ def against_cost(results: Results, cost: str, footer: str) -> Figure:
     _mark_diverged(axes, results, cost)
     axes.set_ylabel("validation accuracy in %")
     axes.legend(loc="best")
-    _title(axes, f"{results.name}: accuracy against {_UNITS[cost].split(' (')[0]}", footer)
+    title = f"{results.name}: accuracy against {_UNITS[cost].split(' (')[0]}"
+    _title(axes, title + _how_many(table, every), footer)
     return figure
 
 
 def against_executions(results: Results, footer: str) -> Figure:
     """Validation accuracy of each candidate against its executions."""
     figure, (axes,) = _subplots(1, (7, 4.6))
-    table = results.candidates.sort_values("executions")
+    every = results.candidates.sort_values("executions")
+    table, _ = _thinned(every, front.pareto(every.val_accuracy, every.executions))
     low, high = _whiskers(results, table)
     axes.errorbar(
         table.executions, 100 * table.val_accuracy, [100 * low, 100 * high],
@@ -102,7 +108,8 @@ def against_executions(results: Results, footer: str) -> Figure:
     _mark_diverged(axes, results, "executions")
     _depth_axis(axes, results.table.executions.to_numpy(float))
     axes.set_ylabel("validation accuracy in %")
-    _title(axes, f"{results.name}: accuracy against executions", footer)
+    title = f"{results.name}: accuracy against executions"
+    _title(axes, title + _how_many(table, every), footer)
     return figure
 
 
@@ -180,14 +187,29 @@ def _subplots(
     return figure, axes[0]
 
 
+def _thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """The front and an even part of all others, and which of them are the front."""
+    others = np.flatnonzero(~on_front)
+    if len(others) <= _DRAWN:
+        return table, on_front
+    drawn = on_front.copy()
+    drawn[others[np.linspace(0, len(others) - 1, _DRAWN).astype(int)]] = True
+    return table[drawn], on_front[drawn]
+
+
+def _how_many(drawn: pd.DataFrame, every: pd.DataFrame) -> str:
+    """For the title, where not all are drawn."""
+    if len(drawn) == len(every):
+        return ""
+    return f" ({len(drawn):,} of {len(every):,} candidates are drawn, all of the front)"
+
+
 def _whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Distances from each candidate's mean to the ends of its interval."""
     images = results.description["data"]["sizes"][1]
     complete = results.table[results.table.state == "complete"]
-    bounds = []
-    for candidate in table.candidate:
-        values = complete[complete.candidate == candidate].val_accuracy.tolist()
-        bounds.append(intervals.accuracy(values, images))
+    values = complete.groupby("candidate").val_accuracy.agg(list)
+    bounds = [intervals.accuracy(values[candidate], images) for candidate in table.candidate]
     low, high = np.array(bounds).T
     accuracies = table.val_accuracy.to_numpy(float)
     return np.maximum(accuracies - low, 0), np.maximum(high - accuracies, 0)

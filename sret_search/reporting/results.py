@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from sret_search.cost import cost
 from sret_search.search import disk
 from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
@@ -22,10 +21,12 @@ from sret_search.search.storage import explained
 from sret_search.study import Study
 from sret_search.training.names import PREDICTIONS
 
+_COSTS = (
+    "params", "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks",
+)  # fmt: skip
 COLUMNS = (
-    "trial", "candidate", "state", "seed", "val_accuracy", "val_loss", "test_accuracy", "params",
-    "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks", "epochs",
-    "seconds", "attempts",
+    "trial", "candidate", "state", "seed", "val_accuracy", "val_loss", "test_accuracy", *_COSTS,
+    "epochs", "seconds", "attempts",
 )  # fmt: skip
 
 
@@ -65,13 +66,12 @@ class Results:
     def complete(self) -> list[Entry]:
         """The complete trials that are compared. Branches are left out: what was trained in two
         pieces does not stand beside what was trained in one."""
-        return [e for e in self.entries if e.state == "complete" and e.plain["parent"] is None]
+        return [e for e in self.entries if e.state == "complete" and e.parent is None]
 
     @cached_property
     def parents(self) -> dict[int, int]:
         """The trial that each branch goes on from."""
-        known = {entry.number: entry.plain["parent"] for entry in self.entries}
-        return {number: parent["trial"] for number, parent in known.items() if parent}
+        return {e.number: e.parent for e in self.entries if e.parent is not None}
 
     @cached_property
     def only_retrainable(self) -> list[int]:
@@ -99,8 +99,7 @@ class Results:
         return table
 
     def _row(self, entry: Entry) -> dict[str, Any]:
-        known = cost(entry.job.architecture)
-        result = entry.result
+        known, result = entry.cost, entry.result
         return {
             "trial": entry.number,
             "candidate": entry.candidate,
@@ -109,13 +108,7 @@ class Results:
             "val_accuracy": result.get("val_accuracy"),
             "val_loss": result.get("val_loss"),
             "test_accuracy": result.get("test_accuracy") if self.declared else None,
-            "params": known.params,
-            "params_once": known.params_once,
-            "params_shared": known.params_shared,
-            "macs": known.macs,
-            "train_macs": entry.train_macs,
-            "executions": known.executions,
-            "unique_blocks": known.unique_blocks,
+            **{name: known[name] for name in _COSTS},
             "epochs": result.get("epochs", 0),
             "seconds": result.get("seconds", 0.0),
             "attempts": result.get("attempts", len(self.attempts.get(entry.number, []))),
@@ -126,18 +119,9 @@ class Results:
         """One row a candidate with a complete trial: costs, seeds, mean validation accuracy."""
         complete = self.table[self.table.trial.isin([entry.number for entry in self.complete])]
         axes = list(self.description["axes"])
-        kept = [
-            "params",
-            "params_once",
-            "params_shared",
-            "macs",
-            "train_macs",
-            "executions",
-            "unique_blocks",
-        ]
         grouped = complete.groupby("candidate", sort=False)
         means = grouped[["val_accuracy", "val_loss", "test_accuracy", "seconds"]].mean()
-        firsts = grouped[[*kept, *axes]].first()
+        firsts = grouped[[*_COSTS, *axes]].first()
         seeds = grouped.size().rename("seeds")
         return pd.concat([seeds, means, firsts], axis=1).reset_index()
 

@@ -14,7 +14,6 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from sret_search.cost import cost
 from sret_search.reporting import plots, summary
 from sret_search.reporting.arms import arms
 from sret_search.reporting.depth import depths
@@ -23,6 +22,8 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.summary import Compared
 from sret_search.study import Study
 
+_ROWS = 500
+"""Trials in the table of the page; `trials.csv` has all."""
 _CAPTIONS = {
     "accuracy_elastic": "One set of weights at every depth",
     "accuracy_executions": "Accuracy against executions",
@@ -68,16 +69,20 @@ def _page(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"percent": summary.percent, "points": summary.points}
-    counters = {entry.number: cost(entry.job.architecture) for entry in results.entries}
+    table = results.table
+    if len(table) > _ROWS:
+        best = table.sort_values("val_accuracy", ascending=False, kind="stable")[:_ROWS]
+        table = best.sort_values("trial")
     return environment.get_template("page.html").render(
         results=results,
         sentences=summary.sentences(results, compared),
         compared=compared,
         facts=facts,
         footer=summary.footer(results),
-        trials=results.table.to_dict("records"),
+        trials=table.to_dict("records"),
+        left_out=len(results.table) - len(table),
         axes=list(results.description["axes"]),
-        counters=counters,
+        costs={entry.number: entry.cost for entry in results.entries},
         lost=[entry for entry in results.entries if entry.state in ("diverged", "failed")],
         figures=[
             (_CAPTIONS[name], name, base64.b64encode(images[name]).decode())

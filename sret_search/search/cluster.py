@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import sret_search
+from sret_search.search import local, signals
 from sret_search.study import Study, StudyError
-from sret_search.study.preflight import cpus, gpus
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_STATE_REFRESH_PERIOD": "3600",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
 """Read by Ray when it is imported, here and in its workers."""
@@ -77,36 +78,13 @@ def connected(study: Study) -> Iterator[Path]:
         address = study.file.compute.address
         try:
             if address == "local":
-                _start(folder)
+                local.start(folder / "ray")
+                _silence()
             else:
                 _join(study, address, folder)
             yield folder / "tune"
         finally:
-            import ray
-
-            ray.shutdown()
-
-
-def _start(folder: Path) -> None:
-    # The address 127.0.0.1 alone is not enough: Ray replaces it by that of the network, and
-    # then listens on every interface, unless it is told that this is no machine for clusters.
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ.pop("RAY_AUTH_MODE", None)
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    import ray
-
-    ray.init(
-        address="local",
-        num_cpus=cpus(),
-        num_gpus=gpus(),
-        object_store_memory=100 * 2**20,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="CRITICAL",
-        _node_ip_address="127.0.0.1",
-        _temp_dir=str(folder / "ray"),  # which Ray lets everybody write into; ours it is not
-    )
-    _silence()
+            local.end()
 
 
 def _join(study: Study, address: str, folder: Path) -> None:
@@ -126,7 +104,7 @@ def _join(study: Study, address: str, folder: Path) -> None:
         try:
             # Ray puts the working directory of a driver before all else that its workers import:
             # an older copy of this package that lies there would be taken for this one.
-            with contextlib.chdir(folder):
+            with contextlib.chdir(folder), signals.sigterm_stays():
                 ray.init(
                     address=address,
                     runtime_env=runtime,

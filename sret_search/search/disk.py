@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sret_search.architecture import Architecture
-from sret_search.cost import cost
 from sret_search.job.disk import in_words
 from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
@@ -110,7 +108,6 @@ class Keeper:
         self._kept: dict[int, list[tuple[str, str]]] = {}
         self._bytes: dict[int, int] = {}
         self._ended: dict[int, Entry] = {}
-        self._first: dict[str, int] = {}
         self._accuracies: dict[str, list[float]] = defaultdict(list)
         self._params: dict[str, int] = {}
         self._total = 0
@@ -129,7 +126,7 @@ class Keeper:
         self._shrink()
 
     def _tidy(self, entry: Entry, attempts: Sequence[str]) -> None:
-        folders, wsd = self._folders, entry.plain["recipe"]["schedule"] == "wsd"
+        folders, wsd = self._folders, entry.schedule == "wsd"
         full = [(a, name) for a in attempts for name in folders.checkpoints(a)]
         # Of equally far ones, that of the last attempt.
         full.sort(key=lambda file: _step(file[1]))
@@ -148,7 +145,7 @@ class Keeper:
 
     def _count(self, entry: Entry) -> None:
         if entry.state == "complete" and entry.number not in self._ended:
-            self._first.setdefault(entry.candidate, entry.number)
+            self._params[entry.candidate] = entry.cost["params"]
             self._accuracies[entry.candidate].append(entry.result["val_accuracy"])
         self._ended[entry.number] = entry
 
@@ -172,7 +169,7 @@ class Keeper:
     def _front(self) -> set[str]:
         """The candidates that no other one beats; equal ones together."""
         points = sorted(
-            (self._params_of(name), -sum(found) / len(found), name)
+            (self._params[name], -sum(found) / len(found), name)
             for name, found in self._accuracies.items()
         )
         front: set[str] = set()
@@ -182,12 +179,6 @@ class Keeper:
                 best = params, error
                 front.add(name)
         return front
-
-    def _params_of(self, candidate: str) -> int:
-        if candidate not in self._params:
-            plain = self._ended[self._first[candidate]].plain["architecture"]
-            self._params[candidate] = cost(Architecture.from_dict(plain)).params
-        return self._params[candidate]
 
     def _remove(self, file: tuple[str, str]) -> None:
         # What cannot be removed now is found again at the next start.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-
 from sret_search.cost import cost
 from sret_search.job import Job, train_macs
 from sret_search.study.space import Values
+
+_COUNTED = (
+    "params", "params_once", "params_shared", "macs", "executions", "unique_blocks", "sub_layers",
+    "nlls",
+)  # fmt: skip
+_FACTS = ("candidate", "seed", "images", "cost", "origin", "parent", "schedule")
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,15 @@ class Entry:
 
     Attributes:
         state: running, complete, diverged or failed.
+        values: of the axes, by path.
+        text: the job as JSON; of many thousand trials few are ever looked at.
         candidate: the name of what is trained, whatever the seed.
-        plain: the job as plain data; of many thousand trials few are ever looked at.
         images: that it trains on.
+        cost: what is known without training: parameters, multiply-adds (`train_macs` those of
+            the whole training), and every way to count depth.
+        origin: the name of what the study searched when it asked for this trial.
+        parent: the trial that it goes on from.
+        schedule: of the learning rate.
         notes: what the sampler must find again with this trial.
         failures: attempts that ended without an outcome, by cause.
     """
@@ -31,44 +42,82 @@ class Entry:
     number: int
     state: str
     values: Values
+    text: str
     candidate: str
     seed: int
-    plain: Mapping[str, Any]
     images: int
-    result: dict[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, int]
+    origin: str
+    parent: int | None
+    schedule: str
     notes: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     ended: datetime | None = None
 
     @classmethod
     def begun(
-        cls, number: int, job: Job, values: Values, images: int, notes: dict[str, Any] | None = None
+        cls,
+        number: int,
+        job: Job,
+        values: Values,
+        images: int,
+        origin: str,
+        notes: dict[str, Any] | None = None,
     ) -> Entry:
         """A trial that has just got its number."""
-        plain = job.to_dict()
+        known = cost(job.architecture)
+        counted = {name: getattr(known, name) for name in _COUNTED}
         return cls(
-            number, "running", values, job.candidate, job.seed, plain, images, {}, notes or {}
+            number=number,
+            state="running",
+            values=values,
+            text=json.dumps(job.to_dict()),
+            candidate=job.candidate,
+            seed=job.seed,
+            images=images,
+            cost=counted | {"train_macs": train_macs(job.architecture, job.recipe, images)},
+            origin=origin,
+            parent=None if job.parent is None else job.parent.trial,
+            schedule=job.recipe.schedule,
+            notes=notes or {},
         )
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is stored when it begins."""
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return {"values": self.values, "facts": facts, "job": self.plain, "notes": self.notes}
+
     @classmethod
-    def stored(cls, trial: FrozenTrial) -> Entry:
-        """A trial as it lies in the database."""
-        attributes = trial.user_attrs
+    def stored(
+        cls, number: int, state: str, ended: datetime | None, attributes: Mapping[str, str]
+    ) -> Entry:
+        """A trial as it lies in the database.
+
+        Args:
+            state: as Optuna names it.
+            attributes: the JSON text of each.
+        """
         # The outcome is written before the state: a trial counts as ended only once it is told.
-        outcome = {} if trial.state == TrialState.RUNNING else dict(attributes["outcome"])
+        outcome = {} if state == "RUNNING" else json.loads(attributes["outcome"])
         return cls(
-            number=trial.number,
+            number=number,
             state=outcome.pop("state", "running"),
-            values=attributes["values"],
-            candidate=attributes["candidate"],
-            seed=attributes["job"]["seed"],
-            plain=attributes["job"],
-            images=attributes["images"],
+            values=json.loads(attributes["values"]),
+            text=attributes["job"],
+            notes=json.loads(attributes["notes"]),
             result=outcome,
-            notes=attributes["notes"],
-            failures=attributes.get("failures", {}),
-            ended=trial.datetime_complete,
+            failures=json.loads(attributes.get("failures", "{}")),
+            ended=ended,
+            **json.loads(attributes["facts"]),
         )
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The job as plain data."""
+        plain: dict[str, Any] = json.loads(self.text)
+        return plain
 
     @cached_property
     def job(self) -> Job:
@@ -80,22 +129,23 @@ class Entry:
         return self.candidate, self.seed
 
     @property
+    def train_macs(self) -> int:
+        """Multiply-adds of the whole training."""
+        return self.cost["train_macs"]
+
+    @property
     def open(self) -> bool:
         return self.state == "running"
 
-    @property
-    def train_macs(self) -> int:
-        """Multiply-adds of the whole training."""
-        return train_macs(self.job.architecture, self.job.recipe, self.images)
 
-
-def objective_values(names: Iterable[str], job: Job, result: Mapping[str, Any]) -> list[float]:
+def objective_values(
+    names: Iterable[str], known: Mapping[str, int], result: Mapping[str, Any]
+) -> list[float]:
     """The objectives of a trial, in the order of the study: two are measured, two are known."""
-    known = cost(job.architecture)
     found: dict[str, float] = {
         "accuracy": result["val_accuracy"],
         "loss": result["val_loss"],
-        "params": known.params,
-        "macs": known.macs,
+        "params": known["params"],
+        "macs": known["macs"],
     }
     return [found[name] for name in names]

@@ -135,6 +135,10 @@ class History:
             self._ended += 1
 
     def _own(self, entry: Entry) -> Own | None:
+        if entry.parent is not None:
+            return None
+        if entry.origin == self.study.origin:
+            return Own(entry.values, entry.cost["params"], entry.cost["macs"])
         key = entry.candidate, json.dumps(entry.values, sort_keys=True)
         if key not in self._found:
             candidate = self._candidate(entry)

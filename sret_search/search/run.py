@@ -63,11 +63,17 @@ def see_data(study: Study) -> Study:
     return replace(study, seen=(len(split.train), len(split.val), len(split.test)))
 
 
-def search(study: Study, ledger: Ledger, work: Callable[..., None] | None = None) -> Outcome:
+def search(
+    study: Study,
+    ledger: Ledger,
+    work: Callable[..., None] | None = None,
+    abandon: Callable[[], None] = lambda: None,
+) -> Outcome:
     """Train what is left of a study.
 
     Args:
         work: what a worker does for a trial, in place of training it.
+        abandon: ends this process, where Ray died and will never let this function return.
 
     Raises:
         StudyError: there is no room for it; the cluster has no such GPU, or does not answer; or
@@ -80,7 +86,7 @@ def search(study: Study, ledger: Ledger, work: Callable[..., None] | None = None
     if not _is_complete(study, ledger, history):
         print(disk.check_space(study), flush=True)
         with suppress(KeyboardInterrupt):
-            history = _train(study, ledger, history, work)
+            history = _train(study, ledger, history, work, abandon)
     return Outcome(
         total=max(study.trials + len(study.file.branches), len(history)),
         trained=sum(not entry.open for entry in history.entries) - before,
@@ -104,9 +110,13 @@ def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
 
 
 def _train(
-    study: Study, ledger: Ledger, history: History, work: Callable[..., None] | None
+    study: Study,
+    ledger: Ledger,
+    history: History,
+    work: Callable[..., None] | None,
+    abandon: Callable[[], None],
 ) -> History:
-    from sret_search.search import cluster
+    from sret_search.search import cluster, local
     from sret_search.search.slots import slots
 
     with cluster.connected(study) as tune_folder:
@@ -136,7 +146,8 @@ def _train(
             keeper,
             disk.Watermark(study, first.number),
         )
-        with suppress(KeyboardInterrupt), progress, stopping.on_signals():
+        watched = local.watched(_dead(progress, stopping), abandon)
+        with suppress(KeyboardInterrupt), progress, stopping.on_signals(), watched:
             while not searcher.over:
                 searcher.renew()
                 _fit(searcher, first, tune_folder, work)
@@ -179,6 +190,18 @@ def _waiting(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
         waited = now
 
     return wait
+
+
+def _dead(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
+    """What the driver does when its Ray is dead: it waits for no checkpoints."""
+
+    def died(why: str) -> None:
+        stopping.now()
+        if progress.live is not None:
+            progress.live.stop()  # which nothing else may come to do
+        progress.write(f"stopping: {why}")
+
+    return died
 
 
 def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:

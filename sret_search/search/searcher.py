@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -136,7 +135,7 @@ class LedgerSearcher(Searcher):
         self.progress.start(entry)
         compute = self.study.file.compute
         return {
-            "job": json.dumps(entry.plain),
+            "job": entry.text,
             "root": folders.root,
             "attempt": attempt,
             "earlier": earlier,
@@ -147,16 +146,15 @@ class LedgerSearcher(Searcher):
         }
 
     def _note_path(self, entry: Entry) -> None:
-        if entry.plain["recipe"]["schedule"] == "wsd":
+        if entry.schedule == "wsd":
             self.paths[entry.job.trajectory].append(entry.number)
 
     def _on_the_same_path(self, entry: Entry) -> list[int]:
         """This trial, its parent, and those from whose checkpoints before a decay it could go
         on."""
-        wsd = entry.plain["recipe"]["schedule"] == "wsd"
+        wsd = entry.schedule == "wsd"
         found = self.paths[entry.job.trajectory] if wsd else [entry.number]
-        parent = entry.plain["parent"]
-        return [*found, parent["trial"]] if parent else found
+        return found if entry.parent is None else [*found, entry.parent]
 
     def _next(self) -> int | None:
         while (number := self._due()) is not None:

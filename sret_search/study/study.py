@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,6 +58,18 @@ class Study:
     def sizes(self) -> tuple[int, int, int]:
         """Images for training, validation and test; zeros while the data is not known."""
         return self.seen or self.file.data.sizes or (0, 0, 0)
+
+    @cached_property
+    def origin(self) -> str:
+        """A name of what it searches: another one as soon as an axis, the architecture, the
+        recipe or the budget changes."""
+        plain = self.space.template() | {
+            "axes": [
+                (path, axis.model_dump(mode="json")) for path, axis in self.space.axes.items()
+            ],
+            "budget": self.space.budget.model_dump(mode="json"),
+        }
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
     def grid(self) -> list[Candidate]:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -127,15 +128,23 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def end_processes(folder: Path) -> None:
-    """End everything that was started with this environment."""
+def processes(folder: Path) -> dict[int, str]:
+    """Everything that was started with this environment, by name."""
     mark = f"SRET_TEST={folder}\0".encode()
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (process / "environ").read_bytes():
-                os.kill(int(process.name), signal.SIGKILL)
+                found[int(process.name)] = (process / "comm").read_text().strip()
         except OSError:
             pass
+    return found
+
+
+def end_processes(folder: Path, kind: int = signal.SIGKILL) -> None:
+    for pid in processes(folder):
+        with suppress(ProcessLookupError):
+            os.kill(pid, kind)
 
 
 def python(nodes: Nodes, folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -258,6 +267,47 @@ def test_a_ray_of_ones_own_is_alone_and_leaves_nothing(tmp_path: Path) -> None:
         driver.communicate("")
         assert driver.returncode == 0
         assert not second.exists()
+    finally:
+        end_processes(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hit", ["its group", "all", "gcs_server", "raylet"])
+def test_whatever_a_signal_hits_the_run_ends_in_order(hit: str, tmp_path: Path) -> None:
+    study = write_study(tmp_path, "local", epochs=100_000)
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "sret_search.run", study.name],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        while not list(tmp_path.rglob("checkpoint-*")):
+            assert driver.poll() is None, driver.communicate()
+            time.sleep(0.05)
+        began = time.monotonic()
+        if hit == "its group":
+            os.killpg(driver.pid, signal.SIGTERM)
+        elif hit == "all":
+            end_processes(tmp_path, signal.SIGTERM)
+        else:
+            (victim,) = [pid for pid, name in processes(tmp_path).items() if name == hit]
+            os.kill(victim, signal.SIGKILL)
+        out, err = driver.communicate(timeout=120)
+        assert driver.returncode == 3, err
+        assert time.monotonic() - began < 60
+        assert err.endswith(f"resume with: python -m sret_search.run {study.name}\n")
+        assert err.count("\n") == 1
+        assert out.count("report: reports/shared/report.html") == 1
+        assert ("it has a checkpoint" in out) == (hit == "its group")
+        assert ("stopping: Ray on this machine died: its " in out) == (hit != "its group")
+        deadline = time.monotonic() + 10
+        while left := processes(tmp_path):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
     finally:
         end_processes(tmp_path)
 

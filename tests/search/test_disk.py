@@ -171,7 +171,7 @@ def entry(
 ) -> Entry:  # fmt: skip
     made = _candidate(width, schedule)
     job = replace(made, seed=seed)
-    begun = Entry.begun(number, job, {}, 1258)
+    begun = Entry.begun(number, job, {}, 1258, "here")
     result = {"val_accuracy": accuracy} if state == "complete" else {}
     return replace(begun, state=state, result=result)
 
@@ -337,6 +337,7 @@ class Counted:
             "attempts": lambda number: [f"{number}/1"],
             "checkpoints": lambda a: [] if a in self.gone else ["checkpoint-00000010.pt"],
             "exists": lambda a, file: False,
+            "unfinished": lambda a: [],
             "size": lambda a, file: SIZE,
             "remove": lambda a, file: self.gone.add(a),
         }[name]
@@ -362,6 +363,7 @@ def test_ten_thousand_ended_trials_cost_nothing_but_a_sort():
         kept.ended(each)
     assert folders.asked == {
         "attempts": 20, "checkpoints": 20, "exists": 20, "size": 20, "remove": 20,
+        "unfinished": 20,
     }  # fmt: skip
     assert len(folders.gone) == trials // 2 + 20
     assert (time.process_time() - began) / 20 < 0.2

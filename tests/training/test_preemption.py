@@ -8,10 +8,9 @@ import time
 from itertools import count
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from ends import assert_same_end
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Augment, Data, Job, Recipe
@@ -66,21 +65,6 @@ def _at_question(number):
     return lambda: next(questions) == number
 
 
-def _timeless(result):
-    history = [{k: v for k, v in m.items() if k != "seconds"} for m in result["history"]]
-    return {k: v for k, v in result.items() if k != "seconds"} | {"history": history}
-
-
-def _assert_same_end(attempt, result, wanted_attempt, wanted):
-    assert _timeless(result) == _timeless(wanted)
-    weights, right = load_file(attempt / WEIGHTS), load_file(wanted_attempt / WEIGHTS)
-    assert weights.keys() == right.keys()
-    assert [name for name in right if not torch.equal(weights[name], right[name])] == []
-    with np.load(attempt / PREDICTIONS) as one, np.load(wanted_attempt / PREDICTIONS) as two:
-        assert set(one.files) == set(two.files) > {"test"}
-        assert all(np.array_equal(one[name], two[name]) for name in two.files)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A training that nobody stopped."""
@@ -109,7 +93,7 @@ def test_a_training_stops_when_asked_and_goes_on_from_there(
     result, left, reported = _trained(JOB, second, [first])
     assert taken + left == list(range(10))
     assert [m["epoch"] for m in reported if "epoch" in m] == list(range(epochs + 1, 3))
-    _assert_same_end(second, result, *whole)
+    assert_same_end(second, result, *whole)
 
 
 def test_a_training_stopped_again_and_again_ends_with_the_same_bits(tmp_path, whole):
@@ -122,7 +106,7 @@ def test_a_training_stopped_again_and_again_ends_with_the_same_bits(tmp_path, wh
         assert [step for _, step in _kept(tmp_path)] == ends[max(number - 2, 0) : number]
     result, taken, _ = _trained(JOB, tmp_path / "attempt-7", attempts)
     assert (steps, taken) == (list(range(10)), [])
-    _assert_same_end(tmp_path / "attempt-7", result, *whole)
+    assert_same_end(tmp_path / "attempt-7", result, *whole)
 
 
 def test_a_stop_is_asked_for_once_a_second(tmp_path, monkeypatch):
@@ -334,4 +318,4 @@ def test_a_training_with_a_damaged_newest_checkpoint_ends_with_the_same_bits(tmp
     newest.write_bytes(newest.read_bytes()[:-1000])
     result, taken, _ = _trained(JOB, second, [first])
     assert taken == list(range(3, 10))
-    _assert_same_end(second, result, *whole)
+    assert_same_end(second, result, *whole)

@@ -6,16 +6,14 @@ import shutil
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from ends import assert_same_end
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Augment, Data, Distill, Job, Recipe
 from sret_search.model import SReT, save
 from sret_search.training import files, train
-from sret_search.training.names import PREDICTIONS, WEIGHTS
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -110,21 +108,6 @@ def _kill(job, attempt, earlier, place, step, checkpoint_every=0.0):
             train.train(job, attempt, reporting, earlier, checkpoint_every)
 
 
-def _timeless(result):
-    history = [{k: v for k, v in m.items() if k != "seconds"} for m in result["history"]]
-    return {k: v for k, v in result.items() if k != "seconds"} | {"history": history}
-
-
-def _assert_same_end(attempt, result, wanted_attempt, wanted):
-    assert _timeless(result) == _timeless(wanted)
-    weights, right = load_file(attempt / WEIGHTS), load_file(wanted_attempt / WEIGHTS)
-    assert weights.keys() == right.keys()
-    assert [name for name in right if not torch.equal(weights[name], right[name])] == []
-    with np.load(attempt / PREDICTIONS) as one, np.load(wanted_attempt / PREDICTIONS) as two:
-        assert set(one.files) == set(two.files) > {"test"}
-        assert all(np.array_equal(one[name], two[name]) for name in two.files)
-
-
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     """A model file to learn from and to start from."""
@@ -165,7 +148,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(
         torch.manual_seed(rng.randrange(1000))
     result, left = _trained(job, tmp_path / "last", attempts)
     assert 0 < len(left) < total
-    _assert_same_end(tmp_path / "last", result, tmp_path / "whole", whole)
+    assert_same_end(tmp_path / "last", result, tmp_path / "whole", whole)
 
 
 @pytest.fixture(scope="module")
@@ -198,14 +181,14 @@ def test_a_training_goes_on_after_its_last_checkpoint(tmp_path, calm, calmly, pl
     result, taken = _trained(calm, tmp_path / "attempt-2", [tmp_path / "attempt-1"])
     assert len(taken) == left
     assert [m["epoch"] for m in result["history"]] == [1, 2]
-    _assert_same_end(tmp_path / "attempt-2", result, *calmly)
+    assert_same_end(tmp_path / "attempt-2", result, *calmly)
 
 
 def test_an_attempt_that_goes_on_in_its_own_folder_ends_with_the_same_bits(tmp_path, calm, calmly):
     _kill(calm, tmp_path / "attempt-1", [], "step", 8)
     result, taken = _trained(calm, tmp_path / "attempt-1")
     assert taken == [8, 9]
-    _assert_same_end(tmp_path / "attempt-1", result, *calmly)
+    assert_same_end(tmp_path / "attempt-1", result, *calmly)
 
 
 def test_without_checkpoints_within_epochs_a_training_goes_on_from_the_last_epoch(tmp_path, calm):
@@ -259,14 +242,14 @@ def eight(tmp_path_factory):
 def test_a_longer_training_goes_on_before_the_decay_of_a_shorter_one(tmp_path, four, eight):
     result, taken = _trained(EIGHT, tmp_path / "attempt-2", [four])
     assert taken == list(range(16, 40))
-    _assert_same_end(tmp_path / "attempt-2", result, *eight)
+    assert_same_end(tmp_path / "attempt-2", result, *eight)
 
 
 def test_a_longer_training_that_was_killed_too_goes_on_from_both(tmp_path, four, eight):
     _kill(EIGHT, tmp_path / "attempt-2", [four], "step", 27)
     result, taken = _trained(EIGHT, tmp_path / "attempt-3", [four, tmp_path / "attempt-2"])
     assert taken == list(range(27, 40))
-    _assert_same_end(tmp_path / "attempt-3", result, *eight)
+    assert_same_end(tmp_path / "attempt-3", result, *eight)
 
 
 def test_a_longer_training_goes_on_where_no_decay_was_asked_for(tmp_path, eight):
@@ -275,7 +258,7 @@ def test_a_longer_training_goes_on_where_no_decay_was_asked_for(tmp_path, eight)
     result, taken = _trained(EIGHT, tmp_path / "attempt-2", [tmp_path / "attempt-1"])
     # Its end, in the middle of an epoch, was evaluated, as no longer one's is.
     assert taken == list(range(10, 40))
-    _assert_same_end(tmp_path / "attempt-2", result, *eight)
+    assert_same_end(tmp_path / "attempt-2", result, *eight)
 
 
 def test_a_shorter_training_takes_nothing_from_beyond_its_own_stable_part(tmp_path, four, eight):

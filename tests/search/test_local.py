@@ -1,0 +1,110 @@
+"""A Ray that dies: told once, its workers killed, and a run that hangs in it abandoned."""
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sret_search.search import local, signals
+
+
+class Ray:
+    """Processes in sessions of their own, the second with a worker, and a port."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        start = "sleep 600 & echo $!; wait"
+        self.control, self.parent = (
+            subprocess.Popen(["bash", "-c", start], stdout=subprocess.PIPE, start_new_session=True)
+            for _ in range(2)
+        )
+        by_name = {"gcs_server": self.control, "raylet": self.parent}
+        self.processes = local._Processes(by_name, self.socket.getsockname()[1])
+
+    def worker_ends(self) -> bool:
+        """Whether the worker, which holds the pipe open, has ended."""
+        assert self.parent.stdout is not None
+        ended = threading.Thread(target=self.parent.stdout.read, daemon=True)
+        ended.start()
+        ended.join(10)
+        return not ended.is_alive()
+
+    def close(self) -> None:
+        self.socket.close()
+        for process in (self.control, self.parent):
+            local._kill_workers(local._Processes({"raylet": process}, 0))
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
+    made = Ray()
+    monkeypatch.setattr(local, "_processes", lambda: made.processes)
+    monkeypatch.setattr(local, "_LOOK", 0.02)
+    yield made
+    made.close()
+
+
+def test_a_run_that_hangs_in_a_dead_ray_is_abandoned(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_PATIENCE", 0.1)
+    said, abandoned = [], threading.Event()
+    with local.watched(said.append, abandoned.set):
+        time.sleep(0.1)
+        assert said == []
+        ray.control.kill()
+        assert abandoned.wait(10)
+    assert said == ["Ray on this machine died: its gcs_server ended by SIGKILL"]
+    assert ray.worker_ends()
+
+
+def test_a_ray_that_no_longer_listens_is_dead(ray: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_PATIENCE", 0.2)
+    said, told, abandoned = [], threading.Event(), threading.Event()
+
+    def died(why: str) -> None:
+        said.append(why)
+        told.set()
+
+    with local.watched(died, abandoned.set):
+        ray.socket.close()
+        assert told.wait(10)
+    assert said == ["Ray on this machine died: its gcs_server was stopped"]
+    assert not abandoned.wait(0.4)
+
+
+def test_a_ray_that_is_shut_down_is_not_dead(ray: Ray) -> None:
+    said = []
+    with local.watched(said.append, lambda: said.append("abandoned")):
+        (watching,) = [t for t in threading.enumerate() if t.name == "watches Ray"]
+    ray.parent.kill()
+    watching.join(10)
+    assert said == []
+
+
+def test_sigterm_waits_while_ray_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import worker
+
+    seen = []
+
+    def connect() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        seen.append("connected")
+
+    monkeypatch.setattr(worker, "connect", connect)
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append("terminated"))
+    try:
+        with signals.sigterm_stays():
+            worker.connect()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == ["connected", "terminated"]
+    assert worker.connect is connect
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -1,0 +1,133 @@
+"""What a worker does, without Ray."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ray import tune
+
+from sret_search.architecture import Architecture, Stage
+from sret_search.job import Data, Job, Recipe
+from sret_search.search import trainable
+from sret_search.search.folders import Folders
+from sret_search.search.trainable import Recycled, attempt_trial
+from sret_search.training import train
+
+torch.set_num_threads(1)
+
+TINY = Architecture(
+    image_size=8, in_channels=1, classes=10, stem_strides=(1, 2),
+    stages=(Stage(width=8, heads=2, unique=1, loops=1),),
+)  # fmt: skip
+JOB = Job(TINY, Recipe(epochs=1, batch_size=120, lr=1e-2), Data(test=0.7), seed=3)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is reported to Tune, by a process that is new."""
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", reports.append)
+    monkeypatch.setattr(trainable, "_worn", trainable._Wear())
+    return reports
+
+
+def config(root: Path, **changes: Any) -> dict[str, Any]:
+    folders = Folders(str(root))
+    return {
+        "job": json.dumps(JOB.to_dict()), "root": folders.root, "attempt": folders.new_attempt(0),
+        "earlier": [], "checkpoint_every": 600.0, "step_timeout": 600.0, "gpus": 0.0,
+        "tensorboard": False,
+    } | changes  # fmt: skip
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_trial_is_trained_and_told(tmp_path: Path, told: list[dict[str, Any]]) -> None:
+    made = config(tmp_path, tensorboard=True)
+    attempt_trial(made)
+    epoch, ended = told
+    assert (epoch["epoch"], ended) == (1, {"ended": True})
+    attempt = Path(made["attempt"])
+    assert json.loads((attempt / "result.json").read_text())["state"] == "complete"
+    assert {"pid", "host"} <= json.loads((attempt / "worker.json").read_text()).keys()
+    assert list((attempt / "tensorboard").iterdir())
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_no_result(
+    tmp_path: Path, told: list[dict[str, Any]]
+) -> None:
+    made = config(tmp_path)
+    Folders(str(tmp_path)).ask_to_stop()
+    attempt_trial(made)
+    assert told == [{"ended": True}]
+    assert not (Path(made["attempt"]) / "result.json").exists()
+
+
+def test_a_disk_that_is_not_the_drivers_is_told(tmp_path: Path, told: list[dict[str, Any]]) -> None:
+    made = config(tmp_path)
+    Path(made["attempt"]).rmdir()
+    attempt_trial(made)
+    (only,) = told
+    assert made["attempt"] in only["unseen"]
+    assert not Path(made["attempt"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "recycled"),
+    [
+        (KeyError("x"), "error", False),
+        (MemoryError(), "out of memory", True),
+        (OSError(28, "No space left on device"), "disk full", False),
+    ],
+)
+def test_a_failure_is_written_and_told(
+    error: Exception,
+    cause: str,
+    recycled: bool,
+    tmp_path: Path,
+    told: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train, "train", failing(error))
+    made = config(tmp_path)
+    if recycled:
+        with pytest.raises(Recycled):
+            attempt_trial(made)
+    else:
+        attempt_trial(made)
+    assert [report.get("failed") for report in told] == [cause, None]
+    written = json.loads((Path(made["attempt"]) / "error.json").read_text())
+    assert (written["cause"], written["job"]) == (cause, JOB.identity)
+    assert type(error).__name__ in (Path(made["attempt"]) / "traceback.txt").read_text()
+
+
+def test_a_process_is_replaced_when_it_is_worn(
+    tmp_path: Path, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [10**9]
+    monkeypatch.setattr(train, "train", lambda *arguments: {})
+    monkeypatch.setattr(trainable, "resident_bytes", lambda: held[0])
+    monkeypatch.setattr(trainable, "_ATTEMPTS", 3)
+    attempt_trial(config(tmp_path))
+    attempt_trial(config(tmp_path))
+    with pytest.raises(Recycled):
+        attempt_trial(config(tmp_path))
+    monkeypatch.setattr(trainable, "_worn", trainable._Wear())
+    attempt_trial(config(tmp_path))
+    held[0] += 3 * 2**30
+    with pytest.raises(Recycled):
+        attempt_trial(config(tmp_path))
+
+
+def test_memory_is_what_the_process_holds() -> None:
+    before = trainable.resident_bytes()
+    block = torch.ones(50 * 2**20, dtype=torch.uint8)
+    assert trainable.resident_bytes() - before > 0.9 * len(block)
