@@ -74,7 +74,9 @@ class Driver:
         self.memory |= json.loads(json.dumps(ask.memory))
         job = self.made.job(ask.candidate, self.made.file.search.seed + ask.seed, "cpu")
         number, values = len(self.entries), ask.candidate.values
-        plain = dataclasses.asdict(Entry.begun(number, job, values, 1258, self.made.origin, ask.notes))
+        plain = dataclasses.asdict(
+            Entry.begun(number, job, values, 1258, self.made.origin, ask.notes)
+        )
         self.entries.append(Entry(**json.loads(json.dumps(plain))))
         self.history.begin(self.entries[-1])
         return True
