@@ -366,6 +366,7 @@ def address(text: str) -> str:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="no /proc/net/tcp on this system")
+@pytest.mark.slow
 def test_all_that_a_study_starts_listens_on_the_loopback_only() -> None:
     study()
     mark = uuid.uuid4().hex

@@ -5,16 +5,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sret_search.job import Distill, Recipe
-from sret_search.job.place import beneath, located, trials_read
+from sret_search.job.place import located, trials_read
 from sret_search.search import scratch
 from sret_search.search.folders import Folders
 from sret_search.search.places import Disk
 from sret_search.study import StudyError
-from sret_search.study.study import trials_root
+from sret_search.study.study import Study
 
 
 @pytest.fixture
@@ -195,14 +196,22 @@ def test_a_url_that_cannot_be_used_is_refused_in_one_line(url, message):
     assert "\n" not in str(raised.value) and "hidden" not in str(raised.value)
 
 
-def test_a_study_has_its_own_part_of_a_place():
-    study = Path("runs/depth")
-    assert trials_root(study, None, "depth") == "runs/depth/trials"
-    assert trials_root(study, "/data/trials/", "depth") == "/data/trials/depth"
-    assert trials_root(study, "s3://bucket/", "depth") == "s3://bucket/depth"
-    url = "s3://bucket/a/?scheme=http&endpoint_override=host:9000"
-    assert trials_root(study, url, "depth") == beneath(url, "depth")
-    assert beneath(url, "b") == "s3://bucket/a/b?scheme=http&endpoint_override=host:9000"
+@pytest.mark.parametrize(
+    ("given", "root"),
+    [
+        (None, "runs/depth/trials"),
+        ("/data/trials/", "/data/trials/depth"),
+        ("s3://bucket/", "s3://bucket/depth"),
+        (
+            "s3://bucket/a/?scheme=http&endpoint_override=host:9000",
+            "s3://bucket/a/depth?scheme=http&endpoint_override=host:9000",
+        ),
+    ],
+)
+def test_a_study_has_its_own_part_of_a_place(given, root):
+    storage = SimpleNamespace(trials=given)
+    file = SimpleNamespace(study="depth", storage=storage)
+    assert Study(Path("depth.yaml"), file, None).trials_root == root
 
 
 def test_trials_that_a_recipe_reads_are_known_by_number():
