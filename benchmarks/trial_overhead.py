@@ -155,18 +155,21 @@ print("SECONDS", (ended[-1] - ended[3]) / (len(ended) - 4))
     return float(found.group(1))
 
 
-def soak(sampler: str, trials: int) -> dict[str, float]:
-    """Many trials in a process of its own, then its resume in another one."""
-    code = "import trial_overhead; trial_overhead.{}({!r}, {})"
+def apart(step: str, sampler: str, trials: int) -> dict[str, float]:
+    """What a step prints, in a process of its own: Ray starts once in each."""
+    code = f"import trial_overhead; trial_overhead.{step}({sampler!r}, {trials})"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    found: dict[str, float] = {}
-    for step in ("soaked", "resumed"):
-        line = [sys.executable, "-c", code.format(step, sampler, trials)]
-        done = subprocess.run(line, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        found |= json.loads(done.stdout.splitlines()[-1])
-    return found
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    printed: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return printed
+
+
+def timed_alone(sampler: str, trials: int) -> None:
+    print(json.dumps({"seconds": ours(sampler, sampler, trials)}))
 
 
 def soaked(sampler: str, trials: int) -> None:
@@ -222,14 +225,14 @@ def main() -> None:
         os.chdir(folder)
         figures: dict[str, Any] = {
             "ray_default_seconds_per_trial": rays(20),
-            "seconds_per_trial": ours("random", "random", arguments.trials),
-            "seconds_per_trial_tpe": ours("tpe", "tpe", arguments.trials),
-            "seconds_per_trial_nsga2": ours("nsga2", "nsga2", arguments.trials),
+            "seconds_per_trial": apart("timed_alone", "random", arguments.trials)["seconds"],
+            "seconds_per_trial_tpe": apart("timed_alone", "tpe", arguments.trials)["seconds"],
+            "seconds_per_trial_nsga2": apart("timed_alone", "nsga2", arguments.trials)["seconds"],
             "trials": arguments.trials,
         }
         if arguments.soak:
             figures["soak"] = {
-                sampler: {"trials": arguments.soak} | _soak_alone(sampler, arguments.soak)
+                sampler: {"trials": arguments.soak} | soak(sampler, arguments.soak)
                 for sampler in ("random", "nsga2")
             }
         os.chdir(results)
@@ -238,14 +241,10 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def _soak_alone(sampler: str, trials: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        before = Path.cwd()
-        os.chdir(folder)
-        try:
-            return soak(sampler, trials)
-        finally:
-            os.chdir(before)
+def soak(sampler: str, trials: int) -> dict[str, float]:
+    """Many trials, then the resume of the finished study, in a folder of their own."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        return apart("soaked", sampler, trials) | apart("resumed", sampler, trials)
 
 
 if __name__ == "__main__":
