@@ -237,7 +237,7 @@ class Box:
 
     def check_nothing_left(self) -> None:
         """Every process of the runs ends, also where its driver was killed."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 90
         while found := self.processes():
             assert time.monotonic() < deadline, f"still there: {found}"
             time.sleep(0.1)
