@@ -15,10 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from sret_search.reporting import front, intervals
+from sret_search.reporting import intervals
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
+from sret_search.search import front
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"

@@ -76,7 +76,7 @@ class Results:
     @cached_property
     def only_retrainable(self) -> list[int]:
         """Complete trials whose full checkpoint is gone, so that nothing can go on from them."""
-        return disk.only_retrainable(self.folders, self.entries)
+        return disk.only_retrainable(self.folders, self.attempts, self.entries)
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 
 from sret_search import __version__
-from sret_search.reporting import front, intervals
+from sret_search.reporting import intervals
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
+from sret_search.search import front
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,7 @@ def next_branch(study: Study, ledger: Ledger, history: History) -> tuple[Job, En
     for i, branch in enumerate(study.file.branches):
         if branch.trial >= len(history):
             last = len(history) - 1
-            raise StudyError(
-                f"{study.path}: branches.{i}: no trial {branch.trial}; the last is {last}"
-            )
+            raise StudyError(f"branches.{i}: no trial {branch.trial}; the last is {last}")
         parent = history.entries[branch.trial]
         if parent.open:
             continue
@@ -33,10 +31,10 @@ def next_branch(study: Study, ledger: Ledger, history: History) -> tuple[Job, En
         if job.candidate in begun:
             continue
         if parent.state != "complete":
-            raise StudyError(f"{study.path}: branches.{i}: trial {parent.number} is {parent.state}")
+            raise StudyError(f"branches.{i}: trial {parent.number} is {parent.state}")
         if not any(ledger.folders.checkpoints(a) for a in ledger.folders.attempts(parent.number)):
             raise StudyError(
-                f"{study.path}: branches.{i}: trial {parent.number} has no full checkpoint any more"
+                f"branches.{i}: trial {parent.number} has no full checkpoint any more"
                 " (storage.quota), so that it can only be retrained"
             )
         return job, parent

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import sret_search
+from sret_search.job.place import is_url
 from sret_search.search import local, signals
 from sret_search.study import Study, StudyError
 
@@ -223,7 +224,7 @@ def check_nodes(study: Study, trials_root: str) -> None:
         return
     data = study.file.data
     needed = None if data.download else data.imagefolder or data.root
-    probe = None if "://" in trials_root else Path(trials_root) / f".probe-{secrets.token_hex(8)}"
+    probe = None if is_url(trials_root) else Path(trials_root) / f".probe-{secrets.token_hex(8)}"
     ask = ray.remote(num_cpus=0, max_retries=0)(look)
     try:
         if probe is not None:

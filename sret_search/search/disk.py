@@ -8,16 +8,18 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sret_search.job.disk import in_words
+from sret_search.search import front
 from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
 from sret_search.search.need import Need, need
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import masked, shown
+from sret_search.study.preflight import existing_above
 from sret_search.study.schema import size
 from sret_search.training.names import STABLE
 
@@ -34,7 +36,7 @@ def quota(study: Study) -> int:
 
 def free(folder: Path) -> int:
     """Bytes that may still be written to the file system that holds a folder, or will hold it."""
-    return shutil.disk_usage(_existing(folder)).free
+    return shutil.disk_usage(existing_above(folder.absolute())).free
 
 
 def check_space(study: Study, live: int | None = None) -> str:
@@ -152,11 +154,11 @@ class Keeper:
     def _shrink(self) -> None:
         if self._total <= self._quota:
             return
-        front = self._front()
+        best = self._front()
 
         def worth(number: int) -> tuple[bool, bool, int]:
             entry = self._ended[number]
-            on_front = entry.state == "complete" and entry.candidate in front
+            on_front = entry.state == "complete" and entry.candidate in best
             return number in self._needed, on_front, number
 
         for number in sorted(self._kept, key=worth):
@@ -168,17 +170,10 @@ class Keeper:
 
     def _front(self) -> set[str]:
         """The candidates that no other one beats; equal ones together."""
-        points = sorted(
-            (self._params[name], -sum(found) / len(found), name)
-            for name, found in self._accuracies.items()
-        )
-        front: set[str] = set()
-        best = (0, math.inf)
-        for params, error, name in points:
-            if error < best[1] or (params, error) == best:
-                best = params, error
-                front.add(name)
-        return front
+        names = list(self._accuracies)
+        means = [sum(found) / len(found) for found in self._accuracies.values()]
+        on_front = front.pareto(means, [self._params[name] for name in names])
+        return {names[i] for i in on_front.nonzero()[0]}
 
     def _remove(self, file: tuple[str, str]) -> None:
         # What cannot be removed now is found again at the next start.
@@ -190,10 +185,11 @@ class Keeper:
         self._total -= self._bytes.pop(number, 0)
 
 
-def only_retrainable(folders: Folders, entries: Iterable[Entry]) -> list[int]:
-    """The complete trials that have no full checkpoint any more, so that they can only be
-    retrained, not continued."""
-    attempts = folders.all_attempts()
+def only_retrainable(
+    folders: Folders, attempts: Mapping[int, Sequence[str]], entries: Iterable[Entry]
+) -> list[int]:
+    """The complete trials that have no full checkpoint in any of their attempts any more, so that
+    they can only be retrained, not continued."""
     return [
         entry.number
         for entry in entries
@@ -225,17 +221,10 @@ def _by_disk(study: Study, asked: Need, trials: int) -> list[tuple[Path, int]]:
     for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
         if folder is None:
             continue
-        disk = os.stat(_existing(folder)).st_dev
+        disk = os.stat(existing_above(folder.absolute())).st_dev
         first, before = found.get(disk, (folder, _SPARE))
         found[disk] = first, before + wanted
     return list(found.values())
-
-
-def _existing(folder: Path) -> Path:
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 def _lack(folder: Path, reserve: int) -> str:

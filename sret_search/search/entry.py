@@ -124,11 +124,6 @@ class Entry:
         return Job.from_dict(self.plain)
 
     @property
-    def key(self) -> tuple[str, int]:
-        """What makes a training the same training: candidate and seed."""
-        return self.candidate, self.seed
-
-    @property
     def train_macs(self) -> int:
         """Multiply-adds of the whole training."""
         return self.cost["train_macs"]

@@ -24,7 +24,7 @@ from sret_search.training.names import WEIGHTS, WORKER
 _STOP = "stop"
 _TRIAL = re.compile(r"\d{5,}")
 _ATTEMPT = re.compile(r"attempt-[1-9]\d*")
-_CHECKPOINT = re.compile(r"checkpoint-\d+\.pt")
+CHECKPOINT = re.compile(r"checkpoint-\d+\.pt")
 
 
 class Folders:
@@ -132,7 +132,7 @@ class Folders:
         """The names of an attempt's whole checkpoints, by step. `stable.pt`, from which longer
         trainings go on, is none of them."""
         names = self._place.files(self._key(attempt))
-        return sorted(name for name in names if _CHECKPOINT.fullmatch(name))
+        return sorted(name for name in names if CHECKPOINT.fullmatch(name))
 
     def unfinished(self, attempt: str) -> list[str]:
         """The names of files whose writing was cut short by a kill; on a disk only, since an

@@ -51,8 +51,6 @@ _KEPT_RESULTS = (
     "val_accuracy", "val_loss", "test_accuracy", "epochs", "steps", "seconds", "reruns", "cause",
     "reason", "history", "environment",
 )  # fmt: skip
-
-
 _LONG = ("history", "environment")
 
 # Optuna's own way to read trials takes ten times as long, and makes more of them than is needed.
@@ -195,8 +193,8 @@ class Ledger:
         """How a trial ended, if a folder of its attempts says so, for this very job: with a
         result, or with an error in code, which another attempt would only repeat."""
         for attempt in self.folders.attempts(entry.number):
-            found = self.folders.read_json(attempt, RESULT)
-            if found is not None and found.get("job") == entry.job.identity:
+            found = self._written(entry, attempt, RESULT)
+            if found is not None:
                 return found
             failed = self.error(entry, attempt)
             if failed is not None and failed["cause"] == failures.ERROR:
@@ -205,8 +203,7 @@ class Ledger:
 
     def error(self, entry: Entry, attempt: str) -> dict[str, Any] | None:
         """What one attempt at a trial failed with, if it could still say so."""
-        found = self.folders.read_json(attempt, ERROR)
-        return found if found and found.get("job") == entry.job.identity else None
+        return self._written(entry, attempt, ERROR)
 
     def tell(self, entry: Entry, outcome: dict[str, Any]) -> Entry:
         """Record how a trial ended: complete, diverged or failed. The last commit ends it.
@@ -224,15 +221,14 @@ class Ledger:
             names = self.description["objectives"]
             state, values = TrialState.COMPLETE, objective_values(names, entry.cost, outcome)
         self._write(lambda: self._storage.set_trial_state_values(trial_id, state, values))
-        for long in _LONG:
-            kept.pop(long, None)
-        return replace(entry, state=outcome["state"], result=kept, ended=datetime.now())
+        short = {name: value for name, value in kept.items() if name not in _LONG}
+        return replace(entry, state=outcome["state"], result=short, ended=datetime.now())
 
     def fail(self, entry: Entry, cause: str) -> Entry:
         """Count an attempt that ended without an outcome."""
-        failures = entry.failures | {cause: entry.failures.get(cause, 0) + 1}
-        self._attribute(entry, "failures", failures)
-        return replace(entry, failures=failures)
+        counted = entry.failures | {cause: entry.failures.get(cause, 0) + 1}
+        self._attribute(entry, "failures", counted)
+        return replace(entry, failures=counted)
 
     def close(self) -> None:
         """Give the database back."""
@@ -246,6 +242,11 @@ class Ledger:
             self.entries()
         assert self._known is not None
         return self._known
+
+    def _written(self, entry: Entry, attempt: str, name: str) -> dict[str, Any] | None:
+        """What a file of an attempt says, if it is of this very job."""
+        found = self.folders.read_json(attempt, name)
+        return found if found and found.get("job") == entry.job.identity else None
 
     def _attribute(self, entry: Entry, name: str, value: Any) -> None:
         trial_id = self._ids[entry.number]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import math
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -13,9 +12,8 @@ from sret_search.study import Study
 from sret_search.study.preflight import cpus, gpus
 from sret_search.study.schema import size
 from sret_search.study.space import Candidate
+from sret_search.training.names import KEPT
 
-_KEPT = 2
-"""Checkpoints that a running trial keeps, besides the one before its decay."""
 _DRAWS = 64
 _IN_LEDGER, _EPOCH_IN_LEDGER, _RERUN_IN_LEDGER = 5_000, 170, 750
 """Bytes of a trial in the database, and what an epoch and a rerun add to them."""
@@ -66,7 +64,8 @@ def need(study: Study, live: int | None = None) -> Need:
         live: trials that run at a time; as many as this machine can run where not given.
     """
     grid, unknown = study.file.search.sampler == "grid", len(study.file.branches)
-    trainings = [_training(study, c) for c in (study.grid if grid else _drawn(study))]
+    own = Candidate({}, study.space.architecture, study.space.recipe)
+    trainings = [_training(study, c) for c in study.examples(_DRAWS) or [own]]
     largest = max(trainings, key=lambda one: one.checkpoint)
     if not grid:
         trainings, unknown = [], study.trials + unknown
@@ -76,19 +75,12 @@ def need(study: Study, live: int | None = None) -> Need:
     is_file = study.file.storage.url is None
     return Need(
         live=live,
-        kept=_largest(live, ((_KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
+        kept=_largest(live, ((KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
         writing=_largest(live, ((t.checkpoint + t.leaves, t.times) for t in trainings)),
         ended=sum(one.times * one.leaves for one in trainings),
         checkpoints=min(checkpoints, size(study.file.storage.quota)),
         ledger=sum(one.times * one.row for one in trainings) if is_file else 0,
     )
-
-
-def _drawn(study: Study) -> list[Candidate]:
-    rng = random.Random(study.file.search.seed)
-    draws = [study.feasible(study.space.draw(rng)) for _ in range(_DRAWS)]
-    own = Candidate({}, study.space.architecture, study.space.recipe)
-    return [candidate for candidate in draws if candidate is not None] or [own]
 
 
 def _training(study: Study, candidate: Candidate) -> _Training:

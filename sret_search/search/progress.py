@@ -102,6 +102,9 @@ class Progress:
         self.interrupted[number] = self.running.pop(number)
         self.write(f"trial {number}: {why}")
 
+    def pause(self, why: str) -> None:
+        self.write(f"paused: {why}; it goes on when there is room")
+
     def count(self, entry: Entry) -> None:
         """Add an ended trial to the counts."""
         self.done += entry.state == "complete"

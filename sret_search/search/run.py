@@ -106,7 +106,10 @@ def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
         return False
     if sampling.build(study, ledger.memory).ask(history) is not None:
         return False
-    return next_branch(study, ledger, history) is None
+    try:
+        return next_branch(study, ledger, history) is None
+    except StudyError as error:
+        raise StudyError(f"{study.path}: {error}") from None
 
 
 def _train(
@@ -182,7 +185,7 @@ def _waiting(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
         now = time.monotonic()
         # It went on meanwhile, or has been silent for long.
         if now - waited > 2 * _PAUSE or now - said > _REMIND:
-            progress.write(f"paused: {reason}; it goes on when there is room")
+            progress.pause(reason)
             said = now
         if stopping.look():
             raise LedgerLostError(reason)

@@ -8,7 +8,6 @@ each checkpoint, and the folder is removed at the end. TMPDIR says on which disk
 from __future__ import annotations
 
 import fcntl
-import re
 import shutil
 import tempfile
 import time
@@ -17,18 +16,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sret_search.job.place import is_url, trial_name
-from sret_search.search.folders import key_of
+from sret_search.search.folders import CHECKPOINT, key_of
 from sret_search.search.objects import Objects, StoreError, above, whole_names
-from sret_search.training.names import ERROR, RESULT, STABLE, WEIGHTS
+from sret_search.training.names import ERROR, KEPT, RESULT, STABLE, WEIGHTS
 
-_KEPT = 2
-"""Full checkpoints of a trial that has not ended."""
 _PATIENCE = 600.0
 """Seconds for which a store may fail before the attempt does."""
 _PAUSE = 5.0
 """Seconds between two tries, once nothing is left but to send."""
 
-_CHECKPOINT = re.compile(r"checkpoint-\d+\.pt")
 _PREFIX = "sret-scratch-"
 
 
@@ -97,7 +93,7 @@ def _fetch_weights(objects: Objects, number: int, scratch: Path) -> None:
 
 
 def _is_checkpoint(name: str) -> bool:
-    return _CHECKPOINT.fullmatch(name.rpartition("/")[2]) is not None
+    return CHECKPOINT.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def _number(name: str) -> int:
@@ -182,7 +178,7 @@ class _Sending:
             # worker that nobody waits for.
             step = {key: key.rpartition("/")[2] for key in self._checkpoints}
             known = sorted(step, key=lambda k: (self._checkpoints[k], step[k] <= name, step[k]))
-            for old in known[:-_KEPT]:
+            for old in known[:-KEPT]:
                 self._objects.remove(old)
                 del self._checkpoints[old]
 

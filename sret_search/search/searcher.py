@@ -287,7 +287,7 @@ class LedgerSearcher(Searcher):
         """Whether the disk is: nothing new is begun then, and all goes on once it is not."""
         full = self.watermark.full
         if full and not self.paused:
-            self.progress.write(f"paused: {self.watermark}; it goes on when there is room")
+            self.progress.pause(str(self.watermark))
         self.paused = full
         return full
 

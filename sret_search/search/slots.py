@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,13 +115,7 @@ def needed_memory(candidates: list[Candidate], processes: int) -> float:
 
 
 def _need(study: Study) -> float:
-    if study.file.search.sampler == "grid":
-        candidates = study.grid
-    else:
-        rng = random.Random(study.file.search.seed)
-        drawn = (study.feasible(study.space.draw(rng)) for _ in range(_DRAWS))
-        candidates = [candidate for candidate in drawn if candidate is not None]
-    return needed_memory(candidates, study.file.compute.processes)
+    return needed_memory(study.examples(_DRAWS), study.file.compute.processes)
 
 
 def _number(study: Study, rooms: list[Room], each: Slots) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import Problem, shown
+from sret_search.study.preflight import existing_above
 
 _PATIENCE = 60.0
 """Seconds to wait while another process writes."""
@@ -40,10 +41,7 @@ def check_place(study: Study) -> None:
     kind = network_file_system(study.folder.resolve(), _mounts())
     if kind is not None:
         raise _unfit(study, f"a network file system ({kind})")
-    existing = study.folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    for path in (existing, file(study)):
+    for path in (existing_above(study.folder), file(study)):
         if path.exists() and not os.access(path, os.W_OK):
             raise StudyError([Problem("cannot be written: no permission", path)])
 

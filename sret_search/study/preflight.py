@@ -26,6 +26,13 @@ def gpus() -> int:
     return len(list(driver.iterdir())) if driver.is_dir() else 0
 
 
+def existing_above(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
 def check(study: Study) -> None:
     """See that the machine has what the study asks for and that its folders can be written.
 
@@ -91,9 +98,7 @@ def _folders(study: Study) -> list[Problem]:
     if not is_url(study.trials_root):
         folders.append(Path(study.trials_root))
     for folder in folders:
-        existing = folder
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
+        existing = existing_above(folder)
         if not existing.is_dir():
             problems.append(
                 Problem(f"cannot be a folder, since {shown(existing)} is a file", folder)

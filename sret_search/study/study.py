@@ -90,15 +90,18 @@ class Study:
     @cached_property
     def train_macs(self) -> float:
         """Multiply-adds of all trainings; from 64 random candidates where they are not known."""
-        search = self.file.search
-        if search.sampler == "grid":
-            candidates = self.grid
-        else:
-            rng = random.Random(search.seed)
-            draws = (self.feasible(self.space.draw(rng)) for _ in range(64))
-            candidates = [candidate for candidate in draws if candidate is not None]
-        macs = [train_macs(c.architecture, c.recipe, self.sizes[0]) for c in candidates]
+        images = self.sizes[0]
+        macs = [train_macs(c.architecture, c.recipe, images) for c in self.examples(64)]
         return self.trials * sum(macs) / max(len(macs), 1)
+
+    def examples(self, draws: int) -> list[Candidate]:
+        """What it will train: all of a grid; otherwise the feasible ones of so many random draws,
+        the same at each call."""
+        if self.file.search.sampler == "grid":
+            return self.grid
+        rng = random.Random(self.file.search.seed)
+        drawn = (self.feasible(self.space.draw(rng)) for _ in range(draws))
+        return [candidate for candidate in drawn if candidate is not None]
 
     def feasible(self, values: Values) -> Candidate | None:
         """The candidate, or None where a rule or the budget forbids it."""

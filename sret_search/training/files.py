@@ -15,9 +15,8 @@ from zipfile import ZipFile
 import torch
 
 from sret_search.job import Job
-from sret_search.training.names import STABLE
+from sret_search.training.names import KEPT, STABLE
 
-_KEPT = 2
 _BLOCK = 2**16
 """Bytes that are never free on a disk to which a large file could not be written."""
 
@@ -95,7 +94,7 @@ def save_checkpoint(attempt: Path, state: dict[str, Any]) -> None:
     # or of a worker that nobody waits for: it goes first, and never in this one's stead.
     known = _up_to(attempt, "checkpoint-*.pt")
     known.sort(key=lambda file: (file.name <= path.name, file.name))
-    for old in known[:-_KEPT]:
+    for old in known[:-KEPT]:
         old.unlink(missing_ok=True)
 
 

@@ -10,3 +10,6 @@ HANG = "hang.txt"
 DEPTH = "depth.json"
 TENSORBOARD = "tensorboard"
 STABLE = "stable.pt"
+
+KEPT = 2
+"""Full checkpoints of a trial that has not ended, besides the one before its decay."""

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sret_search.reporting import front, intervals
+from sret_search.reporting import intervals
+from sret_search.search import front
 
 REPETITIONS = 2000
 

@@ -246,7 +246,12 @@ def test_beyond_the_quota_the_oldest_off_the_front_go_first_and_those_on_it_last
         kept = keeper(room)
         kept.restore(ended)
         assert {name[0] for name in left()} == there
-    assert only_retrainable(Folders("trials"), ended) == [0, 1, 2, 4]
+    assert only_retrainable(Folders("trials"), Folders("trials").all_attempts(), ended) == [
+        0,
+        1,
+        2,
+        4,
+    ]
 
 
 def test_seeds_of_a_candidate_are_on_the_front_together_by_their_mean():
@@ -305,7 +310,7 @@ def test_a_restart_tidies_up_and_leaves_running_trials_alone():
 
 def test_a_study_without_trials_has_nothing_to_tidy():
     keeper(1).restore([])
-    assert only_retrainable(Folders("trials"), []) == []
+    assert only_retrainable(Folders("trials"), {}, []) == []
     kept = keeper(0)
     kept.ended(entry(0))
     assert left() == []
