@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from sret_search import __version__, run
-from sret_search.commands import cost, evaluate, report
+from sret_search.commands import cost, evaluate, plan, report, schema
 from sret_search.study import StudyError
 
 _PROG = "sret-search"
@@ -14,12 +14,20 @@ _DESCRIPTION = """\
 Search the family of recursive vision transformers (SReT) and measure what depth buys.
 
 commands:
+  plan STUDY         what a study will train, its hours and disk; trains nothing
   run STUDY          train a study's candidates, or resume it, and draw its report
   report STUDY...    redraw reports from what is stored, also while a study runs
   cost ARCHITECTURE  parameters, multiply-adds, depth and memory of an architecture
   evaluate MODEL     accuracy of a trained or published model on a data set
+  schema             JSON schemas of study and space files, for editors
 """
-_COMMANDS = {"report": report.main, "cost": cost.main, "evaluate": evaluate.main}
+_COMMANDS = {
+    "plan": plan.main,
+    "report": report.main,
+    "cost": cost.main,
+    "evaluate": evaluate.main,
+    "schema": schema.main,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -118,7 +118,7 @@ def _run(study: Study, lease: Lease) -> int:
     outcome = search(study, ledger, abandon=lambda: _abandon(study))
     ledger.close()
 
-    from sret_search.reporting import write_report
+    from sret_search.reporting.write import write_report
 
     if outcome.trained == 0 and outcome.complete:
         print(f"nothing to train: all {outcome.total} trials ended in an earlier run")

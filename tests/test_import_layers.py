@@ -11,7 +11,7 @@ import sret_search
 
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
-    "errors", "architecture", "variants", "cost", "job",
+    "errors", "architecture", "variants", "cost", "job", "tasks",
     "study", "model", "training", "search", "reporting", "run", "commands",
     "__main__",
 ]  # fmt: skip
@@ -22,6 +22,7 @@ FORBIDDEN = {
     "variants": HEAVY,
     "cost": HEAVY,
     "job": HEAVY,
+    "tasks": HEAVY | {"pydantic", "sret_search.study"},
     "study": HEAVY,
     "model": {"ray", "optuna", "pydantic", "torchvision", "sret_search.study"},
     "training": {"ray", "optuna", "pydantic", "sret_search.study"},
@@ -144,7 +145,7 @@ def test_importing_a_room_loads_nothing_that_it_does_without(module):
     assert _hits(_reached_on_import(module), FORBIDDEN_ON_IMPORT[_room(module)]) == []
 
 
-@pytest.mark.parametrize("module", ["study", "reporting", "run", "commands.cost"])
+@pytest.mark.parametrize("module", ["study", "reporting.write", "run", "commands.cost", "commands.plan"])
 def test_a_fresh_interpreter_loads_neither_torch_nor_ray_with(module):
     code = (
         f"import sys, sret_search.{module}\n"

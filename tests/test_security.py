@@ -22,7 +22,7 @@ import torch
 
 import sret_search
 from sret_search.commands import evaluate
-from sret_search.reporting import write_report
+from sret_search.reporting.write import write_report
 from sret_search.search import edits
 from sret_search.search.folders import Folders
 from sret_search.search.ledger import Ledger

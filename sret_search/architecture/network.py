@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sret_search.architecture import rules
+from sret_search.architecture.built import built
 from sret_search.architecture.parts import (
     NLL,
     STRICT,
@@ -26,6 +26,9 @@ from sret_search.architecture.parts import (
     Residual,
     Stage,
     Stem,
+    nlls_of,
+    sides,
+    stem_channels,
 )
 
 
@@ -86,7 +89,8 @@ class Architecture:
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
-        broken = next(rules.broken(self), None)
+        object.__setattr__(self, "drop_path", float(self.drop_path))
+        broken = rules.broken(self)
         if broken is not None:
             raise ArchitectureError(*broken)
 
@@ -128,25 +132,16 @@ class Architecture:
     @property
     def sides(self) -> tuple[int, ...]:
         """Side of each stage's square grid of tokens."""
-        side = self.image_size
-        for stride in self.stem_strides:
-            side = math.ceil(side / stride)
-        sides = [side]
-        for _ in self.stages[1:]:
-            sides.append(math.ceil(sides[-1] / 2))
-        return tuple(sides)
+        return sides(self.image_size, self.stem_strides, len(self.stages))
 
     @property
     def stem_channels(self) -> tuple[int, ...]:
         """Output channels of the stem's convolutions: half of the width, then the width."""
-        width = self.stages[0].width
-        last = len(self.stem_strides) - 1
-        return tuple(width // 2 if i == 0 and last > 0 else width for i in range(last + 1))
+        return stem_channels(self.stem_strides, self.stages[0].width)
 
     def nlls(self, stage: Stage) -> int:
         """Distinct NLLs of a stage."""
-        counts = {"none": 0, "stage": 1, "block": stage.unique, "execution": stage.executions}
-        return counts[self.nll.share]
+        return nlls_of(self.nll.share, stage.unique, stage.loops)
 
     def schedule(self, stage: Stage) -> list[Execution]:
         """The executions of a stage, in the order in which they run."""
@@ -157,6 +152,11 @@ class Architecture:
             Execution(block, loop, {"stage": 0, "block": block, "execution": i}[self.nll.share])
             for i, (block, loop) in enumerate(runs)
         ]
+
+    @property
+    def built(self) -> tuple[Any, ...]:
+        """Equal for architectures that build the same network, however they are written."""
+        return built(self)
 
     @property
     def weights(self) -> tuple[Any, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from functools import cache, lru_cache
+from typing import Any, Literal
 
 Stem = Literal["convolutions", "patch"]
 Order = Literal["sequence", "cycle"]
@@ -14,6 +15,72 @@ ResidualKind = Literal["lrc", "layerscale", "scaled"]
 
 # Read by pydantic where a file is checked; the rooms that build models do without pydantic.
 STRICT = {"extra": "forbid", "strict": True}
+
+
+@lru_cache(maxsize=4096)
+def sides(image_size: int, strides: tuple[int, ...], stages: int) -> tuple[int, ...]:
+    """Side of each stage's square grid of tokens."""
+    side = image_size
+    for stride in strides:
+        side = -(-side // stride)
+    found = [side]
+    for _ in range(stages - 1):
+        found.append(-(-found[-1] // 2))
+    return tuple(found)
+
+
+def stem_channels(strides: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Output channels of the stem's convolutions: half of the width, then the width."""
+    last = len(strides) - 1
+    return tuple(width // 2 if i == 0 and last > 0 else width for i in range(last + 1))
+
+
+def hidden_of(width: int, ratio: float) -> int:
+    """Hidden width of an MLP."""
+    return int(ratio * width)
+
+
+def nll_hidden(width: int, share: NLLShare, ratio: float, rank: int | None) -> int:
+    """Hidden width of an NLL; 0 where there is none."""
+    if share == "none":
+        return 0
+    return hidden_of(width, ratio) if rank is None else rank
+
+
+def loops_by_block(unique: int, loops: int | tuple[int, ...]) -> dict[int, int]:
+    """How many blocks run how often: {loops: blocks}."""
+    return {loops: unique} if isinstance(loops, int) else Counter(loops)
+
+
+def executions_of(unique: int, loops: int | tuple[int, ...]) -> int:
+    """Executions of so many blocks."""
+    return unique * loops if isinstance(loops, int) else sum(loops)
+
+
+def nlls_of(share: NLLShare, unique: int, loops: int | tuple[int, ...]) -> int:
+    """Distinct NLLs of a stage."""
+    if share == "execution":
+        return executions_of(unique, loops)
+    return {"none": 0, "stage": 1, "block": unique}[share]
+
+
+def scale_of(lam: float, p: float, q: float, loops: float, unique: int) -> float:
+    """The constant weight of a branch whose residual is "scaled"."""
+    return float(lam * loops**-p * unique**-q)
+
+
+def as_floats(part: Any) -> None:
+    """A fraction that is written as a whole number is the same number."""
+    for name in _fractions(part.__class__):
+        value = getattr(part, name)
+        if value is not None:
+            object.__setattr__(part, name, float(value))
+
+
+@cache
+def _fractions(kind: Any) -> list[str]:
+    """Fields of a dataclass that are fractions, by their annotations."""
+    return [f.name for f in fields(kind) if f.type in ("float", "float | None")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +107,16 @@ class Stage:
 
     __pydantic_config__ = STRICT
 
+    def __post_init__(self) -> None:
+        as_floats(self)
+
     @property
     def executions(self) -> int:
-        return self.unique * self.loops if isinstance(self.loops, int) else sum(self.loops)
+        return executions_of(self.unique, self.loops)
 
     @property
     def hidden(self) -> int:
-        return int(self.mlp_ratio * self.width)
+        return hidden_of(self.width, self.mlp_ratio)
 
     def loops_of(self, block: int) -> int:
         """Executions of the block with this index."""
@@ -55,9 +125,7 @@ class Stage:
     @property
     def blocks_by_loops(self) -> dict[int, int]:
         """How many blocks run how often: {loops: blocks}."""
-        if isinstance(self.loops, int):
-            return {self.loops: self.unique}
-        return Counter(self.loops)
+        return loops_by_block(self.unique, self.loops)
 
     def groups_at(self, loop: int) -> int:
         """Slice groups of the loop with this index (0 is the first)."""
@@ -80,8 +148,12 @@ class NLL:
 
     __pydantic_config__ = STRICT
 
+    def __post_init__(self) -> None:
+        as_floats(self)
+
     def hidden(self, width: int) -> int:
-        return self.rank if self.rank is not None else int(self.ratio * width)
+        """Hidden width at a stage of this width; 0 where there is no NLL."""
+        return nll_hidden(width, self.share, self.ratio, self.rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +175,12 @@ class Residual:
 
     __pydantic_config__ = STRICT
 
+    def __post_init__(self) -> None:
+        as_floats(self)
+
     def branch_scale(self, loops: float, unique: int) -> float:
         """The constant weight of a branch where `kind` is "scaled"."""
-        return float(self.lam * loops**-self.p * unique**-self.q)
+        return scale_of(self.lam, self.p, self.q, loops, unique)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""What must hold of an architecture: each rule broken gives a path and a message."""
+"""What must hold of an architecture: each rule, with the fields that it reads."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from sret_search.architecture.parts import (
@@ -11,180 +12,247 @@ from sret_search.architecture.parts import (
     Order,
     Permutation,
     ResidualKind,
-    Stage,
     Stem,
+    hidden_of,
+    loops_by_block,
+    nll_hidden,
+    scale_of,
+    sides,
 )
 
 if TYPE_CHECKING:
     from sret_search.architecture.network import Architecture
 
-Broken = tuple[tuple[str | int, ...], str]
+Place = tuple[str | int, ...]
+Broken = tuple[Place, str]
+"""The path of a field, and what is wrong with it."""
+
+Rule = Callable[..., Broken | None]
 
 MAX_STRIDE = 4
+MOST = 1_000_000
+"""Of any number that is a size or a count: beyond it, sums would no longer be exact."""
+_LOOKED_AT = 10_000
+"""Numbers on both sides of a wrong one, among which the nearest right ones are looked for."""
 
 
-def broken(a: Architecture) -> Iterator[Broken]:
-    """Everything that is wrong, the network first; later rules rely on those before them."""
-    yield from _network(a)
-    previous: Stage | None = None
-    for i, stage in enumerate(a.stages):
-        yield from _stage(a, i, stage)
-        if previous is not None and stage.width % previous.width:
-            message = (
-                f"the width must be a multiple of the previous stage's {previous.width}, but got"
-                f" {stage.width}; {_multiples(stage.width, previous.width)} would do"
-            )
-            yield ("stages", i, "width"), f"stage {i}: {message}"
-        previous = stage
-    if a.residual.kind == "scaled":
-        for i, stage in enumerate(a.stages):
-            yield from _scale(a, i, stage)
+def broken(a: Architecture) -> Broken | None:
+    """The first rule that is broken; None where all hold."""
+    for rule, values in checks(a):
+        found = rule(*values)
+        if found is not None:
+            return found
+    return None
 
 
-def _network(a: Architecture) -> Iterator[Broken]:
+def checks(a: Architecture) -> Iterator[tuple[Rule, tuple[Any, ...]]]:
+    """Every rule with the values that it reads, the network's first; later rules rely on those
+    before them. Nothing is computed here, so that a field may also be a column of many values.
+    """
     for name in ("image_size", "in_channels", "classes"):
-        yield from _positive(getattr(a, name), name)
-    yield from _known(a.stem, Stem, "stem")
-    yield from _known(a.order, Order, "order")
-    yield from _known(a.permutation, Permutation, "permutation")
-    if not a.stem_strides:
-        yield ("stem_strides",), "the stem needs at least one convolution"
-    yield from _patch(a) if a.stem == "patch" else _convolutions(a)
+        yield partial(_positive, (name,)), (getattr(a, name),)
+    for name, kinds in (("stem", Stem), ("order", Order), ("permutation", Permutation)):
+        yield partial(_known, (name,), kinds), (getattr(a, name),)
+    yield _strides, (a.stem, a.stem_strides, a.image_size)
     if not a.stages:
-        yield ("stages",), "at least one stage is needed"
-
-    yield from _known(a.nll.share, NLLShare, "nll", "share")
-    yield from _positive(a.nll.ratio, "nll", "ratio")
-    if a.nll.rank is not None:
-        yield from _positive(a.nll.rank, "nll", "rank")
-    yield from _known(a.residual.kind, ResidualKind, "residual", "kind")
+        yield _no_stage, ()
+    yield partial(_known, ("nll", "share"), NLLShare), (a.nll.share,)
+    yield partial(_positive, ("nll", "ratio")), (a.nll.ratio,)
+    yield partial(_positive, ("nll", "rank")), (a.nll.rank,)
+    yield partial(_known, ("residual", "kind"), ResidualKind), (a.residual.kind,)
     for name in ("init", "lam"):
-        yield from _positive(getattr(a.residual, name), "residual", name)
+        yield partial(_positive, ("residual", name)), (getattr(a.residual, name),)
     for name in ("p", "q"):
-        power = getattr(a.residual, name)
-        if not math.isfinite(power):
-            yield ("residual", name), f"`{name}` must be finite, but got {power}"
-    yield from _positive(a.relax.experts, "relax", "experts")
-    if a.relax.lora is not None:
-        yield from _positive(a.relax.lora, "relax", "lora")
-    if not 0 <= a.drop_path < 1:
-        yield ("drop_path",), f"`0 <= drop_path < 1` must hold, but got {a.drop_path}"
+        yield partial(_finite, ("residual", name)), (getattr(a.residual, name),)
+    yield partial(_positive, ("relax", "experts")), (a.relax.experts,)
+    yield partial(_positive, ("relax", "lora")), (a.relax.lora,)
+    yield _drop_path, (a.drop_path,)
+    for i, stage in enumerate(a.stages):
+        of = f"stage {i}: "
+        for name in ("width", "heads", "unique", "mlp_ratio"):
+            yield partial(_positive, ("stages", i, name), of=of), (getattr(stage, name),)
+        yield partial(_loops, i), (stage.unique, stage.loops)
+        yield partial(_heads, i), (stage.width, stage.heads)
+        yield partial(_hidden, i), (stage.width, stage.mlp_ratio)
+        yield partial(_nll_hidden, i), (stage.width, a.nll.share, a.nll.ratio, a.nll.rank)
+        if i == 0:
+            yield _even, (stage.width, a.stem_strides)
+        yield partial(_groups, i), (stage.groups, a.image_size, a.stem_strides)
+        if i > 0:
+            yield partial(_multiple, i), (stage.width, a.stages[i - 1].width)
+    uniques = [stage.unique for stage in a.stages]
+    residual = (a.residual.kind, a.residual.lam, a.residual.p, a.residual.q)
+    for i, stage in enumerate(a.stages):
+        yield partial(_scale, i), (*residual, stage.loops, stage.unique, *uniques)
 
 
-def _convolutions(a: Architecture) -> Iterator[Broken]:
-    for i, stride in enumerate(a.stem_strides):
-        if not 1 <= stride <= MAX_STRIDE:
-            yield ("stem_strides", i), f"a stride is 1 to {MAX_STRIDE}, but got {stride}"
-
-
-def _patch(a: Architecture) -> Iterator[Broken]:
-    if len(a.stem_strides) != 1:
+def _strides(stem: str, strides: tuple[int, ...], image_size: int) -> Broken | None:
+    if not strides:
+        return ("stem_strides",), "the stem needs at least one convolution"
+    if stem == "convolutions":
+        for i, stride in enumerate(strides):
+            if not 1 <= stride <= MAX_STRIDE:
+                return ("stem_strides", i), f"a stride is 1 to {MAX_STRIDE}, but got {stride}"
+        return None
+    if len(strides) != 1:
+        message = f"a patch stem has one stride, the side of a patch, but got {list(strides)}"
+        return ("stem_strides",), message
+    if strides[0] < 1 or image_size % strides[0]:
         message = (
-            f"a patch stem has one stride, the side of a patch, but got {list(a.stem_strides)}"
+            f"patches must tile the image, but got patches of {strides[0]} for {image_size} pixels;"
+            f" {_divisors(image_size, strides[0])} would do"
         )
-        yield ("stem_strides",), message
-    stride = a.stem_strides[0]
-    if stride < 1 or a.image_size % stride:
-        yield (
-            ("stem_strides", 0),
-            f"patches must tile the image, but got patches of {stride} for {a.image_size} pixels;"
-            f" {_divisors(a.image_size, stride)} would do",
-        )
+        return ("stem_strides", 0), message
+    return None
 
 
-def _stage(a: Architecture, i: int, stage: Stage) -> Iterator[Broken]:
-    here = ("stages", i)
-    of = f"stage {i}: "
-    for name in ("width", "heads", "unique", "mlp_ratio"):
-        yield from _positive(getattr(stage, name), *here, name, of=of)
-    yield from _loops(stage, here, of)
-    if stage.width % stage.heads:
-        yield (
-            (*here, "heads"),
-            f"{of}heads must divide the width, but got {stage.width} channels for {stage.heads} heads;"
-            f" {_divisors(stage.width, stage.heads)} divide it",
-        )
-    if stage.hidden == 0:
-        needed = (
-            f"at least {math.ceil(1e6 / stage.width) / 1e6:g} is needed for width {stage.width}"
-        )
-        yield (
-            (*here, "mlp_ratio"),
-            f"{of}mlp_ratio {stage.mlp_ratio} leaves no hidden channel; {needed}",
-        )
-    if a.nll.share != "none" and a.nll.hidden(stage.width) == 0:
-        needed = (
-            f"at least {math.ceil(1e6 / stage.width) / 1e6:g} is needed for width {stage.width}"
-        )
-        yield ("nll", "ratio"), f"{of}nll ratio {a.nll.ratio} leaves no hidden channel; {needed}"
-    if i == 0 and len(a.stem_strides) > 1 and stage.width % 2:
-        yield (
-            (*here, "width"),
-            f"{of}a stem of several convolutions starts at half the width, but {stage.width} is odd;"
-            f" {_multiples(stage.width, 2)} would do",
-        )
-    yield from _groups(stage, a.sides[i] ** 2, here, of)
+def _no_stage() -> Broken:
+    return ("stages",), "at least one stage is needed"
 
 
-def _loops(stage: Stage, here: tuple[str | int, ...], of: str) -> Iterator[Broken]:
-    if isinstance(stage.loops, int):
-        yield from _positive(stage.loops, *here, "loops", of=of)
-        return
-    if len(stage.loops) != stage.unique:
-        yield (
-            (*here, "loops"),
-            f"{of}loops needs one number for all blocks, or one for each of the {stage.unique}"
-            f" unique blocks, but got {len(stage.loops)}: {list(stage.loops)}",
+def _drop_path(rate: float) -> Broken | None:
+    if 0 <= rate < 1:
+        return None
+    return ("drop_path",), f"`0 <= drop_path < 1` must hold, but got {rate}"
+
+
+def _loops(i: int, unique: int, loops: int | tuple[int, ...]) -> Broken | None:
+    here, of = ("stages", i, "loops"), f"stage {i}: "
+    if isinstance(loops, int):
+        return _positive(here, loops, of=of)
+    if len(loops) != unique:
+        message = (
+            f"{of}loops needs one number for all blocks, or one for each of the {unique}"
+            f" unique blocks, but got {len(loops)}: {list(loops)}"
         )
-    for j, loops in enumerate(stage.loops):
-        if loops <= 0:
-            yield (*here, "loops", j), f"{of}`loops > 0` must hold, but block {j} has {loops}"
+        return here, message
+    for block, own in enumerate(loops):
+        if own <= 0:
+            return (*here, block), f"{of}`loops > 0` must hold, but block {block} has {own}"
+        if own > MOST:
+            return _positive((*here, block), own, of=of)
+    return None
 
 
-def _groups(stage: Stage, tokens: int, here: tuple[str | int, ...], of: str) -> Iterator[Broken]:
-    if not stage.groups:
-        yield (*here, "groups"), f"{of}groups needs at least one entry"
-    for j, groups in enumerate(stage.groups):
-        if groups <= 0 or tokens % groups:
-            yield (
-                (*here, "groups", j),
-                f"{of}{tokens} tokens cannot be cut into {groups} groups;"
-                f" {_divisors(tokens, groups)} would do",
+def _heads(i: int, width: int, heads: int) -> Broken | None:
+    if width % heads == 0:
+        return None
+    message = (
+        f"stage {i}: heads must divide the width, but got {width} channels for {heads} heads;"
+        f" {_divisors(width, heads)} divide it"
+    )
+    return ("stages", i, "heads"), message
+
+
+def _hidden(i: int, width: int, ratio: float) -> Broken | None:
+    if hidden_of(width, ratio):
+        return None
+    message = f"stage {i}: mlp_ratio {ratio} leaves no hidden channel; {_least(width)}"
+    return ("stages", i, "mlp_ratio"), message
+
+
+def _nll_hidden(
+    i: int, width: int, share: NLLShare, ratio: float, rank: int | None
+) -> Broken | None:
+    if share == "none" or nll_hidden(width, share, ratio, rank):
+        return None
+    message = f"stage {i}: nll ratio {ratio} leaves no hidden channel; {_least(width)}"
+    return ("nll", "ratio"), message
+
+
+def _even(width: int, strides: tuple[int, ...]) -> Broken | None:
+    if len(strides) == 1 or width % 2 == 0:
+        return None
+    message = (
+        f"stage 0: a stem of several convolutions starts at half the width, but {width} is odd;"
+        f" {_multiples(width, 2)} would do"
+    )
+    return ("stages", 0, "width"), message
+
+
+def _groups(
+    i: int, groups: tuple[int, ...], image_size: int, strides: tuple[int, ...]
+) -> Broken | None:
+    here = ("stages", i, "groups")
+    if not groups:
+        return here, f"stage {i}: groups needs at least one entry"
+    tokens = sides(image_size, strides, i + 1)[i] ** 2
+    for loop, own in enumerate(groups):
+        if own <= 0 or tokens % own:
+            message = (
+                f"stage {i}: {tokens} tokens cannot be cut into {own} groups;"
+                f" {_divisors(tokens, own)} would do"
             )
+            return (*here, loop), message
+    return None
 
 
-def _scale(a: Architecture, i: int, stage: Stage) -> Iterator[Broken]:
-    for loops in stage.blocks_by_loops:
+def _multiple(i: int, width: int, previous: int) -> Broken | None:
+    if width % previous == 0:
+        return None
+    message = (
+        f"stage {i}: the width must be a multiple of the previous stage's {previous}, but got"
+        f" {width}; {_multiples(width, previous)} would do"
+    )
+    return ("stages", i, "width"), message
+
+
+def _scale(
+    i: int, kind: str, lam: float, p: float, q: float,
+    loops: int | tuple[int, ...], unique: int, *uniques: int,
+) -> Broken | None:  # fmt: skip
+    if kind != "scaled":
+        return None
+    blocks = sum(uniques)
+    for own in loops_by_block(unique, loops):
         try:
-            scale = a.residual.branch_scale(loops, a.unique_blocks)
+            scale = scale_of(lam, p, q, own, blocks)
         except OverflowError:
             scale = math.inf
         if not 0 < scale < math.inf:
-            power = "p" if abs(a.residual.p) > abs(a.residual.q) else "q"
-            yield (
-                ("residual", power),
-                f"stage {i}: lam · loops^-p · unique^-q must be a positive number, but with {loops} loops,"
-                f" {a.unique_blocks} unique blocks, p {a.residual.p:g} and q {a.residual.q:g} it is {scale:g}",
+            message = (
+                f"stage {i}: lam · loops^-p · unique^-q must be a positive number, but with {own}"
+                f" loops, {blocks} unique blocks, p {p:g} and q {q:g} it is {scale:g}"
             )
+            return ("residual", "p" if abs(p) > abs(q) else "q"), message
+    return None
 
 
-def _positive(value: float, *path: str | int, of: str = "") -> Iterator[Broken]:
-    if not 0 < value < math.inf:
-        yield path, f"{of}`{path[-1]} > 0` must hold, but got {value}"
+def _positive(path: Place, value: float | None, of: str = "") -> Broken | None:
+    """A number above 0 and not beyond what can be counted, or no number at all."""
+    if value is None or 0 < value <= MOST:
+        return None
+    name = next(part for part in reversed(path) if isinstance(part, str))
+    bound = f"{name} <= {MOST:,}" if MOST < value < math.inf else f"{name} > 0"
+    return path, f"{of}`{bound}` must hold, but got {value}"
 
 
-def _known(value: str, kinds: Any, *path: str | int) -> Iterator[Broken]:
-    if value not in get_args(kinds):
-        yield path, f"must be one of {', '.join(get_args(kinds))}, but got {value!r}"
+def _finite(path: Place, value: float) -> Broken | None:
+    return None if math.isfinite(value) else (path, f"`{path[-1]}` must be finite, but got {value}")
+
+
+def _known(path: Place, kinds: Any, value: str) -> Broken | None:
+    if value in get_args(kinds):
+        return None
+    return path, f"must be one of {', '.join(get_args(kinds))}, but got {value!r}"
 
 
 def _divisors(n: int, near: int) -> str:
     """The divisors of n that lie nearest to a value, in words."""
-    divisors = sorted((d for d in range(1, n + 1) if n % d == 0), key=lambda d: (abs(d - near), d))
-    return " or ".join(map(str, sorted(divisors[:2])))
+    near = min(max(near, 1), n)
+    steps = range(min(_LOOKED_AT, max(near, n - near)) + 1)
+    around = (d for step in steps for d in ((near - step, near + step) if step else (near,)))
+    found = [
+        d for d, _ in zip((d for d in around if 0 < d <= n and n % d == 0), "ab", strict=False)
+    ]
+    return " or ".join(map(str, sorted(found) or [1]))
 
 
 def _multiples(near: int, of: int) -> str:
     """The multiples of a number on both sides of a value, in words."""
     below = near // of * of
     return " or ".join(str(m) for m in (below, below + of) if m > 0)
+
+
+def _least(width: int) -> str:
+    return f"at least {math.ceil(1e6 / width) / 1e6:g} is needed for width {width}"

@@ -21,7 +21,8 @@ from sret_search.job import Data
 from sret_search.study import StudyError, load_study
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem
-from sret_search.study.schema import StudyFile, check
+from sret_search.study.mistakes import check
+from sret_search.study.schema import StudyFile
 
 _DESCRIPTION = """\
 Evaluate a trained model on the test part (or the validation part) of a data set.

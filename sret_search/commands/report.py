@@ -25,7 +25,7 @@ def main(argv: list[str], prog: str) -> None:
     studies = [load_study(path) for path in parser.parse_args(argv).studies]
     for study in studies:
         preflight.check_folders(study)
-    from sret_search.reporting import write_report
+    from sret_search.reporting.write import write_report
 
     for study in studies:
         print(f"report: {shown(write_report(study))}")

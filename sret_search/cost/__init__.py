@@ -1,10 +1,18 @@
 """What an architecture costs, in closed form. Imports neither torch nor ray."""
 
 from sret_search.cost.count import MACS, PARAMS, Cost, cost
-from sret_search.cost.memory import Segments, TrainMemory, recomputes, segments, train_memory
+from sret_search.cost.memory import (
+    MEMORY_BUDGET,
+    Segments,
+    TrainMemory,
+    recomputes,
+    segments,
+    train_memory,
+)
 
 __all__ = [
     "MACS",
+    "MEMORY_BUDGET",
     "PARAMS",
     "Cost",
     "Segments",

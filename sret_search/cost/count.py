@@ -13,9 +13,32 @@ weights of an expert bank depends on no image, and is not counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from sret_search.architecture import Architecture, Stage
+from sret_search.architecture import Architecture
+from sret_search.architecture.parts import (
+    NLLShare,
+    ResidualKind,
+    executions_of,
+    hidden_of,
+    loops_by_block,
+    nll_hidden,
+    nlls_of,
+    sides,
+    stem_channels,
+)
+
+Apply = Callable[..., Any]
+"""What gives a function of fields its values: `value` those of one architecture. In a table of
+many architectures each field is a column, and so is each number; the formulas are the same."""
+
+
+def value(function: Callable[..., Any], *fields: Any) -> Any:
+    """The function of one architecture's fields."""
+    return function(*fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,112 +83,190 @@ PARAMS = ("stem", "positions", "blocks", "relaxed", "nll", "pools", "head")
 MACS = ("stem", "projections", "attention", "mlp", "relaxed", "nll", "pools", "head")
 
 
-def cost(a: Architecture) -> Cost:
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Everything of a stage that costs depend on.
+
+    Attributes:
+        width, hidden, nll: channels of a token, of a block's MLP, of an NLL (0: there is none).
+        tokens, unique, executions: of the stage.
+        looping, looped: blocks that run more than once, and their executions.
+        seen: tokens that one attends to, summed over executions: tokens / slice groups each.
+        nlls, nlls_shared: distinct NLLs, and those that run more than once.
+    """
+
+    width: int
+    hidden: int
+    nll: int
+    tokens: int
+    unique: int
+    executions: int
+    looping: int
+    looped: int
+    seen: int
+    nlls: int
+    nlls_shared: int
+
+
+def numbers(a: Architecture, i: int, of: Apply = value) -> Numbers:
+    """The numbers of a stage."""
+    s = a.stages[i]
+    runs = (s.unique, s.loops)
+    return Numbers(
+        width=of(int, s.width),
+        hidden=of(hidden_of, s.width, s.mlp_ratio),
+        nll=of(nll_hidden, s.width, a.nll.share, a.nll.ratio, a.nll.rank),
+        tokens=of(partial(_tokens, i), a.image_size, a.stem_strides),
+        unique=of(int, s.unique),
+        executions=of(executions_of, *runs),
+        looping=of(_looping, *runs),
+        looped=of(_looped, *runs),
+        seen=of(partial(_seen, i), a.image_size, a.stem_strides, s.groups, *runs),
+        nlls=of(nlls_of, a.nll.share, *runs),
+        nlls_shared=of(_nlls_shared, a.nll.share, *runs),
+    )
+
+
+def cost(a: Architecture, of: Apply = value) -> Cost:
     """Count an architecture, in some tens of microseconds."""
-    params = dict.fromkeys(PARAMS, 0)
-    macs = dict.fromkeys(MACS, 0)
-    params["stem"], macs["stem"] = _stem(a)
+    params: dict[str, Any] = dict.fromkeys(PARAMS, 0)
+    macs: dict[str, Any] = dict.fromkeys(MACS, 0)
+    stem = (a.stem, a.stem_strides, a.image_size, a.in_channels, a.stages[0].width)
+    params["stem"], macs["stem"] = of(_stem_params, *stem), of(_stem_macs, *stem)
+    experts, lora = of(int, a.relax.experts), of(_or_zero, a.relax.lora)
+    norm, gain = of(int, a.relax.norm), of(int, a.relax.gain)
+    fixed, by_channel = of(_residual_scalars, a.residual.kind), of(_residual_gains, a.residual.kind)
+    own_nlls = of(_is_own, a.nll.share)
+    stages = [numbers(a, i, of) for i in range(len(a.stages))]
 
     shared = per_execution = 0
-    for i, stage in enumerate(a.stages):
-        d, tokens, executions = stage.width, a.sides[i] ** 2, stage.executions
+    for i, n in enumerate(stages):
+        d, h, tokens, executions = n.width, n.hidden, n.tokens, n.executions
         if i == 0:
             params["positions"] = tokens * d
         else:
             params["pools"] += 10 * d
             macs["pools"] += tokens * 9 * d
 
-        relaxed = relaxed_params(a, stage)
-        for loops, blocks in stage.blocks_by_loops.items():
-            once = block_params(a, stage)
-            if loops > 1:
-                once -= 4 * d if a.relax.norm else 0
-                shared += blocks * once
-                params["relaxed"] += blocks * loops * relaxed
-                macs["relaxed"] += blocks * loops * tokens * lora_params(a, stage)
-                per_execution += blocks * loops * relaxed
-            params["blocks"] += blocks * once
-            for loop in range(min(loops, len(stage.groups))):
-                runs = 1 if loop < len(stage.groups) - 1 else loops - loop
-                macs["attention"] += blocks * runs * 2 * tokens**2 * d // stage.groups[loop]
+        add = fixed + by_channel * d
+        norms = 4 * d
+        factors = lora * (8 * d + 2 * h)
+        bank = experts * _mlp(d, h) + (experts > 1) * 2 * experts
+        block = norms + 4 * d * d + 4 * d + bank + 2 * add
+        of_loop = norm * norms + 2 * gain + factors
+        params["blocks"] += n.unique * block - n.looping * norm * norms
+        params["relaxed"] += n.looped * of_loop
         macs["projections"] += executions * 4 * tokens * d * d
-        macs["mlp"] += executions * 2 * tokens * d * stage.hidden
+        macs["attention"] += 2 * tokens * d * n.seen
+        macs["mlp"] += executions * 2 * tokens * d * h
+        macs["relaxed"] += n.looped * tokens * factors
 
-        if a.nll.share != "none":
-            one = nll_params(a, stage)
-            params["nll"] += a.nlls(stage) * one
-            shared += _shared_nlls(a, stage) * one
-            per_execution += one * executions if a.nll.share == "execution" else 0
-            macs["nll"] += executions * 2 * tokens * d * a.nll.hidden(d)
+        nll = 2 * d + _mlp(d, n.nll) + add
+        params["nll"] += n.nlls * nll
+        macs["nll"] += executions * 2 * tokens * d * n.nll
+        shared += n.looping * (block - norm * norms) + n.nlls_shared * nll
+        per_execution += n.looped * of_loop + own_nlls * n.looped * nll
 
-    width = a.stages[-1].width
-    params["head"] = 2 * width + (width + 1) * a.classes
-    macs["head"] = width * a.classes
+    width, classes = stages[-1].width, of(int, a.classes)
+    params["head"] = 2 * width + (width + 1) * classes
+    macs["head"] = width * classes
 
-    executions = a.executions
+    executions = sum(n.executions for n in stages)
     return Cost(
         params_by_part=params,
         macs_by_part=macs,
         params_shared=shared,
         params_per_execution=per_execution,
         executions=executions,
-        unique_blocks=a.unique_blocks,
-        sub_layers=(2 if a.nll.share == "none" else 3) * executions,
-        nlls=sum(a.nlls(stage) for stage in a.stages),
+        unique_blocks=sum(n.unique for n in stages),
+        sub_layers=(2 + (stages[0].nll > 0)) * executions,
+        nlls=sum(n.nlls for n in stages),
     )
 
 
-def block_params(a: Architecture, stage: Stage) -> int:
-    """Parameters of a block that runs once: two norms, attention, MLPs, two residual additions."""
-    d, experts = stage.width, a.relax.experts
-    mlp = experts * mlp_params(d, stage.hidden) + (2 * experts if experts > 1 else 0)
-    return 4 * d + 4 * d * d + 4 * d + mlp + 2 * residual_params(a, d)
-
-
-def mlp_params(width: int, hidden: int) -> int:
+def _mlp(width: int, hidden: int) -> int:
     """Parameters of two linear layers."""
     return 2 * width * hidden + hidden + width
 
 
-def nll_params(a: Architecture, stage: Stage) -> int:
-    """Parameters of one NLL: norm, MLP, residual addition."""
-    d = stage.width
-    return 2 * d + mlp_params(d, a.nll.hidden(d)) + residual_params(a, d)
+def _residual_scalars(kind: ResidualKind) -> int:
+    """Parameters of one residual addition that do not depend on its width …"""
+    return 2 if kind == "lrc" else 0
 
 
-def relaxed_params(a: Architecture, stage: Stage) -> int:
-    """Parameters that one loop of a block has of its own: norms, gains, LoRA factors."""
-    norms = 4 * stage.width if a.relax.norm else 0
-    return norms + (2 if a.relax.gain else 0) + lora_params(a, stage)
+def _residual_gains(kind: ResidualKind) -> int:
+    """… and those for each channel."""
+    return 1 if kind == "layerscale" else 0
 
 
-def lora_params(a: Architecture, stage: Stage) -> int:
-    """Both factors of the updates to the attention's and the MLP's two linear layers each; as
-    many multiply-adds a token."""
-    return (a.relax.lora or 0) * (8 * stage.width + 2 * stage.hidden)
+def _tokens(i: int, image_size: int, strides: tuple[int, ...]) -> int:
+    side = sides(image_size, strides, i + 1)[i]
+    return side * side
 
 
-def residual_params(a: Architecture, width: int) -> int:
-    """Parameters of one residual addition."""
-    return {"lrc": 2, "layerscale": width, "scaled": 0}[a.residual.kind]
+def _looping(unique: int, loops: int | tuple[int, ...]) -> int:
+    return sum(blocks for own, blocks in loops_by_block(unique, loops).items() if own > 1)
 
 
-def _stem(a: Architecture) -> tuple[int, int]:
-    params = macs = 0
-    side, channels = a.image_size, a.in_channels
-    for width, stride in zip(a.stem_channels, a.stem_strides, strict=True):
+def _looped(unique: int, loops: int | tuple[int, ...]) -> int:
+    return sum(own * blocks for own, blocks in loops_by_block(unique, loops).items() if own > 1)
+
+
+def _seen(
+    i: int, image_size: int, strides: tuple[int, ...],
+    groups: tuple[int, ...], unique: int, loops: int | tuple[int, ...],
+) -> int:  # fmt: skip
+    tokens = _tokens(i, image_size, strides)
+    return sum(
+        blocks * sum(runs * (tokens // own_groups) for own_groups, runs in slices(groups, own))
+        for own, blocks in loops_by_block(unique, loops).items()
+    )
+
+
+def slices(groups: tuple[int, ...], loops: int, first: int = 0) -> list[tuple[int, int]]:
+    """The slice groups of a block's loops, and how many loops have them."""
+    last = len(groups) - 1
+    listed = [(groups[loop], 1) for loop in range(first, min(last, loops))]
+    return [*listed, (groups[last], max(loops - max(last, first), 0))]
+
+
+def _nlls_shared(share: NLLShare, unique: int, loops: int | tuple[int, ...]) -> int:
+    if share == "stage":
+        return int(executions_of(unique, loops) > 1)
+    return _looping(unique, loops) if share == "block" else 0
+
+
+def _is_own(share: NLLShare) -> int:
+    return int(share == "execution")
+
+
+def _or_zero(number: int | None) -> int:
+    return number or 0
+
+
+def _stem_params(
+    stem: str, strides: tuple[int, ...], image_size: int, in_channels: int, width: int
+) -> int:
+    own = 3 if stem == "convolutions" else 1
+    layers = _stem_layers(stem, strides, image_size, in_channels, width)
+    return sum(weights + own * channels for weights, channels, _ in layers)
+
+
+def _stem_macs(
+    stem: str, strides: tuple[int, ...], image_size: int, in_channels: int, width: int
+) -> int:
+    layers = _stem_layers(stem, strides, image_size, in_channels, width)
+    return sum(weights * side * side for weights, _, side in layers)
+
+
+def _stem_layers(
+    stem: str, strides: tuple[int, ...], image_size: int, in_channels: int, width: int
+) -> list[tuple[int, int, int]]:
+    """Weights, output channels and output side of each layer."""
+    layers = []
+    side, channels = image_size, in_channels
+    for out, stride in zip(stem_channels(strides, width), strides, strict=True):
         side = -(-side // stride)
-        weights = channels * width * (9 if a.stem == "convolutions" else stride**2)
-        params += weights + width * (3 if a.stem == "convolutions" else 1)
-        macs += side * side * weights
-        channels = width
-    return params, macs
-
-
-def _shared_nlls(a: Architecture, stage: Stage) -> int:
-    """NLLs of a stage that run more than once."""
-    if a.nll.share == "stage":
-        return int(stage.executions > 1)
-    if a.nll.share == "block":
-        return sum(blocks for loops, blocks in stage.blocks_by_loops.items() if loops > 1)
-    return 0
+        layers.append((channels * out * (9 if stem == "convolutions" else stride**2), out, side))
+        channels = out
+    return layers

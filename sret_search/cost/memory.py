@@ -6,14 +6,23 @@ E/k inputs and one recomputed segment: E·b/k + k·s bytes, least at k = √(E·
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
 
-from sret_search.architecture import Architecture, Stage
-from sret_search.cost.count import cost
+import numpy as np
+
+from sret_search.architecture import Architecture
+from sret_search.architecture.parts import Stem, loops_by_block, sides, stem_channels
+from sret_search.cost.count import Apply, Numbers, cost, numbers, slices, value
 
 _FLOAT = 4
+
+MEMORY_BUDGET = 2 * 2**30
+"""Bytes of activations above which a training recomputes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,127 +57,200 @@ class TrainMemory:
 
     @property
     def total(self) -> int:
-        return self.weights + self.moments + max(self.gradients + self.activations, self.weights)
+        fullest = _larger(self.gradients + self.activations, self.weights)
+        total: int = _whole(self.weights + self.moments + fullest)
+        return total
 
 
-def train_memory(a: Architecture, batch: int, budget: float = math.inf) -> TrainMemory:
+def train_memory(
+    a: Architecture, batch: int, budget: float = math.inf, of: Apply = value
+) -> TrainMemory:
     """The memory of training on `batch` images a step, activations recomputed beyond `budget`.
 
     PyTorch's own memory, and what its allocator keeps free, are not counted.
     """
-    weights = _FLOAT * cost(a).params
-    held = fullest = 0
-    plans = segments(a, batch, budget)
-    for i, plan in enumerate(plans):
-        recomputed = a.stages[i].executions - plan.kept
-        held += math.ceil(recomputed / plan.length) * _input(a, i, batch)
-        segment = max(plan.kept, min(plan.length, recomputed)) * _kept(a, i, batch)
-        fullest = max(fullest, held + segment + _passing(a, i, batch))
-        held += plan.kept * _kept(a, i, batch)
+    weights = _FLOAT * cost(a, of).params
+    held: Any = 0
+    fullest: Any = 0
+    stages = _stages(a, batch, of)
+    around = _around(a, batch, of)
+    plans = _plans(stages, budget - around)
+    for plan, stage in zip(plans, stages, strict=True):
+        recomputed = stage.executions - plan.kept
+        held = held + -(-recomputed // plan.length) * stage.input
+        segment = _larger(plan.kept, _smaller(plan.length, recomputed)) * stage.kept
+        fullest = _larger(fullest, held + segment + stage.passing)
+        held = held + plan.kept * stage.kept
     # Fullest where the backward pass enters a stage or its recomputed segments: by then nothing
     # is left of the later stages.
-    gradients = weights if recomputes(a, plans) else 0
-    return TrainMemory(weights, 2 * weights, gradients, fullest + _around(a, batch))
+    gradients = weights * _recomputed(plans, [stage.executions for stage in stages])
+    activations = _whole(fullest + around)
+    return TrainMemory(weights, 2 * weights, _whole(gradients), activations)
 
 
-def segments(a: Architecture, batch: int, budget: float) -> list[Segments]:
+@lru_cache(maxsize=256)
+def segments(a: Architecture, batch: int, budget: float) -> tuple[Segments, ...]:
     """For each stage, what to recompute so that activations fit into `budget` bytes, or come as
     near to it as recomputing can.
 
     The executions that run last are kept first: their activations are gone again before the
     first segment is recomputed, so that one segment's worth of them costs nothing.
     """
-    depths = [stage.executions for stage in a.stages]
-    kept = [_kept(a, i, batch) for i in range(len(depths))]
-    inputs = [_input(a, i, batch) for i in range(len(depths))]
-    budget -= _around(a, batch) + max(_passing(a, i, batch) for i in range(len(depths)))
-    if sum(e * s for e, s in zip(depths, kept, strict=True)) <= budget:
-        return [Segments(1, depth) for depth in depths]
-    lengths = [
-        max(1, round(math.sqrt(e * b / s))) for e, b, s in zip(depths, inputs, kept, strict=True)
-    ]
-    held = sum(math.ceil(e / k) * b for e, k, b in zip(depths, lengths, inputs, strict=True))
-    room = max(budget - held, *(k * s for k, s in zip(lengths, kept, strict=True)))
-    plan = []
-    for i in reversed(range(len(depths))):
-        fits = min(depths[i], int(room // kept[i]))
-        room = room - fits * kept[i] if fits == depths[i] else 0
-        plan.append(Segments(lengths[i], fits))
-    return plan[::-1]
+    return _plans(_stages(a, batch, value), budget - _around(a, batch, value))
+
+
+def _plans(stages: Sequence[_Stage], budget: Any) -> tuple[Segments, ...]:
+    budget = budget - functools.reduce(_larger, [stage.passing for stage in stages])
+    all_kept = sum(s.executions * s.kept for s in stages) <= budget
+    if np.all(all_kept):
+        return tuple(Segments(1, stage.executions) for stage in stages)
+    lengths = [_larger(1, _rounded((s.executions * s.input / s.kept) ** 0.5)) for s in stages]
+    pairs = list(zip(stages, lengths, strict=True))
+    room = budget - sum(-(-s.executions // k) * s.input for s, k in pairs)
+    for s, k in pairs:
+        room = _larger(room, k * s.kept)
+    plans = []
+    for s, k in reversed(pairs):
+        fits = _smaller(s.executions, _whole(room // s.kept))
+        room = _where(fits == s.executions, room - fits * s.kept, 0)
+        plans.append(Segments(_where(all_kept, 1, k), _where(all_kept, s.executions, fits)))
+    return tuple(reversed(plans))
 
 
 def recomputes(a: Architecture, plans: Sequence[Segments]) -> bool:
     """Whether any stage recomputes anything."""
-    return any(p.kept < stage.executions for p, stage in zip(plans, a.stages, strict=True))
+    return bool(_recomputed(plans, [stage.executions for stage in a.stages]))
 
 
-def _input(a: Architecture, index: int, batch: int) -> int:
-    """Bytes of the tokens that enter an execution of a stage."""
-    return _FLOAT * batch * a.sides[index] ** 2 * a.stages[index].width
+def _recomputed(plans: Sequence[Segments], executions: Sequence[int]) -> Any:
+    return sum(p.kept < n for p, n in zip(plans, executions, strict=True)) > 0
 
 
-def _kept(a: Architecture, index: int, batch: int) -> int:
-    """Bytes that one execution of a stage keeps for its backward pass.
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """Bytes of a stage's executions: the tokens that enter one, what one keeps for its backward
+    pass, and what comes and goes in that."""
 
-    For each token: the inputs of both norms, of the four linear layers and of GELU, queries,
-    keys and values, the norms' two statistics, a sum for each head; then what the options add.
-    """
-    stage = a.stages[index]
-    d, h = stage.width, stage.hidden
-    floats: float = 8 * d + 2 * h + 4 + stage.heads
-    floats += _part(stage, _shared) * 4 * (a.relax.lora or 0)
-    if a.permutation != "none":
-        floats += _part(stage, _permuted) * d
-    if a.nll.share != "none":
-        floats += 2 * d + 2 + 2 * a.nll.hidden(d)
-    return _FLOAT * int(batch * a.sides[index] ** 2 * floats + _weights_kept(a, stage))
+    executions: int
+    input: int
+    kept: int
+    passing: int
 
 
-def _weights_kept(a: Architecture, stage: Stage) -> float:
+def _stages(a: Architecture, batch: int, of: Apply) -> list[_Stage]:
+    found = []
+    experts, relaxed = (
+        of(int, a.relax.experts),
+        of(_per_loop, a.relax.norm, a.relax.gain, a.relax.lora),
+    )
+    for i in range(len(a.stages)):
+        n = numbers(a, i, of)
+        d, h, tokens = n.width, n.hidden, batch * n.tokens
+        # Gradients of the MLP's hidden layer before and after GELU, of the execution's output
+        # and its input; of a bank before it is mixed.
+        passing = tokens * (2 * h + 2 * d) + (experts > 1) * experts * d * h
+        stage = _Stage(
+            executions=n.executions,
+            input=_FLOAT * tokens * d,
+            kept=_FLOAT * _whole(tokens * _kept(a, i, n, of) + _weights_kept(a, n, relaxed, of)),
+            passing=_FLOAT * passing,
+        )
+        found.append(stage)
+    return found
+
+
+def _kept(a: Architecture, i: int, n: Numbers, of: Apply) -> Any:
+    """Floats that an execution keeps for each token: the inputs of both norms, of the four
+    linear layers and of GELU, queries, keys and values, the norms' two statistics, a sum for
+    each head; then what the options add."""
+    s, lora = a.stages[i], of(_or_zero, a.relax.lora)
+    permuted = of(_permuted, a.permutation, s.groups, s.unique, s.loops)
+    of_nll = (n.nll > 0) * (2 * n.width + 2 + 2 * n.nll)
+    options = n.looped / n.executions * 4 * lora + permuted / n.executions * n.width
+    return 8 * n.width + 2 * n.hidden + 4 + of(int, s.heads) + options + of_nll
+
+
+def _weights_kept(a: Architecture, n: Numbers, relaxed: int, of: Apply) -> Any:
     """Floats of the weights that are made for one execution: experts mixed, last layers of
     branches weighed."""
-    d, h, relax = stage.width, stage.hidden, a.relax
-    learnt = a.residual.kind != "scaled"
-    varies = _part(stage, _shared) if relax.per_loop else 0.0
-    varies = 1.0 if relax.experts > 1 else varies
-    floats = 2.0 * d * h if relax.experts > 1 else 0.0
-    floats += (d * d + d * h) * (varies * learnt + _part(stage, _shared) * relax.gain)
-    if a.nll.share != "none" and learnt:
-        floats += d * a.nll.hidden(d)
+    d, h, shared = n.width, n.hidden, n.looped / n.executions
+    bank, learnt = of(int, a.relax.experts) > 1, of(_is_learnt, a.residual.kind)
+    varies = _where(bank, 1.0, relaxed * shared)
+    floats = bank * 2.0 * d * h
+    floats = floats + (d * d + d * h) * (varies * learnt + shared * of(int, a.relax.gain))
+    return floats + (n.nll > 0) * learnt * d * n.nll
+
+
+def _per_loop(norm: bool, gain: bool, lora: int | None) -> int:
+    return int(norm or gain or lora is not None)
+
+
+def _permuted(
+    permutation: str, groups: tuple[int, ...], unique: int, loops: int | tuple[int, ...]
+) -> int:
+    """Executions whose tokens are permuted: not a first loop, nor global attention."""
+    if permutation == "none":
+        return 0
+    return sum(
+        blocks * sum(runs for g, runs in slices(groups, own, first=1) if g > 1)
+        for own, blocks in loops_by_block(unique, loops).items()
+    )
+
+
+def _is_learnt(kind: str) -> int:
+    return int(kind != "scaled")
+
+
+def _or_zero(number: int | None) -> int:
+    return number or 0
+
+
+def _around(a: Architecture, batch: int, of: Apply) -> Any:
+    """Bytes kept outside the stages: images, the stem's normalised outputs, inputs of pools."""
+    stem = (a.stem, a.image_size, a.in_channels, a.stem_strides, a.stages[0].width)
+    floats = of(_stem_floats, *stem)
+    for i, stage in enumerate(a.stages[:-1]):
+        floats = floats + of(partial(_pool_floats, i), a.image_size, a.stem_strides, stage.width)
+    return _FLOAT * batch * floats
+
+
+def _stem_floats(
+    stem: Stem, image_size: int, in_channels: int, strides: tuple[int, ...], width: int
+) -> int:
+    floats, side = in_channels * image_size**2, image_size
+    for channels, stride in zip(stem_channels(strides, width), strides, strict=True):
+        side = -(-side // stride)
+        floats += 2 * side**2 * channels if stem == "convolutions" else 0
     return floats
 
 
-def _passing(a: Architecture, index: int, batch: int) -> int:
-    """Bytes that come and go in the backward pass of an execution: gradients of its MLP's hidden
-    layer before and after GELU, of its output and its input; of a bank before it is mixed."""
-    stage = a.stages[index]
-    d, h, experts = stage.width, stage.hidden, a.relax.experts
-    bank = experts * d * h if experts > 1 else 0
-    return _FLOAT * (batch * a.sides[index] ** 2 * (2 * h + 2 * d) + bank)
+def _pool_floats(i: int, image_size: int, strides: tuple[int, ...], width: int) -> int:
+    return sides(image_size, strides, i + 1)[i] ** 2 * width
 
 
-def _part(stage: Stage, counted: Callable[[Stage, int], int]) -> float:
-    """The part of a stage's executions that count, given how many do of a block's loops."""
-    counts = stage.blocks_by_loops.items()
-    return sum(blocks * counted(stage, loops) for loops, blocks in counts) / stage.executions
+# Of plain numbers, or of columns of them.
 
 
-def _shared(stage: Stage, loops: int) -> int:
-    return loops if loops > 1 else 0
+def _whole(number: Any) -> Any:
+    """Rounded down."""
+    return np.floor(number) if isinstance(number, np.ndarray) else int(number)
 
 
-def _permuted(stage: Stage, loops: int) -> int:
-    """The first loop is never permuted, nor is global attention."""
-    listed = sum(groups > 1 for groups in stage.groups[1:loops])
-    return listed + (stage.groups[-1] > 1) * max(loops - max(len(stage.groups), 1), 0)
+def _rounded(number: Any) -> Any:
+    return np.round(number) if isinstance(number, np.ndarray) else round(number)
 
 
-def _around(a: Architecture, batch: int) -> int:
-    """Bytes kept outside the stages: images, the stem's normalised outputs, inputs of pools."""
-    floats = a.in_channels * a.image_size**2
-    side = a.image_size
-    for width, stride in zip(a.stem_channels, a.stem_strides, strict=True):
-        side = -(-side // stride)
-        floats += 2 * side**2 * width if a.stem == "convolutions" else 0
-    floats += sum(s**2 * stage.width for s, stage in zip(a.sides, a.stages[:-1], strict=False))
-    return _FLOAT * batch * floats
+def _larger(one: Any, other: Any) -> Any:
+    columns = isinstance(one, np.ndarray) or isinstance(other, np.ndarray)
+    return np.maximum(one, other) if columns else max(one, other)
+
+
+def _smaller(one: Any, other: Any) -> Any:
+    columns = isinstance(one, np.ndarray) or isinstance(other, np.ndarray)
+    return np.minimum(one, other) if columns else min(one, other)
+
+
+def _where(holds: Any, one: Any, other: Any) -> Any:
+    if isinstance(holds, np.ndarray):
+        return np.where(holds, one, other)
+    return one if holds else other

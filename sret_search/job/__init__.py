@@ -1,7 +1,16 @@
 """What one training is a function of: architecture, recipe, data, seed, threads. Plain data."""
 
 from sret_search.job.data import TORCHVISION, Data, Facts
-from sret_search.job.job import Job, Parent, candidate_name, train_macs, trained_depths
+from sret_search.job.job import (
+    Job,
+    Parent,
+    candidate_name,
+    check_depths,
+    depths_of_step,
+    step_memory,
+    train_macs,
+    trained_depths,
+)
 from sret_search.job.place import located, trial_folder
 from sret_search.job.recipe import Augment, Distill, Recipe
 from sret_search.job.recipes import RECIPES
@@ -17,7 +26,10 @@ __all__ = [
     "Parent",
     "Recipe",
     "candidate_name",
+    "check_depths",
+    "depths_of_step",
     "located",
+    "step_memory",
     "train_macs",
     "trained_depths",
     "trial_folder",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sret_search.errors import nearest
@@ -32,7 +32,14 @@ _FACTS = {
     "cifar10": Facts(50_000, 10_000, 32, 3, 10),  # Krizhevsky 2009
     "cifar100": Facts(50_000, 10_000, 32, 3, 100),
     "imagenet": Facts(1_281_167, 50_000, 224, 3, 1000),  # ILSVRC 2012
+    "connectivity": Facts(6000, 0, 8, 3, 2),  # made by seed, as many as are asked for
 }
+_OWN = {
+    # what needs no folder, and why
+    "digits": "the digits come with scikit-learn",
+    "connectivity": "the grids of connectivity are made by seed",
+}
+_SMALLEST, _LARGEST = 5, 32  # cells a side of a grid
 
 GREY = frozenset({"digits", "MNIST", "FashionMNIST", "KMNIST", "QMNIST", "USPS", "SEMEION"})
 """Data sets whose images have one channel; all others are seen in red, green and blue."""
@@ -54,8 +61,11 @@ class Data:
 
     Attributes:
         name: "digits", 1,797 handwritten digits of 8×8 pixels that come with scikit-learn;
-            "cifar10", "cifar100"; "imagenet" (folders train/ and val/ of one folder a class);
-            or a classification data set of torchvision by the name of its class.
+            "connectivity", grids of 5 to 32 pixels a side, one a cell, made by `split_seed`: does
+            a path join the two marked cells? Half of each part are joined, evenly over path
+            lengths, and neither the walls alone nor the marks alone tell which;
+            "cifar10", "cifar100"; "imagenet" (folders train/ and val/ of one folder a
+            class); or a classification data set of torchvision by the name of its class.
         imagefolder: in place of a name, a folder of one folder a class, or of such folders
             named train/ and test/ (and val/, if it is not to be cut from train/).
         root: where the files of a named set lie, or are downloaded to.
@@ -69,6 +79,10 @@ class Data:
             the last ones without folds, and comes from other sources than the rest.
         folds: cut the set into so many parts, each of which is the test part of one fold.
         fold: which of them (0 is the first). A study takes its seeds' folds in turn.
+        images: of connectivity, how many are made in all, a multiple of 4; None for 6,000.
+        grid: of connectivity, cells a side of the grids that training and validation see, each
+            somewhere in its image; None for those that fill it.
+        test_grid: likewise of the test part, where it is to have grids of another size.
     """
 
     name: str = "digits"
@@ -82,6 +96,9 @@ class Data:
     order: Literal["shuffled", "contiguous"] = "shuffled"
     folds: int | None = None
     fold: int = 0
+    images: int | None = None
+    grid: int | None = None
+    test_grid: int | None = None
 
     __pydantic_config__ = STRICT
 
@@ -95,13 +112,14 @@ class Data:
             f"unknown data set {self.name!r}; {nearest(self.name, NAMES)}"
             " (`imagefolder: path` is for your own images)",
         )
+        own = _OWN.get(self.source)
         need(
-            self.source in ("digits", "imagefolder") or self.root is not None,
+            own is not None or self.source == "imagefolder" or self.root is not None,
             f"the data set {self.name} needs `root`, the folder that its files are in",
         )
         need(
-            self.source != "digits" or (self.root is None and not self.download),
-            "the digits come with scikit-learn: leave out `root` and `download`",
+            own is None or (self.root is None and not self.download),
+            f"{own}: leave out `root` and `download`",
         )
         need(
             self.source not in ("imagefolder", "imagenet") or not self.download,
@@ -122,6 +140,7 @@ class Data:
             0 <= self.fold < (folds or 1),
             f"`0 <= fold < folds` must hold, but got {self.fold} of {folds}",
         )
+        self._check_grids()
         known = self.facts
         if known is not None:
             need(
@@ -134,6 +153,33 @@ class Data:
                 f"each part needs an image, but val {self.val} and test {self.test} leave {sizes}",
             )
 
+    def _check_grids(self) -> None:
+        """The rules of connectivity."""
+        if self.source != "connectivity":
+            for name in ("images", "grid", "test_grid"):
+                given = getattr(self, name)
+                need(given is None, f"`{name}` is of the data set connectivity, not {self.source}")
+            return
+        need(
+            self.folds is None and self.order == "shuffled",
+            "connectivity is made in three parts: leave out `folds` and `order`",
+        )
+        side, images = self.image_size, self.images
+        need(
+            side is None or _SMALLEST <= side <= _LARGEST,
+            f"`{_SMALLEST} <= image_size <= {_LARGEST}` must hold for connectivity, but got {side}",
+        )
+        need(
+            images is None or (images > 0 and images % 4 == 0),
+            f"`images` must be a multiple of 4, since four are made together, but got {images}",
+        )
+        for name, grid in zip(("grid", "test_grid"), (self.grid, self.test_grid), strict=True):
+            most = side or _FACTS[self.source].image_size
+            need(
+                grid is None or _SMALLEST <= grid <= most,
+                f"`{_SMALLEST} <= {name} <= image_size` must hold, but got {grid} of {most}",
+            )
+
     @property
     def source(self) -> str:
         """The name of the set, or "imagefolder"."""
@@ -143,9 +189,17 @@ class Data:
     def facts(self) -> Facts | None:
         """What is known before loading; None for folders and sets named by their class."""
         known = _FACTS.get(self.source)
-        if known is None or self.image_size is None:
-            return known
-        return Facts(known.images, known.test, self.image_size, known.in_channels, known.classes)
+        if known is None:
+            return None
+        images, size = self.images or known.images, self.image_size or known.image_size
+        return replace(known, images=images, image_size=size)
+
+    @property
+    def grids(self) -> tuple[int, int, int]:
+        """Cells a side of the grids of connectivity, in training, validation and test."""
+        known = self.facts
+        side = self.grid or (known.image_size if known is not None else 0)
+        return side, side, self.test_grid or side
 
     @property
     def in_channels(self) -> int:
@@ -159,6 +213,8 @@ class Data:
 
     def cut(self, images: int, test: int) -> tuple[int, int, int]:
         """Images for training, validation and test, of a set with or without a test part."""
+        if self.source == "connectivity":
+            return self._cut_fours(images // 4)
         val = round(self.val * images)
         if test:
             return images - val, val, test
@@ -167,3 +223,8 @@ class Data:
         else:
             test = round(self.test * images)
         return images - val - test, val, test
+
+    def _cut_fours(self, fours: int) -> tuple[int, int, int]:
+        """Images of each part, where the four that are made together stay together."""
+        val, test = round(self.val * fours), round(self.test * fours)
+        return 4 * (fours - val - test), 4 * val, 4 * test

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sret_search.architecture import Architecture
-from sret_search.cost import cost
+from sret_search.cost import MEMORY_BUDGET, cost, train_memory
 from sret_search.job.data import Data
 from sret_search.job.recipe import Recipe
+
+MOST_DEPTHS = 1000
+"""Depths that one elastic training has."""
 
 
 def _digest(plain: dict[str, Any]) -> str:
@@ -38,7 +41,9 @@ class Job:
         processes: that share each batch, one a GPU.
         deterministic: only operations that give the same bits each time; some are slower.
         monitor: after each epoch, record what each execution does.
+        whole: train on the images of validation too, which then tell nothing.
         reruns: architectures that the trained weights are also run as, without training.
+        latency: images of a forward pass that is timed at the end; None times none.
         parent: the trial whose weights, averages and optimizer state are where this one begins.
 
     Raises:
@@ -54,11 +59,13 @@ class Job:
     processes: int = 1
     deterministic: bool = True
     monitor: bool = False
+    whole: bool = False
     reruns: tuple[Architecture, ...] = ()
+    latency: int | None = None
     parent: Parent | None = None
 
     def __post_init__(self) -> None:
-        trained_depths(self.architecture, self.recipe)
+        check_depths(self.architecture, self.recipe)
 
     @property
     def candidate(self) -> str:
@@ -78,7 +85,7 @@ class Job:
         plain = self.to_dict()
         recipe = plain["recipe"] | dict.fromkeys(("epochs", "steps", "samples", "decay"))
         recipe["warmup"] = [self.recipe.unit, self.recipe.warmup_in_units]
-        return _digest(plain | {"recipe": recipe, "reruns": []})
+        return _digest(plain | {"recipe": recipe, "reruns": [], "latency": None})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
@@ -92,7 +99,9 @@ class Job:
             "processes": self.processes,
             "deterministic": self.deterministic,
             "monitor": self.monitor,
+            "whole": self.whole,
             "reruns": [a.to_dict() for a in self.reruns],
+            "latency": self.latency,
             "parent": None if self.parent is None else dataclasses.asdict(self.parent),
         }
 
@@ -108,8 +117,35 @@ class Job:
             processes=plain["processes"],
             deterministic=plain["deterministic"],
             monitor=plain["monitor"],
+            whole=plain["whole"],
             reruns=tuple(Architecture.from_dict(a) for a in plain["reruns"]),
+            latency=plain["latency"],
             parent=None if plain["parent"] is None else Parent(**plain["parent"]),
+        )
+
+
+def check_depths(architecture: Architecture, recipe: Recipe) -> None:
+    """See that the weights fit every depth that a recipe trains.
+
+    Raises:
+        ValueError: a depth is beyond the architecture's, or its weights do not fit it.
+    """
+    loops = _depths(architecture, recipe)
+    most = architecture.loops
+    if recipe.depths and recipe.depths[-1] > most:
+        raise ValueError(
+            f"depths {recipe.depths[-1]} is more than the {most} loops of the architecture"
+        )
+    if len(loops) > MOST_DEPTHS:
+        raise ValueError(
+            f"at most {MOST_DEPTHS:,} depths can be trained, not {len(loops):,}: name some in"
+            " `depths`"
+        )
+    # What changes with depth at all has changed at the shallowest.
+    if architecture.at_loops(loops[0]).weights != architecture.weights:
+        raise ValueError(
+            f"depth_training {recipe.depth_training} needs weights that fit every depth: no NLL"
+            " for each execution, and no norms, gains or LoRA factors for each loop"
         )
 
 
@@ -119,41 +155,52 @@ def trained_depths(architecture: Architecture, recipe: Recipe) -> tuple[Architec
     Raises:
         ValueError: a depth is beyond the architecture's, or its weights do not fit it.
     """
+    check_depths(architecture, recipe)
+    *shallow, _ = _depths(architecture, recipe)
+    return (*(architecture.at_loops(loops) for loops in shallow), architecture)
+
+
+def _depths(architecture: Architecture, recipe: Recipe) -> Sequence[int]:
+    """The loops, rising, of all depths that a recipe trains."""
     most = architecture.loops
-    every = range(1, most + 1)
-    depths = set(recipe.depths or ((1, most) if recipe.depth_training == "mixed" else every))
     if not recipe.is_elastic:
-        return (architecture,)
-    if max(depths) > most:
-        raise ValueError(f"depths {max(depths)} is more than the {most} loops of the architecture")
-    found = tuple(architecture.at_loops(loops) for loops in sorted(depths | {most}))
-    if any(shallow.weights != architecture.weights for shallow in found):
-        raise ValueError(
-            f"depth_training {recipe.depth_training} needs weights that fit every depth: no NLL"
-            " for each execution, and no norms, gains or LoRA factors for each loop"
-        )
-    return found
+        return (most,)
+    if recipe.depths:
+        return sorted({*recipe.depths, most})
+    return sorted({1, most}) if recipe.depth_training == "mixed" else range(1, most + 1)
+
+
+def depths_of_step(architecture: Architecture, recipe: Recipe) -> list[tuple[Architecture, float]]:
+    """What a training step runs, and how often each: of depths that are drawn, the mean."""
+    depths = trained_depths(architecture, recipe)
+    if recipe.depth_training == "sampled":
+        return [(depth, 1 / len(depths)) for depth in depths]
+    if recipe.depth_training != "sandwich":
+        return [(depth, 1) for depth in depths]
+    ends = {0, len(depths) - 1}
+    between = len(depths) - len(ends)
+    return [(depth, 1 if i in ends else 1 / between) for i, depth in enumerate(depths)]
 
 
 def train_macs(architecture: Architecture, recipe: Recipe, images: int) -> int:
     """Multiply-adds of training on a part of so many images: 3 forward passes each, since a
     backward pass costs two. A teacher's, evaluation's and recomputed ones are not counted; of
     depths that are drawn, it is the mean."""
-    depths = [cost(depth).macs for depth in trained_depths(architecture, recipe)]
-    between = depths[1:-1]
-    an_image = {
-        "fixed": depths[-1],
-        "mixed": sum(depths),
-        "sampled": sum(depths) / len(depths),
-        "sandwich": sum({0: depths[0], len(depths) - 1: depths[-1]}.values())
-        + sum(between) / max(len(between), 1),
-    }[recipe.depth_training]
-    return round(3 * an_image * recipe.seen(images))
+    runs = depths_of_step(architecture, recipe)
+    return round(3 * sum(times * cost(a).macs for a, times in runs) * recipe.seen(images))
+
+
+def step_memory(architecture: Architecture, recipe: Recipe, processes: int = 1) -> int:
+    """Bytes at the fullest moment of a training step of one process, in float32 with AdamW, at
+    the deepest of the depths that are trained. Beyond `MEMORY_BUDGET`, activations are
+    recomputed. PyTorch's own memory is not counted."""
+    batch = -(-recipe.batch_size // (recipe.accumulate * processes))
+    return train_memory(architecture, batch, MEMORY_BUDGET).total
 
 
 def candidate_name(architecture: Architecture, recipe: Recipe, parent: Parent | None = None) -> str:
     """Eight hexadecimal digits that name an architecture and recipe by what they build."""
-    plain = {"architecture": architecture.to_dict(), "recipe": dataclasses.asdict(recipe)}
+    plain = {"architecture": architecture.built, "recipe": recipe.built(architecture.loops)}
     if parent is not None:
         plain["parent"] = dataclasses.asdict(parent)
     return _digest(plain)[:8]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sret_search.architecture.parts import as_floats
 from sret_search.job.need import STRICT, need
+
+LONGEST = 10**12
+"""Epochs, steps or samples of a training."""
 
 
 def check_name(key: str, name: str | None) -> None:
@@ -58,6 +63,9 @@ class Augment:
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
+        as_floats(self)
+        if self.crop is not None:
+            object.__setattr__(self, "crop", tuple(map(float, self.crop)))
         need(
             self.crop is None or 0 < self.crop[0] <= self.crop[1] <= 1,
             f"`crop: [low, high]` must be within 0 to 1, but got {self.crop}",
@@ -97,6 +105,7 @@ class Distill:
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
+        as_floats(self)
         check_name("teacher", self.teacher)
         need(
             0 < self.temperature < math.inf,
@@ -164,6 +173,7 @@ class Recipe:
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
+        as_floats(self)
         given = [u for u in ("epochs", "steps", "samples") if getattr(self, u) is not None]
         need(len(given) <= 1, f"one of `epochs`, `steps`, `samples` is enough, but got {given}")
         if not given:
@@ -173,7 +183,8 @@ class Recipe:
             if isinstance(value, float) and value.is_integer():
                 object.__setattr__(self, name, int(value))
         unit, length = self.unit, self.length
-        need(0 < length < math.inf, f"`{unit} > 0` must hold, but got {length}")
+        need(length > 0, f"`{unit} > 0` must hold, but got {length}")
+        need(length <= LONGEST, f"`{unit} <= {LONGEST:,}` must hold, but got {length}")
         for name in ("warmup", "decay"):
             part = getattr(self, name)
             need(
@@ -221,7 +232,9 @@ class Recipe:
     @property
     def unit(self) -> Literal["epochs", "steps", "samples"]:
         """What durations are given in."""
-        return "epochs" if self.epochs is not None else "steps" if self.steps else "samples"
+        if self.epochs is not None:
+            return "epochs"
+        return "steps" if self.steps is not None else "samples"
 
     @property
     def length(self) -> float:
@@ -232,12 +245,36 @@ class Recipe:
     @property
     def warmup_in_units(self) -> float:
         """The warmup, in the recipe's own unit."""
-        return 0.1 * self.length if self.warmup is None else self.warmup
+        return self.length / 10 if self.warmup is None else self.warmup
+
+    @property
+    def decay_in_units(self) -> float:
+        """The decay of "wsd", in the recipe's own unit."""
+        return self.length / 5 if self.decay is None else self.decay
 
     @property
     def is_elastic(self) -> bool:
         """Whether the trained weights are meant for several depths."""
         return self.depth_training != "fixed"
+
+    def built(self, loops: int) -> dict[str, Any]:
+        """Plain data that two recipes have in common just if they train alike: defaults are
+        written out, and what has no effect is left out.
+
+        Args:
+            loops: of the architecture that is trained, where it loops most.
+        """
+        depths = sorted({*(self.depths or (1,)), loops}) if self.is_elastic else []
+        if self.depth_training in ("sampled", "sandwich"):
+            every = not self.depths or len(depths) == loops
+            depths = [] if every else depths
+        return dataclasses.asdict(self) | {
+            "epochs": None if self.epochs is None else float(self.epochs),
+            "warmup": float(self.warmup_in_units),
+            "decay": float(self.decay_in_units) if self.schedule == "wsd" else None,
+            "lr_start": self.lr_start if self.warmup_in_units > 0 else 0.0,
+            "depths": depths,
+        }
 
     def timetable(self, images: int) -> Timetable:
         """The durations in steps, for a training part of so many images."""
@@ -245,7 +282,7 @@ class Recipe:
         each = {"epochs": of_epoch, "steps": 1, "samples": 1 / self.batch_size}[self.unit]
         total = max(round(self.length * each), 1)
         warmup = round(self.warmup_in_units * each)
-        decay = round((0.2 * self.length if self.decay is None else self.decay) * each)
+        decay = round(self.decay_in_units * each)
         stable_until = total - decay if self.schedule == "wsd" else warmup
         return Timetable(of_epoch, total, warmup, max(stable_until, warmup))
 

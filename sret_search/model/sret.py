@@ -13,13 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from sret_search.architecture import Architecture, Execution
-from sret_search.cost import Segments, recomputes, segments
+from sret_search.cost import MEMORY_BUDGET, Segments, recomputes, segments
 from sret_search.model.attention import token_order
 from sret_search.model.block import Block, NonLinearProjection, OfLoop, draw_kept, run_block
 from sret_search.model.checkpointing import run_in_segments
-
-MEMORY_BUDGET = 2 * 1024**3
-"""Bytes of activations above which executions are recomputed in the backward pass."""
 
 
 class Stem(nn.Sequential):
@@ -148,7 +145,7 @@ class SReT(nn.Module):
         a = self.architecture
         return recomputes(a, segments(a, batch, self.memory_budget))
 
-    def plan(self, batch: int) -> list[Segments] | None:
+    def plan(self, batch: int) -> tuple[Segments, ...] | None:
         """What each stage recomputes in a training pass; None where nothing is kept anyway."""
         if not (self.training and torch.is_grad_enabled()):
             return None

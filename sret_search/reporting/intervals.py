@@ -22,7 +22,10 @@ def proportion(fraction: float, images: int) -> Interval:
 
 def accuracy(values: Sequence[float], images: int) -> Interval:
     """Of an accuracy: over seeds, or over images where there is one seed."""
-    return mean(values) if len(values) > 1 else proportion(values[0], images)
+    if len(values) == 1:
+        return proportion(values[0], images)
+    low, high = mean(values)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:

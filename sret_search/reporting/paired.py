@@ -1,4 +1,4 @@
-"""The difference of two trained candidates on the test part, paired by seed."""
+"""The difference of two trained candidates, paired by seed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ def difference(
     mine: list[Entry],
     theirs: list[Entry],
     reached: Callable[[Entry], dict[str, Any] | None],
+    part: str = "test",
 ) -> Difference:
-    """The mean difference of test accuracies over the seeds of both, with its interval; where
-    there is one seed, the interval is over images.
+    """The mean difference of accuracies over the seeds of both, with its interval; where there
+    is one seed, the interval is over test images, and of validation there is none.
 
     Args:
         reached: which result of an entry of theirs counts, its own or one of its reruns; None
             where it has none.
+        part: "test" or "val".
     """
+    name = f"{part}_accuracy"
     by_seed = {entry.seed: entry for entry in theirs}
     pairs = [
         (entry, by_seed[entry.seed], other)
@@ -37,13 +40,15 @@ def difference(
     ]
     if not pairs:
         return UNKNOWN
-    gains = [entry.result["test_accuracy"] - other["test_accuracy"] for entry, _, other in pairs]
+    gains = [entry.result[name] - other[name] for entry, _, other in pairs]
     if len(gains) > 1:
         return float(np.mean(gains)), intervals.mean(gains)
+    if part != "test":
+        return gains[0], None
     entry, against, other = pairs[0]
     own = other is against.result
-    part = "test" if own else f"rerun-{against.result['reruns'].index(other)}"
-    first, second = results.right(entry, "test"), results.right(against, part)
+    run = "test" if own else f"rerun-{against.result['reruns'].index(other)}"
+    first, second = results.right(entry, "test"), results.right(against, run)
     if first is None or second is None:
         return gains[0], None
     return gains[0], intervals.paired_proportions(first, second)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import matplotlib
 
 matplotlib.use("agg")
@@ -13,38 +11,40 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
-from sret_search.reporting import intervals
+from sret_search.reporting import beside, intervals
+from sret_search.reporting.compared import Compared
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
+from sret_search.reporting.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    STYLE,
+    UNITS,
+    cost_axis,
+    depth_axis,
+    entitle,
+    percent,
+    subplots,
+    thousands,
+    wrapped,
+)
 from sret_search.search import front
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-_BLUE, _ORANGE, _GREEN, _RED, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
-_STYLE = {
-    "figure.dpi": 100,
-    "savefig.dpi": 200,
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
 _DRAWN = 1000
 """Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,
 and a page stays one that can be opened."""
-_UNITS = {"params": "parameters", "macs": "multiply-adds (MACs) of one image"}
 
 
-def draw(
-    results: Results, depths: list[Depth], elastics: list[Elastic], footer: str
-) -> dict[str, Figure]:
+def draw(results: Results, compared: Compared, footer: str) -> dict[str, Figure]:
     """Every plot that the results allow, by file name."""
-    with plt.rc_context(_STYLE):
+    depths, elastics = compared.depths, compared.elastics
+    with plt.rc_context(STYLE):
         figures = {}
         if len(results.candidates):
             figures["accuracy_params"] = against_cost(results, "params", footer)
@@ -56,12 +56,18 @@ def draw(
             )
         if elastics:
             figures["accuracy_elastic"] = elastic_depths(elastics, results, footer)
+        if compared.confirmed:
+            figures["confirmed"] = beside.confirmed_front(compared.confirmed, results, footer)
+        if compared.pairs:
+            figures["twins"] = beside.twins(compared.pairs, results, footer)
+        if compared.tuned:
+            figures["learning_rates"] = beside.learning_rates(compared.tuned, results, footer)
         return figures
 
 
 def against_cost(results: Results, cost: str, footer: str) -> Figure:
     """Validation accuracy of each candidate against a cost, with the Pareto front drawn."""
-    figure, (axes,) = _subplots(1, (7, 4.6))
+    figure, (axes,) = subplots(1, (7, 4.6))
     every = results.candidates.sort_values([cost, "executions"])
     on_front = front.pareto(every.val_accuracy, every[cost])
     table, on_front = _thinned(every, on_front)
@@ -69,100 +75,100 @@ def against_cost(results: Results, cost: str, footer: str) -> Figure:
     x = _side_by_side(table[cost].to_numpy(float))
     axes.errorbar(
         x, 100 * table.val_accuracy, [100 * low, 100 * high],
-        fmt="none", ecolor=_GREY, elinewidth=1, alpha=0.5, zorder=1,
+        fmt="none", ecolor=GREY, elinewidth=1, alpha=0.5, zorder=1,
     )  # fmt: skip
     colours = axes.scatter(
         x, 100 * table.val_accuracy, c=table.executions, s=45, zorder=3,
         cmap="viridis", norm=_executions_norm(table.executions), edgecolors="white", linewidths=0.6,
     )  # fmt: skip
     best = 100 * table[on_front].val_accuracy
-    axes.step(x[on_front], best, where="post", color=_RED, linewidth=1.4, zorder=2)
+    axes.step(x[on_front], best, where="post", color=RED, linewidth=1.4, zorder=2)
     axes.scatter(
-        x[on_front], best, s=130, facecolors="none", edgecolors=_RED,
+        x[on_front], best, s=130, facecolors="none", edgecolors=RED,
         linewidths=1.4, zorder=4, label="Pareto front",
     )  # fmt: skip
     if table.executions.nunique() > 1:
-        bar = figure.colorbar(colours, ax=axes, label="executions", format=_thousands())
+        bar = figure.colorbar(colours, ax=axes, label="executions", format=thousands())
         bar.ax.yaxis.set_minor_formatter(NullFormatter())
-    ended = results.table[results.table.state != "running"]
-    _cost_axis(axes, ended[cost].to_numpy(float), _UNITS[cost])
+    ended = results.searched[results.searched.state != "running"]
+    cost_axis(axes, ended[cost].to_numpy(float), UNITS[cost])
     if not np.array_equal(x, table[cost]):
-        axes.set_xlabel(f"{_UNITS[cost]} (points of equal {cost} stand side by side, by depth)")
+        axes.set_xlabel(f"{UNITS[cost]} (points of equal {cost} stand side by side, by depth)")
     _mark_diverged(axes, results, cost)
     axes.set_ylabel("validation accuracy in %")
     axes.legend(loc="best")
-    title = f"{results.name}: accuracy against {_UNITS[cost].split(' (')[0]}"
-    _title(axes, title + _how_many(table, every), footer)
+    text = f"{results.name}: accuracy against {UNITS[cost].split(' (')[0]}"
+    entitle(axes, text + _how_many(table, every), footer)
     return figure
 
 
 def against_executions(results: Results, footer: str) -> Figure:
     """Validation accuracy of each candidate against its executions."""
-    figure, (axes,) = _subplots(1, (7, 4.6))
+    figure, (axes,) = subplots(1, (7, 4.6))
     every = results.candidates.sort_values("executions")
     table, _ = _thinned(every, front.pareto(every.val_accuracy, every.executions))
     low, high = _whiskers(results, table)
     axes.errorbar(
         table.executions, 100 * table.val_accuracy, [100 * low, 100 * high],
-        fmt="o", color=_BLUE, ecolor=_GREY, elinewidth=1, alpha=0.8,
+        fmt="o", color=BLUE, ecolor=GREY, elinewidth=1, alpha=0.8,
     )  # fmt: skip
     _mark_diverged(axes, results, "executions")
-    _depth_axis(axes, results.table.executions.to_numpy(float))
+    depth_axis(axes, results.searched.executions.to_numpy(float))
     axes.set_ylabel("validation accuracy in %")
-    title = f"{results.name}: accuracy against executions"
-    _title(axes, title + _how_many(table, every), footer)
+    text = f"{results.name}: accuracy against executions"
+    entitle(axes, text + _how_many(table, every), footer)
     return figure
 
 
 def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
     """Accuracy of trained depths beside rerun controls, on validation and on test."""
-    figure, panels = _subplots(2, (11, 4.8))
+    figure, panels = subplots(2, (11, 4.8))
     x = np.array([depth.executions for depth in depths], float)
     reference = next((d.executions for d in depths if d.is_reference), None)
     _, val_images, test_images = results.description["data"]["sizes"]
     for axes, part, images in zip(panels, ("val", "test"), (val_images, test_images), strict=True):
         trained = 100 * np.array([getattr(depth, part) for depth in depths])
         bounds = 100 * np.array([getattr(depth, f"{part}_interval") for depth in depths])
-        axes.fill_between(x, bounds[:, 0], bounds[:, 1], color=_BLUE, alpha=0.13, linewidth=0)
-        axes.plot(x, trained, "o-", color=_BLUE, label="trained at this depth", zorder=3)
+        axes.fill_between(x, bounds[:, 0], bounds[:, 1], color=BLUE, alpha=0.13, linewidth=0)
+        axes.plot(x, trained, "o-", color=BLUE, label="trained at this depth", zorder=3)
         if reference is not None:
             axes.plot(
-                x, _percent([getattr(d, f"rerun_{part}") for d in depths]), "s--", color=_ORANGE,
+                x, percent([getattr(d, f"rerun_{part}") for d in depths]), "s--", color=ORANGE,
                 markerfacecolor="white", label=f"trained at {reference}, rerun at this depth",
             )  # fmt: skip
             axes.plot(
-                x, _percent([getattr(d, f"back_{part}") for d in depths]), "^:", color=_GREEN,
+                x, percent([getattr(d, f"back_{part}") for d in depths]), "^:", color=GREEN,
                 markerfacecolor="white", label=f"trained at this depth, rerun at {reference}",
             )  # fmt: skip
-        _depth_axis(axes, results.table.executions.to_numpy(float))
+        depth_axis(axes, results.searched.executions.to_numpy(float))
         name = {"val": "validation", "test": "test, of arms declared before training"}[part]
         axes.set_title(f"{name} ({images} images)", fontsize=10, loc="left")
     _mark_diverged(panels[0], results, "executions")
     panels[0].set_ylabel("accuracy in %")
     panels[1].legend(loc="best", fontsize=9)
     figure.suptitle(f"{results.name}: what depth buys", x=0.01, ha="left", fontsize=11)
-    figure.supxlabel(_wrapped(footer), x=0.01, ha="left", fontsize=7, color=_GREY)
+    figure.supxlabel(wrapped(footer), x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
 
 
 def elastic_depths(elastics: list[Elastic], results: Results, footer: str) -> Figure:
     """Each elastic candidate at its depths, beside weights trained for one depth alone."""
     compared = any(rung.gap_interval for elastic in elastics for rung in elastic.rungs)
-    figure, panels = _subplots(1 + compared, (7 + 4 * compared, 4.6), sharey=False)
+    figure, panels = subplots(1 + compared, (7 + 4 * compared, 4.6), sharey=False)
     accuracy, gaps = panels[0], panels[-1]
-    for elastic, colour in zip(elastics, (_BLUE, _GREEN, _RED), strict=False):
+    for elastic, colour in zip(elastics, (BLUE, GREEN, RED), strict=False):
         x = np.array([rung.executions for rung in elastic.rungs], float)
-        y = _percent([rung.accuracy for rung in elastic.rungs])
+        y = percent([rung.accuracy for rung in elastic.rungs])
         accuracy.plot(x, y, "o-", color=colour, zorder=3, label=f"one model ({elastic.mode})")
-        alone = _percent([rung.alone for rung in elastic.rungs])
+        alone = percent([rung.alone for rung in elastic.rungs])
         if not np.isnan(alone).all():
             accuracy.plot(
-                x, alone, "s--", color=_ORANGE, markerfacecolor="white",
+                x, alone, "s--", color=ORANGE, markerfacecolor="white",
                 label="a model for each depth alone",
             )  # fmt: skip
         both = [rung for rung in elastic.rungs if rung.gap_interval]
         if both:
-            middle = _percent([rung.gap for rung in both])
+            middle = percent([rung.gap for rung in both])
             ends = 100 * np.array([rung.gap_interval for rung in both]).T
             gaps.errorbar(
                 [rung.executions for rung in both], middle, abs(ends - middle), fmt="o",
@@ -170,22 +176,15 @@ def elastic_depths(elastics: list[Elastic], results: Results, footer: str) -> Fi
             )  # fmt: skip
     part = {"test": "test", "val": "validation"}[elastics[0].part]
     for panel in panels:
-        _depth_axis(panel, np.array([r.executions for each in elastics for r in each.rungs]))
+        depth_axis(panel, np.array([r.executions for each in elastics for r in each.rungs]))
     accuracy.set_ylabel(f"{part} accuracy in %")
     accuracy.legend(loc="best")
     if compared:
-        gaps.axhline(0, color=_GREY, linewidth=1)
+        gaps.axhline(0, color=GREY, linewidth=1)
         gaps.set_ylabel("one model less a model alone, points")
         gaps.set_title("gap, paired by seed", fontsize=10, loc="left")
-    _title(accuracy, f"{results.name}: one set of weights at every depth", footer)
+    entitle(accuracy, f"{results.name}: one set of weights at every depth", footer)
     return figure
-
-
-def _subplots(
-    columns: int, size: tuple[float, float], sharey: bool = True
-) -> tuple[Figure, np.ndarray]:
-    figure, axes = plt.subplots(1, columns, figsize=size, sharey=sharey, squeeze=False)
-    return figure, axes[0]
 
 
 def _thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
@@ -208,8 +207,7 @@ def _how_many(drawn: pd.DataFrame, every: pd.DataFrame) -> str:
 def _whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Distances from each candidate's mean to the ends of its interval."""
     images = results.description["data"]["sizes"][1]
-    complete = results.table[results.table.state == "complete"]
-    values = complete.groupby("candidate").val_accuracy.agg(list)
+    values = results.compared.groupby("candidate").val_accuracy.agg(list)
     bounds = [intervals.accuracy(values[candidate], images) for candidate in table.candidate]
     low, high = np.array(bounds).T
     accuracies = table.val_accuracy.to_numpy(float)
@@ -232,61 +230,12 @@ def _executions_norm(executions: pd.Series) -> matplotlib.colors.Normalize:
     return matplotlib.colors.LogNorm(low, high)
 
 
-def _cost_axis(axes: Axes, values: np.ndarray, unit: str) -> None:
-    low, high = values.min(), values.max()
-    if high > 1.2 * low:
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        if high < 20 * low:
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    else:
-        # All but the same: a narrow axis would make differences that are none.
-        axes.set_xlim(low * 0.5, high * 1.5)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(_thousands())
-    axes.set_xlabel(unit)
-
-
-def _depth_axis(axes: Axes, executions: np.ndarray) -> None:
-    axes.set_xscale("log")
-    low, high = executions.min(), executions.max()
-    axes.set_xlim(low / 1.4, high * 1.4)
-    subs = (1, 3) if high >= 30 * low else (1, 2, 3, 5)
-    axes.xaxis.set_major_locator(LogLocator(subs=subs))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(_thousands())
-    axes.set_xlabel("executions (unique blocks × loops)")
-
-
 def _mark_diverged(axes: Axes, results: Results, cost: str) -> None:
     """Crosses on the lower edge, where an accuracy would be, had there been one."""
-    lost = results.table[results.table.state.isin(["diverged", "failed"])]
+    lost = results.searched[results.searched.state.isin(["diverged", "failed"])]
     if len(lost):
         axes.plot(
-            lost[cost], [0.02] * len(lost), "x", color=_RED, markersize=9, markeredgewidth=2,
+            lost[cost], [0.02] * len(lost), "x", color=RED, markersize=9, markeredgewidth=2,
             transform=axes.get_xaxis_transform(), clip_on=False, label="diverged or failed",
         )  # fmt: skip
         axes.legend(loc="best")
-
-
-def _percent(values: list[float | None]) -> np.ndarray:
-    return np.array([np.nan if value is None else 100 * value for value in values])
-
-
-def _thousands() -> FuncFormatter:
-    def text(value: float, _: object) -> str:
-        for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-            if value >= max(size, 1e4):
-                return f"{value / size:g}{letter}"
-        return f"{value:g}"
-
-    return FuncFormatter(text)
-
-
-def _title(axes: Axes, title: str, footer: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.figure.supxlabel(_wrapped(footer), x=0.01, ha="left", fontsize=7, color=_GREY)
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 120))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from zipfile import BadZipFile
@@ -19,6 +20,7 @@ from sret_search.search.folders import Folders
 from sret_search.search.ledger import Ledger
 from sret_search.search.storage import explained
 from sret_search.study import Study
+from sret_search.study.planned import Role
 from sret_search.training.names import PREDICTIONS
 
 _COSTS = (
@@ -34,6 +36,7 @@ COLUMNS = (
 class Results:
     """A study's description and trials, as read from its ledger and folders at one moment."""
 
+    study: Study
     description: dict[str, Any]
     entries: list[Entry]
     folders: Folders
@@ -50,11 +53,17 @@ class Results:
             ledger = Ledger.read(study)
             entries, description, folders = ledger.entries(), ledger.description, ledger.folders
             ledger.close()
-        return cls(description, entries, folders, folders.all_attempts())
+        seen = replace(study, seen=tuple(description["data"]["sizes"]))
+        return cls(seen, description, entries, folders, folders.all_attempts())
 
     @property
     def name(self) -> str:
         return str(self.description["study"])
+
+    @property
+    def planned(self) -> int:
+        """Trials that the study asks for, as far as that is known by now."""
+        return max(int(self.description["trials"]), len(self.entries))
 
     @property
     def declared(self) -> bool:
@@ -62,11 +71,38 @@ class Results:
         that nothing is chosen among them."""
         return self.description["arms"] is not None or not self.description["axes"]
 
+    @property
+    def own_objectives(self) -> list[str]:
+        """Objectives that are shown only where a study has them."""
+        return [name for name in ("memory", "latency_ms") if name in self.description["objectives"]]
+
+    def shows_test(self, entry: Entry) -> bool:
+        """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
+        not chosen itself."""
+        declared = self.declared and entry.role in ("search", "twin")
+        return declared or entry.role == "confirmation"
+
     @cached_property
     def complete(self) -> list[Entry]:
         """The complete trials that are compared. Branches are left out: what was trained in two
-        pieces does not stand beside what was trained in one."""
-        return [e for e in self.entries if e.state == "complete" and e.parent is None]
+        pieces does not stand beside what was trained in one. So are trials that only stand beside
+        others, or chose a learning rate; and arms at a rate that is no longer theirs."""
+        own = [e for e in self.entries if e.parent is None and e.role == "search"]
+        declared = self.description["arms"]
+        if declared is not None:
+            arms = {e.number: json.dumps(e.values.get(declared["axis"])) for e in own}
+            now = {arms[e.number]: e.candidate for e in own}
+            if declared["lr"] is not None:
+                own = [e for e in own if e.candidate == now[arms[e.number]]]
+        return [e for e in own if e.state == "complete"]
+
+    def having(self, role: Role) -> dict[str, list[Entry]]:
+        """The complete trials of a role, by the name of their candidate."""
+        found: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            if entry.state == "complete" and entry.role == role:
+                found[entry.candidate].append(entry)
+        return dict(found)
 
     @cached_property
     def parents(self) -> dict[int, int]:
@@ -83,8 +119,10 @@ class Results:
         """One row a trial: `COLUMNS`, then the values of the axes.
 
         Accuracies are fractions. Test accuracy is there for arms that were declared before
-        training, and empty otherwise: nothing that was chosen may show it. Where there are
-        branches, a last column names their parents.
+        training, and for trials that confirm, and empty otherwise: nothing that was chosen may
+        show it. Memory (bytes) and latency (milliseconds) are there where they are objectives.
+        Last columns say what a trial stands beside or was for, and of branches their parents,
+        where there are such trials.
         """
         axes = list(self.description["axes"])
         rows = [
@@ -94,6 +132,16 @@ class Results:
         table = pd.DataFrame(rows, columns=[*COLUMNS, *axes])
         for column in ("val_accuracy", "val_loss", "test_accuracy", "seconds"):
             table[column] = table[column].astype(float)
+        for axis in axes:
+            kinds = {type(entry.values.get(axis)) for entry in self.entries}
+            if kinds == {int, type(None)}:  # or whole numbers would no longer be whole
+                table[axis] = table[axis].astype("Int64")
+        for name in self.own_objectives:
+            values = {e.number: e.cost.get(name, e.result.get(name)) for e in self.entries}
+            table[name] = table.trial.map(values).astype(float)
+        if any(entry.role != "search" for entry in self.entries):
+            table["role"] = [entry.role for entry in self.entries]
+            table["of"] = [entry.about.get("of") for entry in self.entries]
         if self.parents:
             table["parent"] = table.trial.map(self.parents).astype("Int64")
         return table
@@ -105,9 +153,10 @@ class Results:
             "candidate": entry.candidate,
             "state": entry.state,
             "seed": entry.seed,
-            "val_accuracy": result.get("val_accuracy"),
-            "val_loss": result.get("val_loss"),
-            "test_accuracy": result.get("test_accuracy") if self.declared else None,
+            # Images of validation that were trained on tell nothing.
+            "val_accuracy": None if entry.sees_validation else result.get("val_accuracy"),
+            "val_loss": None if entry.sees_validation else result.get("val_loss"),
+            "test_accuracy": result.get("test_accuracy") if self.shows_test(entry) else None,
             **{name: known[name] for name in _COSTS},
             "epochs": result.get("epochs", 0),
             "seconds": result.get("seconds", 0.0),
@@ -115,15 +164,30 @@ class Results:
         }
 
     @cached_property
+    def searched(self) -> pd.DataFrame:
+        """The rows of the study's own candidates, without what stands beside them."""
+        return self.table[[entry.role == "search" for entry in self.entries]]
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The rows of the complete trials that are compared."""
+        return self.table[self.table.trial.isin([entry.number for entry in self.complete])]
+
+    @cached_property
     def candidates(self) -> pd.DataFrame:
         """One row a candidate with a complete trial: costs, seeds, mean validation accuracy."""
-        complete = self.table[self.table.trial.isin([entry.number for entry in self.complete])]
         axes = list(self.description["axes"])
-        grouped = complete.groupby("candidate", sort=False)
+        grouped = self.compared.groupby("candidate", sort=False)
         means = grouped[["val_accuracy", "val_loss", "test_accuracy", "seconds"]].mean()
         firsts = grouped[[*_COSTS, *axes]].first()
         seeds = grouped.size().rename("seeds")
         return pd.concat([seeds, means, firsts], axis=1).reset_index()
+
+    @property
+    def best(self) -> pd.Series:
+        """The candidate with the highest mean validation accuracy; the cheaper one of equals."""
+        order = ["val_accuracy", "macs"]
+        return self.candidates.sort_values(order, ascending=[False, True]).iloc[0]
 
     def right(self, entry: Entry, what: str) -> np.ndarray | None:
         """Per test image, whether it was classified right; `what` is "test" or "rerun-<i>"."""

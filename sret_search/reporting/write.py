@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib
+import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
-from sret_search.reporting import plots, summary
-from sret_search.reporting.arms import arms
-from sret_search.reporting.depth import depths
-from sret_search.reporting.elastic import elastics
+from sret_search.reporting import grids, plots, sentences, summary, words
+from sret_search.reporting.compared import Compared, compare
+from sret_search.reporting.files import picture, write_whole
 from sret_search.reporting.results import Results
-from sret_search.reporting.summary import Compared
 from sret_search.study import Study
 
 _ROWS = 500
@@ -27,8 +22,13 @@ _ROWS = 500
 _CAPTIONS = {
     "accuracy_elastic": "One set of weights at every depth",
     "accuracy_executions": "Accuracy against executions",
+    "accuracy_lengths": "Accuracy against the length of the path",
+    "grids": "Grids of the test part, and what is taken wrongly",
+    "confirmed": "The front, trained again",
     "accuracy_params": "Accuracy against parameters",
     "accuracy_macs": "Accuracy against multiply-adds",
+    "twins": "Candidates beside their twins",
+    "learning_rates": "The learning rate of each arm",
 }
 
 
@@ -41,20 +41,21 @@ def write_report(study: Study) -> Path:
     """
     results = Results.read(study)
     folder = study.report_folder
-    compared = Compared(depths(results), arms(results), elastics(results))
-    figures = plots.draw(results, compared.depths, compared.elastics, summary.footer(results))
+    compared = compare(results)
+    footer = summary.footer(results)
+    figures = plots.draw(results, compared, footer) | grids.draw(results, footer)
     folder.mkdir(parents=True, exist_ok=True)
     images = {}
     for name, figure in figures.items():
-        _whole(folder / f"{name}.png", _bytes(figure, "png"))
-        images[name] = _bytes(figure, "svg")
-        _whole(folder / f"{name}.svg", images[name])
+        write_whole(folder / f"{name}.png", picture(figure, "png"))
+        images[name] = picture(figure, "svg")
+        write_whole(folder / f"{name}.svg", images[name])
         plt.close(figure)
-    _whole(folder / "trials.csv", results.table.to_csv(index=False).encode())
+    write_whole(folder / "trials.csv", results.table.to_csv(index=False).encode())
     facts = summary.summarise(results, compared)
-    _whole(folder / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
+    write_whole(folder / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
     page = folder / "report.html"
-    _whole(page, _page(results, compared, facts, images).encode())
+    write_whole(page, _page(results, compared, facts, images).encode())
     return page
 
 
@@ -68,20 +69,20 @@ def _page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": summary.percent, "points": summary.points}
-    table = results.table
+    environment.filters |= {"percent": words.percent, "points": words.points}
+    table, axes = results.table, list(results.description["axes"])
     if len(table) > _ROWS:
         best = table.sort_values("val_accuracy", ascending=False, kind="stable")[:_ROWS]
         table = best.sort_values("trial")
     return environment.get_template("page.html").render(
         results=results,
-        sentences=summary.sentences(results, compared),
+        sentences=sentences.sentences(results, compared),
         compared=compared,
         facts=facts,
         footer=summary.footer(results),
-        trials=table.to_dict("records"),
+        trials=_blank(table, axes).to_dict("records"),
         left_out=len(results.table) - len(table),
-        axes=list(results.description["axes"]),
+        axes=axes,
         costs={entry.number: entry.cost for entry in results.entries},
         lost=[entry for entry in results.entries if entry.state in ("diverged", "failed")],
         figures=[
@@ -92,17 +93,7 @@ def _page(
     )
 
 
-def _bytes(figure: Figure, kind: str) -> bytes:
-    """The picture, the same bytes for the same results."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": "sret_search", "savefig.dpi": 200}):
-        figure.savefig(buffer, format=kind, metadata=metadata)
-    return buffer.getvalue()
-
-
-def _whole(path: Path, content: bytes) -> None:
-    """A reader never sees half of a file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+def _blank(table: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """The table with nothing written where an axis has no value."""
+    values = table[axes].astype(object)
+    return table.assign(**values.where(values.notna(), ""))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from sret_search.search.history import History
+from sret_search.study.planned import Role
 from sret_search.study.space import Candidate
+
+WAIT: Literal["wait"] = "wait"
+"""The answer of a sampler that must see how trials end before it knows the next one."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,11 @@ class Ask:
     """A training that a sampler asks for.
 
     Attributes:
-        seed: the index of the seed, from 0 to the study's `seeds` - 1.
+        seed: the index of the seed, from 0 to the study's `seeds` - 1; beyond them for trials
+            that must not share their seeds.
+        role: why it is trained.
+        about: what a report must know of that, as plain data for JSON.
+        whole: train on the images of validation too.
         notes: what the sampler must find again with this trial; plain data for JSON.
         memory: what the sampler must find again with the study, by key; only what is new. It
             must be stored before the trial is, so that a crash between the two repeats the ask.
@@ -22,6 +30,9 @@ class Ask:
 
     candidate: Candidate
     seed: int
+    role: Role = "search"
+    about: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     memory: dict[str, Any] = field(default_factory=dict)
 
@@ -33,6 +44,7 @@ class Sampler(Protocol):
     built with: a sampler that is built anew asks for the same.
     """
 
-    def ask(self, history: History) -> Ask | None:
-        """The next training; None where there is no more. The history must be ready."""
+    def ask(self, history: History) -> Ask | Literal["wait"] | None:
+        """The next training; None where there is no more; WAIT where that cannot be said before
+        an open trial has ended. The history must be ready."""
         ...

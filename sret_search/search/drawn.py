@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from functools import cached_property
 
 from sret_search.search.ask import Ask
 from sret_search.search.history import History
 from sret_search.study import Study
 from sret_search.study.space import Candidate
-
-_DRAWS = 10_000
-"""Candidates drawn at random for one trial before the space counts as used up, and
-combinations of a space that is small enough to be listed."""
 
 
 class Drawn:
@@ -51,30 +45,18 @@ class Drawn:
         raise NotImplementedError
 
     def at_random(self, index: int) -> Iterator[Candidate]:
-        """Feasible candidates for place `index`: choices evenly, ranges evenly or evenly in the
-        logarithm. In the end each one of a small space comes."""
-        rng = random.Random(f"{self.study.file.search.seed}/{index}")
-        for _ in range(_DRAWS):
-            candidate = self.study.feasible(self.study.space.draw(rng))
-            if candidate is not None:
-                yield candidate
-        if self._is_small:
-            yield from self.study.grid
-
-    @property
-    def _is_small(self) -> bool:
-        size = self.study.space.size
-        return size is not None and size <= _DRAWS
-
-    @cached_property
-    def _names(self) -> set[str]:
-        """Every feasible candidate of a small space."""
-        return {candidate.name for candidate in self.study.grid}
+        """Feasible candidates for place `index`. In the end each one of a space that is small
+        enough to be gone through comes."""
+        return self.study.points.at_random(index)
 
     def _used_up(self, history: History) -> bool:
-        if not self._is_small or len(history.seeds) < len(self._names):
+        """Whether every feasible candidate of a small space was begun."""
+        points = self.study.points
+        if not points.is_small or points.whole is None:
             return False
-        return all(name in history.seeds for name in self._names)
+        if len(history.seeds) < len(points.whole.distinct):
+            return False
+        return all(one.name in history.seeds for one in points.all())
 
 
 class Random(Drawn):

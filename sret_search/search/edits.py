@@ -17,12 +17,13 @@ from optuna.distributions import (
 
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import masked
-from sret_search.study.schema import Axis
+from sret_search.study.planned import least_trials
+from sret_search.study.space import Space
 
-FORMAT = 2
+FORMAT = 3
 """Of the ledger; raised whenever an older program could no longer read it."""
 
-_COMPARED = ("data", "objectives")
+_COMPARED = ("data", "objectives", "latency")
 
 
 def describe(study: Study) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def describe(study: Study) -> dict[str, Any]:
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
         "budget": study.space.budget.model_dump(mode="json"),
-        "trials": study.trials,
+        "trials": least_trials(study),
         "classes": study.space.architecture.classes,
     }
 
@@ -76,7 +77,7 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
         differences.append(f"search.order was {was} and is now {becomes}")
     for path in study.space.axes:
         old = before["stored"].get(path)
-        if old is not None and _joined(old, study.space.axes[path]) is None:
+        if old is not None and _joined(old, study.space, path) is None:
             was = _brief(before["axes"].get(path, old))
             differences.append(f"the axis {path} was {was} and is now {_brief(now['axes'][path])}")
     if differences:
@@ -91,8 +92,8 @@ def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:
     """How the values of each axis are stored, as JSON: what was stored, joined with what may
     now come. An axis that is no longer there keeps its old values."""
     found = dict(before)
-    for path, axis in study.space.axes.items():
-        joined = _joined(before.get(path), axis)
+    for path in study.space.axes:
+        joined = _joined(before.get(path), study.space, path)
         assert joined is not None, "what cannot be joined is refused before"
         found[path] = distribution_to_json(joined)
     return found
@@ -103,9 +104,9 @@ def as_stored(value: Any, kind: BaseDistribution) -> Any:
     return json.dumps(value) if isinstance(kind, CategoricalDistribution) else value
 
 
-def _joined(before: str | None, axis: Axis) -> BaseDistribution | None:
+def _joined(before: str | None, space: Space, path: str) -> BaseDistribution | None:
     """What holds old and new values of an axis; None where they are of different kinds."""
-    now = _distribution(axis)
+    now = _distribution(space, path)
     if before is None:
         return now
     old = json_to_distribution(before)
@@ -122,12 +123,16 @@ def _joined(before: str | None, axis: Axis) -> BaseDistribution | None:
     return FloatDistribution(low, high)
 
 
-def _distribution(axis: Axis) -> IntDistribution | FloatDistribution | CategoricalDistribution:
+def _distribution(
+    space: Space, path: str
+) -> IntDistribution | FloatDistribution | CategoricalDistribution:
     """Numbers are stored as ranges; anything else by its JSON text."""
+    axis = space.axes[path]
     values = axis.choices if axis.choices is not None else [axis.low, axis.high]
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if numbers and space.is_whole(path):
         return IntDistribution(min(values), max(values))
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    if numbers:
         return FloatDistribution(min(values), max(values))
     return CategoricalDistribution([json.dumps(value) for value in values])
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from sret_search.cost import cost
-from sret_search.job import Job, train_macs
+from sret_search.job import Job, step_memory, train_macs
+from sret_search.study.planned import Role
 from sret_search.study.space import Values
 
 _COUNTED = (
     "params", "params_once", "params_shared", "macs", "executions", "unique_blocks", "sub_layers",
     "nlls",
 )  # fmt: skip
-_FACTS = ("candidate", "seed", "images", "cost", "origin", "parent", "schedule")
+_FACTS = (
+    "candidate", "seed", "images", "cost", "origin", "parent", "schedule", "role", "about",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,12 @@ class Entry:
         candidate: the name of what is trained, whatever the seed.
         images: that it trains on.
         cost: what is known without training: parameters, multiply-adds (`train_macs` those of
-            the whole training), and every way to count depth.
+            the whole training), bytes of memory of a training step, and every way to count depth.
         origin: the name of what the study searched when it asked for this trial.
         parent: the trial that it goes on from.
         schedule: of the learning rate.
+        role: why it was asked for; what `search` has asked for alone guides a sampler.
+        about: what a report must know of that.
         notes: what the sampler must find again with this trial.
         failures: attempts that ended without an outcome, by cause.
     """
@@ -50,6 +56,8 @@ class Entry:
     origin: str
     parent: int | None
     schedule: str
+    role: Role = "search"
+    about: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
@@ -64,10 +72,15 @@ class Entry:
         images: int,
         origin: str,
         notes: dict[str, Any] | None = None,
+        role: Role = "search",
+        about: dict[str, Any] | None = None,
     ) -> Entry:
         """A trial that has just got its number."""
-        known = cost(job.architecture)
+        a, recipe = job.architecture, job.recipe
+        known = cost(a)
         counted = {name: getattr(known, name) for name in _COUNTED}
+        counted["train_macs"] = train_macs(a, recipe, images)
+        counted["memory"] = step_memory(a, recipe, job.processes)
         return cls(
             number=number,
             state="running",
@@ -76,10 +89,12 @@ class Entry:
             candidate=job.candidate,
             seed=job.seed,
             images=images,
-            cost=counted | {"train_macs": train_macs(job.architecture, job.recipe, images)},
+            cost=counted,
             origin=origin,
             parent=None if job.parent is None else job.parent.trial,
             schedule=job.recipe.schedule,
+            role=role,
+            about=about or {},
             notes=notes or {},
         )
 
@@ -129,18 +144,30 @@ class Entry:
         return self.cost["train_macs"]
 
     @property
+    def sees_validation(self) -> bool:
+        """Whether it trains on the images of validation too."""
+        return bool(self.about.get("on") == "train+val")
+
+    @property
     def open(self) -> bool:
         return self.state == "running"
+
+
+_MEASURED = {"accuracy": "val_accuracy", "loss": "val_loss", "latency_ms": "latency_ms"}
+"""Objectives that take a training, and their names in its result; the others are costs."""
+
+
+def mean_result(results: Sequence[Mapping[str, float]], slowest: float = 0.0) -> dict[str, float]:
+    """What was measured, as means over seeds, which do not depend on their order; `slowest`
+    stands for the latency of a result that has none."""
+    return {
+        name: math.fsum(result.get(name, slowest) for result in results) / len(results)
+        for name in _MEASURED.values()
+    }
 
 
 def objective_values(
     names: Iterable[str], known: Mapping[str, int], result: Mapping[str, Any]
 ) -> list[float]:
-    """The objectives of a trial, in the order of the study: two are measured, two are known."""
-    found: dict[str, float] = {
-        "accuracy": result["val_accuracy"],
-        "loss": result["val_loss"],
-        "params": known["params"],
-        "macs": known["macs"],
-    }
-    return [found[name] for name in names]
+    """The objectives of a trial, in the order of the study."""
+    return [float(result[_MEASURED[n]] if n in _MEASURED else known[n]) for n in names]

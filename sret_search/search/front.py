@@ -25,6 +25,18 @@ def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
     return on_front
 
 
+def nondominated(points: Sequence[Sequence[float]]) -> np.ndarray:
+    """Which points (n, objectives), all to be maximised, no other one beats: none is as good in
+    all objectives and better in one. Equal points are on the front together."""
+    values = np.asarray(points, float)
+    best = np.ones(len(values), bool)
+    for i, value in enumerate(values):
+        if best[i]:
+            # What this one beats, whether it lies before or after it, is on no front.
+            best &= ~((values <= value).all(1) & (values < value).any(1))
+    return best
+
+
 def hypervolume(
     accuracies: Sequence[float], params: Sequence[float], accuracy: float, most_params: float
 ) -> float:

@@ -5,22 +5,11 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from sret_search.search.entry import Entry
 from sret_search.study import Study
 from sret_search.study.space import Candidate, Values, addresses
-
-
-@dataclass(frozen=True, slots=True)
-class Own:
-    """A trial in the terms of the study as it is now: the values of all active axes, and what
-    is known of its candidate without training."""
-
-    values: Values
-    params: int
-    macs: int
 
 
 class History:
@@ -32,7 +21,8 @@ class History:
 
     Attributes:
         entries: every trial, by number.
-        own: those that belong to the study as it is now, by number.
+        own: those that belong to the study as it is now, by number: the values of all axes that
+            are active now.
         seeds: the seeds that were begun, by the name of their candidate. A name says all that
             is trained, so here it does not matter whether a trial is the study's own.
         firsts: the first own trial of each candidate, by name, in the order of number.
@@ -46,7 +36,7 @@ class History:
         assert window is None or window >= 1, "a trial cannot know its own result"
         self.study, self.window = study, window
         self.entries: list[Entry] = []
-        self.own: dict[int, Own] = {}
+        self.own: dict[int, Values] = {}
         self.seeds: dict[str, set[int]] = {}
         self.firsts: dict[str, int] = {}
         self.results: list[int] = []
@@ -54,7 +44,7 @@ class History:
         """Every trial below this number has ended."""
         self._short: deque[str] = deque()
         """Own candidates, by name, of which the first may lack seeds."""
-        self._found: dict[tuple[str, str], Own | None] = {}
+        self._found: dict[tuple[str, str], Values | None] = {}
         self._add(entries)
 
     def under(self, window: int | None) -> History:
@@ -109,6 +99,11 @@ class History:
             self.results.append(entry.number)
         self._count_ended()
 
+    def has(self, candidate: Candidate, seed: int) -> bool:
+        """Whether a candidate was begun with a seed, given by its index."""
+        first = self.study.file.search.seed
+        return first + seed in self.seeds.get(candidate.name, ())
+
     def lacking(self) -> tuple[Values, int] | None:
         """The first own candidate that was begun with fewer seeds than the study asks for: its
         values, and the index of the next seed. None where there is none."""
@@ -118,7 +113,7 @@ class History:
             begun = self.seeds[name]
             if len(begun) < search.seeds:
                 missing = (i for i in range(search.seeds) if search.seed + i not in begun)
-                return self.own[self.firsts[name]].values, next(missing)
+                return self.own[self.firsts[name]], next(missing)
             self._short.popleft()
         return None
 
@@ -134,18 +129,16 @@ class History:
         while self._ended < len(self) and not self.entries[self._ended].open:
             self._ended += 1
 
-    def _own(self, entry: Entry) -> Own | None:
-        if entry.parent is not None:
+    def _own(self, entry: Entry) -> Values | None:
+        if entry.parent is not None or entry.role != "search":
             return None
         if entry.origin == self.study.origin:
-            return Own(entry.values, entry.cost["params"], entry.cost["macs"])
+            return entry.values
         key = entry.candidate, json.dumps(entry.values, sort_keys=True)
         if key not in self._found:
             candidate = self._candidate(entry)
-            self._found[key] = None
-            if candidate is not None and candidate.name == entry.candidate:
-                cost = candidate.cost
-                self._found[key] = Own(candidate.values, cost.params, cost.macs)
+            same = candidate is not None and candidate.name == entry.candidate
+            self._found[key] = candidate.values if candidate is not None and same else None
         return self._found[key]
 
     def _candidate(self, entry: Entry) -> Candidate | None:
@@ -162,7 +155,7 @@ class History:
                 value = entry.values[path] if path in entry.values else self._trained(entry, path)
             except (LookupError, TypeError):
                 return None
-            if not space.holds(path, value):
+            if not space.holds(path, value, values):
                 return None
             values[path] = value
         return self.study.feasible(values)

@@ -36,6 +36,7 @@ from sret_search.search.storage import (
     writing,
 )
 from sret_search.study import Study, StudyError
+from sret_search.study.planned import Role
 from sret_search.study.space import Values
 from sret_search.training.names import ERROR, RESULT
 
@@ -48,8 +49,8 @@ _DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "m
 _T = TypeVar("_T")
 
 _KEPT_RESULTS = (
-    "val_accuracy", "val_loss", "test_accuracy", "epochs", "steps", "seconds", "reruns", "cause",
-    "reason", "history", "environment",
+    "val_accuracy", "val_loss", "test_accuracy", "epochs", "steps", "seconds", "latency_ms",
+    "latency_spread", "reruns", "cause", "reason", "history", "environment",
 )  # fmt: skip
 _LONG = ("history", "environment")
 
@@ -164,6 +165,8 @@ class Ledger:
         images: int,
         notes: dict[str, Any] | None = None,
         memory: dict[str, Any] | None = None,
+        role: Role = "search",
+        about: dict[str, Any] | None = None,
     ) -> Entry:
         """Record a trial that is about to start.
 
@@ -171,10 +174,12 @@ class Ledger:
             images: that it trains on.
             notes: what the sampler must find again with the trial.
             memory: what it must find again with the study; durable before the trial is.
+            role: why the trial is trained.
+            about: what a report must know of that.
         """
         if memory:
             self._remember("memory", self.memory | memory)
-        entry = Entry.begun(len(self._ids), job, values, images, self._origin, notes)
+        entry = Entry.begun(len(self._ids), job, values, images, self._origin, notes, role, about)
         trial = create_trial(
             state=TrialState.RUNNING,
             params={p: edits.as_stored(v, self._stored[p]) for p, v in values.items()},

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,19 +21,15 @@ from optuna.trial import FrozenTrial, TrialState
 from sret_search.search import mirror
 from sret_search.search.ask import Ask
 from sret_search.search.drawn import Drawn
-from sret_search.search.entry import Entry
-from sret_search.search.history import History, Own
+from sret_search.search.entry import Entry, mean_result, objective_values
+from sret_search.search.history import History
+from sret_search.search.learning import POPULATION, TPE_FIRST
 from sret_search.search.mirror import Mirror
 from sret_search.study import Study
 from sret_search.study.space import Candidate, Space, Values
 
-_DRAWS = 100
+_DRAWS = 32
 """Candidates that a model draws for one trial; where none is feasible and new, chance goes on."""
-
-_POPULATION = 16
-"""Candidates in a generation. It does not depend on the study's number of trials, so that a
-longer study goes on as one that was long from the start; and it is small, because trainings are
-dear: a hundred of them are six generations."""
 
 _GENERATION = "generation"
 """The note of NSGA-II's trials; those of another sampler count as the first generation."""
@@ -42,7 +37,8 @@ _GENERATION = "generation"
 _PARENTS = "parents of generation "
 """And then its number: the key of their numbers in the sampler's memory."""
 
-_WORST_LOSS = 1e3
+_LOST: Mapping[str, float] = {"val_accuracy": 0.0, "val_loss": 1e3}
+"""What a diverged or failed trial counts as."""
 
 Encoded = CategoricalDistribution | FloatDistribution | IntDistribution
 
@@ -52,20 +48,23 @@ class Modelled(Drawn):
 
     A candidate stands in the mirror once, in the place of its first trial, with the mean of
     its known results over seeds. While none is known it is running, with its values alone. A
-    diverged or failed trial counts as one with accuracy 0. What the study would not train any
-    more is not there.
+    diverged or failed trial counts as one with accuracy 0 and the slowest latency known. What
+    the study would not train any more is not there.
     """
 
     def __init__(self, study: Study, memory: dict[str, Any]) -> None:
         super().__init__(study)
-        self._axes = {path: _encoding(study.space, path) for path in study.space.axes}
+        axes = study.space.axes.items()
+        self._axes = {p: _encoding(study.space, p) for p, axis in axes if axis.same_as is None}
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
         self._mirror = self._empty(dict(memory))
         self._history: History | None = None
 
     def _empty(self, memory: dict[str, Any]) -> Mirror:
         self._begun = self._told = 0
-        self._results: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._results: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+        self._slowest = 0.0
+        """Milliseconds: the worst latency known."""
         return Mirror(self.study.file.objectives.values(), memory)
 
     def _follow(self, history: History) -> None:
@@ -87,23 +86,26 @@ class Modelled(Drawn):
         own = history.own.get(entry.number)
         if own is None or history.firsts[entry.candidate] != entry.number:
             return mirror.trial(entry.number, TrialState.FAIL)
-        params = {path: self._encoded(path, value) for path, value in own.values.items()}
+        params = {p: self._encoded(p, value) for p, value in own.items() if p in self._axes}
         shape = self._shapes.setdefault(tuple(params), {path: self._axes[path] for path in params})
         return mirror.trial(entry.number, TrialState.RUNNING, params, shape, entry.notes)
 
     def _tell(self, entry: Entry, history: History) -> None:
-        measured = (0.0, _WORST_LOSS)
-        if entry.state == "complete":
-            measured = entry.result["val_accuracy"], entry.result["val_loss"]
-        results = self._results[entry.candidate]
-        results.append(measured)
-        # Results come in another order after a restart; this sum does not depend on it.
-        accuracy, loss = (math.fsum(column) / len(results) for column in zip(*results, strict=True))
-        first = history.firsts[entry.candidate]
-        own: Own = history.own[first]
-        found = {"accuracy": accuracy, "loss": loss, "params": own.params, "macs": own.macs}
-        values = [float(found[name]) for name in self.study.file.objectives]
-        self._mirror.set_trial_state_values(first, TrialState.COMPLETE, values)
+        measured = entry.result if entry.state == "complete" else _LOST
+        self._results[entry.candidate].append(measured)
+        told = [entry.candidate]
+        if measured.get("latency_ms", 0.0) > self._slowest:
+            self._slowest = measured["latency_ms"]
+            told += [name for name, results in self._results.items() if _LOST in results]
+        for name in told:
+            first = history.firsts[name]
+            values = self._objectives(history.entries[first], self._results[name])
+            self._mirror.set_trial_state_values(first, TrialState.COMPLETE, values)
+
+    def _objectives(self, first: Entry, results: list[Mapping[str, float]]) -> list[float]:
+        """What is known of a candidate without training, and the means over its seeds."""
+        means = mean_result(results, self._slowest)
+        return objective_values(self.study.file.objectives, first.cost, means)
 
     def _study(self, sampler: BaseSampler) -> optuna.Study:
         return optuna.load_study(study_name=mirror.NAME, storage=self._mirror, sampler=sampler)
@@ -118,6 +120,9 @@ class Modelled(Drawn):
         values: Values = {}
         for path, axis in self.study.space.axes.items():
             if not self.study.space.counts(path, values):
+                continue
+            if axis.same_as is not None:
+                values[path] = self.study.space.following(path, values)
                 continue
             kind = self._axes[path]
             if isinstance(kind, FloatDistribution):
@@ -149,7 +154,11 @@ class TPE(Modelled):
     def draw(self, history: History) -> Iterator[Ask]:
         self._follow(history)
         index = len(history.firsts)
-        study = self._study(TPESampler(seed=self._seed(index), multivariate=True, group=True))
+        study = self._study(
+            TPESampler(
+                n_startup_trials=TPE_FIRST, seed=self._seed(index), multivariate=True, group=True
+            )
+        )
         for _ in range(_DRAWS):
             trial = study.ask()
             candidate = self._suggested(trial)
@@ -164,7 +173,7 @@ class TPE(Modelled):
 class NSGA2(Modelled):
     """The genetic algorithm NSGA-II (Deb et al., 2002), for studies of many short trainings.
 
-    The first generation is random. A generation ends when `_POPULATION` of its candidates have
+    The first generation is random. A generation ends when `POPULATION` of its candidates have
     a known result; the best of it and its parents, by non-domination and then by crowding, are
     the parents of the next. Axes that only count under conditions are not inherited: they are
     drawn at random.
@@ -206,16 +215,16 @@ class NSGA2(Modelled):
             candidate = self._suggested(trial)
             notes = self._mirror.get_trial(len(history)).system_attrs
             if candidate is not None:
-                yield Ask(candidate, 0, notes, dict(self._mirror.changed))
+                yield Ask(candidate, 0, notes=notes, memory=dict(self._mirror.changed))
         for candidate in self.at_random(index):
-            yield Ask(candidate, 0, notes, dict(self._mirror.changed))
+            yield Ask(candidate, 0, notes=notes, memory=dict(self._mirror.changed))
 
 
 class _Generations(NSGAIISampler):
     """NSGA-II with names of our own for what is stored, and parents that survive a restart."""
 
     def __init__(self, seed: int, inherited: dict[str, Encoded], sizes: Counter[int]) -> None:
-        super().__init__(population_size=_POPULATION, seed=seed)
+        super().__init__(population_size=POPULATION, seed=seed)
         self._inherited, self._sizes = inherited, sizes
 
     @classmethod
@@ -235,7 +244,7 @@ class _Generations(NSGAIISampler):
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
         """The last generation while it is not full, then the next; Optuna would count trials."""
         last = max(self._sizes, default=0)
-        generation = last if self._sizes[last] < _POPULATION else last + 1
+        generation = last if self._sizes[last] < POPULATION else last + 1
         study._storage.set_trial_system_attr(trial._trial_id, _GENERATION, generation)
         return generation
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from sret_search.job.disk import checkpoint_bytes, kept_bytes
 from sret_search.study import Study
-from sret_search.study.preflight import cpus, gpus
+from sret_search.study.planned import Role, planned
+from sret_search.study.preflight import at_a_time
 from sret_search.study.schema import size
 from sret_search.study.space import Candidate
 from sret_search.training.names import KEPT
 
-_DRAWS = 64
 _IN_LEDGER, _EPOCH_IN_LEDGER, _RERUN_IN_LEDGER = 5_000, 170, 750
 """Bytes of a trial in the database, and what an epoch and a rerun add to them."""
 
@@ -63,14 +63,18 @@ def need(study: Study, live: int | None = None) -> Need:
     Args:
         live: trials that run at a time; as many as this machine can run where not given.
     """
-    grid, unknown = study.file.search.sampler == "grid", len(study.file.branches)
-    own = Candidate({}, study.space.architecture, study.space.recipe)
-    trainings = [_training(study, c) for c in study.examples(_DRAWS) or [own]]
-    largest = max(trainings, key=lambda one: one.checkpoint)
-    if not grid:
-        trainings, unknown = [], study.trials + unknown
-    trainings.append(replace(largest, times=unknown))
-    live = max(min(live or _live(study), sum(one.times for one in trainings)), 1)
+    trainings: list[_Training] = []
+    for phase in planned(study):
+        # Of what is drawn, the largest example stands for each.
+        found = [_training(study, c, phase.role) for c in phase.candidates]
+        if phase.exact:
+            trainings += [replace(one, times=phase.trials // len(found)) for one in found]
+        else:
+            largest = max(found, key=lambda one: one.checkpoint)
+            trainings.append(replace(largest, times=phase.trials))
+    branched = max(trainings, key=lambda one: one.checkpoint)
+    trainings.append(replace(branched, times=len(study.file.branches)))
+    live = max(min(live or at_a_time(study.file.compute), sum(one.times for one in trainings)), 1)
     checkpoints = sum(one.times * (one.checkpoint + one.stable) for one in trainings)
     is_file = study.file.storage.url is None
     return Need(
@@ -83,32 +87,22 @@ def need(study: Study, live: int | None = None) -> Need:
     )
 
 
-def _training(study: Study, candidate: Candidate) -> _Training:
+def _training(study: Study, candidate: Candidate, role: Role) -> _Training:
     a, recipe, monitor = candidate.architecture, candidate.recipe, study.file.monitor
     images, _, test_images = study.sizes
     times = recipe.timetable(max(images, 1))
     epochs = math.ceil(times.total / times.epoch)
-    reruns = len(study.reruns(candidate))
+    reruns = len(study.reruns(candidate)) if role == "search" else 0
     checkpoint = checkpoint_bytes(a, recipe, epochs, monitor)
     return _Training(
         checkpoint=checkpoint,
         stable=checkpoint if recipe.schedule == "wsd" else 0,
         leaves=kept_bytes(a, epochs, test_images, reruns, monitor),
         row=_IN_LEDGER + epochs * _EPOCH_IN_LEDGER + reruns * _RERUN_IN_LEDGER,
-        times=study.file.search.seeds,
+        times=0,
     )
 
 
 def _largest(count: int, sizes: Iterable[tuple[int, int]]) -> int:
     """The sum of so many of the largest sizes, given how often each comes."""
     return sum(heapq.nlargest(count, (s for s, times in sizes for _ in range(min(times, count)))))
-
-
-def _live(study: Study) -> int:
-    """Trials that this machine can run at a time."""
-    compute = study.file.compute
-    if compute.concurrent != "auto":
-        return compute.concurrent
-    each = bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
-    number = cpus() // compute.cpus
-    return min(number, int(gpus() / each)) if each else number

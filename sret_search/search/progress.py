@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -63,7 +64,7 @@ class Progress:
             self.live.stop()
 
     def start(self, entry: Entry) -> None:
-        label = ", ".join(f"{p.rsplit('.', 1)[-1]} {v}" for p, v in entry.values.items())
+        label = ", ".join(_label(entry))
         times = entry.job.recipe.timetable(entry.images)
         epochs = -(-times.total // times.epoch)
         new = Running(label, epochs, entry.train_macs / epochs)
@@ -154,6 +155,19 @@ class Progress:
 
     def write(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _label(entry: Entry) -> Iterator[str]:
+    """What a trial is, where it is not what the sampler asked for, and the values of its axes."""
+    about = entry.about
+    if entry.role == "twin":
+        yield f"{about['control']} twin of {about['of']}"
+    elif entry.role == "rate":
+        yield f"{'' if entry.values else 'twin '}lr {about['lr']:g}"
+    elif entry.role == "confirmation":
+        yield "confirmation"
+    for path, value in entry.values.items():
+        yield f"{path.rsplit('.', 1)[-1]} {value}"
 
 
 def duration(seconds: float) -> str:

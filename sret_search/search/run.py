@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sret_search.search import disk, sampling
+from sret_search.search import disk, phases
 from sret_search.search.branches import next_branch
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
@@ -20,6 +20,8 @@ from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
 from sret_search.search.storage import LedgerLostError
 from sret_search.study import Study, StudyError
+from sret_search.study.load import check_budget
+from sret_search.study.planned import least_trials, train_macs_planned
 
 if TYPE_CHECKING:
     from sret_search.search.searcher import LedgerSearcher
@@ -49,7 +51,8 @@ def see_data(study: Study) -> Study:
     is trained. The digits are known.
 
     Raises:
-        StudyError: files that are missing or cannot be read, or do not fit the architecture.
+        StudyError: files that are missing or cannot be read, or do not fit the architecture; or
+            no training on so many images is within the budget.
     """
     if study.file.data.source == "digits":
         return study
@@ -60,7 +63,10 @@ def see_data(study: Study) -> Study:
         data.check(split, study.space.architecture)
     except data.DataError as error:
         raise StudyError(f"{study.path}: {error}") from None
-    return replace(study, seen=(len(split.train), len(split.val), len(split.test)))
+    seen = replace(study, seen=(len(split.train), len(split.val), len(split.test)))
+    if study.sizes[0] != seen.sizes[0]:
+        check_budget(seen)
+    return seen
 
 
 def search(
@@ -88,7 +94,7 @@ def search(
         with suppress(KeyboardInterrupt):
             history = _train(study, ledger, history, work, abandon)
     return Outcome(
-        total=max(study.trials + len(study.file.branches), len(history)),
+        total=max(least_trials(study), len(history)),
         trained=sum(not entry.open for entry in history.entries) - before,
         failed=[entry for entry in history.entries if entry.state == "failed"],
         complete=_is_complete(study, ledger, history),
@@ -104,7 +110,7 @@ def _adopted(ledger: Ledger, entry: Entry) -> Entry:
 def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
     if any(entry.open for entry in history.entries):
         return False
-    if sampling.build(study, ledger.memory).ask(history) is not None:
+    if phases.build(study, ledger.memory).ask(history) is not None:
         return False
     try:
         return next_branch(study, ledger, history) is None
@@ -142,7 +148,7 @@ def _train(
             study,
             ledger,
             history,
-            sampling.build(study, ledger.memory),
+            phases.build(study, ledger.memory),
             _looked_up(study, first),
             stopping,
             progress,
@@ -209,9 +215,9 @@ def _dead(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
 
 def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:
     ended = [entry for entry in entries if not entry.open]
-    to_do = study.train_macs - sum(entry.train_macs for entry in ended)
+    to_do = train_macs_planned(study) - sum(entry.train_macs for entry in ended)
     progress = Progress(
-        total=max(study.trials + len(study.file.branches), len(entries)),
+        total=max(least_trials(study), len(entries)),
         slots=slots.number,
         to_do=max(to_do, 0.0),
     )

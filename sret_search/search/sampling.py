@@ -7,7 +7,6 @@ number.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from sret_search.search.ask import Ask, Sampler
@@ -45,14 +44,10 @@ class Grid:
         """The first training that was not begun; None where there is none."""
         if history is not self._history:
             self._history, self._place = history, 0
-        names, search = self._names, self.study.file.search
-        while self._place < len(names) * search.seeds:
-            seed, candidate = divmod(self._place, len(names))
-            if search.seed + seed not in history.seeds.get(names[candidate], ()):
-                return Ask(self.study.grid[candidate], seed)
+        grid = self.study.grid
+        while self._place < len(grid) * self.study.file.search.seeds:
+            seed, place = divmod(self._place, len(grid))
+            if not history.has(grid[place], seed):
+                return Ask(grid[place], seed)
             self._place += 1
         return None
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return [candidate.name for candidate in self.study.grid]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from sret_search.search import failures
+from sret_search.search.ask import WAIT, Ask, Sampler
 from sret_search.search.branches import next_branch
 from sret_search.search.disk import Keeper, Watermark
 from sret_search.search.entry import Entry
@@ -20,7 +21,6 @@ from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
-from sret_search.search.sampling import Sampler
 from sret_search.search.slots import Slots
 from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
@@ -167,12 +167,24 @@ class LedgerSearcher(Searcher):
         if not self.history.ready:
             return None
         asked = self.sampler.ask(self.history)
-        if asked is None:
-            return self._next_branch()
+        if asked == WAIT:
+            return None
+        return self._next_branch() if asked is None else self._begin(asked)
+
+    def _begin(self, asked: Ask) -> int:
+        candidate = asked.candidate
         seed = self.study.file.search.seed + asked.seed
-        job = self.study.job(asked.candidate, seed, "cuda" if self.slots().gpus else "cpu")
+        device = "cuda" if self.slots().gpus else "cpu"
+        job = self.study.job(candidate, seed, device, compared=asked.role == "search")
+        images, val_images, _ = self.study.sizes
         entry = self.ledger.begin(
-            job, asked.candidate.values, self.study.sizes[0], asked.notes, asked.memory
+            replace(job, whole=asked.whole),
+            candidate.values,
+            images + val_images if asked.whole else images,
+            asked.notes,
+            asked.memory,
+            asked.role,
+            asked.about,
         )
         return self._begun(entry)
 
@@ -197,6 +209,7 @@ class LedgerSearcher(Searcher):
 
     def _begun(self, entry: Entry) -> int:
         self.history.begin(entry)
+        self.progress.total = max(self.progress.total, len(self.history))
         self._note_path(entry)
         return entry.number
 

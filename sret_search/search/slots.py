@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sret_search.cost import train_memory
+from sret_search.job import step_memory
 from sret_search.study import Study, StudyError
+from sret_search.study.planned import planned
 from sret_search.study.space import Candidate
 
-BUDGET = 2 * 2**30
-"""Bytes of activations above which a model recomputes them."""
 CONTEXT = 600 * 2**20
 """Bytes of a GPU that a process takes for CUDA itself."""
 _SLACK = 1.2
@@ -106,16 +105,13 @@ def part_of_gpu(
 
 def needed_memory(candidates: list[Candidate], processes: int) -> float:
     """Bytes of GPU memory that the largest of some candidates takes in training."""
-    largest = 0
-    for candidate in candidates:
-        recipe = candidate.recipe
-        batch = -(-recipe.batch_size // (recipe.accumulate * processes))
-        largest = max(largest, train_memory(candidate.architecture, batch, BUDGET).total)
-    return _SLACK * largest + CONTEXT
+    needs = (step_memory(c.architecture, c.recipe, processes) for c in candidates)
+    return _SLACK * max(needs, default=0) + CONTEXT
 
 
 def _need(study: Study) -> float:
-    return needed_memory(study.examples(_DRAWS), study.file.compute.processes)
+    candidates = [c for phase in planned(study, _DRAWS) for c in phase.candidates]
+    return needed_memory(candidates, study.file.compute.processes)
 
 
 def _number(study: Study, rooms: list[Room], each: Slots) -> int:

@@ -8,11 +8,20 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sret_search.study.errors import Problem, StudyError
 
 Path = tuple[str | int, ...]
+
+_LARGEST = 50_000
+"""Bytes of a file, and values in it, those that aliases repeat included."""
+_DEEPEST = 50
+"""Lists and mappings inside of each other."""
+_DEEP = f"more than {_DEEPEST} lists and mappings inside of each other"
+_MOST = 2**63
+"""Whole numbers are smaller."""
 
 
 @dataclass(slots=True)
@@ -41,15 +50,23 @@ def read(file: File) -> Document:
         StudyError: no such file, not text, not YAML, not a mapping, a key that stands twice.
     """
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise StudyError([Problem("cannot be read: it is not a file", file)])
+        if file.is_file() and file.stat().st_size > _LARGEST:
+            raise StudyError([Problem(f"is larger than {_LARGEST:,} bytes", file, 1, 1)])
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StudyError([Problem(f"no such file{_beside(file)}", file)]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it is not UTF-8 text"
         raise StudyError([Problem(f"cannot be read: {reason}", file)]) from None
     try:
         yaml = YAML(typ="safe", pure=True)
         root = yaml.compose(text)
+    except RecursionError:
+        raise StudyError([_too_deep(text, file)]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -67,6 +84,20 @@ def read(file: File) -> Document:
     return document
 
 
+def _too_deep(text: str, file: File) -> Problem:
+    """Where there is too much inside of each other."""
+    depth = line = column = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+        line, column = event.start_mark.line, event.start_mark.column
+        if depth > _DEEPEST:
+            break
+    return Problem(_DEEP, file, line + 1, column + 1)
+
+
 def _plain(
     node: Node, path: Path, document: Document, yaml: YAML, around: tuple[int, ...] = ()
 ) -> Any:
@@ -75,6 +106,11 @@ def _plain(
     if id(node) in around:
         raise StudyError([Problem("an alias stands inside what it names", document.file, *place)])
     around = (*around, id(node))
+    if len(around) > _DEEPEST:
+        raise StudyError([Problem(_DEEP, document.file, *place)])
+    if len(document.values) >= _LARGEST:
+        message = f"with what its aliases repeat, the file has more than {_LARGEST:,} values"
+        raise StudyError([Problem(message, document.file, *place)])
     # A value that is not written starts where the next line does: its key is the place to name.
     written = node.end_mark.index > node.start_mark.index
     document.values.setdefault(path, place if written else document.keys.get(path, place))
@@ -99,6 +135,8 @@ def _plain(
     except (YAMLError, ValueError):
         message = f"{node.value!r} is not plain data"
         raise StudyError([Problem(message, document.file, *place)]) from None
+    if isinstance(value, int) and abs(value) >= _MOST:
+        raise StudyError([Problem("a number is too large", document.file, *place)])
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(node.value)

@@ -7,17 +7,22 @@ from pathlib import Path
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
 from sret_search.job import RECIPES
-from sret_search.study import document, rules
+from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError
-from sret_search.study.schema import SpaceFile, StudyFile, check
+from sret_search.study.mistakes import check
+from sret_search.study.schema import Limit, SpaceFile, StudyFile
 from sret_search.study.space import Space
 from sret_search.study.study import Study
 from sret_search.variants import VARIANTS
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, *, calibrated: bool = True) -> Study:
     """Read a study file and the space that it names.
+
+    Args:
+        calibrated: whether seconds can be predicted here; if not, the budget's limits of
+            seconds are left aside.
 
     Raises:
         StudyError: everything that is wrong with either file, with line and column.
@@ -38,20 +43,38 @@ def load_study(path: Path) -> Study:
             problems += error.problems
     if study_file is None or space_file is None or space_document is None:
         raise StudyError(problems)
+    if not calibrated:
+        budget = space_file.budget.model_copy(update={"seconds": Limit()})
+        space_file = space_file.model_copy(update={"budget": budget})
 
     space = Space(space_file.architecture, study_file.recipe, space_file.axes, space_file.budget)
+    space, wrong = axes.read(space, space_document)
+    problems += wrong
     study = Study(path, study_file, space)
-    problems += rules.axis_problems(space, space_document)
     problems += rules.data_problems(study, space_document)
     if not problems:
         problems += rules.search_problems(study, study_document, space_document)
     if not problems:
-        problems += rules.feasibility_problems(space, space_document)
+        problems += rules.budget_problems(study, space_document)
     if not problems:
-        problems += rules.arm_problems(study, study_document)
+        problems += rules.feasibility_problems(study, space_document)
+    if not problems:
+        problems += comparisons.comparison_problems(study, study_document)
     if problems:
         raise StudyError(problems)
     return study
+
+
+def check_budget(study: Study) -> None:
+    """See that some candidate fits the budget, once the number of training images is known.
+
+    Raises:
+        StudyError: none does.
+    """
+    space = _read_space(study.path, study.file.space, document.read(study.path))
+    problems = list(rules.feasibility_problems(study, space))
+    if problems:
+        raise StudyError(problems)
 
 
 def load_architecture(name: str) -> Architecture:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sret_search.job.place import is_url, located, trial_named
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
+from sret_search.study.schema import Compute
 from sret_search.study.study import Study
 
 
@@ -24,6 +25,15 @@ def gpus() -> int:
         return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
     driver = Path("/proc/driver/nvidia/gpus")
     return len(list(driver.iterdir())) if driver.is_dir() else 0
+
+
+def at_a_time(compute: Compute) -> int:
+    """Trials that run at a time on this machine; at least one."""
+    if compute.concurrent != "auto":
+        return compute.concurrent
+    each = bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
+    number = cpus() // compute.cpus
+    return max(min(number, int(gpus() / each)) if each else number, 1)
 
 
 def existing_above(folder: Path) -> Path:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import types
-import typing
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from sret_search.architecture import Architecture, ArchitectureError
-from sret_search.errors import nearest
+from sret_search.architecture import Architecture
 from sret_search.job import Data, Recipe
-from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem, StudyError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Positive = Annotated[int, Field(ge=1)]
 Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
 Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
-Objective = Literal["accuracy", "loss", "params", "macs"]
+Objective = Literal[
+    "accuracy", "loss", "params", "macs", "train_macs", "memory", "latency_ms"
+]  # fmt: skip
+
+
+def seconds(duration: str) -> float:
+    """A duration such as 10min."""
+    unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
+    return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as 20GB."""
+    return round(float(text[:-2]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[text[-2:]])
+
+
+Bytes = Annotated[Size, AfterValidator(size)]
 
 
 class Strict(BaseModel):
@@ -30,16 +39,30 @@ class Strict(BaseModel):
 
 
 class Axis(Strict):
-    """Values for one field: `choices`, or the numbers from `low` to `high`.
+    """Values for one field: `choices`, or the numbers from `low` to `high`, or those of another
+    axis.
 
-    `when` names other axes and the values under which this axis counts; elsewhere the field
-    keeps the value of the space's architecture.
+    Attributes:
+        choices: each value that the field may have.
+        low, high: the least and the largest number, both included; of divisors, those kept.
+        log: numbers are drawn evenly in the logarithm.
+        divisors: slice groups that divide the tokens of the stage, whatever these are.
+        entries: the values are lists of so many entries, each of which is one of the above.
+        same_as: another axis, above this one, which the field follows.
+        times, plus: what it is multiplied by, and what is then added, where it follows another.
+        when: other axes, and the values under which this one counts; elsewhere the field keeps
+            the value of the space's architecture.
     """
 
     choices: Annotated[list[Any], Field(min_length=1)] | None = None
     low: float | int | None = None
     high: float | int | None = None
     log: bool = False
+    divisors: Literal["tokens"] | None = None
+    entries: Positive | None = None
+    same_as: str | None = None
+    times: float | int = 1
+    plus: float | int = 0
     when: dict[str, list[Any]] = {}
 
 
@@ -50,12 +73,31 @@ class Limit(Strict):
     max: float | int | None = None
 
 
+class SizeLimit(Strict):
+    """Bounds in bytes, both included; a size such as 2GB is one, too."""
+
+    min: Bytes | float | int | None = None
+    max: Bytes | float | int | None = None
+
+
 class Budget(Strict):
-    """What a candidate may cost; the others are dropped before training."""
+    """What a candidate may cost; the others are dropped before training.
+
+    Attributes:
+        params: parameters.
+        macs: multiply-adds of one image.
+        train_macs: multiply-adds of the whole training.
+        executions: runs of blocks in one forward pass.
+        memory: bytes of a training step, of which activations beyond 2 GiB are recomputed.
+        seconds: predicted, of one training on this machine; needs a calibration.
+    """
 
     params: Limit = Limit()
     macs: Limit = Limit()
+    train_macs: Limit = Limit()
     executions: Limit = Limit()
+    memory: SizeLimit = SizeLimit()
+    seconds: Limit = Limit()
 
 
 class SpaceFile(Strict):
@@ -82,6 +124,17 @@ class Search(Strict):
     seeds: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 0
     order: Literal["eager", "strict"] = "eager"
+
+
+class Latency(Strict):
+    """How the objective `latency_ms` is measured: the time of a forward pass, in milliseconds, at
+    the end of each training, on the trial's own device and threads.
+
+    Attributes:
+        batch_size: images of a pass.
+    """
+
+    batch_size: Positive = 1
 
 
 class Scheduler(Strict):
@@ -154,12 +207,42 @@ class Report(Strict):
     hypervolume_reference: Reference = Reference()
 
 
+class Rates(Strict):
+    """Learning rates that every arm tries, each twice the one before.
+
+    Attributes:
+        grid: at least four. Where an arm's best is at an end, the grid goes on at that end.
+        seeds: trainings of each arm at each rate, with seeds that nothing else is trained with.
+    """
+
+    grid: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=4)]
+    seeds: Positive = 1
+
+
 class Arms(Strict):
     """The axis whose values are compared, declared before training, and the value that the
-    others are held against. Its test accuracies may be shown."""
+    others are held against. Its test accuracies may be shown. With `lr`, each arm is trained at
+    the learning rate that is best for it on the validation part."""
 
     axis: str
     reference: Any
+    lr: Rates | None = None
+
+
+Control = Literal["unshared", "shallow", "iso_params", "iso_macs", "iso_train_macs", "rerun"]
+
+
+class Confirm(Strict):
+    """The front's members are trained again, and the front is decided again from those
+    trainings alone.
+
+    Attributes:
+        seeds: fresh ones, of each member.
+        on: the part that they are trained on; of "train+val", the test part decides.
+    """
+
+    seeds: Annotated[int, Field(ge=2)] = 5
+    on: Literal["train", "train+val"] = "train"
 
 
 class Branch(Strict):
@@ -183,138 +266,15 @@ class StudyFile(Strict):
         "accuracy": "max",
         "params": "min",
     }
+    latency: Latency = Latency()
     search: Search = Search()
     arms: Arms | None = None
     branches: list[Branch] = []
-    controls: list[Literal["rerun"]] = []
+    controls: list[Control] = []
+    confirm: Confirm | None = None
     scheduler: Scheduler = Scheduler()
     compute: Compute = Compute()
     storage: Storage = Storage()
     report: Report = Report()
     monitor: bool = False
     tensorboard: bool = False
-
-
-Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
-
-
-def check(model: type[Model], document: Document) -> Model:
-    """The document as a model.
-
-    Raises:
-        StudyError: everything that does not fit, each with its line and column.
-    """
-    try:
-        return TypeAdapter(model).validate_json(json.dumps(document.data))
-    except ValidationError as error:
-        problems: dict[tuple[int | None, int | None], Problem] = {}
-        for detail in error.errors():
-            problem = _problem(model, document, dict(detail))
-            problems.setdefault((problem.line, problem.column), problem)
-        raise StudyError(sorted(problems.values(), key=lambda p: (p.line, p.column))) from None
-
-
-_MESSAGES = {
-    "missing": "{key} is needed",
-    "missing_argument": "{key} is needed",
-    "too_short": "at least one value is needed",
-    "int_type": "a whole number is needed, but got {input}",
-    "float_type": "a number is needed, but got {input}",
-    "string_type": "a word is needed, but got {input}",
-    "bool_type": "true or false is needed, but got {input}",
-    "list_type": "a list is needed, but got {input}",
-    "tuple_type": "a list is needed, but got {input}",
-    "dict_type": "a mapping is needed, but got {input}",
-    "model_type": "a mapping is needed, but got {input}",
-    "dataclass_type": "a mapping is needed, but got {input}",
-    "model_attributes_type": "a mapping is needed, but got {input}",
-    "none_required": "only null is possible here, but got {input}",
-    "literal_error": "{expected} is needed, but got {input}",
-    "greater_than_equal": "at least {ge} is needed, but got {input}",
-    "string_pattern_mismatch": "{input} is not of the form {pattern}",
-}
-
-
-def _problem(model: type[Any], document: Document, detail: dict[str, Any]) -> Problem:
-    path: Path = tuple(part for part in detail["loc"] if part != "[key]")
-    kind, key, context = detail["type"], str(path[-1]) if path else "", detail.get("ctx", {})
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        message = f"unknown key {key}; {nearest(key, _names(model, path[:-1]))}"
-        return document.problem(path, message, at_key=True)
-    if "[key]" in detail["loc"]:
-        return document.problem(
-            path, f"unknown {path[-2]} {key!r}; {context['expected']} is needed", at_key=True
-        )
-    cause = context.get("error")
-    if isinstance(cause, ArchitectureError):
-        return document.problem((*path, *cause.path), str(cause))
-    if isinstance(cause, ValueError):
-        return document.problem(path, str(cause))
-    values = {"key": key, "input": _written(detail["input"])} | context
-    message = _MESSAGES[kind].format(**values) if kind in _MESSAGES else detail["msg"]
-    return document.problem(path, message)
-
-
-def _written(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _names(model: Any, path: Path) -> list[str]:
-    """The names of the fields that a mapping at this path may have."""
-    for part in path:
-        if isinstance(part, str) and part in _fields(model):
-            model = _fields(model)[part]
-        for inner in typing.get_args(model):
-            if _fields(inner):
-                model = inner
-    return list(_fields(model))
-
-
-def _fields(model: Any) -> dict[str, Any]:
-    if isinstance(model, types.UnionType | types.GenericAlias) or not isinstance(model, type):
-        return {}
-    if dataclasses.is_dataclass(model) or issubclass(model, BaseModel):
-        return typing.get_type_hints(model)
-    return {}
-
-
-def seconds(duration: str) -> float:
-    """A duration such as 10min."""
-    unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
-    return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
-
-
-def size(text: str) -> int:
-    """Bytes of a size such as 20GB."""
-    return round(float(text[:-2]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[text[-2:]])
-
-
-def field_type(path: str) -> Any:
-    """The type of the field that an axis path such as stages.0.width addresses; None if none."""
-    kind: Any = Architecture
-    parts = path.split(".")
-    if parts[0] == "recipe":
-        kind, parts = Recipe, parts[1:]
-    for part in parts:
-        if part.isdecimal() or part == "*":
-            arguments = typing.get_args(kind)
-            kind = arguments[0] if typing.get_origin(kind) is tuple else None
-        else:
-            kind = _fields(kind).get(part)
-        if kind is None:
-            return None
-    return kind
-
-
-def field_paths(kind: Any = Architecture, prefix: str = "") -> list[str]:
-    """Every axis path, with * for a stage."""
-    paths = []
-    for name, inner in _fields(kind).items():
-        here = f"{prefix}{name}"
-        paths.append(here)
-        if typing.get_origin(inner) is tuple and _fields(typing.get_args(inner)[0]):
-            paths += field_paths(typing.get_args(inner)[0], f"{here}.*.")
-        elif _fields(inner):
-            paths += field_paths(inner, f"{here}.")
-    return paths

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 import json
 import math
 import random
@@ -12,15 +11,34 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sret_search.architecture import Architecture
 from sret_search.cost import Cost, cost
-from sret_search.job import Recipe, candidate_name, trained_depths
-from sret_search.study.schema import Axis, Budget, field_type
+from sret_search.job import Recipe, candidate_name, check_depths, step_memory, train_macs
+from sret_search.study.fields import field_type
+from sret_search.study.schema import Axis, Budget
+
+if TYPE_CHECKING:
+    from sret_search.study.timing import Timing
 
 Values = dict[str, Any]
 """The values of the active axes, by path."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the costs of a candidate depend on besides itself.
+
+    Attributes:
+        images: of the training part; 0 while that is not known, and with it no cost of training.
+        processes: that share each batch.
+        timing: predicts seconds; None where they are not limited.
+    """
+
+    images: int = 0
+    processes: int = 1
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,21 @@ class Candidate:
     def cost(self) -> Cost:
         return cost(self.architecture)
 
+    def known(self, name: str, terms: Terms) -> float | None:
+        """What a budget may limit, by its name; None where it is not known."""
+        a, recipe = self.architecture, self.recipe
+        match name:
+            case "train_macs":
+                return train_macs(a, recipe, terms.images) if terms.images else None
+            case "memory":
+                return step_memory(a, recipe, terms.processes)
+            case "seconds":
+                if terms.timing is None or not terms.images:
+                    return None
+                return terms.timing.seconds(a, recipe, terms.images)
+        value: int = getattr(self.cost, name)
+        return value
+
 
 @dataclass(frozen=True)
 class Space:
@@ -53,7 +86,7 @@ class Space:
     @property
     def size(self) -> int | None:
         """Combinations of values before conditions; None where an axis is continuous."""
-        sizes = [self._count(path, axis) for path, axis in self.axes.items()]
+        sizes = [self.count(path) for path, axis in self.axes.items() if axis.same_as is None]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
     def template(self) -> dict[str, Any]:
@@ -72,11 +105,23 @@ class Space:
         return self.template()
 
     def candidate(self, values: Values) -> Candidate:
-        """Build a point.
+        """Build a point. Axes that follow others do so whatever is given for them.
 
         Raises:
             ValueError: the values break a rule of the architecture or the recipe, or of both.
         """
+        values = {
+            path: value if self.axes[path].same_as is None else self.following(path, values)
+            for path, value in values.items()
+        }
+        plain = self.replaced(values)
+        architecture = Architecture.from_dict(plain["architecture"])
+        recipe = Recipe.from_dict(plain["recipe"])
+        check_depths(architecture, recipe)
+        return Candidate(values, architecture, recipe)
+
+    def replaced(self, values: Values) -> dict[str, Any]:
+        """The template with values at their places."""
         plain = self.template()
         for path, value in values.items():
             for *way, last in addresses(path, len(self.architecture.stages)):
@@ -84,61 +129,82 @@ class Space:
                 for part in way:
                     holder = holder[part]
                 holder[last] = copy.deepcopy(value)
-        architecture = Architecture.from_dict(plain["architecture"])
-        recipe = Recipe.from_dict(plain["recipe"])
-        trained_depths(architecture, recipe)
-        return Candidate(values, architecture, recipe)
+        return plain
 
     def grid(self) -> Iterator[Values]:
         """Every combination of a finite space, each once, in the order of the file."""
-        seen = set()
-        options = [self._options(path, axis) for path, axis in self.axes.items()]
-        for combination in itertools.product(*options):
-            values = self.active(dict(zip(self.axes, combination, strict=True)))
-            key = json.dumps(values, sort_keys=True)
-            if key not in seen:
-                seen.add(key)
-                yield values
+        return self._combinations(list(self.axes), {})
 
     def draw(self, rng: random.Random) -> Values:
         """A random point: choices evenly, ranges evenly or evenly in the logarithm."""
-        return self.active({path: self._draw(path, axis, rng) for path, axis in self.axes.items()})
+        return self.active({path: self._draw(path, axis, rng) for path, axis in self._free})
+
+    @cached_property
+    def _free(self) -> list[tuple[str, Axis]]:
+        """The axes that follow no other."""
+        return [(path, axis) for path, axis in self.axes.items() if axis.same_as is None]
 
     def active(self, values: Values) -> Values:
-        """Leave out the axes whose conditions do not hold."""
+        """Leave out the axes whose conditions do not hold, and add those that follow others."""
         kept: Values = {}
-        for path in self.axes:
+        for path, axis in self.axes.items():
             if self.counts(path, kept):
-                kept[path] = values[path]
+                kept[path] = values[path] if axis.same_as is None else self.following(path, kept)
         return kept
 
     def counts(self, path: str, above: Values) -> bool:
         """Whether the conditions of an axis hold, given the active axes above it."""
-        conditions = self.axes[path].when.items()
-        return all(above.get(other, self.default(other)) in wanted for other, wanted in conditions)
+        for other, wanted in self.axes[path].when.items():
+            value = above[other] if other in above else self.default(other)
+            if value not in wanted:
+                return False
+        return True
+
+    def following(self, path: str, above: Values) -> Any:
+        """The value of an axis that follows another, given the active axes above it."""
+        axis = self.axes[path]
+        assert axis.same_as is not None
+        other = axis.same_as
+        value = above[other] if other in above else self.default(other)
+        return followed(axis, value, self.is_whole(path))
 
     def default(self, path: str) -> Any:
-        """The value that the space's own architecture or recipe has at a path.
+        """The value that the space's own architecture or recipe has at a path, of its first stage
+        where the path is that of each.
 
         Raises:
             LookupError: it has no such place.
         """
-        first, *_ = addresses(path, len(self.architecture.stages))
-        place: Any = self._plain
-        for part in first:
-            place = place[part]
-        return place
+        return self.at(addresses(path, len(self.architecture.stages))[0])
 
-    def over_budget(self, candidate: Candidate) -> str | None:
-        """Why a candidate does not fit the budget; None where it does."""
-        known = candidate.cost
-        for name in type(self.budget).model_fields:
-            limit, value = getattr(self.budget, name), getattr(known, name)
-            if limit.max is not None and value > limit.max:
-                return f"{value:,} {name} are more than {limit.max:,.0f}"
-            if limit.min is not None and value < limit.min:
-                return f"{value:,} {name} are fewer than {limit.min:,.0f}"
+    def at(self, place: tuple[str | int, ...]) -> Any:
+        """The value that the template has at a place.
+
+        Raises:
+            LookupError: it has no such place.
+        """
+        found: Any = self._plain
+        for part in place:
+            found = _inside(found, part)
+        return found
+
+    def over_budget(self, candidate: Candidate, terms: Terms) -> str | None:
+        """Why a candidate does not fit the budget; None where it does, as far as is known."""
+        for name, limit in self.limits.items():
+            value = candidate.known(name, terms)
+            shown = f"{value:,.1f}" if name == "seconds" else f"{value:,}"
+            unit = "bytes of memory" if name == "memory" else name
+            if value is not None and limit.max is not None and value > limit.max:
+                return f"{shown} {unit} are more than {limit.max:,.0f}"
+            if value is not None and limit.min is not None and value < limit.min:
+                return f"{shown} {unit} are fewer than {limit.min:,.0f}"
         return None
+
+    @cached_property
+    def limits(self) -> dict[str, Any]:
+        """What the budget limits, by the names of costs."""
+        limits = {name: getattr(self.budget, name) for name in type(self.budget).model_fields}
+        return {n: one for n, one in limits.items() if (one.min, one.max) != (None, None)}
 
     def ordered(self, path: str) -> bool:
         """Whether an axis takes numbers only."""
@@ -149,9 +215,12 @@ class Space:
         """Whether an axis takes whole numbers only."""
         return _is_whole(path)
 
-    def holds(self, path: str, value: Any) -> bool:
-        """Whether a value is one of an axis: among its choices, or within its range."""
+    def holds(self, path: str, value: Any, above: Values) -> bool:
+        """Whether a value is one of an axis, given the active axes above it: that which follows
+        from them, or among its choices, or within its range."""
         axis = self.axes[path]
+        if axis.same_as is not None:
+            return bool(value == self.following(path, above))
         if axis.choices is not None:
             return value in axis.choices
         kinds = (int,) if self.is_whole(path) else (int, float)
@@ -159,20 +228,35 @@ class Space:
         is_number = isinstance(value, kinds) and not isinstance(value, bool)
         return is_number and bool(axis.low <= value <= axis.high)
 
-    def _count(self, path: str, axis: Axis) -> int | None:
-        if axis.choices is None and not self.is_whole(path):
-            return None
-        return len(self._options(path, axis))
+    def count(self, path: str) -> int | None:
+        """How many values an axis has; None where it is continuous."""
+        axis = self.axes[path]
+        if axis.choices is not None:
+            return len(axis.choices)
+        assert axis.low is not None and axis.high is not None
+        return int(axis.high) - int(axis.low) + 1 if self.is_whole(path) else None
 
-    def _options(self, path: str, axis: Axis) -> list[Any] | range:
+    def options(self, path: str) -> list[Any] | range:
+        """All values of an axis that is not continuous."""
+        axis = self.axes[path]
         if axis.choices is not None:
             return axis.choices
-        assert self.is_whole(path), (
-            "a grid over a continuous axis is refused when a study is loaded"
-        )
         low, high = axis.low, axis.high
-        assert isinstance(low, int) and isinstance(high, int)
+        assert isinstance(low, int) and isinstance(high, int), "a continuous axis has no end"
         return range(low, high + 1)
+
+    def _combinations(self, paths: list[str], above: Values) -> Iterator[Values]:
+        if not paths:
+            yield above
+            return
+        path, *below = paths
+        if not self.counts(path, above):
+            yield from self._combinations(below, above)
+        elif self.axes[path].same_as is not None:
+            yield from self._combinations(below, above | {path: self.following(path, above)})
+        else:
+            for value in self.options(path):
+                yield from self._combinations(below, above | {path: value})
 
     def _draw(self, path: str, axis: Axis, rng: random.Random) -> Any:
         if axis.choices is not None:
@@ -187,6 +271,22 @@ class Space:
             return rng.uniform(low, high)
         value = math.exp(rng.uniform(math.log(low), math.log(high)))
         return min(max(round(value), int(axis.low)), int(axis.high)) if whole else value
+
+
+def followed(axis: Axis, value: Any, whole: bool) -> Any:
+    """What an axis that follows another has where that one has this value; a whole number where
+    it can be one and its field takes no others."""
+    if (axis.times, axis.plus) == (1, 0):
+        return value
+    found = value * axis.times + axis.plus
+    return int(found) if whole and found % 1 == 0 else found
+
+
+def _inside(whole: Any, part: str | int) -> Any:
+    if isinstance(whole, dict if isinstance(part, str) else list):
+        found: Any = whole[part]  # type: ignore[index]
+        return found
+    raise LookupError(part)
 
 
 @cache

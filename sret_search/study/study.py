@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import random
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,12 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.job import Job, train_macs, trained_depths
 from sret_search.job.place import beneath
+from sret_search.study.points import Points
 from sret_search.study.schema import StudyFile
-from sret_search.study.space import Candidate, Space, Values
+from sret_search.study.space import Candidate, Space, Terms, Values
 
+_LISTED = 4096
+"""Candidates of a grid that are gone through before it is run; examples stand for a larger one."""
 _DEPTHS = 16
 """Depths at which an elastic candidate is evaluated, and no more where it has more."""
 
@@ -55,6 +58,12 @@ class Study:
         return str(self.folder / "trials") if given is None else beneath(given, self.name)
 
     @property
+    def latency(self) -> int | None:
+        """Images of the forward pass that each trial times; None where that is no objective."""
+        timed = "latency_ms" in self.file.objectives
+        return self.file.latency.batch_size if timed else None
+
+    @property
     def sizes(self) -> tuple[int, int, int]:
         """Images for training, validation and test; zeros while the data is not known."""
         return self.seen or self.file.data.sizes or (0, 0, 0)
@@ -72,36 +81,42 @@ class Study:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
+    def terms(self) -> Terms:
+        """What the costs of its candidates depend on besides themselves."""
+        timing = None
+        if "seconds" in self.space.limits:
+            from sret_search.study.timing import Timing
+
+            timing = Timing.known(self.file.compute)
+        return Terms(self.sizes[0], self.file.compute.processes, timing)
+
+    @cached_property
+    def points(self) -> Points:
+        """Its feasible candidates."""
+        return Points(self.space, self.terms, self.file.search.seed)
+
+    @cached_property
     def grid(self) -> list[Candidate]:
         """The candidates of a grid that can be built and fit the budget, the costliest first,
         so that no worker is left with a long training at the end."""
-        candidates = [c for v in self.space.grid() if (c := self.feasible(v)) is not None]
-        images = self.sizes[0]
-        return sorted(candidates, key=lambda c: -train_macs(c.architecture, c.recipe, images))
+        images = max(self.sizes[0], 1)
+        return sorted(self.points.all(), key=lambda c: -train_macs(c.architecture, c.recipe, images))
 
     @property
     def trials(self) -> int:
-        """Trainings in all."""
+        """Trainings that its sampler asks for."""
         if self.file.search.sampler == "grid":
-            return len(self.grid) * self.file.search.seeds
+            return self.points.number * self.file.search.seeds
         assert self.file.search.trials is not None
         return self.file.search.trials
 
-    @cached_property
-    def train_macs(self) -> float:
-        """Multiply-adds of all trainings; from 64 random candidates where they are not known."""
-        images = self.sizes[0]
-        macs = [train_macs(c.architecture, c.recipe, images) for c in self.examples(64)]
-        return self.trials * sum(macs) / max(len(macs), 1)
-
     def examples(self, draws: int) -> list[Candidate]:
-        """What it will train: all of a grid; otherwise the feasible ones of so many random draws,
-        the same at each call."""
-        if self.file.search.sampler == "grid":
+        """What it will train: all of a grid that can be listed; otherwise so many feasible random
+        draws, the same at each call, or, where there are none, the space's own architecture."""
+        if self.file.search.sampler == "grid" and self.points.number <= _LISTED:
             return self.grid
-        rng = random.Random(self.file.search.seed)
-        drawn = (self.feasible(self.space.draw(rng)) for _ in range(draws))
-        return [candidate for candidate in drawn if candidate is not None]
+        own = Candidate({}, self.space.architecture, self.space.recipe)
+        return list(itertools.islice(self.points.at_random(), draws)) or [own]
 
     def feasible(self, values: Values) -> Candidate | None:
         """The candidate, or None where a rule or the budget forbids it."""
@@ -109,10 +124,15 @@ class Study:
             candidate = self.space.candidate(values)
         except ValueError:
             return None
-        return None if self.space.over_budget(candidate) else candidate
+        return None if self.space.over_budget(candidate, self.terms) else candidate
 
-    def job(self, candidate: Candidate, seed: int, device: str) -> Job:
-        """The training of a candidate with one seed, on the fold that is the seed's turn."""
+    def job(self, candidate: Candidate, seed: int, device: str, *, compared: bool = True) -> Job:
+        """The training of a candidate with one seed, on the fold that is the seed's turn.
+
+        Args:
+            compared: whether it is one of the study's own candidates, whose weights are run at
+                other depths too where the file asks for that.
+        """
         data, compute = self.file.data, self.file.compute
         if data.folds is not None:
             data = replace(data, fold=(seed - self.file.search.seed) % data.folds)
@@ -126,7 +146,8 @@ class Study:
             processes=compute.processes,
             deterministic=compute.deterministic,
             monitor=self.file.monitor,
-            reruns=self.reruns(candidate),
+            reruns=self.reruns(candidate) if compared else (),
+            latency=self.latency,
         )
 
     def reruns(self, candidate: Candidate) -> tuple[Architecture, ...]:

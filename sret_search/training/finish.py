@@ -1,4 +1,4 @@
-"""The end of a training: the test part, once, and what is kept of it."""
+"""The end of a training: the test part, once, what is kept of it, and how long a pass takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sret_search.model import depth_profile, gradient_shares, rerun, save
-from sret_search.training import files
+from sret_search.training import files, latency
 from sret_search.training.augment import normalize
 from sret_search.training.names import PREDICTIONS, WEIGHTS
 
@@ -40,7 +40,8 @@ def record_depth(trainer: Trainer) -> dict[str, Any]:
 
 
 def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[str, Any]:
-    """Evaluate the test part, once, and the reruns; write weights and predictions."""
+    """Evaluate the test part, once, and the reruns; write weights and predictions; time a pass,
+    where the job says so."""
     model, last = trainer.trained, trainer.history[-1]
     test_part = trainer.split.test.to(trainer.device)
     test = trainer.evaluate(model, test_part)
@@ -65,10 +66,16 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
             attempt / PREDICTIONS,
             lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
         )
-    return {
+    found = {
         "val_accuracy": last["val_accuracy"],
         "val_loss": last["val_loss"],
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
         "reruns": reruns,
     }
+    if trainer.job.latency is not None:
+        beat()
+        if trainer.rank.is_first:
+            measured = latency.measure(trainer, trainer.job.latency)
+            found |= {"latency_ms": measured.ms, "latency_spread": measured.spread}
+    return found

@@ -57,7 +57,8 @@ def train(
     Returns:
         The content of `result.json`: `state` is "complete" or "diverged"; accuracies are
         fractions, losses mean cross-entropies in nats, `seconds` the time spent in all
-        attempts, `train_macs` the multiply-adds. `predictions.npz` has the class chosen for
+        attempts, `train_macs` the multiply-adds, `latency_ms` the milliseconds of a forward
+        pass, where the job asks for them. `predictions.npz` has the class chosen for
         each test image. A training that was asked to stop before its end has no such file: its
         `state` is "stopped", and beside it there are only `job`, `steps` and `seconds`.
     """

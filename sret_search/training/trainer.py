@@ -45,7 +45,8 @@ class Trainer:
     def __init__(self, job: Job, trials: Path, rank: Rank = ALONE) -> None:
         self.job, self.rank = job, rank
         recipe, self.device = job.recipe, rank.device(job.device)
-        self.split = split = data.load(job.data)
+        split = data.load(job.data)
+        self.split = split = split.whole if job.whole else split
         data.check(split, job.architecture)
         self.train_part = split.train.to(self.device)
         self.val_part = split.val.to(self.device)

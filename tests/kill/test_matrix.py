@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 _REFUSED = 20.0
 """Seconds in which a second driver has to end, nearly all of them imports."""
 _ROOM = "64m"
+RANDOMLY = ["grid_eager", "random_eager", "tpe_strict", "nsga2_strict", "tuned", "confirmed"]
+"""Of samplers, and of studies with learning rates, twins and confirmation."""
 _NAMES = {"driver": "driver", "ray::": "workers", "raylet": "raylet"}
 
 
@@ -70,7 +72,7 @@ def test_a_full_disk(
     box.check_same(undisturbed)
 
 
-@pytest.mark.parametrize("study", ["grid_eager", "random_eager", "tpe_strict", "nsga2_strict"])
+@pytest.mark.parametrize("study", RANDOMLY)
 def test_random_moments(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
     undisturbed, rng = golden(study), random.Random(study)
     moments_left, boxes = 5, 0

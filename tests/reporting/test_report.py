@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sret_search.reporting import write_report
+from sret_search.job import step_memory
+from sret_search.reporting.write import write_report
 from sret_search.search.ledger import Ledger
 from sret_search.study import Study, load_study
 
@@ -214,3 +215,23 @@ def test_the_command_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == "report: reports/made_up/report.html\n"
+
+
+def test_memory_and_latency_are_shown_where_they_are_objectives(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    text = made.path.read_text()
+    made.path.write_text(f"{text}objectives: {{accuracy: max, memory: min, latency_ms: min}}\n")
+    made = load_study(made.path)
+    ledger = Ledger.create(made)
+    for number, candidate in enumerate(made.grid):
+        entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
+        result = {"val_accuracy": 0.9, "val_loss": 0.3, "latency_ms": 1.5 + number, "reruns": [],
+                  "test_accuracy": 0.9}  # fmt: skip
+        if number:
+            ledger.tell(entry, {"state": "complete", **result})
+    page, _, trials = report(made)
+    memory = [step_memory(c.architecture, c.recipe) for c in made.grid]
+    assert list(trials.memory) == memory
+    assert list(trials.latency_ms.fillna(0)) == [0, 2.5, 3.5]
+    assert "<th>memory, MB</th><th>latency, ms</th>" in page
+    assert f"<td>{memory[1] / 1e6:.3g}</td><td>2.5</td>" in page

@@ -10,6 +10,8 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 
+from sret_search.cost import cost, train_memory
+from sret_search.job import train_macs
 from sret_search.run import _keep_aside
 from sret_search.search import sampling
 from sret_search.search.edits import FORMAT
@@ -122,6 +124,33 @@ def test_a_study_without_trials_takes_any_edit(tmp_path: Path) -> None:
     ledger = Ledger.create(edited)
     assert begin_all(edited, ledger) == [0]
     assert ledger.entries()[0].job.data.split_seed == 4
+
+
+def test_costs_are_known_and_the_rest_is_measured(tmp_path: Path) -> None:
+    names = "accuracy: max, loss: min, params: min, macs: min, train_macs: min, memory: min"
+    extra = f"objectives: {{{names}, latency_ms: min}}\nlatency: {{batch_size: 8}}\n"
+    made = study(tmp_path, "{sampler: random, trials: 1}", extra=extra)
+    ledger = Ledger.create(made)
+    entry = begin(made, ledger)
+    assert entry.job.latency == 8
+    ledger.tell(entry, OUTCOME | {"latency_ms": 2.5, "latency_spread": 0.01})
+    (trial,) = optuna.load_study(study_name="s", storage="sqlite:///runs/s/study.db").trials
+    a, recipe = entry.job.architecture, entry.job.recipe
+    known = [cost(a).params, cost(a).macs, train_macs(a, recipe, 1258)]
+    memory = train_memory(a, recipe.batch_size).total
+    assert trial.values == [0.5, 1.0, *known, memory, 2.5]
+    assert ledger.entries()[0].result["latency_spread"] == 0.01
+
+
+def test_a_latency_of_other_batches_is_not_compared(tmp_path: Path) -> None:
+    extra = "objectives: {accuracy: max, latency_ms: min}\n"
+    made = study(tmp_path, "{sampler: random, trials: 1}", extra=extra)
+    begin(made, Ledger.create(made))
+    other = study(
+        tmp_path, "{sampler: random, trials: 2}", extra=extra + "latency: {batch_size: 8}\n"
+    )
+    with pytest.raises(StudyError, match="latency was"):
+        Ledger.create(other)
 
 
 def test_a_result_in_the_folder_is_found(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ class Driver:
         entry = self.entries[number]
         accuracy = made_up_accuracy(self.made.space.candidate(entry.values)) - 0.01 * entry.seed
         result = {"val_accuracy": accuracy, "val_loss": 1 - accuracy}
+        result["latency_ms"] = float(entry.cost["executions"])
         ended = dataclasses.replace(entry, state="complete", result=result)
         if number % 7 == 6:
             ended = dataclasses.replace(entry, state="diverged")
@@ -124,7 +125,7 @@ def test_drawn_trials_fit_the_budget_and_differ(sampler: str, tmp_path: Path) ->
     entries = Driver(made).run().entries
     assert len({entry.candidate for entry in entries}) == len(entries) == 24
     for entry in entries:
-        assert made.space.over_budget(made.space.candidate(entry.values)) is None
+        assert made.feasible(entry.values) is not None
         assert ("nll.ratio" in entry.values) == (entry.values["nll.share"] == "block")
 
 
@@ -291,6 +292,24 @@ def test_a_model_sees_a_candidate_once_with_the_mean_of_its_seeds(tmp_path: Path
     assert params == made.space.candidate(driver.entries[0].values).cost.params
 
 
+def test_a_lost_trial_counts_as_the_slowest_known(tmp_path: Path) -> None:
+    objectives = "objectives: {accuracy: max, latency_ms: min, train_macs: min}\n"
+    made = study(tmp_path, "{sampler: nsga2, trials: 30}", TUNED, objectives)
+    driver = Driver(made)
+    driver.run(after_each=lambda: check_slowest(driver))
+    assert len({entry.cost["executions"] for entry in driver.entries}) > 3
+
+
+def check_slowest(driver: Driver) -> None:
+    assert isinstance(driver.sampler, sampling.NSGA2)
+    driver.sampler._follow(driver.history)
+    known = [entry.result["latency_ms"] for entry in driver.entries if entry.state == "complete"]
+    for entry, shown in zip(driver.entries, driver.sampler._mirror.trials, strict=True):
+        worst = [0.0, max(known, default=0.0), entry.cost["train_macs"]]
+        if entry.state == "diverged":
+            assert shown.values == worst
+
+
 def belonging(driver: Driver, made: Study) -> list[int]:
     driver.start(made)
     return list(driver.history.own)
@@ -357,7 +376,7 @@ def test_an_axis_that_was_added_takes_the_trials_trained_at_one_of_its_values(
     assert driver.made.space.default("residual.kind") == "scaled"
     added = EDITED + "  residual.kind: {choices: [lrc, scaled]}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert {own.values["residual.kind"] for own in driver.history.own.values()} == {"scaled"}
+    assert {own["residual.kind"] for own in driver.history.own.values()} == {"scaled"}
     driver.start(study(tmp_path, "{sampler: tpe, trials: 14}", added))
     driver.run()
     assert len(driver.entries) == 14
@@ -372,8 +391,8 @@ def test_an_axis_that_was_added_under_a_condition_counts_where_that_holds(tmp_pa
     added = EDITED + "  nll.share: {choices: [none, block]}\n"
     added += "  nll.ratio: {choices: [0.5], when: {nll.share: [block]}}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert all(own.values["nll.share"] == "none" for own in driver.history.own.values())
-    assert all("nll.ratio" not in own.values for own in driver.history.own.values())
+    assert all(own["nll.share"] == "none" for own in driver.history.own.values())
+    assert all("nll.ratio" not in own for own in driver.history.own.values())
 
 
 def test_an_axis_that_was_removed_keeps_the_trials_at_the_value_of_the_space(
@@ -400,10 +419,7 @@ axes:
     split = study(tmp_path, "{sampler: random, trials: 12}", each)
     assert belonging(driver, split) == list(range(6))
     driver.run()
-    same = [
-        own.values["stages.0.unique"] == own.values["stages.1.unique"]
-        for own in driver.history.own.values()
-    ]
+    same = [own["stages.0.unique"] == own["stages.1.unique"] for own in driver.history.own.values()]
     assert not all(same)
     back = study(tmp_path, "{sampler: random, trials: 6}", both)
     assert belonging(driver, back) == [number for number in range(12) if same[number]]

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sret_search.cost import train_memory
-from sret_search.model.sret import MEMORY_BUDGET
+from sret_search.cost import MEMORY_BUDGET, train_memory
 from sret_search.search import slots as module
 from sret_search.search.slots import Room, Slots, needed_memory, part_of_gpu, slots
 from sret_search.study import Study, StudyError, load_study
@@ -88,10 +87,6 @@ def test_the_largest_candidate_decides():
     assert need > 1.2 * train_memory(large.architecture, 64, MEMORY_BUDGET).total + 0.6 * GB
     halved = replace(large, recipe=replace(large.recipe, accumulate=2))
     assert needed_memory([halved], 1) == needed_memory([large], 2) < need
-
-
-def test_activations_are_predicted_as_a_model_keeps_them():
-    assert module.BUDGET == MEMORY_BUDGET
 
 
 def test_the_number_follows_nodes_that_come_and_go(rooms):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,27 @@ class Items:
     def open(self, number: int) -> Image.Image:
         image: Image.Image = self._dataset[number][0]
         return image
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Some images, numbered up to a count, and after them others."""
+
+    first: Images
+    first_count: int
+    second: Images
+
+    def name(self, number: int) -> str:
+        images, own = self._place(number)
+        return images.name(own)
+
+    def open(self, number: int) -> Image.Image:
+        images, own = self._place(number)
+        return images.open(own)
+
+    def _place(self, number: int) -> tuple[Images, int]:
+        count = self.first_count
+        return (self.first, number) if number < count else (self.second, number - count)
 
 
 def decode(images: Images, number: int, mode: str) -> Image.Image:

@@ -47,6 +47,12 @@ class MemoryPart:
         taken = torch.from_numpy(index)
         return replace(self, index=self.index[taken], labels=self.labels[taken])
 
+    def joined(self, other: MemoryPart) -> MemoryPart:
+        """The images of both parts of the same set."""
+        assert self.images is other.images, "parts in memory are cut from one set"
+        index, labels = torch.cat([self.index, other.index]), torch.cat([self.labels, other.labels])
+        return replace(self, index=index, labels=labels)
+
     def to(self, device: str) -> MemoryPart:
         if torch.device(device) == self.images.device:
             return self

@@ -6,7 +6,7 @@ Shapes: I images, B images of a batch, C channels, S pixels a side.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from torch import Tensor
 
@@ -23,6 +23,9 @@ class Part(Protocol):
         """Whether batches with `crop` come cropped; parts in memory leave that to the caller."""
 
     def __len__(self) -> int: ...
+
+    def joined(self, other: Self) -> Self:
+        """The images of both parts, which are of one kind."""
 
     def to(self, device: str) -> Part:
         """The same part, with its batches on a device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sret_search.architecture import Architecture
@@ -33,6 +33,11 @@ class Split:
     image_size: int
     in_channels: int
     where: str
+
+    @property
+    def whole(self) -> Split:
+        """The same parts, with the images of validation among those for training too."""
+        return replace(self, train=self.train.joined(self.val))
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sret_search.training.data.errors import DataError
-from sret_search.training.data.images import Images, decode
+from sret_search.training.data.images import Images, Joined, decode
 from sret_search.training.vision import transforms
 
 PHOTOGRAPH = 224
@@ -62,6 +62,19 @@ class StreamPart:
     def take(self, index: NDArray[np.int64]) -> StreamPart:
         """The part of some of the images."""
         return replace(self, index=self.index[index], labels=self.labels[torch.from_numpy(index)])
+
+    def joined(self, other: StreamPart) -> StreamPart:
+        """The images of both parts."""
+        images, more = self.images, other.index
+        if other.images is not images:
+            images = Joined(images, int(self.index.max()) + 1, other.images)
+            more = more + images.first_count
+        return replace(
+            self,
+            images=images,
+            index=np.concatenate([self.index, more]),
+            labels=torch.cat([self.labels, other.labels]),
+        )
 
     def to(self, device: str) -> StreamPart:
         return replace(self, device=device)

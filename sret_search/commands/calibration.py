@@ -1,0 +1,64 @@
+"""Measuring how long a study's candidates take here, for `plan --calibrate`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, replace
+
+from sret_search.study import Study, StudyError, hours, preflight, timing
+from sret_search.study.errors import shown
+from sret_search.study.hardware import hardware, uses_gpu
+from sret_search.study.timing import Timing
+
+MEASURED = 6
+"""Candidates that are measured, where there are as many."""
+
+
+def calibrate(study: Study) -> Study:
+    """Measure some of a study's candidates and keep what was found; the study, its data seen.
+
+    Raises:
+        StudyError: data or GPU are not there, or a candidate does not run.
+    """
+    preflight.check(study)
+
+    import torch
+
+    from sret_search.search.run import see_data
+    from sret_search.training.speed import MeasuringError, speeds
+
+    compute = study.file.compute
+    device = "cuda" if uses_gpu(compute) else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StudyError(f"{shown(study.path)}: torch sees no GPU here")
+    study = see_data(study)
+    share = Timing.guessed(compute).share
+    candidates = [c for one in hours.trainings(study) for c in one.candidates]
+    chosen = timing.varied(candidates, MEASURED)
+    jobs = [
+        replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)
+        for c in chosen
+    ]
+    at_a_time = preflight.at_a_time(compute)
+    points = []
+    try:
+        for job, speed in zip(jobs, speeds(jobs, at_a_time, preflight.gpus()), strict=True):
+            points.append(
+                timing.Point(
+                    architecture=job.architecture.to_dict(),
+                    recipe=asdict(job.recipe),
+                    step=speed.step,
+                    evaluated=speed.images,
+                    evaluation=speed.evaluation,
+                )
+            )
+            said = f"{job.architecture.executions:,} executions, batch {job.recipe.batch_size}"
+            print(
+                f"measured {len(points)} of {len(jobs)}: {said}: {1e3 * speed.step:,.1f} ms a step",
+                file=sys.stderr,
+                flush=True,
+            )
+    except MeasuringError as error:
+        raise StudyError(f"{shown(study.path)}: cannot be measured: {error}") from None
+    timing.add(hardware(compute), points)
+    return study

@@ -1,0 +1,150 @@
+"""`sret-search plan STUDY`: what a study will train, and how long that takes, before it is run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from sret_search.commands import tables
+from sret_search.commands.calibration import MEASURED, calibrate
+from sret_search.search.learning import learnt_trials
+from sret_search.search.need import need
+from sret_search.study import Study, StudyError, hours, load_study, preflight
+from sret_search.study.errors import shown
+from sret_search.study.planned import Planned
+from sret_search.study.space import Candidate
+from sret_search.study.survey import Survey, survey
+from sret_search.study.timing import Timing
+
+_DESCRIPTION = """\
+Say what a study will train, before it does: the size of its space and how much of it is
+feasible, what candidates cost, how many trainings there are, and the hours and disk that they
+take. Draws the space as reports/<study>/plan.png. Nothing is trained.
+
+Hours are predicted from steps that --calibrate measures on this machine, once for all studies;
+without them they are a guess.
+"""
+_SAMPLES = 10
+
+
+def main(argv: list[str], prog: str) -> None:
+    """Print tables, or with --json one object.
+
+    Raises:
+        StudyError: the study is wrong, or cannot be measured here.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help=f"measure some steps of at most {MEASURED} candidates first, a few seconds each",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(argv)
+    seen = None
+    if arguments.calibrate:
+        seen = calibrate(load_study(arguments.study, calibrated=False)).seen
+    study = replace(load_study(arguments.study), seen=seen)
+    preflight.check_folders(study)
+    found = survey(study)
+    if not found.distinct:
+        raise StudyError(f"{shown(study.path)}: {_nothing(found)}")
+    samples = _samples(study)
+    facts = as_dict(study, found, samples)
+    if arguments.json:
+        print(json.dumps(facts, indent=1), flush=True)
+    else:
+        tables.show(facts)
+
+    # Drawing takes longer than all of the above.
+    from sret_search.reporting.plan import write_plan
+
+    write_plan(study, found, samples)
+
+
+def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[str, Any]:
+    """All that is known before a study is run, as plain data: bytes, seconds, fractions."""
+    compute = study.file.compute
+    known = Timing.known(compute)
+    used = known or Timing.guessed(compute)
+    at_a_time = preflight.at_a_time(compute)
+    images = study.sizes[0]
+    phases = hours.trainings(study)
+    asked = need(study, at_a_time)
+    taken = hours.study_seconds(study, used, at_a_time) if images else None
+    return {
+        "study": study.name,
+        "space": {
+            "combinations": found.combinations,
+            "looked_at": found.looked_at,
+            "exact": found.exact,
+            "built": found.built,
+            "feasible": found.feasible,
+            "feasible_share": found.share,
+            "feasible_share_interval": list(found.share_interval),
+            "distinct": found.distinct,
+            "costs": {name: asdict(range_) for name, range_ in found.costs.items()},
+        },
+        "budget": study.space.budget.model_dump(mode="json"),
+        "trainings": {
+            "total": sum(phase.trials for phase in phases),
+            "exact": all(phase.exact or phase.role == "search" for phase in phases),
+            "by_role": _by_role(phases),
+            "sampler": study.file.search.sampler,
+            "model_based": learnt_trials(study),
+        },
+        "compute": {"hardware": used.hardware, "at_a_time": at_a_time},
+        "time": {
+            "calibrated": known is not None,
+            "points": len(used.points),
+            "seconds": None if taken is None else taken.wall,
+            "seconds_of_trials": None if taken is None else taken.trials,
+            "seconds_of_longest_trial": None if taken is None else taken.longest,
+        },
+        "disk": asdict(asked) | {"total": asked.total},
+        "plot": shown(study.report_folder / "plan.png"),
+        "samples": [
+            {
+                "values": c.values,
+                "params": c.cost.params,
+                "macs": c.cost.macs,
+                "executions": c.cost.executions,
+                "seconds": hours.trial_seconds(study, used, c) if images else None,
+            }
+            for c in samples
+        ],
+    }
+
+
+def _by_role(phases: Sequence[Planned]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for phase in phases:
+        found[phase.role] = found.get(phase.role, 0) + phase.trials
+    return found
+
+
+def _samples(study: Study) -> list[Candidate]:
+    """Some different candidates, from the smallest to the largest."""
+    different = {c.name: c for c in study.examples(hours.EXAMPLES)}
+    ordered = sorted(different.values(), key=lambda c: (c.cost.params, c.cost.macs))
+    number = min(_SAMPLES, len(ordered))
+    last = max(number - 1, 1)
+    return [ordered[i * (len(ordered) - 1) // last] for i in range(number)]
+
+
+def _nothing(found: Survey) -> str:
+    closest = found.closest
+    if closest is None:
+        return f"none of {found.looked_at:,} candidates can be built"
+    costs = ", ".join(f"{value:,.0f} {name}" for name, value in closest.costs.items())
+    return (
+        f"none of {found.looked_at:,} candidates meets the budget; the closest has {costs}"
+        f" ({closest.reason})"
+    )

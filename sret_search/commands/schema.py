@@ -1,0 +1,51 @@
+"""`sret-search schema`: the JSON schemas of study and space files, for editors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from sret_search.study import StudyError
+from sret_search.study.editors import space_schema, study_schema
+from sret_search.study.errors import shown
+
+_DESCRIPTION = """\
+Print the JSON schemas of study and space files, or write them into a folder. Editors with a YAML
+language server complete and check a file that begins with
+
+    # yaml-language-server: $schema=study.schema.json
+"""
+
+FILES = {"studies/study.schema.json": study_schema, "spaces/space.schema.json": space_schema}
+"""Where the project keeps each, and what makes it."""
+
+
+def main(argv: list[str], prog: str) -> None:
+    """Print one object with both schemas, or write each to its place.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help=f"write {' and '.join(FILES)} there"
+    )
+    out = parser.parse_args(argv).out
+    if out is None:
+        print(json.dumps({name: made() for name, made in FILES.items()}, indent=1))
+        return
+    for name, made in FILES.items():
+        try:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(written(made()), encoding="utf-8")
+        except OSError as error:
+            raise StudyError(f"{shown(out / name)} cannot be written: {error.strerror}") from None
+        print(shown(out / name))
+
+
+def written(schema: dict[str, object]) -> str:
+    """The text of a schema's file."""
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"

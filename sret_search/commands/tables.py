@@ -1,0 +1,133 @@
+"""The tables of `plan`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sret_search.job.disk import in_words
+
+_UNITS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
+_ROLES = {
+    "search": "asked for by the sampler",
+    "rate": "to find learning rates",
+    "twin": "twins",
+    "confirmation": "to confirm the front",
+}
+_COSTS = {
+    "params": "parameters",
+    "macs": "MACs of an image",
+    "train_macs": "training MACs",
+    "executions": "executions",
+    "memory": "memory of a step",
+    "seconds": "seconds of steps",
+}
+
+
+def show(facts: dict[str, Any]) -> None:
+    """Print what a study is, what its candidates cost, and some of them."""
+    console = Console()
+    console.print(_overview(facts))
+    console.print(_costs(facts))
+    console.print(_sampled(facts))
+    console.print(f"plot: {facts['plot']}", highlight=False)
+
+
+def _overview(facts: dict[str, Any]) -> Table:
+    table = Table(
+        title=f"study {facts['study']}", title_justify="left", show_header=False, box=None,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    space, plan, taken = facts["space"], facts["trainings"], facts["time"]
+    looked = "all looked at" if space["exact"] else f"{space['looked_at']:,} random ones looked at"
+    combinations = space["combinations"]
+    table.add_row(
+        "combinations", "countless" if combinations is None else f"{combinations:,}", looked
+    )
+    share = f"{100 * space['feasible_share']:.3g} %"
+    note = "can be built, within the budget"
+    if not space["exact"]:
+        low, high = (100 * end for end in space["feasible_share_interval"])
+        note += f" (95 % interval {low:.3g} to {high:.3g} %)"
+    table.add_row("feasible", share, note)
+    table.add_row("different", f"{space['distinct']:,}", "in what they build, of these")
+    roles = ", ".join(f"{n:,} {_ROLES[role]}" for role, n in plan["by_role"].items() if n)
+    total = f"{plan['total']:,}" if plan["exact"] else f"~ {plan['total']:,}"
+    table.add_row("trainings", total, roles)
+    chosen = f"of the {plan['sampler']} sampler's, by a model of the earlier ones"
+    table.add_row("model-based", f"{plan['model_based']:,}", chosen)
+    compute = facts["compute"]["hardware"]
+    if taken["seconds"] is None:
+        table.add_row("time", "unknown", "until the data is seen: --calibrate looks at it")
+    elif taken["calibrated"]:
+        note = f"calibrated by {taken['points']} candidates; {compute}"
+        table.add_row("time", _duration(taken["seconds"]), note)
+    else:
+        note = f"uncalibrated, a guess: --calibrate measures; {compute}"
+        table.add_row("time", f"~ {_duration(taken['seconds'])}", note)
+    if taken["seconds"] is not None:
+        longest = _duration(taken["seconds_of_longest_trial"])
+        table.add_row("longest trial", longest, "")
+    table.add_row("disk", in_words(facts["disk"]["total"]), "at most")
+    return table
+
+
+def _costs(facts: dict[str, Any]) -> Table:
+    table = Table(title="feasible candidates", title_justify="left")
+    table.add_column("cost")
+    for column in ("least", "median", "most", "budget"):
+        table.add_column(column, justify="right")
+    for name, ends in facts["space"]["costs"].items():
+        cells = [_cost(name, ends[column]) for column in ("least", "median", "most")]
+        limit = facts["budget"].get(name) or {}
+        given = [
+            f"{sign} {_cost(name, limit[end])}"
+            for end, sign in (("min", "≥"), ("max", "≤"))
+            if limit.get(end) is not None
+        ]
+        table.add_row(_COSTS[name], *cells, " ".join(given))
+    return table
+
+
+def _cost(name: str, value: float) -> str:
+    if name == "memory":
+        return in_words(round(value))
+    return f"{value:,.3g}" if name == "train_macs" else f"{value:,.10g}"
+
+
+def _sampled(facts: dict[str, Any]) -> Table:
+    samples = facts["samples"]
+    table = Table(
+        title=f"{len(samples)} sample{'s' if len(samples) > 1 else ''}", title_justify="left"
+    )
+    table.add_column("values")
+    for column in ("parameters", "MACs", "executions", "time"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for sample in samples:
+        values = (f"{path}: {_value(value)}" for path, value in sample["values"].items())
+        seconds = sample["seconds"]
+        table.add_row(
+            ", ".join(values),
+            *(f"{sample[name]:,}" for name in ("params", "macs", "executions")),
+            "" if seconds is None else _duration(seconds),
+        )
+    return table
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in _UNITS:
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

@@ -1,0 +1,72 @@
+"""The front's members as they were trained again, with seeds that did not choose them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sret_search.reporting import intervals
+from sret_search.reporting.intervals import Interval
+from sret_search.reporting.results import Results
+from sret_search.search.front import pareto
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A candidate of a front. Accuracies are means over fresh seeds, in fractions.
+
+    Attributes:
+        on: the part that it was trained on.
+        chosen: validation accuracy by which it came on the front.
+        val: of the fresh seeds; None where they trained on those images too.
+        on_front: whether it is on the front of what was trained again, by validation, or by test
+            where validation was trained on.
+    """
+
+    candidate: str
+    params: int
+    macs: int
+    executions: int
+    seeds: int
+    on: str
+    chosen: float | None
+    val: float | None
+    test: float
+    test_interval: Interval
+    on_front: bool = False
+
+
+def confirmed(results: Results) -> list[Confirmed]:
+    """Every candidate that was trained again as the study asks now, by parameters."""
+    asked = results.description["confirm"]
+    if asked is None:
+        return []
+    chosen = dict(zip(results.candidates.candidate, results.candidates.val_accuracy, strict=True))
+    images = results.description["data"]["sizes"][2]
+    found = []
+    for name, every in results.having("confirmation").items():
+        entries = [entry for entry in every if entry.about["on"] == asked["on"]]
+        if not entries:
+            continue
+        known = entries[0].cost
+        val = [entry.result["val_accuracy"] for entry in entries]
+        test = [entry.result["test_accuracy"] for entry in entries]
+        found.append(
+            Confirmed(
+                candidate=name,
+                params=known["params"],
+                macs=known["macs"],
+                executions=known["executions"],
+                seeds=len(entries),
+                on=asked["on"],
+                chosen=chosen.get(name),
+                val=None if entries[0].sees_validation else float(np.mean(val)),
+                test=float(np.mean(test)),
+                test_interval=intervals.accuracy(test, images),
+            )
+        )
+    found.sort(key=lambda one: one.params)
+    decides = [one.test if one.val is None else one.val for one in found]
+    on_front = pareto(decides, [one.params for one in found])
+    return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]

@@ -1,0 +1,64 @@
+"""The front, trained again with fresh seeds: what was chosen looks better than it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Literal
+
+from sret_search.search.ask import WAIT, Ask
+from sret_search.search.entry import Entry, mean_result, objective_values
+from sret_search.search.front import nondominated
+from sret_search.search.history import History
+from sret_search.study import Study
+from sret_search.study.schema import Confirm
+
+SEEDS = 10_000
+"""After a study's own seeds: those that chose a candidate do not confirm it."""
+
+
+class Confirmation:
+    """Asks for each member of the front, with each fresh seed, once all other trials ended.
+
+    Where a study is edited and its front changes, new members are confirmed, and old ones stay.
+    """
+
+    def __init__(self, study: Study, confirm: Confirm) -> None:
+        self.study, self.confirm = study, confirm
+
+    def ask(self, history: History) -> Ask | Literal["wait"] | None:
+        own = [entry for entry in history.entries if entry.role == "confirmation"]
+        if any(entry.open and entry.role != "confirmation" for entry in history.entries):
+            return WAIT
+        on, first = self.confirm.on, self.study.file.search.seed
+        begun = {(e.candidate, e.seed) for e in own if e.about["on"] == on}
+        for name in members(self.study, history):
+            candidate = self.study.space.candidate(history.own[history.firsts[name]])
+            for seed in range(SEEDS, SEEDS + self.confirm.seeds):
+                if (name, first + seed) not in begun:
+                    about = {"of": name, "on": on}
+                    whole = on == "train+val"
+                    return Ask(candidate, seed, "confirmation", about, whole)
+        return None
+
+
+def members(study: Study, history: History) -> list[str]:
+    """The candidates that no other one beats in all of the study's objectives, in the order in
+    which they were first trained. Of a candidate every seed must have been completed."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for number in history.own:
+        found[history.entries[number].candidate].append(history.entries[number])
+    whole = {n: each for n, each in found.items() if all(e.state == "complete" for e in each)}
+    objectives = study.file.objectives
+    signs = [1.0 if direction == "max" else -1.0 for direction in objectives.values()]
+    points = [
+        [s * value for s, value in zip(signs, _means(objectives, each), strict=True)]
+        for each in whole.values()
+    ]
+    on_front = nondominated(points)
+    return [name for name, member in zip(whole, on_front, strict=True) if member]
+
+
+def _means(objectives: Iterable[str], entries: list[Entry]) -> list[float]:
+    means = mean_result([entry.result for entry in entries])
+    return objective_values(objectives, entries[0].cost, means)

@@ -1,0 +1,48 @@
+"""What a study trains, phase after phase: what its sampler asks for, the twins of that, and the
+confirmation of its front.
+
+Each phase is a function of the study and of the trials so far, so that a study that was killed
+in any of them goes on there, and one that was edited begins whatever is new.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sret_search.search.ask import WAIT, Ask, Sampler
+from sret_search.search.confirmation import Confirmation
+from sret_search.search.history import History
+from sret_search.search.rates import Rates
+from sret_search.search.sampling import build as build_sampler
+from sret_search.search.twins import Twins
+from sret_search.study import Study
+
+
+def build(study: Study, memory: dict[str, Any]) -> Phases:
+    """All phases of a study, with what its sampler asked to keep in `Ask.memory`."""
+    arms = study.file.arms
+    phases: list[Sampler] = [
+        build_sampler(study, memory) if arms is None or arms.lr is None else Rates(study, arms.lr)
+    ]
+    if study.file.controls:
+        phases.append(Twins(study))
+    if study.file.confirm is not None:
+        phases.append(Confirmation(study, study.file.confirm))
+    return Phases(phases)
+
+
+class Phases:
+    """Asks one phase after the other."""
+
+    def __init__(self, phases: list[Sampler]) -> None:
+        self._phases = phases
+
+    def ask(self, history: History) -> Ask | Literal["wait"] | None:
+        for phase in self._phases:
+            asked = phase.ask(history)
+            if asked is not None:
+                return asked
+        return None
+
+
+__all__ = ["WAIT", "Phases", "build"]

@@ -1,0 +1,79 @@
+"""What does not fit the types of a file, in words, with its line and column."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.errors import nearest
+from sret_search.study.document import Document, Path
+from sret_search.study.errors import Problem, StudyError
+from sret_search.study.fields import field_names
+from sret_search.study.schema import SpaceFile, StudyFile
+
+Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
+
+
+def check(model: type[Model], document: Document) -> Model:
+    """The document as a model.
+
+    Raises:
+        StudyError: everything that does not fit, each with its line and column.
+    """
+    try:
+        return TypeAdapter(model).validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        problems: dict[tuple[int | None, int | None], Problem] = {}
+        for detail in error.errors():
+            problem = _problem(model, document, dict(detail))
+            problems.setdefault((problem.line, problem.column), problem)
+        raise StudyError(sorted(problems.values(), key=lambda p: (p.line, p.column))) from None
+
+
+_MESSAGES = {
+    "missing": "{key} is needed",
+    "missing_argument": "{key} is needed",
+    "too_short": "too few values: at least {min_length} needed, but got {actual_length}",
+    "int_type": "a whole number is needed, but got {input}",
+    "float_type": "a number is needed, but got {input}",
+    "string_type": "a word is needed, but got {input}",
+    "bool_type": "true or false is needed, but got {input}",
+    "list_type": "a list is needed, but got {input}",
+    "tuple_type": "a list is needed, but got {input}",
+    "dict_type": "a mapping is needed, but got {input}",
+    "model_type": "a mapping is needed, but got {input}",
+    "dataclass_type": "a mapping is needed, but got {input}",
+    "model_attributes_type": "a mapping is needed, but got {input}",
+    "none_required": "only null is possible here, but got {input}",
+    "literal_error": "{expected} is needed, but got {input}",
+    "greater_than_equal": "at least {ge} is needed, but got {input}",
+    "string_pattern_mismatch": "{input} is not of the form {pattern}",
+}
+
+
+def _problem(model: type[Any], document: Document, detail: dict[str, Any]) -> Problem:
+    path: Path = tuple(part for part in detail["loc"] if part != "[key]")
+    kind, key, context = detail["type"], str(path[-1]) if path else "", detail.get("ctx", {})
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        message = f"unknown key {key}; {nearest(key, field_names(model, path[:-1]))}"
+        return document.problem(path, message, at_key=True)
+    if "[key]" in detail["loc"]:
+        return document.problem(
+            path, f"unknown {path[-2]} {key!r}; {context['expected']} is needed", at_key=True
+        )
+    cause = context.get("error")
+    if isinstance(cause, ArchitectureError):
+        return document.problem((*path, *cause.path), str(cause))
+    if isinstance(cause, ValueError):
+        return document.problem(path, str(cause))
+    values = {"key": key, "input": _written(detail["input"])} | context
+    message = _MESSAGES[kind].format(**values) if kind in _MESSAGES else detail["msg"]
+    return document.problem(path, message)
+
+
+def _written(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

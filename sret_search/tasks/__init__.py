@@ -1,0 +1,1 @@
+"""Tasks whose images are made by seed, in place of being read from files."""

@@ -1,0 +1,172 @@
+"""How long steps and evaluations of candidates take here, measured as trials run them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sret_search.job import Job
+from sret_search.training import health
+from sret_search.training.data import DataError
+from sret_search.training.evaluation import logits_of
+from sret_search.training.pretrained import PretrainedError
+from sret_search.training.trainer import Trainer
+
+_SECONDS = 3.0
+"""Of steps of a candidate, and a third of it of evaluations."""
+_EVALUATED = 256
+"""Images of an evaluation, at most: a batch of it."""
+_FEWEST = 3
+"""Steps that are measured in any case."""
+_WARM_UP = 2
+"""Steps that are not counted: caches fill, kernels are chosen."""
+_LONG = 10**6
+
+
+class MeasuringError(Exception):
+    """A candidate could not be measured; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds of a whole training step, and of an evaluation of so many images."""
+
+    step: float
+    evaluation: float
+    images: int
+
+
+def speeds(jobs: Sequence[Job], at_a_time: int, gpus: int) -> Iterator[Speed]:
+    """Measure one candidate after the other, each in so many processes at once, as trials that
+    share a machine are trained; what is found is the mean over the processes.
+
+    Args:
+        gpus: that the processes take in turn.
+
+    Raises:
+        MeasuringError: a process ended, or a candidate does not run here.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier, found = context.Barrier(at_a_time), context.Queue()
+    workers = [
+        context.Process(target=_work, args=(jobs, barrier, found, _visible(i, gpus)), daemon=True)
+        for i in range(at_a_time)
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        for _ in jobs:
+            several = [_next(found, workers) for _ in workers]
+            step, evaluation = (
+                float(np.mean([getattr(one, name) for one in several]))
+                for name in ("step", "evaluation")
+            )
+            yield Speed(step, evaluation, several[0].images)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def _next(found: Any, workers: Sequence[Any]) -> Speed:
+    while True:
+        try:
+            got = found.get(timeout=1.0)
+        except queue.Empty:
+            if any(worker.exitcode for worker in workers):
+                raise MeasuringError("a process that measured was killed") from None
+        else:
+            if isinstance(got, Speed):
+                return got
+            raise MeasuringError(got)
+
+
+def _work(jobs: Sequence[Job], barrier: Any, found: Any, visible: str | None) -> None:
+    if visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+    for job in jobs:
+        try:
+            found.put(measure(job, barrier.wait))
+        except (DataError, PretrainedError, RuntimeError, MemoryError, OSError) as error:
+            found.put(f"{job.architecture.executions:,} executions: {health.cause(error, job)[1]}")
+            return
+
+
+def _visible(index: int, gpus: int) -> str | None:
+    """The GPU of a process, among those that this one may use."""
+    if gpus == 0:
+        return None
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = given.split(",") if given else [str(i) for i in range(gpus)]
+    return names[index % gpus].strip()
+
+
+def measure(job: Job, together: Callable[[], object] = lambda: None) -> Speed:
+    """Train a candidate for some steps, and evaluate it.
+
+    Args:
+        together: called before each part, to wait for processes that measure the same.
+    """
+    torch.set_num_threads(job.threads)
+    torch.use_deterministic_algorithms(job.deterministic)
+    # As dear as the real training, but it neither ends nor diverges, and needs no weights, which
+    # may not be there yet.
+    recipe = replace(
+        job.recipe, epochs=_LONG, steps=None, samples=None, warmup=None, decay=None,
+        lr=1e-6, lr_start=0.0, lr_end=0.0, init=None, distill=None,
+    )  # fmt: skip
+    trainer = Trainer(replace(job, recipe=recipe), Path())
+    together()
+    step = _mean(_steps(trainer), _SECONDS, _WARM_UP, _FEWEST)
+    together()
+    # In evaluation an image takes a third of what it takes in training.
+    images = round(_SECONDS * recipe.batch_size / step)
+    images = max(min(images, _EVALUATED, len(trainer.val_part)), 1)
+    return Speed(step, _mean(_evaluations(trainer, images), _SECONDS / 3, 1, 1), images)
+
+
+def _steps(trainer: Trainer) -> Iterator[float]:
+    """Seconds of each step but the last of an epoch, which may have fewer images."""
+    while True:
+        before = time.perf_counter()
+        for _ in trainer.steps():
+            _wait_for(trainer)
+            if trainer.step % trainer.times.epoch or trainer.times.epoch == 1:
+                yield time.perf_counter() - before
+            before = time.perf_counter()
+        trainer.end_epoch()
+
+
+def _evaluations(trainer: Trainer, images: int) -> Iterator[float]:
+    """Seconds of each evaluation."""
+    split, precision = trainer.split, trainer.job.recipe.precision
+    chosen = torch.arange(images)
+    while True:
+        before = time.perf_counter()
+        model, part = trainer.trained, trainer.val_part
+        logits_of(model, part, split.mean, split.std, chosen, precision=precision)
+        yield time.perf_counter() - before
+
+
+def _wait_for(trainer: Trainer) -> None:
+    if trainer.device != "cpu":
+        torch.cuda.synchronize()
+
+
+def _mean(times: Iterator[float], seconds: float, warm_up: int, fewest: int) -> float:
+    """The mean of what comes in so many seconds, and of so many at least, after the first."""
+    for _ in range(warm_up):
+        next(times)
+    counted: list[float] = []
+    while len(counted) < fewest or sum(counted) < seconds:
+        counted.append(next(times))
+    return float(np.mean(counted))
