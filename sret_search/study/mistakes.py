@@ -36,7 +36,7 @@ def check(model: type[Model], document: Document) -> Model:
 _MESSAGES = {
     "missing": "{key} is needed",
     "missing_argument": "{key} is needed",
-    "too_short": "too few values: at least {min_length} needed, but got {actual_length}",
+    "too_short": "{least} needed",
     "int_type": "a whole number is needed, but got {input}",
     "float_type": "a number is needed, but got {input}",
     "string_type": "a word is needed, but got {input}",
@@ -70,6 +70,8 @@ def _problem(model: type[Any], document: Document, detail: dict[str, Any]) -> Pr
     if isinstance(cause, ValueError):
         return document.problem(path, str(cause))
     values = {"key": key, "input": _written(detail["input"])} | context
+    least = context.get("min_length")
+    values["least"] = "at least one value is" if least == 1 else f"at least {least} values are"
     message = _MESSAGES[kind].format(**values) if kind in _MESSAGES else detail["msg"]
     return document.problem(path, message)
 

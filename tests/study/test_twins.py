@@ -34,7 +34,7 @@ MARK = "»"
 
 # Each: what is replaced by what, with a mark at the place that must be named; part of the message.
 WRONG = {
-    "three_rates": (GRID, "»[1e-3, 2e-3, 4e-3]", "at least 4 needed"),
+    "three_rates": (GRID, "»[1e-3, 2e-3, 4e-3]", "at least 4 values are needed"),
     "a_rate_that_is_not_twice": (GRID, "[1e-3, 2e-3, »5e-3, 1e-2]", "0.004 would do"),
     "rates_that_fall": (GRID, "[8e-3, »4e-3, 2e-3, 1e-3]", "0.004 comes after 0.008"),
     "a_negative_rate": (GRID, "[»-1e-3, 2e-3, 4e-3, 8e-3]", "greater than 0"),
