@@ -100,7 +100,9 @@ class Study:
         """The candidates of a grid that can be built and fit the budget, the costliest first,
         so that no worker is left with a long training at the end."""
         images = max(self.sizes[0], 1)
-        return sorted(self.points.all(), key=lambda c: -train_macs(c.architecture, c.recipe, images))
+        return sorted(
+            self.points.all(), key=lambda c: -train_macs(c.architecture, c.recipe, images)
+        )
 
     @property
     def trials(self) -> int:
