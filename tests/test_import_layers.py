@@ -145,7 +145,9 @@ def test_importing_a_room_loads_nothing_that_it_does_without(module):
     assert _hits(_reached_on_import(module), FORBIDDEN_ON_IMPORT[_room(module)]) == []
 
 
-@pytest.mark.parametrize("module", ["study", "reporting.write", "run", "commands.cost", "commands.plan"])
+@pytest.mark.parametrize(
+    "module", ["study", "reporting.write", "run", "commands.cost", "commands.plan"]
+)
 def test_a_fresh_interpreter_loads_neither_torch_nor_ray_with(module):
     code = (
         f"import sys, sret_search.{module}\n"
