@@ -190,6 +190,17 @@ def _depth_sentences(depths: list[Depth], seeds: int) -> list[str]:
         f" {reference.executions} executions and run there without training."
         for verdict, names in groups.items()
     ]
+    beside: dict[str, list[str]] = {}
+    for depth in compared:
+        if depth.difference_interval is not None:
+            low, high = depth.difference_interval
+            how = "better" if low > 0 else "worse" if high < 0 else "neither better nor worse"
+            beside.setdefault(how, []).append(f"{depth.executions:,}")
+    found += [
+        f"Each as it was trained, {listed(names)} executions are {how} than"
+        f" {reference.executions}, as far as these seeds and images tell."
+        for how, names in beside.items()
+    ]
     deepest = compared[-1]
     assert deepest.gain is not None
     assert deepest.gain_interval is not None
