@@ -163,6 +163,6 @@ def test_the_front_is_decided_again_by_fresh_seeds_alone(on: str) -> None:
 def test_arms_that_share_a_rate_are_said_to_do_so() -> None:
     text = ARMS.replace(", lr: {grid: [1e-3, 2e-3, 4e-3, 8e-3]}", "")
     SPACES[text] = SPACES[ARMS]
-    page, summary, _ = report(run(text, recursion_helps))
+    page, summary, _ = report(run(text, recursion_helps, seeds=1))
     assert "All arms were trained at one learning rate, 0.003" in page
     assert summary["rates"] == []
