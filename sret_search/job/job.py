@@ -194,8 +194,7 @@ def step_memory(architecture: Architecture, recipe: Recipe, processes: int = 1) 
     """Bytes at the fullest moment of a training step of one process, in float32 with AdamW, at
     the deepest of the depths that are trained. Beyond `MEMORY_BUDGET`, activations are
     recomputed. PyTorch's own memory is not counted."""
-    batch = -(-recipe.batch_size // (recipe.accumulate * processes))
-    return train_memory(architecture, batch, MEMORY_BUDGET).total
+    return train_memory(architecture, recipe.images_at_once(processes), MEMORY_BUDGET).total
 
 
 def candidate_name(architecture: Architecture, recipe: Recipe, parent: Parent | None = None) -> str:

@@ -276,6 +276,10 @@ class Recipe:
             "depths": depths,
         }
 
+    def images_at_once(self, processes: int = 1) -> int:
+        """Images of the largest part of a batch that one of so many processes computes at once."""
+        return -(-self.batch_size // (self.accumulate * processes))
+
     def timetable(self, images: int) -> Timetable:
         """The durations in steps, for a training part of so many images."""
         of_epoch = math.ceil(images / self.batch_size)

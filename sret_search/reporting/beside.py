@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -18,10 +17,12 @@ from sret_search.reporting.style import (
     cost_axis,
     entitle,
     percent,
+    shades,
     subplots,
 )
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
+from sret_search.reporting.words import PARTS
 
 _PURPLE = "#CC79A7"
 _CONTROLS = {
@@ -61,7 +62,7 @@ def twins(pairs: list[Pair], results: Results, footer: str) -> Figure:
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_yticks(range(len(rows)), [_name(own[0]) for own in rows])
     axes.set_ylim(len(rows) - 0.45, -0.55)
-    part = {"test": "test", "val": "validation"}[pairs[0].part]
+    part = PARTS[pairs[0].part]
     axes.set_xlabel(f"{part} accuracy of the candidate less that of its twin, points")
     figure.legend(loc="outside upper left", fontsize=8, ncols=2)
     hollow = "" if all(p.is_matched for p in pairs) else "; hollow: cost off by more than 2 %"
@@ -73,7 +74,7 @@ def learning_rates(tuned: list[Tuned], results: Results, footer: str) -> Figure:
     """What each arm reached on validation at each learning rate, and which it was given."""
     figure, (axes,) = subplots(1, (7, 4.6))
     depths = sorted({one.executions for one in tuned if one.is_arm})
-    colours = dict(zip(depths, _shades(len(depths)), strict=True))
+    colours = dict(zip(depths, shades(len(depths)), strict=True))
     for one in tuned:
         y = percent(one.accuracies)
         best = y[one.rates.index(one.best)]
@@ -125,12 +126,6 @@ def confirmed_front(confirmed: list[Confirmed], results: Results, footer: str) -
     axes.legend(loc="best", fontsize=9)
     entitle(axes, f"{results.name}: the front, trained again", footer)
     return figure
-
-
-def _shades(count: int) -> np.ndarray:
-    """Colours from dark to light, as many as there are depths."""
-    shades: np.ndarray = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(count, 1)))
-    return shades
 
 
 def _name(pair: Pair) -> str:

@@ -89,7 +89,7 @@ def _front_view(test: Grids, arms: list[Arm], study: str, footer: str) -> Figure
         both = [worst[test.labels[worst] == label][: _SHOWN // 2] for label in (1, 0)]
         title = f"wrong at {arm.name}, in how many of {len(arm.right)} trials"
         _strip(strip, test, np.concatenate(both), title, wrong)
-    figure.supxlabel(style.wrapped(footer), x=0.01, ha="left", fontsize=7, color=style.GREY)
+    style.sign(figure, footer)
     return figure
 
 
@@ -128,7 +128,7 @@ def _grid(axes: Axes, test: Grids, number: int) -> None:
 def _against_length(test: Grids, arms: list[Arm], study: str, footer: str) -> Figure:
     """Test accuracy of each arm against the steps of the path, with 95 % bands over seeds."""
     figure, panels = style.subplots(2, (11, 4.8))
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(arms)))
+    colours = style.shades(len(arms))
     every = np.unique(test.lengths)
     for axes, label in zip(panels, (1, 0), strict=True):
         chosen = [(test.labels == label) & (test.lengths == length) for length in every]

@@ -30,10 +30,11 @@ from sret_search.reporting.style import (
     depth_axis,
     entitle,
     percent,
+    sign,
     subplots,
     thousands,
-    wrapped,
 )
+from sret_search.reporting.words import PARTS
 from sret_search.search import front
 
 _DRAWN = 1000
@@ -147,7 +148,7 @@ def against_depth(depths: list[Depth], results: Results, footer: str) -> Figure:
     panels[0].set_ylabel("accuracy in %")
     panels[1].legend(loc="best", fontsize=9)
     figure.suptitle(f"{results.name}: what depth buys", x=0.01, ha="left", fontsize=11)
-    figure.supxlabel(wrapped(footer), x=0.01, ha="left", fontsize=7, color=GREY)
+    sign(figure, footer)
     return figure
 
 
@@ -174,7 +175,7 @@ def elastic_depths(elastics: list[Elastic], results: Results, footer: str) -> Fi
                 [rung.executions for rung in both], middle, abs(ends - middle), fmt="o",
                 color=colour, elinewidth=1, capsize=3,
             )  # fmt: skip
-    part = {"test": "test", "val": "validation"}[elastics[0].part]
+    part = PARTS[elastics[0].part]
     for panel in panels:
         depth_axis(panel, np.array([r.executions for each in elastics for r in each.rungs]))
     accuracy.set_ylabel(f"{part} accuracy in %")

@@ -13,7 +13,7 @@ from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
-from sret_search.reporting.words import bounds, in_percent, listed, points
+from sret_search.reporting.words import PARTS, bounds, in_percent, listed, points
 
 
 def sentences(results: Results, compared: Compared) -> list[str]:
@@ -95,7 +95,7 @@ def _pair_sentences(pairs: list[Pair], best: str) -> list[str]:
     for pair in own:
         if pair.difference is None:
             continue
-        part = {"test": "test", "val": "validation"}[pair.part]
+        part = PARTS[pair.part]
         text = (
             f"{pair.candidate_executions:,} executions beside the same {_CONTROLS[pair.control]}"
             f" ({pair.params:,} parameters, {pair.macs:,} MACs): {in_percent(pair.accuracy)} and"

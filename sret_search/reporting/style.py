@@ -11,7 +11,7 @@ matplotlib.use("agg")
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -86,9 +86,16 @@ def thousands() -> FuncFormatter:
 def entitle(axes: Axes, text: str, footer: str) -> None:
     """Put a title above, and below, small, where the figure comes from."""
     axes.set_title(text, loc="left", fontsize=11)
-    axes.figure.supxlabel(wrapped(footer), x=0.01, ha="left", fontsize=7, color=GREY)
+    sign(axes.figure, footer)
 
 
-def wrapped(text: str) -> str:
-    """A footer in lines that fit a figure."""
-    return "\n".join(textwrap.wrap(text, 120))
+def sign(figure: Figure | SubFigure, footer: str) -> None:
+    """Put below a figure, small, where it comes from."""
+    lines = "\n".join(textwrap.wrap(footer, 120))
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=7, color=GREY)
+
+
+def shades(count: int) -> np.ndarray:
+    """Colours from dark to light, one for each of so many depths."""
+    found: np.ndarray = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, count))
+    return found

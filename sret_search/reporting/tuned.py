@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sret_search.reporting.results import Results
 from sret_search.search.rates import Tried
-from sret_search.study.planned import competitors
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def tuned(results: Results) -> list[Tuned]:
             best=choice.best,
             is_interior=choice.is_interior,
         )
-        for one in competitors(results.study)
+        for one in tried.competitors
         if (choice := tried.choices.get(one.name)) is not None
     ]
     return sorted(found, key=lambda one: (not one.is_arm, one.executions, one.params))

@@ -6,6 +6,9 @@ import math
 
 from sret_search.reporting.intervals import Interval
 
+PARTS = {"test": "test", "val": "validation"}
+"""Parts of the data, by their short names."""
+
 
 def points(difference: float) -> str:
     """A difference of fractions in points, without a minus before zero."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
+
 from sret_search.search.ask import WAIT, Ask
-from sret_search.search.entry import Entry, mean_result, objective_values
+from sret_search.search.entry import Entry, mean_objectives
 from sret_search.search.front import nondominated
 from sret_search.search.history import History
 from sret_search.study import Study
@@ -50,15 +51,10 @@ def members(study: Study, history: History) -> list[str]:
         found[history.entries[number].candidate].append(history.entries[number])
     whole = {n: each for n, each in found.items() if all(e.state == "complete" for e in each)}
     objectives = study.file.objectives
-    signs = [1.0 if direction == "max" else -1.0 for direction in objectives.values()]
+    signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
     points = [
-        [s * value for s, value in zip(signs, _means(objectives, each), strict=True)]
+        list(signs * np.array(mean_objectives(objectives, each[0].cost, [e.result for e in each])))
         for each in whole.values()
     ]
     on_front = nondominated(points)
     return [name for name, member in zip(whole, on_front, strict=True) if member]
-
-
-def _means(objectives: Iterable[str], entries: list[Entry]) -> list[float]:
-    means = mean_result([entry.result for entry in entries])
-    return objective_values(objectives, entries[0].cost, means)

@@ -166,6 +166,16 @@ def mean_result(results: Sequence[Mapping[str, float]], slowest: float = 0.0) ->
     }
 
 
+def mean_objectives(
+    names: Iterable[str],
+    known: Mapping[str, int],
+    results: Sequence[Mapping[str, float]],
+    slowest: float = 0.0,
+) -> list[float]:
+    """The objectives of a candidate, of its costs and the means over its seeds."""
+    return objective_values(names, known, mean_result(results, slowest))
+
+
 def objective_values(
     names: Iterable[str], known: Mapping[str, int], result: Mapping[str, Any]
 ) -> list[float]:

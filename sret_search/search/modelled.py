@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sret_search.search import mirror
 from sret_search.search.ask import Ask
 from sret_search.search.drawn import Drawn
-from sret_search.search.entry import Entry, mean_result, objective_values
+from sret_search.search.entry import Entry, mean_objectives
 from sret_search.search.history import History
 from sret_search.search.learning import POPULATION, TPE_FIRST
 from sret_search.search.mirror import Mirror
@@ -99,13 +99,13 @@ class Modelled(Drawn):
             told += [name for name, results in self._results.items() if _LOST in results]
         for name in told:
             first = history.firsts[name]
-            values = self._objectives(history.entries[first], self._results[name])
+            values = mean_objectives(
+                self.study.file.objectives,
+                history.entries[first].cost,
+                self._results[name],
+                self._slowest,
+            )
             self._mirror.set_trial_state_values(first, TrialState.COMPLETE, values)
-
-    def _objectives(self, first: Entry, results: list[Mapping[str, float]]) -> list[float]:
-        """What is known of a candidate without training, and the means over its seeds."""
-        means = mean_result(results, self._slowest)
-        return objective_values(self.study.file.objectives, first.cost, means)
 
     def _study(self, sampler: BaseSampler) -> optuna.Study:
         return optuna.load_study(study_name=mirror.NAME, storage=self._mirror, sampler=sampler)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sret_search.search.ask import WAIT, Ask, Sampler
+from sret_search.search.ask import Ask, Sampler
 from sret_search.search.confirmation import Confirmation
 from sret_search.search.history import History
 from sret_search.search.rates import Rates
@@ -43,6 +43,3 @@ class Phases:
             if asked is not None:
                 return asked
         return None
-
-
-__all__ = ["WAIT", "Phases", "build"]

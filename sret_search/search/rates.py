@@ -62,7 +62,7 @@ class Rates:
         self.study, self.grid = study, grid
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
-        tried = Tried(self.study, history.entries)
+        tried = Tried(self.study, history.entries, self._competitors)
         asked = self._ask_rate(tried, history)
         if asked is not None:
             return asked
@@ -94,7 +94,11 @@ class Rates:
 class Tried:
     """What is known of the rates of a study's competitors."""
 
-    def __init__(self, study: Study, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, study: Study, entries: Iterable[Entry], known: Sequence[Candidate] | None = None
+    ) -> None:
+        """With the competitors, where they are known: to find them takes a while."""
+        self.competitors = competitors(study) if known is None else known
         arms = study.file.arms
         assert arms is not None
         assert arms.lr is not None
@@ -125,7 +129,7 @@ class Tried:
     def choices(self) -> dict[str, Choice]:
         """What each competitor tried, by its name; only of those that need no further rate."""
         found = {}
-        for competitor in competitors(self.study):
+        for competitor in self.competitors:
             rates = sorted(lr for _, lr in self.rounds(competitor))
             choice = self._choice(competitor, rates)
             if choice is not None and not self._open:

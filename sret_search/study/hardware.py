@@ -6,7 +6,7 @@ import platform
 import re
 from pathlib import Path
 
-from sret_search.study.preflight import at_a_time, gpus
+from sret_search.study.preflight import at_a_time, gpus_of_trial
 from sret_search.study.schema import Compute
 
 _CPU, _GPUS = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/gpus")
@@ -15,7 +15,7 @@ _SETS = (("avx512f", "AVX-512"), ("avx2", "AVX2"))
 
 def uses_gpu(compute: Compute) -> bool:
     """Whether trials are trained on GPUs, as far as this machine tells."""
-    return bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial > 0
+    return gpus_of_trial(compute) > 0
 
 
 def hardware(compute: Compute) -> str:

@@ -27,11 +27,16 @@ def gpus() -> int:
     return len(list(driver.iterdir())) if driver.is_dir() else 0
 
 
+def gpus_of_trial(compute: Compute) -> float:
+    """GPUs that a trial takes, as far as this machine tells."""
+    return bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
+
+
 def at_a_time(compute: Compute) -> int:
     """Trials that run at a time on this machine; at least one."""
     if compute.concurrent != "auto":
         return compute.concurrent
-    each = bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
+    each = gpus_of_trial(compute)
     number = cpus() // compute.cpus
     return max(min(number, int(gpus() / each)) if each else number, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,7 +87,8 @@ class Screened:
     def memory(self, places: Rows) -> Numbers:
         """Bytes of a training step (places,)."""
         recipes = self.recipes.take(places)
-        batch = applied(partial(_batch, self.terms.processes), recipes).numbers
+        processes = self.terms.processes
+        batch = applied(lambda recipe: recipe.images_at_once(processes), recipes).numbers
         architecture = _taken(self.architecture, places)
         found = train_memory(architecture, batch, MEMORY_BUDGET, _numbers).total
         return np.broadcast_to(np.asarray(found, np.float64), (len(places),))
@@ -195,10 +196,6 @@ def _identity(architecture: Any, recipes: Column) -> Rows:
 
 def _trained(recipe: Recipe, loops: int) -> str:
     return json.dumps(recipe.built(loops), sort_keys=True)
-
-
-def _batch(processes: int, recipe: Recipe) -> int:
-    return -(-recipe.batch_size // (recipe.accumulate * processes))
 
 
 def _numbers(function: Any, *fields: Column) -> Any:

@@ -209,7 +209,7 @@ def _key(point: Point) -> str:
 
 def _steps(a: Architecture, recipe: Recipe, steps: float, images: float) -> Speeds:
     """The parts of so many steps, which see so many images in all (7,)."""
-    micro = -(-recipe.batch_size // recipe.accumulate)
+    micro = recipe.images_at_once()
     forward = np.zeros(4)
     for depth, times in depths_of_step(a, recipe):
         kept = sum(plan.kept for plan in segments(depth, micro, MEMORY_BUDGET))

@@ -78,7 +78,7 @@ def _what_would_be_written(error: OSError, job: Job) -> str:
 
 def _what_would_fit(job: Job) -> str:
     a, recipe = job.architecture, job.recipe
-    batch = -(-recipe.batch_size // (recipe.accumulate * job.processes))
+    batch = recipe.images_at_once(job.processes)
     kept, least = train_memory(a, batch).total, train_memory(a, batch, budget=0).total
     text = f"a step on {batch} images is estimated at {kept / 1e9:.2f} GB"
     text += f", {least / 1e9:.2f} GB with all that can be recomputed"

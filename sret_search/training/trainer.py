@@ -62,7 +62,7 @@ class Trainer:
         if recipe.init is not None:
             start_from(model, located(recipe.init, trials))
         self.model = model.to(self.device).train()
-        micro = -(-recipe.batch_size // (recipe.accumulate * rank.count))
+        micro = recipe.images_at_once(rank.count)
         if self.device == "cpu" and model.recomputes(micro):
             map_large_blocks()
         if recipe.compile and self.device != "cpu":
