@@ -41,6 +41,8 @@ class Job:
         processes: that share each batch, one a GPU.
         deterministic: only operations that give the same bits each time; some are slower.
         monitor: after each epoch, record what each execution does.
+        test_curve: after each epoch, evaluate the test part too; for benchmarks of samplers alone,
+            which score by it what was chosen without it.
         whole: train on the images of validation too, which then tell nothing.
         reruns: architectures that the trained weights are also run as, without training.
         latency: images of a forward pass that is timed at the end; None times none.
@@ -59,6 +61,7 @@ class Job:
     processes: int = 1
     deterministic: bool = True
     monitor: bool = False
+    test_curve: bool = False
     whole: bool = False
     reruns: tuple[Architecture, ...] = ()
     latency: int | None = None
@@ -89,6 +92,8 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
+        # Said only where it is asked for, so that all other jobs keep their names.
+        curve = {"test_curve": True} if self.test_curve else {}
         return {
             "architecture": self.architecture.to_dict(),
             "recipe": dataclasses.asdict(self.recipe),
@@ -99,6 +104,7 @@ class Job:
             "processes": self.processes,
             "deterministic": self.deterministic,
             "monitor": self.monitor,
+            **curve,
             "whole": self.whole,
             "reruns": [a.to_dict() for a in self.reruns],
             "latency": self.latency,
@@ -117,6 +123,7 @@ class Job:
             processes=plain["processes"],
             deterministic=plain["deterministic"],
             monitor=plain["monitor"],
+            test_curve=plain.get("test_curve", False),
             whole=plain["whole"],
             reruns=tuple(Architecture.from_dict(a) for a in plain["reruns"]),
             latency=plain["latency"],

@@ -49,8 +49,8 @@ _DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "m
 _T = TypeVar("_T")
 
 _KEPT_RESULTS = (
-    "val_accuracy", "val_loss", "test_accuracy", "epochs", "steps", "seconds", "latency_ms",
-    "latency_spread", "reruns", "cause", "reason", "history", "environment",
+    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "epochs", "steps", "seconds",
+    "latency_ms", "latency_spread", "reruns", "cause", "reason", "history", "environment",
 )  # fmt: skip
 _LONG = ("history", "environment")
 

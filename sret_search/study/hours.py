@@ -61,7 +61,7 @@ def trial_seconds(
     epochs = math.ceil(times.total / times.epoch)
     total = _TRIAL + timing.seconds(a, recipe, images)
     total += epochs * (_EPOCH + timing.evaluation(a, recipe, val))
-    total += timing.evaluation(a, recipe, test)
+    total += (1 + epochs * study.file.test_curve) * timing.evaluation(a, recipe, test)
     for other in study.reruns(candidate) if role == "search" else ():
         total += timing.evaluation(other, recipe, val) + timing.evaluation(other, recipe, test)
     if study.file.monitor:

@@ -256,7 +256,9 @@ class Branch(Strict):
 class StudyFile(Strict):
     """A study: the question, and everything that its answer depends on. With `monitor`, each
     trial records after each epoch what each execution does; with `tensorboard`, it writes its
-    metrics as event files."""
+    metrics as event files. With `test_curve`, it reads the test part after each epoch too, not
+    only once: for benchmarks of samplers, which score by it what was chosen without it; no report
+    shows it, and nothing is chosen by it."""
 
     study: Name
     space: str
@@ -277,4 +279,5 @@ class StudyFile(Strict):
     storage: Storage = Storage()
     report: Report = Report()
     monitor: bool = False
+    test_curve: bool = False
     tensorboard: bool = False

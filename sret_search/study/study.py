@@ -148,6 +148,7 @@ class Study:
             processes=compute.processes,
             deterministic=compute.deterministic,
             monitor=self.file.monitor,
+            test_curve=self.file.test_curve,
             reruns=self.reruns(candidate) if compared else (),
             latency=self.latency,
         )

@@ -50,6 +50,7 @@ class Trainer:
         data.check(split, job.architecture)
         self.train_part = split.train.to(self.device)
         self.val_part = split.val.to(self.device)
+        self.test_part = split.test.to(self.device) if job.test_curve else None
         self.times = recipe.timetable(len(split.train))
         last = len(split.train) % recipe.batch_size or recipe.batch_size
         if last < rank.count:
@@ -172,7 +173,8 @@ class Trainer:
             self._epoch_loss += value
 
     def end_epoch(self) -> dict[str, Any]:
-        """Evaluate the validation part; the epoch's metrics.
+        """Evaluate the validation part; the epoch's metrics. What the test part says is kept in
+        the history alone, where the job has a test curve, and takes none of the seconds.
 
         Raises:
             Diverged: a loss is not finite.
@@ -191,9 +193,16 @@ class Trainer:
             "val_accuracy": val.accuracy,
             "seconds": self.seconds,
         }
-        self.history.append(metrics)
+        self.history.append(metrics | self._tested())
         self._epoch_loss = 0.0
+        self._since = time.perf_counter()
         return metrics
+
+    def _tested(self) -> dict[str, float]:
+        if self.test_part is None:
+            return {}
+        test = self.evaluate(self.trained, self.test_part)
+        return {"test_loss": test.loss, "test_accuracy": test.accuracy}
 
     @property
     def trained(self) -> SReT:

@@ -179,6 +179,27 @@ def test_watching_changes_no_bit_of_a_training(tmp_path, ema):
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
+def test_a_test_curve_is_kept_told_to_nobody_and_changes_no_bit(tmp_path):
+    reported, plain = [], train.train(JOB, tmp_path / "plain", lambda metrics: None)
+    curved = train.train(replace(JOB, test_curve=True), tmp_path / "curved", reported.append)
+    assert not any("test" in name for metrics in reported for name in metrics)
+    tested = [(epoch.pop("test_loss"), epoch.pop("test_accuracy")) for epoch in curved["history"]]
+    assert len(set(tested)) == 2
+    assert tested[-1] == (curved["test_loss"], curved["test_accuracy"])
+    for epoch in (*plain["history"], *curved["history"]):
+        del epoch["seconds"]
+    assert curved["history"] == plain["history"]
+    assert curved["test_loss"] == plain["test_loss"]
+
+
+def test_a_job_without_a_test_curve_is_named_as_before_there_was_one():
+    assert "test_curve" not in JOB.to_dict()
+    curved = replace(JOB, test_curve=True)
+    assert curved.identity != JOB.identity
+    for job in (JOB, curved):
+        assert Job.from_dict(job.to_dict()) == job
+
+
 UNROLLED = {
     "sequence": [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)],
     "cycle": [(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2)],
