@@ -108,7 +108,8 @@ def test_the_tables_say_the_same_in_words(capsys):
 @pytest.mark.parametrize(
     ("search", "chosen"),
     [(RANDOM, 0), ("{sampler: tpe, trials: 9}", 0), ("{sampler: tpe, trials: 60, seeds: 2}", 40),
-     ("{sampler: nsga2, trials: 60}", 44)],
+     ("{sampler: nsga2, trials: 60}", 44), ("{sampler: gp, trials: 60}", 50),
+     ("{sampler: stratified, trials: 60}", 0), ("{sampler: sobol, trials: 60}", 0)],
 )  # fmt: skip
 def test_trials_that_a_model_chooses(tmp_path, search, chosen):
     assert learnt_trials(write(tmp_path, search)) == chosen

@@ -37,7 +37,7 @@ _GENERATION = "generation"
 _PARENTS = "parents of generation "
 """And then its number: the key of their numbers in the sampler's memory."""
 
-_LOST: Mapping[str, float] = {"val_accuracy": 0.0, "val_loss": 1e3}
+LOST: Mapping[str, float] = {"val_accuracy": 0.0, "val_loss": 1e3}
 """What a diverged or failed trial counts as."""
 
 Encoded = CategoricalDistribution | FloatDistribution | IntDistribution
@@ -91,12 +91,12 @@ class Modelled(Drawn):
         return mirror.trial(entry.number, TrialState.RUNNING, params, shape, entry.notes)
 
     def _tell(self, entry: Entry, history: History) -> None:
-        measured = entry.result if entry.state == "complete" else _LOST
+        measured = entry.result if entry.state == "complete" else LOST
         self._results[entry.candidate].append(measured)
         told = [entry.candidate]
         if measured.get("latency_ms", 0.0) > self._slowest:
             self._slowest = measured["latency_ms"]
-            told += [name for name, results in self._results.items() if _LOST in results]
+            told += [name for name, results in self._results.items() if LOST in results]
         for name in told:
             first = history.firsts[name]
             values = mean_objectives(

@@ -11,8 +11,11 @@ from typing import Any
 
 from sret_search.search.ask import Ask, Sampler
 from sret_search.search.drawn import Random
+from sret_search.search.gaussian import GP
 from sret_search.search.history import History
 from sret_search.search.modelled import NSGA2, TPE
+from sret_search.search.sobol import Sobol
+from sret_search.search.stratified import Stratified
 from sret_search.study import Study
 
 __all__ = ["Ask", "Grid", "Sampler", "build"]
@@ -25,10 +28,16 @@ def build(study: Study, memory: dict[str, Any]) -> Sampler:
             return Grid(study)
         case "random":
             return Random(study)
+        case "stratified":
+            return Stratified(study)
+        case "sobol":
+            return Sobol(study)
         case "tpe":
             return TPE(study, memory)
         case "nsga2":
             return NSGA2(study, memory)
+        case "gp":
+            return GP(study, memory)
 
 
 class Grid:

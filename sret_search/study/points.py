@@ -64,6 +64,14 @@ class Points:
             order = np.roll(self._order, -place)
             yield from map(self._candidate, order.tolist())
 
+    def sample(self, draws: int) -> Screened:
+        """Every combination, where there are not too many; otherwise so many random draws."""
+        if self.whole is not None:
+            return self.whole
+        chance = random.Random(self.seed)
+        points = [self.space.draw(chance) for _ in range(draws)]
+        return screen(Table.of(self.space, points), self.terms)
+
     @cached_property
     def is_small(self) -> bool:
         """Whether it takes no time to go through the whole space."""

@@ -38,11 +38,12 @@ def test_hardly_any_candidate_is_feasible(tmp_path: Path) -> None:
     assert low < 0.001 < high < 0.002
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "stratified", "sobol", "tpe", "nsga2", "gp"])
 def test_one_feasible_candidate_in_a_thousand_still_fills_a_study(
     sampler: str, tmp_path: Path
 ) -> None:
-    made = study(tmp_path, f"{{sampler: {sampler}, trials: 40}}", SPACE)
+    trials = {"gp": 12, "sobol": 20, "stratified": 20}.get(sampler, 40)
+    made = study(tmp_path, f"{{sampler: {sampler}, trials: {trials}}}", SPACE)
     entries = Driver(made).run().entries
-    assert len({entry.candidate for entry in entries}) == len(entries) == 40
+    assert len({entry.candidate for entry in entries}) == len(entries) == trials
     assert all(made.feasible(entry.values) is not None for entry in entries)

@@ -1,0 +1,101 @@
+"""Random candidates that are spread evenly over the logarithm of what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sret_search.search.ask import Ask
+from sret_search.search.drawn import Drawn
+from sret_search.search.history import History
+from sret_search.study import Study
+from sret_search.study.screening import Screened
+from sret_search.study.space import Candidate
+
+_BITS = 5
+STRATA = 1 << _BITS
+"""Slices of the cost, equal in its logarithm. Their number does not depend on the study's number
+of trials, so that a longer study goes on as one that was long from the start."""
+_COSTS = "params", "macs", "train_macs", "memory"
+_DRAWS = 16_384
+"""What stands for a space that has too many candidates to go through them all."""
+
+
+class Stratified(Drawn):
+    """A random candidate of one slice of the cost after the other.
+
+    The cost is the first of parameters, multiply-adds, those of the whole training, and memory
+    that is an objective, or else parameters; its slices lie between the least and the most that
+    a feasible candidate has. Any 2^k trials in a row, counted from a multiple of 2^k on, are in
+    2^k equal parts of that range, up to `STRATA` (van der Corput's order, with the digits of the
+    study's seed and the round flipped). Where a slice has no new candidate the nearest one that
+    has gives it, of two the cheaper.
+    """
+
+    def __init__(self, study: Study) -> None:
+        super().__init__(study)
+        self._known: dict[int, Candidate] = {}
+
+    def draw(self, history: History) -> Iterator[Ask]:
+        place = len(history.firsts)
+        wanted = stratum(self.study.file.search.seed, place)
+        for near in sorted(range(STRATA), key=lambda one: (abs(one - wanted), one)):
+            for number in self._strata[near]:
+                yield Ask(self._candidate(number), 0)
+        if self.study.points.whole is None:
+            for candidate in self.at_random(place):
+                yield Ask(candidate, 0)
+
+    @property
+    def cost(self) -> str:
+        """The name of the cost over which candidates are spread."""
+        objectives = self.study.file.objectives
+        return next((name for name in _COSTS if name in objectives), _COSTS[0])
+
+    @cached_property
+    def _sample(self) -> Screened:
+        return self.study.points.sample(_DRAWS)
+
+    @cached_property
+    def _strata(self) -> list[list[int]]:
+        """Places of candidates in the sample by slice, each in random order."""
+        chance = np.random.default_rng(self.study.file.search.seed)
+        places = chance.permutation(self._sample.distinct)
+        slices = _slices(np.log(self._costs(places)))
+        return [places[slices == one].tolist() for one in range(STRATA)]
+
+    def _costs(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        match self.cost:
+            case "memory":
+                return self._sample.memory(places)
+            case "train_macs":
+                return self._sample.train_macs(places, self._sample.costs["macs"][places])
+            case name:
+                return self._sample.costs[name][places]
+
+    def _candidate(self, place: int) -> Candidate:
+        """The same object each time, since its name takes longer than to look it up."""
+        if place not in self._known:
+            self._known[place] = self._sample.candidate(place)
+        return self._known[place]
+
+
+def stratum(seed: int, place: int) -> int:
+    """The slice that a place in the order of candidates is for, 0 the cheapest."""
+    turn, within = divmod(place, STRATA)
+    flips = np.random.SeedSequence((seed, turn)).generate_state(1)
+    return int(f"{within:0{_BITS}b}"[::-1], 2) ^ int(flips[0]) % STRATA
+
+
+def _slices(logs: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The slice of each cost, by its logarithm."""
+    if not len(logs):
+        return np.zeros(0, np.int64)
+    low, high = logs.min(), logs.max()
+    if low == high:
+        return np.zeros(len(logs), np.int64)
+    slices = (logs - low) / (high - low) * STRATA
+    return np.asarray(np.minimum(slices, STRATA - 1), np.int64)
