@@ -1,0 +1,307 @@
+"""Studies replayed from the table: the samplers of real studies, without Ray and without training.
+
+A replay asks a sampler for trials as a run does, and ends each with what the table has of that
+training: of the seeds that the replay may see. What was selected is scored by the means of test
+accuracies over the other seeds (`Table.truth`), which no sampler ever sees.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sret_search.search import sampling
+from sret_search.search.ask import WAIT, Ask, Sampler
+from sret_search.search.entry import Entry
+from sret_search.search.front import hypervolume, pareto
+from sret_search.search.history import History
+from sret_search.study import Study, load_study
+from sret_search.study.points import Points
+
+HERE = Path(__file__).parent
+SEEDS = 2
+"""Seeds that every candidate was trained with: 0 and 1. Some have more."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of the table.
+
+    Attributes:
+        state: complete or diverged.
+        seconds: of its epochs, evaluations of the validation part included.
+        curves: by the name of a column of curves.parquet, a value an epoch (epochs,).
+    """
+
+    state: str
+    seconds: float
+    curves: Mapping[str, Floats]
+
+    @property
+    def result(self) -> dict[str, float]:
+        """What a sampler may know of it at its end."""
+        if self.state != "complete":
+            return {}
+        names = ("val_accuracy", "val_loss", "seconds")
+        return {name: float(self.curves[name][-1]) for name in names}
+
+    @property
+    def test_accuracy(self) -> float:
+        """At its end; none is right of one that diverged."""
+        return float(self.curves["test_accuracy"][-1]) if self.state == "complete" else 0.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """All trainings, by the name of their candidate and their seed."""
+
+    trainings: Mapping[str, Mapping[int, Training]]
+
+    @classmethod
+    def read(cls, folder: Path = HERE) -> Table:
+        """The table as `table.py collect` wrote it."""
+        return cls.of(
+            pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "curves.parquet")
+        )
+
+    @classmethod
+    def of(cls, trials: pd.DataFrame, curves: pd.DataFrame) -> Table:
+        """The table of rows a training, and rows an epoch in the order of epochs."""
+        names = [name for name in curves.columns if name not in ("candidate", "seed", "epoch")]
+        of_training = {
+            key: {name: rows[name].to_numpy(float) for name in names}
+            for key, rows in curves.groupby(["candidate", "seed"], sort=False)
+        }
+        found: dict[str, dict[int, Training]] = {}
+        for row in trials.itertuples():
+            key = row.candidate, row.seed
+            training = Training(row.state, float(row.seconds), of_training.get(key, {}))
+            found.setdefault(row.candidate, {})[row.seed] = training
+        return cls(found)
+
+    def truth(self, seen: Collection[int]) -> dict[str, float]:
+        """Of each candidate, the mean test accuracy over all seeds but those that are seen."""
+        return {
+            name: float(np.mean([t.test_accuracy for s, t in seeds.items() if s not in seen]))
+            for name, seeds in self.trainings.items()
+        }
+
+    def missing(self, study: Study) -> list[tuple[str, int]]:
+        """Trainings of the study's grid that the table does not have."""
+        first, seeds = study.file.search.seed, study.file.search.seeds
+        return [
+            (one.name, seed)
+            for one in study.points.all()
+            for seed in range(first, first + seeds)
+            if seed not in self.trainings.get(one.name, {})
+        ]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A trial of a replay: what a sampler knows of it, and when, in seconds, it began and ended."""
+
+    number: int
+    candidate: str
+    seed: int
+    params: int
+    macs: int
+    state: str
+    val_accuracy: float
+    val_loss: float
+    seconds: float
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A study that was replayed.
+
+    Attributes:
+        index: which replay it is; the sampler's seed.
+        seen: seeds whose figures the sampler was told.
+        told: the trials, in the order in which they ended.
+        fronts: names of the candidates that the sampler itself would select, by the number of
+            trials that had ended; empty where it leaves that to whoever looks at the results.
+    """
+
+    index: int
+    seen: tuple[int, ...]
+    told: list[Told]
+    fronts: dict[int, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def seconds(self) -> Floats:
+        """Seconds of training until each trial had ended, of all trials together (trials,)."""
+        return np.cumsum([one.seconds for one in self.told])
+
+    def selected(self, trials: int) -> list[str]:
+        """The candidates that are selected after so many trials: those that the sampler's latest
+        word names; or those on the front of validation accuracy and parameters, of means over
+        the seeds that were seen."""
+        said = [after for after in self.fronts if after <= trials]
+        if said:
+            return self.fronts[max(said)]
+        accuracies: dict[str, list[float]] = {}
+        params = {one.candidate: one.params for one in self.told[:trials]}
+        for one in self.told[:trials]:
+            accuracies.setdefault(one.candidate, []).append(one.val_accuracy)
+        means = [math.fsum(of_one) / len(of_one) for of_one in accuracies.values()]
+        on_front = pareto(means, [params[name] for name in accuracies])
+        return [name for name, on in zip(accuracies, on_front, strict=True) if on]
+
+
+def replay(
+    study: Study,
+    table: Table,
+    sampler: str | Callable[[Study], Sampler],
+    index: int,
+    trials: int,
+    at_a_time: int = 1,
+    fronts_after: Collection[int] | None = None,
+) -> Replay:
+    """Replay a study with a sampler; the same each time.
+
+    Args:
+        study: whose space was trained, that of study.yaml.
+        sampler: by the name that a study file has for it, or how one is made for a study.
+        index: seeds the sampler; its parity says which of the seeds 0 and 1 is seen.
+        trials: after which the replay ends.
+        at_a_time: trials that run at a time; of these, the one whose training took the fewest
+            seconds since it began ends next.
+        fronts_after: numbers of ended trials after which a sampler that has a front of its own
+            is asked for it; None is after each one.
+
+    Raises:
+        KeyError: the sampler asked for a training that the table does not have.
+    """
+    seen = (index % SEEDS,)
+    name = sampler if isinstance(sampler, str) else "random"
+    searched = _with_search(study, name, index, trials)
+    asked = sampling.build(searched, {}) if isinstance(sampler, str) else sampler(searched)
+    history = History(searched, ())
+    found = Replay(index, seen, [])
+    running: list[tuple[float, int, float]] = []
+    now, more = 0.0, True
+    while True:
+        while more and len(running) < at_a_time:
+            ask = asked.ask(history)
+            if ask == WAIT:
+                break
+            if ask is None or len(history) == trials:
+                more = False
+                break
+            training = table.trainings[ask.candidate.name][seen[ask.seed]]
+            history.begin(_begun(searched, ask, len(history)))
+            heapq.heappush(running, (now + training.seconds, len(history) - 1, now))
+        if not running:
+            return found
+        now, number, began = heapq.heappop(running)
+        entry = history.entries[number]
+        seed = seen[entry.seed - index]
+        training = table.trainings[entry.candidate][seed]
+        history.end(replace(entry, state=training.state, result=training.result))
+        found.told.append(_told(entry, seed, training, began, now))
+        front = getattr(asked, "front", None)
+        if front is not None and (fronts_after is None or len(found.told) in fronts_after):
+            found.fronts[len(found.told)] = front(history)
+
+
+def hypervolumes(
+    replayed: Replay, truth: Mapping[str, float], accuracy: float, most_params: float
+) -> pd.DataFrame:
+    """How good a study was after each of its trials, by true accuracies.
+
+    Args:
+        accuracy, most_params: of the hypervolume's reference.
+
+    Returns:
+        A row a trial: `trials` and `seconds` of training so far; the hypervolume of all
+        candidates that were `trained` so far, and that of those that were `selected`.
+    """
+    params = {one.candidate: one.params for one in replayed.told}
+
+    def of(names: Sequence[str]) -> float:
+        accuracies = [truth[name] for name in names]
+        return hypervolume(accuracies, [params[n] for n in names], accuracy, most_params)
+
+    rows = []
+    best: list[str] = []
+    for i, one in enumerate(replayed.told):
+        best = _truly_best([*best, one.candidate], truth, params)
+        rows.append(
+            {
+                "trials": i + 1,
+                "seconds": replayed.seconds[i],
+                "trained": of(best),
+                "selected": of(replayed.selected(i + 1)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def reference(study: Study) -> tuple[float, float]:
+    """The worst corner of the hypervolume, as reports have it: chance, and the budget's most
+    parameters."""
+    most = study.space.limits["params"].max
+    assert most is not None
+    return 1 / study.space.architecture.classes, float(most)
+
+
+def load(folder: Path = HERE) -> tuple[Study, Table]:
+    """The study of the table, and the table."""
+    return load_study(folder / "study.yaml"), Table.read(folder)
+
+
+def _truly_best(
+    names: list[str], truth: Mapping[str, float], params: Mapping[str, int]
+) -> list[str]:
+    """Those on the true front: the others never add to a hypervolume again."""
+    on_front = pareto([truth[name] for name in names], [params[name] for name in names])
+    return [name for name, on in zip(names, on_front, strict=True) if on]
+
+
+def _with_search(study: Study, sampler: str, seed: int, trials: int) -> Study:
+    """The same study with another search, without looking through its space again."""
+    changed = {"sampler": sampler, "trials": trials, "seeds": 1, "seed": seed}
+    search = study.file.search.model_copy(update=changed)
+    other = replace(study, file=study.file.model_copy(update={"search": search}))
+    points = Points(study.space, study.terms, seed)
+    # What does not depend on the seed is shared, the candidates with their names among it.
+    vars(points).update(whole=study.points.whole, _known=study.points._known)
+    vars(other).update(points=points, terms=study.terms)
+    return other
+
+
+def _begun(study: Study, ask: Ask, number: int) -> Entry:
+    job = study.job(ask.candidate, study.file.search.seed + ask.seed, "cpu")
+    images = study.sizes[0]
+    return Entry.begun(number, job, ask.candidate.values, images, study.origin, ask.notes)
+
+
+def _told(entry: Entry, seed: int, training: Training, began: float, ended: float) -> Told:
+    result = training.result
+    return Told(
+        number=entry.number,
+        candidate=entry.candidate,
+        seed=seed,
+        params=entry.cost["params"],
+        macs=entry.cost["macs"],
+        state=training.state,
+        val_accuracy=result.get("val_accuracy", 0.0),
+        val_loss=result.get("val_loss", math.inf),
+        seconds=training.seconds,
+        began=began,
+        ended=ended,
+    )

@@ -1,0 +1,154 @@
+"""The table of trainings, made of the ledgers of study.yaml and seeds.yaml.
+
+    python -m sret_search.run benchmarks/tabular/study.yaml   # in blocks, until it exits with 0
+    python benchmarks/tabular/table.py pack                   # after each: the ledgers, for git
+    python benchmarks/tabular/table.py unpack                 # elsewhere: go on with the same command
+    python benchmarks/tabular/table.py collect                # trials.parquet and curves.parquet
+
+A ledger is packed as SQL without its trials' folders, so that trials that have no end are trained
+from their beginning where it is unpacked; those that have ended are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sret_search.reporting.results import Results
+from sret_search.search.entry import Entry
+from sret_search.study import Study, load_study
+
+HERE = Path(__file__).parent
+STUDIES = (HERE / "study.yaml", HERE / "seeds.yaml")
+LEDGERS = HERE / "ledger"
+TRIALS, CURVES = HERE / "trials.parquet", HERE / "curves.parquet"
+
+_ENDS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")
+_CURVES = ("step", *_ENDS, "train_loss", "seconds")
+
+
+def trials_of(study: Study) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of a study's ended trials, and those of their epochs.
+
+    Raises:
+        StudyError: it was never run, or cannot be read.
+    """
+    ended = [entry for entry in Results.read(study).entries if not entry.open]
+    epochs = [
+        {"candidate": entry.candidate, "seed": entry.seed, "epoch": epoch["epoch"]}
+        | {name: epoch[name] for name in _CURVES}
+        for entry in ended
+        for epoch in entry.result.get("history", [])
+    ]
+    return [_row(study.name, entry) for entry in ended], epochs
+
+
+def _row(study: str, entry: Entry) -> dict[str, Any]:
+    result, environment = entry.result, entry.result.get("environment", {})
+    return {
+        "candidate": entry.candidate,
+        "seed": entry.seed,
+        "study": study,
+        "trial": entry.number,
+        "state": entry.state,
+        **entry.values,
+        **entry.cost,
+        **{name: result.get(name) for name in _ENDS},
+        "seconds": result.get("seconds"),
+        "epochs": result.get("epochs"),
+        "steps": result.get("steps"),
+        "attempts": result.get("attempts"),
+        **{f"{name}_version": environment.get(name) for name in ("python", "torch")},
+        "cpu": environment.get("cpu"),
+    }
+
+
+def collect(studies: list[Study], trials: Path, curves: Path) -> None:
+    """Write the table: a row a training, and a row an epoch, both by candidate and seed."""
+    found = [trials_of(study) for study in studies]
+    for path, place in ((trials, 0), (curves, 1)):
+        table = pd.DataFrame([row for rows in found for row in rows[place]])
+        order = ["candidate", "seed", *(["epoch"] if place else [])]
+        table = table.sort_values(order, ignore_index=True)
+        assert not table.duplicated(order).any(), f"{path.name} would have a training twice"
+        table.to_parquet(path, compression="zstd", index=False)
+        print(f"{path.name}: {len(table):,} rows, {path.stat().st_size / 1e6:.2f} MB")
+
+
+def pack(study: Study, folder: Path) -> Path:
+    """Write the ledger of a study as compressed SQL, the same bytes each time; its file."""
+    database = f"{(study.folder / 'study.db').resolve().as_uri()}?mode=ro"
+    with (
+        closing(sqlite3.connect(database, uri=True)) as there,
+        closing(sqlite3.connect(":memory:")) as copy,
+    ):
+        there.backup(copy)
+        _forget_place(copy, study)
+        text = "\n".join(copy.iterdump())
+    folder.mkdir(parents=True, exist_ok=True)
+    file = _packed(study, folder)
+    file.write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
+    return file
+
+
+def unpack(study: Study, folder: Path) -> Path:
+    """Put the ledger of a study where a run looks for it; its file.
+
+    Raises:
+        FileExistsError: there is a ledger already.
+    """
+    text = lzma.decompress(_packed(study, folder).read_bytes()).decode()
+    database = study.folder / "study.db"
+    if database.exists():
+        raise FileExistsError(f"{database} is there already")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(database)) as made:
+        made.executescript(text)
+    return database
+
+
+def _packed(study: Study, folder: Path) -> Path:
+    return folder / f"{study.name}.sql.xz"
+
+
+def _forget_place(ledger: sqlite3.Connection, study: Study) -> None:
+    """Let the study's file be called what it is called everywhere, not where it lay."""
+    key = "key = 'study'"
+    ((text,),) = ledger.execute(f"SELECT value_json FROM study_user_attributes WHERE {key}")
+    description = json.loads(text) | {"path": study.path.name}
+    ledger.execute(
+        f"UPDATE study_user_attributes SET value_json = ? WHERE {key}", [json.dumps(description)]
+    )
+    ledger.commit()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=["collect", "pack", "unpack"])
+    command = parser.parse_args().command
+    studies = [load_study(path) for path in STUDIES]
+    if command == "collect":
+        collect(studies, TRIALS, CURVES)
+        return 0
+    for study in studies:
+        try:
+            path = (pack if command == "pack" else unpack)(study, LEDGERS)
+        except (FileExistsError, FileNotFoundError, sqlite3.OperationalError) as error:
+            print(f"{study.name}: nothing to {command}: {error}", file=sys.stderr)
+        else:
+            print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""The table of trainings and its replay, on tables that are made up; no Ray, no training."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tabular import replay as replays
+from tabular import table as tables
+from tabular.replay import Replay, Table, hypervolumes, replay
+
+from sret_search.search import sampling
+from sret_search.search.ask import Ask
+from sret_search.search.history import History
+from sret_search.search.ledger import Ledger
+from sret_search.study import Study, load_study
+
+SPACE = """\
+architecture: sret_digits
+axes:
+  stages.*.loops: {choices: [1, 2, 4, 8]}
+  stages.*.width: {choices: [8, 16, 32]}
+  nll.share: {choices: [none, block]}
+budget: {params: {max: 100_000}}
+"""
+EPOCHS, SEEDS = 3, 2
+REFERENCE = 0.1, 100_000
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space.yaml").write_text(SPACE)
+    search = f"{{sampler: grid, seeds: {SEEDS}}}"
+    file = f"study: s\nspace: space.yaml\nsearch: {search}\ntest_curve: true\n"
+    (tmp_path / "study.yaml").write_text(file)
+    return load_study(tmp_path / "study.yaml")
+
+
+def outcome(rng: np.random.Generator) -> dict:
+    """A made-up end of a training."""
+    epochs = [
+        {name: float(value) for name, value in zip(tables._CURVES, rng.random(7), strict=True)}
+        | {"epoch": i + 1, "seconds": i + 0.5}
+        for i in range(EPOCHS)
+    ]
+    last = {name: epochs[-1][name] for name in tables._ENDS}
+    about = {"epochs": EPOCHS, "steps": 9, "seconds": 0.5 + 5 * rng.random(), "reruns": []}
+    return {"state": "complete", **last, **about, "history": epochs, "environment": {}}
+
+
+@pytest.fixture
+def collected(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of a study whose every training ended in a way that was made up."""
+    ledger, rng = Ledger.create(study), np.random.default_rng(0)
+    for seed, one in itertools.product(range(SEEDS), study.grid):
+        entry = ledger.begin(study.job(one, seed, "cpu"), one.values, study.sizes[0])
+        ledger.tell(entry, outcome(rng))
+    ledger.close()
+    tables.collect([study], Path("trials.parquet"), Path("curves.parquet"))
+    return pd.read_parquet("trials.parquet"), pd.read_parquet("curves.parquet")
+
+
+@pytest.fixture
+def table(collected: tuple[pd.DataFrame, pd.DataFrame]) -> Table:
+    return Table.of(*collected)
+
+
+def changed(table: Table, seeds: tuple[int, ...], names: tuple[str, ...]) -> Table:
+    """The table with other figures."""
+    rng = np.random.default_rng(1)
+    return Table(
+        {
+            one: {
+                seed: dataclasses.replace(
+                    training,
+                    curves={
+                        name: rng.random(EPOCHS) if seed in seeds and name in names else curve
+                        for name, curve in training.curves.items()
+                    },
+                )
+                for seed, training in trainings.items()
+            }
+            for one, trainings in table.trainings.items()
+        }
+    )
+
+
+def test_the_table_has_every_feasible_candidate_with_every_seed(study: Study, table: Table) -> None:
+    assert table.trainings.keys() == {one.name for one in study.points.all()}
+    assert table.missing(study) == []
+    name = next(iter(table.trainings))
+    lacking = Table({**table.trainings, name: {0: table.trainings[name][0]}})
+    assert lacking.missing(study) == [(name, 1)]
+
+
+def test_the_table_says_what_the_ledger_says(
+    study: Study, collected: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    trials, curves = collected
+    assert len(trials) == SEEDS * study.points.number
+    assert len(curves) == EPOCHS * len(trials)
+    for entry in Ledger.read(study).entries():
+        (row,) = trials[(trials.candidate == entry.candidate) & (trials.seed == entry.seed)].iloc
+        assert row.params == entry.cost["params"] and row.seconds == entry.result["seconds"]
+        assert row["stages.*.loops"] == entry.values["stages.*.loops"]
+        of = curves[(curves.candidate == entry.candidate) & (curves.seed == entry.seed)]
+        assert of.epoch.tolist() == [1, 2, 3]
+        for name in tables._CURVES:
+            assert of[name].tolist() == [epoch[name] for epoch in entry.result["history"]]
+        for name in tables._ENDS:
+            assert row[name] == of[name].iloc[-1] == entry.result[name]
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_a_replay_is_the_same_each_time_and_tells_each_trial_once(
+    study: Study, table: Table, sampler: str, at_a_time: int
+) -> None:
+    one, again = (replay(study, table, sampler, 5, 20, at_a_time) for _ in range(2))
+    assert one == again
+    assert sorted(trial.number for trial in one.told) == list(range(20))
+    assert len({trial.candidate for trial in one.told}) == 20
+    for trial in one.told:
+        training = table.trainings[trial.candidate][1]
+        assert trial.seed == 1 and trial.seconds == training.seconds
+        assert trial.val_loss == training.curves["val_loss"][-1]
+    assert replay(study, table, sampler, 7, 20, at_a_time) != one
+    everything = replay(study, table, sampler, 5, 1000)
+    assert {trial.candidate for trial in everything.told} == set(table.trainings)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+def test_a_sampler_sees_validation_of_one_seed_and_nothing_else(
+    study: Study, table: Table, sampler: str
+) -> None:
+    tests = ("test_loss", "test_accuracy")
+    hidden = changed(changed(table, (0, 1), tests), (0,), tuple(tables._CURVES))
+    shown = changed(table, (1,), ("val_loss", "val_accuracy"))
+    # Beyond the trials that are drawn before there is a model.
+    one, same, other = (replay(study, t, sampler, 1, 24) for t in (table, hidden, shown))
+    assert one == same
+    assert [trial.val_loss for trial in one.told] != [trial.val_loss for trial in other.told]
+
+
+def test_so_many_trials_run_at_a_time(study: Study, table: Table) -> None:
+    alone, three = (replay(study, table, "random", 0, 20, at_a_time) for at_a_time in (1, 3))
+    assert {t.candidate for t in alone.told} == {t.candidate for t in three.told}
+    ends = [trial.ended for trial in three.told]
+    assert ends == sorted(ends)
+    assert ends[-1] < 0.6 * alone.told[-1].ended
+    assert alone.told[-1].ended == pytest.approx(alone.seconds[-1])
+    for trial in three.told:
+        assert trial.ended - trial.began == pytest.approx(trial.seconds)
+        beside = [t for t in three.told if t.began <= trial.began < t.ended]
+        assert len(beside) <= 3
+
+
+def test_a_trial_is_asked_for_without_the_results_of_those_that_run(
+    study: Study, table: Table
+) -> None:
+    class Watching:
+        def __init__(self, of: Study) -> None:
+            self.random = sampling.build(of, {})
+            self.open: list[int] = []
+
+        def ask(self, history: History) -> Ask | None:
+            self.open.append(sum(entry.open for entry in history.entries))
+            assert all(not entry.result for entry in history.entries if entry.open)
+            asked = self.random.ask(history)
+            assert asked != "wait"
+            return asked
+
+    made: list[Watching] = []
+
+    def watching(of: Study) -> Watching:
+        made.append(Watching(of))
+        return made[-1]
+
+    replay(study, table, watching, 0, 10, 3)
+    assert made[0].open[:10] == [0, 1, *[2] * 8]
+
+
+def test_hypervolumes_are_of_the_means_of_the_other_seeds(study: Study, table: Table) -> None:
+    truth = table.truth((0,))
+    for name, trainings in table.trainings.items():
+        assert truth[name] == trainings[1].curves["test_accuracy"][-1]
+    found = hypervolumes(replay(study, table, "random", 0, 1000), truth, *REFERENCE)
+    assert found.trials.tolist() == list(range(1, 1 + len(table.trainings)))
+    assert (found.trained.diff().dropna() >= 0).all()
+    assert (found.selected <= found.trained + 1e-12).all()
+    assert (found.selected < found.trained).any()
+    cheapest_first = sorted(study.points.all(), key=lambda one: one.cost.params)
+    points = [(math.log10(one.cost.params), truth[one.name]) for one in cheapest_first]
+    edges = [x for x, _ in points[1:]] + [math.log10(REFERENCE[1])]
+    best = itertools.accumulate((max(a, REFERENCE[0]) for _, a in points), max)
+    steps = zip(points, edges, best, strict=True)
+    area = sum((edge - x) * (a - REFERENCE[0]) for (x, _), edge, a in steps)
+    assert found.trained.iloc[-1] == pytest.approx(area)
+
+
+def test_a_sampler_selects_by_a_front_of_its_own(study: Study, table: Table) -> None:
+    class First:
+        def __init__(self, of: Study) -> None:
+            self.random = sampling.build(of, {})
+
+        def ask(self, history: History) -> Ask | None:
+            asked = self.random.ask(history)
+            assert asked != "wait"
+            return asked
+
+        def front(self, history: History) -> list[str]:
+            return [history.entries[0].candidate]
+
+    truth = table.truth((0,))
+    plain = replay(study, table, "random", 0, 8)
+    first = replay(study, table, First, 0, 8, fronts_after=(4,))
+    assert first.told == plain.told
+    found, usual = (hypervolumes(one, truth, *REFERENCE) for one in (first, plain))
+    assert found.selected[:3].tolist() == usual.selected[:3].tolist()
+    assert found.selected[3:].tolist() == [found.trained[0]] * 5
+
+
+def test_a_front_is_of_means_over_seeds(study: Study, table: Table) -> None:
+    told = replay(study, table, "random", 0, 2).told
+    weak, strong = (dataclasses.replace(t, params=100, val_accuracy=0.5) for t in told)
+    lucky = dataclasses.replace(weak, number=2, seed=1, val_accuracy=0.6)
+    assert set(Replay(0, (0,), [weak, strong]).selected(2)) == {weak.candidate, strong.candidate}
+    assert Replay(0, (0, 1), [weak, strong, lucky]).selected(3) == [weak.candidate]
+
+
+@pytest.fixture
+def _packed(study: Study, collected: object) -> Iterator[None]:
+    before = Ledger.read(study).entries()
+    tables.pack(study, Path("ledger"))
+    first = Path("ledger/s.sql.xz").read_bytes()
+    tables.pack(study, Path("ledger"))
+    assert Path("ledger/s.sql.xz").read_bytes() == first
+    with pytest.raises(FileExistsError):
+        tables.unpack(study, Path("ledger"))
+    study.folder.rename("elsewhere")
+    tables.unpack(study, Path("ledger"))
+    yield
+    assert Ledger.read(study).entries()[: len(before)] == before
+
+
+@pytest.mark.usefixtures("_packed")
+def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(study: Study) -> None:
+    assert not Path(study.trials_root).exists()
+    assert "path" in Ledger.read(study).description
+    assert str(study.path.parent) not in str(Ledger.read(study).description["path"])
+    ledger = Ledger.create(study)
+    assert sampling.build(study, {}).ask(History(study, ledger.entries())) is None
+    one = study.grid[0]
+    entry = ledger.begin(study.job(one, SEEDS, "cpu"), one.values, study.sizes[0])
+    assert entry.number == SEEDS * study.points.number
+    ledger.tell(entry, outcome(np.random.default_rng(0)))
+    ledger.close()
+
+
+@pytest.mark.skipif(not tables.TRIALS.exists(), reason="the table is made by a study of its own")
+def test_the_table_in_the_repository_is_whole() -> None:
+    study, table = replays.load()
+    assert table.trainings.keys() == {one.name for one in study.points.all()}
+    more = load_study(tables.HERE / "seeds.yaml")
+    assert table.missing(study) == table.missing(more) == []
+    assert sum(len(trainings) >= 5 for trainings in table.trainings.values()) >= 200
