@@ -1,9 +1,10 @@
 """Does depth have anything to say in the space of the table? Random candidates, trained before
 the table was, tell.
 
-    python benchmarks/tabular/pilot.py       # 60 candidates, 2 seeds each: about 4 minutes on 1 core
+    python benchmarks/tabular/pilot.py          # 60 candidates, 2 seeds each: 4 minutes on 1 core
+    python benchmarks/tabular/pilot.py --table  # the same shares of the whole table, once it is made
 
-Writes benchmarks/tabular/pilot.json: each training, and shares of the variance of the validation
+Writes benchmarks/tabular/pilot.json (of the table it prints alone): each training, and shares of the variance of the validation
 cross-entropy over all trainings:
 
     seeds       what is left between trainings of one candidate
@@ -103,12 +104,17 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=60)
     parser.add_argument("--study", type=Path, default=HERE / "study.yaml")
     parser.add_argument("--out", type=Path, default=HERE / "pilot.json")
+    parser.add_argument("--table", action="store_true", help="train nothing: read trials.parquet")
     arguments = parser.parse_args()
     study = load_study(arguments.study)
+    axes = [path for path, axis in study.space.axes.items() if axis.same_as is None]
+    if arguments.table:
+        table = pd.read_parquet(HERE / "trials.parquet")
+        print(json.dumps(shares(table[(table.state == "complete") & (table.seed < 2)], axes)))
+        return
     drawn = list(itertools.islice(study.points.at_random(), arguments.candidates))
     rows = [trained(study, one, seed) for one in drawn for seed in range(study.file.search.seeds)]
     trials = pd.DataFrame(rows)
-    axes = [path for path, axis in study.space.axes.items() if axis.same_as is None]
     ended = trials[trials.state == "complete"]
     seconds = trials.cpu_seconds
     figures = {

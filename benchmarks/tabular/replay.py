@@ -47,13 +47,15 @@ class Training:
     seconds: float
     curves: Mapping[str, Floats]
 
+    def after(self, epoch: int) -> dict[str, float]:
+        """What may be known of it after so many epochs: validation figures, and the seconds."""
+        names = ("val_accuracy", "val_loss", "seconds")
+        return {name: float(self.curves[name][epoch - 1]) for name in names}
+
     @property
     def result(self) -> dict[str, float]:
         """What a sampler may know of it at its end."""
-        if self.state != "complete":
-            return {}
-        names = ("val_accuracy", "val_loss", "seconds")
-        return {name: float(self.curves[name][-1]) for name in names}
+        return self.after(len(self.curves["val_loss"])) if self.state == "complete" else {}
 
     @property
     def test_accuracy(self) -> float:
@@ -133,7 +135,7 @@ class Replay:
         seen: seeds whose figures the sampler was told.
         told: the trials, in the order in which they ended.
         fronts: names of the candidates that the sampler itself would select, by the number of
-            trials that had ended; empty where it leaves that to whoever looks at the results.
+            trials that had ended; none where it leaves that to whoever looks at the results.
     """
 
     index: int
@@ -150,7 +152,7 @@ class Replay:
         """The candidates that are selected after so many trials: those that the sampler's latest
         word names; or those on the front of validation accuracy and parameters, of means over
         the seeds that were seen."""
-        said = [after for after in self.fronts if after <= trials]
+        said = [after for after, names in self.fronts.items() if names and after <= trials]
         if said:
             return self.fronts[max(said)]
         accuracies: dict[str, list[float]] = {}

@@ -4,6 +4,7 @@
     python benchmarks/tabular/table.py pack                   # after each: the ledgers, for git
     python benchmarks/tabular/table.py unpack                 # elsewhere: go on with the same command
     python benchmarks/tabular/table.py collect                # trials.parquet and curves.parquet
+    python benchmarks/tabular/table.py describe               # its time and noise, for the data card
 
 A ledger is packed as SQL without its trials' folders, so that trials that have no end are trained
 from their beginning where it is unpacked; those that have ended are not trained again.
@@ -28,9 +29,9 @@ from sret_search.study import Study, load_study
 
 HERE = Path(__file__).parent
 STUDIES = (HERE / "study.yaml", HERE / "seeds.yaml")
-LEDGERS = HERE / "ledger"
 TRIALS, CURVES = HERE / "trials.parquet", HERE / "curves.parquet"
 
+_LEVELS = (0, 0.6, 0.8, 0.9, 0.93, 1)
 _ENDS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")
 _CURVES = ("step", *_ENDS, "train_loss", "seconds")
 
@@ -83,9 +84,41 @@ def collect(studies: list[Study], trials: Path, curves: Path) -> None:
         print(f"{path.name}: {len(table):,} rows, {path.stat().st_size / 1e6:.2f} MB")
 
 
-def pack(study: Study, folder: Path) -> Path:
+def describe(trials: pd.DataFrame) -> str:
+    """Time and noise of the table, as Markdown."""
+    ended = trials[trials.state == "complete"]
+    seconds = trials.seconds
+    lines = [
+        f"{len(trials):,} trainings of {trials.candidate.nunique():,} candidates;"
+        f" {len(trials) - len(ended)} did not end as complete.",
+        f"Seconds a training: median {seconds.median():.2f}, mean {seconds.mean():.2f},"
+        f" 95 % below {seconds.quantile(0.95):.2f}, in all {seconds.sum() / 3600:.2f} hours.",
+        "",
+        "| mean validation accuracy | candidates | validation accuracy | test accuracy"
+        " | validation loss | test loss |",
+        "|---|---|---|---|---|---|",
+    ]
+    of_one = ended.groupby("candidate")
+    names = ("val_accuracy", "test_accuracy", "val_loss", "test_loss")
+    deviations = of_one[list(names)].var()
+    level = pd.cut(of_one.val_accuracy.mean(), list(_LEVELS))
+    for bounds, of_level in deviations.groupby(level, observed=True):
+        sd = of_level.mean() ** 0.5
+        points = " | ".join(f"{100 * sd[name]:.1f} points" for name in names[:2])
+        losses = " | ".join(f"{sd[name]:.3f}" for name in names[2:])
+        lines.append(
+            f"| {100 * bounds.left:.0f} to {100 * bounds.right:.0f} % | {len(of_level)}"
+            f" | {points} | {losses} |"
+        )
+    means = of_one[list(names)].mean()
+    rank = means.val_accuracy.corr(means.test_accuracy, method="spearman")
+    lines += ["", f"Rank correlation of mean validation and mean test accuracy: {rank:.3f}."]
+    return "\n".join(lines)
+
+
+def pack(study: Study) -> Path:
     """Write the ledger of a study as compressed SQL, the same bytes each time; its file."""
-    database = f"{(study.folder / 'study.db').resolve().as_uri()}?mode=ro"
+    database = f"{_database(study).resolve().as_uri()}?mode=ro"
     with (
         closing(sqlite3.connect(database, uri=True)) as there,
         closing(sqlite3.connect(":memory:")) as copy,
@@ -93,20 +126,20 @@ def pack(study: Study, folder: Path) -> Path:
         there.backup(copy)
         _forget_place(copy, study)
         text = "\n".join(copy.iterdump())
-    folder.mkdir(parents=True, exist_ok=True)
-    file = _packed(study, folder)
+    file = _packed(study)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
     return file
 
 
-def unpack(study: Study, folder: Path) -> Path:
+def unpack(study: Study) -> Path:
     """Put the ledger of a study where a run looks for it; its file.
 
     Raises:
         FileExistsError: there is a ledger already.
     """
-    text = lzma.decompress(_packed(study, folder).read_bytes()).decode()
-    database = study.folder / "study.db"
+    text = lzma.decompress(_packed(study).read_bytes()).decode()
+    database = _database(study)
     if database.exists():
         raise FileExistsError(f"{database} is there already")
     database.parent.mkdir(parents=True, exist_ok=True)
@@ -115,8 +148,12 @@ def unpack(study: Study, folder: Path) -> Path:
     return database
 
 
-def _packed(study: Study, folder: Path) -> Path:
-    return folder / f"{study.name}.sql.xz"
+def _packed(study: Study) -> Path:
+    return study.path.parent / "ledger" / f"{study.name}.sql.xz"
+
+
+def _database(study: Study) -> Path:
+    return study.folder / "study.db"
 
 
 def _forget_place(ledger: sqlite3.Connection, study: Study) -> None:
@@ -134,19 +171,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=["collect", "pack", "unpack"])
+    parser.add_argument("command", choices=["collect", "describe", "pack", "unpack"])
     command = parser.parse_args().command
-    studies = [load_study(path) for path in STUDIES]
-    if command == "collect":
-        collect(studies, TRIALS, CURVES)
+    if command == "describe":
+        print(describe(pd.read_parquet(TRIALS)))
         return 0
+    studies = [load_study(path) for path in STUDIES]
+    needed = _packed if command == "unpack" else _database
+    there = [study for study in studies if needed(study).exists()]
     for study in studies:
+        if study not in there:
+            print(f"{study.name}: no {needed(study)} to {command}", file=sys.stderr)
+    if command == "collect":
+        collect(there, TRIALS, CURVES)
+        return 0
+    for study in there:
         try:
-            path = (pack if command == "pack" else unpack)(study, LEDGERS)
-        except (FileExistsError, FileNotFoundError, sqlite3.OperationalError) as error:
-            print(f"{study.name}: nothing to {command}: {error}", file=sys.stderr)
-        else:
-            print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+            path = pack(study) if command == "pack" else unpack(study)
+        except FileExistsError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     return 0
 
 

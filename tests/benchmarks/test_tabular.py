@@ -2,8 +2,10 @@
 
 import dataclasses
 import itertools
+import lzma
 import math
-from collections.abc import Iterator
+import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +33,7 @@ EPOCHS, SEEDS = 3, 2
 REFERENCE = 0.1, 100_000
 
 
-@pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "space.yaml").write_text(SPACE)
-    search = f"{{sampler: grid, seeds: {SEEDS}}}"
-    file = f"study: s\nspace: space.yaml\nsearch: {search}\ntest_curve: true\n"
-    (tmp_path / "study.yaml").write_text(file)
-    return load_study(tmp_path / "study.yaml")
+Frames = tuple[pd.DataFrame, pd.DataFrame]
 
 
 def outcome(rng: np.random.Generator) -> dict:
@@ -53,21 +48,38 @@ def outcome(rng: np.random.Generator) -> dict:
     return {"state": "complete", **last, **about, "history": epochs, "environment": {}}
 
 
-@pytest.fixture
-def collected(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of a study whose every training ended in a way that was made up."""
-    ledger, rng = Ledger.create(study), np.random.default_rng(0)
-    for seed, one in itertools.product(range(SEEDS), study.grid):
-        entry = ledger.begin(study.job(one, seed, "cpu"), one.values, study.sizes[0])
-        ledger.tell(entry, outcome(rng))
-    ledger.close()
-    tables.collect([study], Path("trials.parquet"), Path("curves.parquet"))
-    return pd.read_parquet("trials.parquet"), pd.read_parquet("curves.parquet")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a study ran whose every training ended in a way that was made up."""
+    here = tmp_path_factory.mktemp("study")
+    (here / "space.yaml").write_text(SPACE)
+    search = f"{{sampler: grid, seeds: {SEEDS}}}"
+    file = f"study: s\nspace: space.yaml\nsearch: {search}\ntest_curve: true\n"
+    (here / "study.yaml").write_text(file)
+    made = load_study(here / "study.yaml")
+    with chdir(here):
+        ledger, rng = Ledger.create(made), np.random.default_rng(0)
+        for seed, one in itertools.product(range(SEEDS), made.grid):
+            entry = ledger.begin(made.job(one, seed, "cpu"), one.values, made.sizes[0])
+            ledger.tell(entry, outcome(rng))
+        ledger.close()
+        tables.collect([made], Path("trials.parquet"), Path("curves.parquet"))
+    return here
 
 
-@pytest.fixture
-def table(collected: tuple[pd.DataFrame, pd.DataFrame]) -> Table:
-    return Table.of(*collected)
+@pytest.fixture(scope="module")
+def study(folder: Path) -> Study:
+    return load_study(folder / "study.yaml")
+
+
+@pytest.fixture(scope="module")
+def collected(folder: Path) -> Frames:
+    return pd.read_parquet(folder / "trials.parquet"), pd.read_parquet(folder / "curves.parquet")
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> Table:
+    return Table.read(folder)
 
 
 def changed(table: Table, seeds: tuple[int, ...], names: tuple[str, ...]) -> Table:
@@ -98,13 +110,13 @@ def test_the_table_has_every_feasible_candidate_with_every_seed(study: Study, ta
     assert lacking.missing(study) == [(name, 1)]
 
 
-def test_the_table_says_what_the_ledger_says(
-    study: Study, collected: tuple[pd.DataFrame, pd.DataFrame]
-) -> None:
+def test_the_table_says_what_the_ledger_says(study: Study, folder: Path, collected: Frames) -> None:
     trials, curves = collected
     assert len(trials) == SEEDS * study.points.number
     assert len(curves) == EPOCHS * len(trials)
-    for entry in Ledger.read(study).entries():
+    with chdir(folder):
+        entries = Ledger.read(study).entries()
+    for entry in entries:
         (row,) = trials[(trials.candidate == entry.candidate) & (trials.seed == entry.seed)].iloc
         assert row.params == entry.cost["params"] and row.seconds == entry.result["seconds"]
         assert row["stages.*.loops"] == entry.values["stages.*.loops"]
@@ -114,6 +126,21 @@ def test_the_table_says_what_the_ledger_says(
             assert of[name].tolist() == [epoch[name] for epoch in entry.result["history"]]
         for name in tables._ENDS:
             assert row[name] == of[name].iloc[-1] == entry.result[name]
+
+
+def test_noise_is_the_deviation_between_seeds_at_each_level() -> None:
+    means = {"a": 0.5, "b": 0.7, "c": 0.7}
+    rows = [
+        {"candidate": name, "state": "complete", "seconds": 36.0, "val_loss": 1.0, "test_loss": 1.0}
+        | {"val_accuracy": mean + off, "test_accuracy": mean + 2 * off}
+        for name, mean in means.items()
+        for off in (-0.01, 0.0, 0.01)
+    ]
+    text = tables.describe(pd.DataFrame(rows))
+    assert "9 trainings of 3 candidates; 0 did" in text and "in all 0.09 hours" in text
+    assert "| 0 to 60 % | 1 | 1.0 points | 2.0 points | 0.000 | 0.000 |" in text
+    assert "| 60 to 80 % | 2 | 1.0 points | 2.0 points | 0.000 | 0.000 |" in text
+    assert "80 to 90" not in text
 
 
 @pytest.mark.parametrize("at_a_time", [1, 3])
@@ -233,33 +260,30 @@ def test_a_front_is_of_means_over_seeds(study: Study, table: Table) -> None:
     assert Replay(0, (0, 1), [weak, strong, lucky]).selected(3) == [weak.candidate]
 
 
-@pytest.fixture
-def _packed(study: Study, collected: object) -> Iterator[None]:
+def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(folder, tmp_path / "copy"))
+    study = load_study(Path("study.yaml").resolve())
     before = Ledger.read(study).entries()
-    tables.pack(study, Path("ledger"))
-    first = Path("ledger/s.sql.xz").read_bytes()
-    tables.pack(study, Path("ledger"))
-    assert Path("ledger/s.sql.xz").read_bytes() == first
+    packed = tables.pack(study)
+    first = packed.read_bytes()
+    assert tables.pack(study).read_bytes() == first
+    assert str(folder).encode() not in lzma.decompress(first)
     with pytest.raises(FileExistsError):
-        tables.unpack(study, Path("ledger"))
+        tables.unpack(study)
     study.folder.rename("elsewhere")
-    tables.unpack(study, Path("ledger"))
-    yield
-    assert Ledger.read(study).entries()[: len(before)] == before
-
-
-@pytest.mark.usefixtures("_packed")
-def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(study: Study) -> None:
+    tables.unpack(study)
     assert not Path(study.trials_root).exists()
-    assert "path" in Ledger.read(study).description
-    assert str(study.path.parent) not in str(Ledger.read(study).description["path"])
     ledger = Ledger.create(study)
-    assert sampling.build(study, {}).ask(History(study, ledger.entries())) is None
+    assert ledger.entries() == before
+    assert sampling.build(study, {}).ask(History(study, before)) is None
     one = study.grid[0]
     entry = ledger.begin(study.job(one, SEEDS, "cpu"), one.values, study.sizes[0])
-    assert entry.number == SEEDS * study.points.number
     ledger.tell(entry, outcome(np.random.default_rng(0)))
     ledger.close()
+    *_, last = Ledger.read(study).entries()
+    assert (last.number, last.seed) == (len(before), SEEDS)
 
 
 @pytest.mark.skipif(not tables.TRIALS.exists(), reason="the table is made by a study of its own")
