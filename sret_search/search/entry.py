@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -23,13 +23,15 @@ _FACTS = (
     "candidate", "seed", "images", "cost", "origin", "parent", "schedule", "role", "about",
 )  # fmt: skip
 
+_AT_RUNG = ("val_accuracy", "val_loss", "seconds")
+
 
 @dataclass(frozen=True)
 class Entry:
     """One trial of the ledger.
 
     Attributes:
-        state: running, complete, diverged or failed.
+        state: running, complete, stopped (at a rung, for good), diverged or failed.
         values: of the axes, by path.
         text: the job as JSON; of many thousand trials few are ever looked at.
         candidate: the name of what is trained, whatever the seed.
@@ -43,6 +45,9 @@ class Entry:
         about: what a report must know of that.
         notes: what the sampler must find again with this trial.
         failures: attempts that ended without an outcome, by cause.
+        rungs: what it reached at each rung, by the epoch's number as text: `val_accuracy`,
+            `val_loss`, and the `seconds` until then.
+        until: the epoch that it was promoted to train until; None before its first rung.
     """
 
     number: int
@@ -61,6 +66,8 @@ class Entry:
     notes: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
+    rungs: dict[str, dict[str, float]] = field(default_factory=dict)
+    until: int | None = None
     ended: datetime | None = None
 
     @classmethod
@@ -124,6 +131,8 @@ class Entry:
             notes=json.loads(attributes["notes"]),
             result=outcome,
             failures=json.loads(attributes.get("failures", "{}")),
+            rungs=json.loads(attributes.get("rungs", "{}")),
+            until=json.loads(attributes.get("until", "null")),
             ended=ended,
             **json.loads(attributes["facts"]),
         )
@@ -151,6 +160,17 @@ class Entry:
     @property
     def open(self) -> bool:
         return self.state == "running"
+
+    def at_rung(self, epoch: int, measured: Mapping[str, float]) -> Entry:
+        """The same trial after an epoch that is a rung, with what a training's metrics say."""
+        value = {name: measured[name] for name in _AT_RUNG}
+        return replace(self, rungs=self.rungs | {str(epoch): value})
+
+    @property
+    def stopped(self) -> dict[str, Any]:
+        """How it ends where it is trained no further than to its last rung."""
+        epoch = max(map(int, self.rungs))
+        return {"state": "stopped", "epochs": epoch, **self.rungs[str(epoch)]}
 
 
 _MEASURED = {"accuracy": "val_accuracy", "loss": "val_loss", "latency_ms": "latency_ms"}

@@ -28,11 +28,16 @@ class History:
         firsts: the first own trial of each candidate, by name, in the order of number.
         results: numbers of the trials whose results are known, in the order in which they
             became so, which is not the same after a restart.
+        changes: how often anything changed.
     """
 
     def __init__(self, study: Study, entries: Iterable[Entry], window: int | None = None) -> None:
         """With a window, the n-th trial is asked for with the results of trials 0 to n - window,
-        all of them and no others; without, with those that have ended."""
+        all of them and no others; without, with those that have ended.
+
+        Under a scheduler and a window, those of all cohorts before its own, and of trials 0 to
+        n - window what they reached at the first rung.
+        """
         assert window is None or window >= 1, "a trial cannot know its own result"
         self.study, self.window = study, window
         self.entries: list[Entry] = []
@@ -40,8 +45,10 @@ class History:
         self.seeds: dict[str, set[int]] = {}
         self.firsts: dict[str, int] = {}
         self.results: list[int] = []
-        self._ended = 0
-        """Every trial below this number has ended."""
+        self.changes = 0
+        self._ended = self._measured = self._let_in = 0
+        """Every trial below these numbers has ended, or at least reached its first rung, or is
+        in `results` if it has ended."""
         self._short: deque[str] = deque()
         """Own candidates, by name, of which the first may lack seeds."""
         self._found: dict[tuple[str, str], Values | None] = {}
@@ -61,13 +68,31 @@ class History:
     @property
     def ready(self) -> bool:
         """Whether all results are there that the next trial must be asked for with."""
-        return self.window is None or self._ended > len(self) - self.window
+        if self.window is None:
+            return True
+        return self._ended >= self._horizon and self._measured > len(self) - self.window
 
     def known(self, entry: Entry) -> bool:
         """Whether the next trial is asked for with the result of this one; if not, with what it
-        trains alone."""
-        in_time = self.window is None or entry.number <= len(self) - self.window
-        return in_time and not entry.open
+        trains, and what it `reached`, alone."""
+        return entry.number < self._horizon and not entry.open
+
+    def reached(self, entry: Entry) -> dict[str, dict[str, float]]:
+        """What the next trial is asked for with of a trial's rungs, as `Entry.rungs` has them."""
+        if entry.number < self._horizon:
+            return entry.rungs
+        assert self.window is not None
+        first = sorted(entry.rungs, key=int)[: entry.number <= len(self) - self.window]
+        return {epoch: entry.rungs[epoch] for epoch in first}
+
+    @property
+    def _horizon(self) -> int:
+        """The next trial is asked for with the results of those below this number."""
+        if self.window is None:
+            return len(self)
+        if self.study.rungs:
+            return len(self) // self.study.cohort * self.study.cohort
+        return max(len(self) - self.window + 1, 0)
 
     def begin(self, entry: Entry) -> None:
         """Add the next trial."""
@@ -80,14 +105,15 @@ class History:
             if entry.candidate not in self.firsts:
                 self.firsts[entry.candidate] = entry.number
                 self._short.append(entry.candidate)
-        # The trial that a window lets in now may have ended long ago.
-        let_in = entry.number if self.window is None else len(self) - self.window
-        if let_in >= 0 and not self.entries[let_in].open:
-            self.results.append(let_in)
-        self._count_ended()
+        # The trials that a window lets in now may have ended long ago.
+        let_in = range(self._let_in, self._horizon)
+        self.results += [number for number in let_in if not self.entries[number].open]
+        self._let_in = self._horizon
+        self._count()
 
     def replace(self, entry: Entry) -> None:
-        """Replace an open trial by the same one, still open, with failures counted."""
+        """Replace an open trial by the same one, still open, with failures counted, at a rung, or
+        promoted."""
         assert entry.open, f"trial {entry.number} has ended"
         self._replace(entry)
 
@@ -97,7 +123,6 @@ class History:
         self._replace(entry)
         if self.known(entry):
             self.results.append(entry.number)
-        self._count_ended()
 
     def has(self, candidate: Candidate, seed: int) -> bool:
         """Whether a candidate was begun with a seed, given by its index."""
@@ -124,10 +149,14 @@ class History:
     def _replace(self, entry: Entry) -> None:
         assert self.entries[entry.number].open, f"trial {entry.number} has ended before"
         self.entries[entry.number] = entry
+        self._count()
 
-    def _count_ended(self) -> None:
+    def _count(self) -> None:
+        self.changes += 1
         while self._ended < len(self) and not self.entries[self._ended].open:
             self._ended += 1
+        while self._measured < len(self) and _is_measured(self.entries[self._measured]):
+            self._measured += 1
 
     def _own(self, entry: Entry) -> Values | None:
         if entry.parent is not None or entry.role != "search":
@@ -175,3 +204,8 @@ class History:
         if any(value != found[0] for value in found):
             raise LookupError(path)
         return found[0]
+
+
+def _is_measured(entry: Entry) -> bool:
+    """Whether anything is known of what a trial reaches."""
+    return not entry.open or bool(entry.rungs)

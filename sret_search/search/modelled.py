@@ -48,8 +48,9 @@ class Modelled(Drawn):
 
     A candidate stands in the mirror once, in the place of its first trial, with the mean of
     its known results over seeds. While none is known it is running, with its values alone. A
-    diverged or failed trial counts as one with accuracy 0 and the slowest latency known. What
-    the study would not train any more is not there.
+    diverged or failed trial counts as one with accuracy 0 and the slowest latency known; one that
+    a scheduler stopped stays running, which tells an estimator to keep away from it. What the
+    study would not train any more is not there.
     """
 
     def __init__(self, study: Study, memory: dict[str, Any]) -> None:
@@ -78,8 +79,10 @@ class Modelled(Drawn):
         for entry in history.entries[self._begun :]:
             self._mirror.trials.append(self._shown(entry, history))
         for number in history.results[self._told :]:
-            if number in history.own:
-                self._tell(history.entries[number], history)
+            entry = history.entries[number]
+            # What was stopped at a rung has no value beside those of whole trainings.
+            if number in history.own and entry.state != "stopped":
+                self._tell(entry, history)
         self._begun, self._told = len(history), len(history.results)
 
     def _shown(self, entry: Entry, history: History) -> FrozenTrial:

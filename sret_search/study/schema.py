@@ -138,9 +138,19 @@ class Latency(Strict):
 
 
 class Scheduler(Strict):
-    """Every trial is trained to its end."""
+    """Which trials are trained to their end: all ("none"), or those that do best at rungs, of one
+    objective ("asha") or of several ("mo_asha").
 
-    name: Literal["none"] = "none"
+    Attributes:
+        grace: epochs at the first rung; each further one comes after `eta` times as many.
+        eta: of the trials that reach a rung, one in so many goes on.
+        strata: parts of the space, by multiply-adds, within which trials compete.
+    """
+
+    name: Literal["none", "asha", "mo_asha"] = "none"
+    grace: Positive = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+    strata: Positive = 3
 
 
 class Compute(Strict):

@@ -19,6 +19,8 @@ from sret_search.study.space import Candidate, Space, Terms, Values
 
 _LISTED = 4096
 """Candidates of a grid that are gone through before it is run; examples stand for a larger one."""
+_EXAMPLES = 256
+"""Candidates that tell where the strata of a space lie."""
 _DEPTHS = 16
 """Depths at which an elastic candidate is evaluated, and no more where it has more."""
 
@@ -62,6 +64,36 @@ class Study:
         """Images of the forward pass that each trial times; None where that is no objective."""
         timed = "latency_ms" in self.file.objectives
         return self.file.latency.batch_size if timed else None
+
+    @cached_property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs after which its scheduler compares trials, before the last; none where every
+        trial is trained to its end."""
+        scheduler, length = self.file.scheduler, self.file.recipe.length
+        if scheduler.name == "none":
+            return ()
+        found = [scheduler.grace]
+        while found[-1] * scheduler.eta < length:
+            found.append(found[-1] * scheduler.eta)
+        return tuple(found)
+
+    @cached_property
+    def strata(self) -> list[int]:
+        """Of the parts of the space within which trials compete at a rung, the least multiply-adds
+        of each but the cheapest: as many random candidates lie in one as in another."""
+        scheduler = self.file.scheduler
+        if scheduler.name != "mo_asha":
+            return []
+        macs = sorted(candidate.cost.macs for candidate in self.examples(_EXAMPLES))
+        return [macs[i * len(macs) // scheduler.strata] for i in range(1, scheduler.strata)]
+
+    @property
+    def cohort(self) -> int:
+        """Trials, by number, that are decided together in strict order: of so many one of each
+        stratum is trained to its end."""
+        scheduler = self.file.scheduler
+        strata = scheduler.strata if scheduler.name == "mo_asha" else 1
+        return strata * int(scheduler.eta ** len(self.rungs))
 
     @property
     def sizes(self) -> tuple[int, int, int]:
