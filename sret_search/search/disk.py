@@ -127,11 +127,15 @@ class Keeper:
         self._tidy(entry, self._folders.attempts(entry.number))
         self._shrink()
 
+    def rests(self, entry: Entry) -> None:
+        """Keep the last full checkpoint of a trial that waits at a rung: it may go on from there,
+        so that no quota counts it."""
+        for file in self._full(self._folders.attempts(entry.number))[:-1]:
+            self._remove(file)
+
     def _tidy(self, entry: Entry, attempts: Sequence[str]) -> None:
         folders, wsd = self._folders, entry.schedule == "wsd"
-        full = [(a, name) for a in attempts for name in folders.checkpoints(a)]
-        # Of equally far ones, that of the last attempt.
-        full.sort(key=lambda file: _step(file[1]))
+        full = self._full(attempts)
         stable = [(a, STABLE) for a in attempts if folders.exists(a, STABLE)]
         kept = full[-1:] + (stable[-1:] if wsd else [])
         torn = [(a, name) for a in attempts for name in folders.unfinished(a)]
@@ -144,6 +148,11 @@ class Keeper:
             self._kept[entry.number] = kept
             self._bytes[entry.number] = sum(folders.size(*file) for file in kept)
             self._total += self._bytes[entry.number]
+
+    def _full(self, attempts: Sequence[str]) -> list[tuple[str, str]]:
+        """Full checkpoints, by step; of equally far ones, that of the last attempt comes last."""
+        found = [(a, name) for a in attempts for name in self._folders.checkpoints(a)]
+        return sorted(found, key=lambda file: _step(file[1]))
 
     def _count(self, entry: Entry) -> None:
         if entry.state == "complete" and entry.number not in self._ended:

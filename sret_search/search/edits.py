@@ -72,6 +72,9 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
         for name in _COMPARED
         if before[name] != now[name]
     ]
+    old_rule, rule = _scheduler(before), _scheduler(now)
+    if old_rule != rule:
+        differences.append(f"scheduler was {json.dumps(old_rule)} and is now {json.dumps(rule)}")
     if before["search"]["order"] != now["search"]["order"]:
         was, becomes = before["search"]["order"], now["search"]["order"]
         differences.append(f"search.order was {was} and is now {becomes}")
@@ -135,6 +138,16 @@ def _distribution(
     if numbers:
         return FloatDistribution(min(values), max(values))
     return CategoricalDistribution([json.dumps(value) for value in values])
+
+
+def _scheduler(description: dict[str, Any]) -> dict[str, Any]:
+    """The scheduler with what matters to it alone."""
+    scheduler: dict[str, Any] = dict(description["scheduler"])
+    if scheduler["name"] == "none":
+        return {"name": "none"}
+    if scheduler["name"] == "asha":
+        scheduler.pop("strata")
+    return scheduler
 
 
 def _brief(axis: dict[str, Any] | str) -> str:

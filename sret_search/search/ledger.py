@@ -38,7 +38,7 @@ from sret_search.search.storage import (
 from sret_search.study import Study, StudyError
 from sret_search.study.planned import Role
 from sret_search.study.space import Values
-from sret_search.training.names import ERROR, RESULT
+from sret_search.training.names import ERROR, RESULT, RUNG
 
 # Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -210,8 +210,26 @@ class Ledger:
         """What one attempt at a trial failed with, if it could still say so."""
         return self._written(entry, attempt, ERROR)
 
+    def reached(self, entry: Entry, epoch: int) -> dict[str, Any] | None:
+        """What a trial reached after an epoch, if an attempt that was to end there did."""
+        attempts = self.folders.attempts(entry.number)
+        found = (self._written(entry, attempt, f"{RUNG}{epoch}.json") for attempt in attempts)
+        return next((each for each in found if each is not None), None)
+
+    def reach(self, entry: Entry, epoch: int, measured: dict[str, Any]) -> Entry:
+        """Record what a trial reached at a rung."""
+        entry = entry.at_rung(epoch, measured)
+        self._attribute(entry, "rungs", entry.rungs)
+        return entry
+
+    def promote(self, entry: Entry, until: int) -> Entry:
+        """Record until which epoch a trial is trained on; before it is."""
+        self._attribute(entry, "until", until)
+        return replace(entry, until=until)
+
     def tell(self, entry: Entry, outcome: dict[str, Any]) -> Entry:
-        """Record how a trial ended: complete, diverged or failed. The last commit ends it.
+        """Record how a trial ended: complete, stopped, diverged or failed. The last commit ends
+        it.
 
         What is given back is without the history of its epochs, which only reports read.
         """
@@ -219,8 +237,10 @@ class Ledger:
         kept = {name: outcome[name] for name in _KEPT_RESULTS if name in outcome}
         begun = [a for a in self.folders.attempts(entry.number) if self.folders.has_begun(a)]
         kept["attempts"] = len(begun)
+        if entry.rungs:
+            kept["rungs"] = entry.rungs
         self._attribute(entry, "outcome", {"state": outcome["state"], **kept})
-        state = TrialState.FAIL
+        state = TrialState.PRUNED if outcome["state"] == "stopped" else TrialState.FAIL
         values: list[float] | None = None
         if outcome["state"] == "complete":
             names = self.description["objectives"]

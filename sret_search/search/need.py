@@ -28,7 +28,8 @@ class Need:
         kept: checkpoints that these keep.
         writing: what each of them may write next: another checkpoint, and its result.
         ended: what all trials leave for good.
-        checkpoints: the last ones of ended trials, which the quota limits.
+        checkpoints: the last ones of ended trials, which the quota limits, and of those that a
+            scheduler keeps waiting, which it does not.
         ledger: the database, where it is a file.
     """
 
@@ -82,7 +83,10 @@ def need(study: Study, live: int | None = None) -> Need:
         kept=_largest(live, ((KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
         writing=_largest(live, ((t.checkpoint + t.leaves, t.times) for t in trainings)),
         ended=sum(one.times * one.leaves for one in trainings),
-        checkpoints=min(checkpoints, size(study.file.storage.quota)),
+        # No quota counts those of trials that wait at rungs.
+        checkpoints=checkpoints
+        if study.rungs
+        else min(checkpoints, size(study.file.storage.quota)),
         ledger=sum(one.times * one.row for one in trainings) if is_file else 0,
     )
 

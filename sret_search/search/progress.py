@@ -40,6 +40,7 @@ class Progress:
     done: int = 0
     diverged: int = 0
     failed: int = 0
+    stopped: int = 0
     best: float | None = None
     running: dict[int, Running] = field(default_factory=dict)
     interrupted: dict[int, Running] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class Progress:
         self.say(quiet=True)
 
     def end(self, entry: Entry) -> None:
-        trial = self.running.pop(entry.number, None)
+        trial = self.running.pop(entry.number, None) or self.interrupted.pop(entry.number, None)
         if trial is not None:
             self.to_do -= (trial.epochs - trial.epoch) * trial.macs
         self.count(entry)
@@ -95,6 +96,12 @@ class Progress:
                 f"trial {entry.number}{label}: {100 * accuracy:.1f} % on validation,"
                 f" {duration(entry.result['seconds'])}"
             )
+        elif entry.state == "stopped":
+            epoch, accuracy = entry.result["epochs"], entry.result["val_accuracy"]
+            self.write(
+                f"trial {entry.number}{label}: stopped after epoch {epoch},"
+                f" {100 * accuracy:.1f} % on validation"
+            )
         else:
             self.write(f"trial {entry.number}{label}: {entry.state}, {entry.result.get('reason')}")
         self.say()
@@ -102,6 +109,12 @@ class Progress:
     def interrupt(self, number: int, why: str) -> None:
         self.interrupted[number] = self.running.pop(number)
         self.write(f"trial {number}: {why}")
+
+    def rest(self, number: int) -> None:
+        """A trial came to a rung."""
+        if number in self.running:
+            self.interrupted[number] = self.running.pop(number)
+        self.say(quiet=True)
 
     def pause(self, why: str) -> None:
         self.write(f"paused: {why}; it goes on when there is room")
@@ -111,11 +124,13 @@ class Progress:
         self.done += entry.state == "complete"
         self.diverged += entry.state == "diverged"
         self.failed += entry.state == "failed"
+        self.stopped += entry.state == "stopped"
         if entry.state == "complete":
             self.best = max(self.best or 0.0, entry.result["val_accuracy"])
 
     def line(self) -> str:
         parts = [f"{self.done} of {self.total} trials done", f"{len(self.running)} running"]
+        parts += [f"{self.stopped} stopped at rungs"] if self.stopped else []
         parts += [f"{self.diverged} diverged"] if self.diverged else []
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"best {100 * self.best:.1f} %"] if self.best is not None else []

@@ -231,7 +231,7 @@ def _fit(
 ) -> None:
     from ray import tune
 
-    from sret_search.search.searcher import Deaths
+    from sret_search.search.attempts import Deaths
     from sret_search.search.trainable import attempt_trial
 
     # How many wait for a place is the searcher's to say, not Ray's.

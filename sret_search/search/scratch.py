@@ -18,7 +18,7 @@ from pathlib import Path
 from sret_search.job.place import is_url, trial_name
 from sret_search.search.folders import CHECKPOINT, key_of
 from sret_search.search.objects import Objects, StoreError, above, whole_names
-from sret_search.training.names import ERROR, KEPT, RESULT, STABLE, WEIGHTS
+from sret_search.training.names import ERROR, KEPT, RESULT, RUNG, STABLE, WEIGHTS
 
 _PATIENCE = 600.0
 """Seconds for which a store may fail before the attempt does."""
@@ -146,14 +146,15 @@ class _Sending:
                 time.sleep(_PAUSE)
 
     def send_new(self) -> None:
-        """Send what is new, or has changed; outcomes last of all, since they end the trial.
+        """Send what is new, or has changed; outcomes last of all, since they end the attempt.
 
         Raises:
             StoreError: the store fails; what was sent until then is not sent again.
         """
         files = (file for file in self._folder.rglob("*") if file.is_file())
         names = [str(file.relative_to(self._folder)) for file in files]
-        for name in sorted(names, key=lambda name: (name in (RESULT, ERROR), name)):
+        outcomes = RESULT, ERROR, RUNG
+        for name in sorted(names, key=lambda name: (name.startswith(outcomes), name)):
             # A training in several processes goes on meanwhile, and removes old checkpoints.
             with suppress(FileNotFoundError):
                 about = (self._folder / name).stat()

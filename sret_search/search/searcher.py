@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from sret_search.search import failures
 from sret_search.search.ask import WAIT, Ask, Sampler
+from sret_search.search.attempts import Attempt
 from sret_search.search.branches import next_branch
 from sret_search.search.disk import Keeper, Watermark
 from sret_search.search.entry import Entry
@@ -21,6 +21,7 @@ from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
+from sret_search.search.rungs import Rungs
 from sret_search.search.slots import Slots
 from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
@@ -37,32 +38,9 @@ _A_TUNER = 1000
 """Attempts after which Ray's Tuner, which grows by 36 kB each, is replaced by a fresh one."""
 
 
-@dataclass(slots=True)
-class Attempt:
-    """An attempt at a trial that Ray has, and what its worker told of its failure."""
-
-    number: int
-    folder: str
-    cause: str | None = None
-    reason: str = ""
-
-
-class Deaths(Callback):
-    """Tells the searcher why workers died, which Tune tells callbacks alone."""
-
-    def __init__(self, searcher: LedgerSearcher) -> None:
-        self.searcher = searcher
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.searcher.died(trial.trial_id, str(trial.get_error() or ""))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles its callbacks for a restore that is never asked for."""
-        return {}
-
-
 class LedgerSearcher(Searcher):
-    """Hands out attempts: first at trials that were begun and have no end, then at new ones.
+    """Hands out attempts: first at trials that were begun and have no end, or were promoted at a
+    rung, then at new ones.
 
     Ray's trials are attempts; ours are known by their number in the ledger. Ray keeps one
     trial waiting, and never fills the place of a dead worker again when trials are short, so
@@ -89,7 +67,12 @@ class LedgerSearcher(Searcher):
         self.study, self.ledger, self.history, self.sampler = study, ledger, history, sampler
         self.slots, self.stopping, self.progress = slots, stopping, progress
         self.keeper, self.watermark = keeper, watermark
-        self.waiting = [(0.0, entry.number) for entry in history.entries if entry.open]
+        self.rungs = Rungs(study)
+        self.waiting = [
+            (0.0, entry.number)
+            for entry in history.entries
+            if entry.open and not self.rungs.waits(entry)
+        ]
         self.attempts: dict[str, Attempt] = {}
         self.dead: dict[str, Attempt] = {}
         self.streaks: dict[int, Streak] = defaultdict(Streak)
@@ -143,6 +126,7 @@ class LedgerSearcher(Searcher):
             "step_timeout": seconds(compute.step_timeout),
             "gpus": slots.gpus,
             "tensorboard": self.study.file.tensorboard,
+            "until": self.rungs.until(entry),
         }
 
     def _note_path(self, entry: Entry) -> None:
@@ -157,19 +141,50 @@ class LedgerSearcher(Searcher):
         return found if entry.parent is None else [*found, entry.parent]
 
     def _next(self) -> int | None:
-        while (number := self._due()) is not None:
-            entry = self.history.entries[number]
-            # A worker whose driver was killed may have ended the trial a moment ago.
-            outcome = self.ledger.outcome(entry)
-            if outcome is None:
-                return number
+        while True:
+            while (number := self._due()) is not None:
+                # A worker whose driver was killed may have ended the attempt a moment ago.
+                if not self._has_ended(self.history.entries[number]):
+                    return number
+            if self._decide():
+                continue
+            if not self.history.ready:
+                return None
+            asked = self.sampler.ask(self.history)
+            if asked is not None and asked != WAIT:
+                return self._begin(asked)
+            # Who waits while nothing is in training waits for those at rungs.
+            is_over = asked is None or not (self.attempts or self.waiting)
+            if not (is_over and self._decide(is_over)):
+                return self._next_branch() if asked is None else None
+
+    def _has_ended(self, entry: Entry) -> bool:
+        """Whether an attempt has ended a trial, or has come to the rung that it was to come to;
+        the ledger is told then."""
+        outcome = self.ledger.outcome(entry)
+        if outcome is not None:
             self._tell(entry, outcome)
-        if not self.history.ready:
-            return None
-        asked = self.sampler.ask(self.history)
-        if asked == WAIT:
-            return None
-        return self._next_branch() if asked is None else self._begin(asked)
+            return True
+        epoch = self.rungs.until(entry)
+        measured = None if epoch is None else self.ledger.reached(entry, epoch)
+        if epoch is None or measured is None:
+            return False
+        self.history.replace(self.ledger.reach(entry, epoch, measured))
+        self.streaks.pop(entry.number, None)
+        self.progress.rest(entry.number)
+        self.keeper.rests(entry)
+        return True
+
+    def _decide(self, is_over: bool = False) -> bool:
+        """Promote and stop trials that wait at rungs, if any are to be."""
+        decision = self.rungs.decide(self.history, is_over)
+        for number, until in decision.promoted.items():
+            self.history.replace(self.ledger.promote(self.history.entries[number], until))
+            self.waiting.append((0.0, number))
+        for number in decision.stopped:
+            entry = self.history.entries[number]
+            self._tell(entry, entry.stopped)
+        return bool(decision)
 
     def _begin(self, asked: Ask) -> int:
         candidate = asked.candidate
@@ -253,9 +268,7 @@ class LedgerSearcher(Searcher):
 
     def _settle(self, attempt: Attempt) -> None:
         entry = self.history.entries[attempt.number]
-        outcome = self.ledger.outcome(entry)
-        if outcome is not None:
-            self._tell(entry, outcome)
+        if self._has_ended(entry):
             return
         cause, reason = self._cause(entry, attempt)
         if cause == failures.DATA:

@@ -44,7 +44,8 @@ def attempt_trial(config: dict[str, Any]) -> None:
     Args:
         config: "job" (JSON), "attempt" (a folder, or a URL), "earlier" (those of earlier
             attempts), "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share
-            of one), "tensorboard" (whether to write event files).
+            of one), "tensorboard" (whether to write event files), "until" (the epoch of a rung,
+            or None).
     """
     from ray import tune
 
@@ -99,7 +100,7 @@ def _train(
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(config["gpus"] - CONTEXT / total)
         every, timeout = config["checkpoint_every"], config["step_timeout"]
-        train.train(job, attempt, told, earlier, every, timeout, stopping)
+        train.train(job, attempt, told, earlier, every, timeout, stopping, config["until"])
         upload()
     except Exception as error:
         kind, reason = health.cause(error, job)

@@ -55,6 +55,8 @@ def load_study(path: Path, *, calibrated: bool = True) -> Study:
     if not problems:
         problems += rules.search_problems(study, study_document, space_document)
     if not problems:
+        problems += rules.scheduler_problems(study, study_document)
+    if not problems:
         problems += rules.budget_problems(study, space_document)
     if not problems:
         problems += rules.feasibility_problems(study, space_document)

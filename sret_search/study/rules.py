@@ -76,6 +76,52 @@ def search_problems(study: Study, doc: Document, space_doc: Document) -> Iterato
         )
 
 
+def scheduler_problems(study: Study, doc: Document) -> Iterator[Problem]:
+    """A scheduler that cannot rank these objectives, rungs that the recipe does not have, and
+    trials that are to be trained to their end whatever they reach."""
+    scheduler, recipe, objectives = study.file.scheduler, study.file.recipe, study.file.objectives
+    here: Path = ("scheduler", "name")
+    needed = {"none": ("asha", "mo_asha"), "asha": ("mo_asha",), "mo_asha": ()}[scheduler.name]
+    fields = ("grace", "eta", "strata") if scheduler.name == "none" else ("strata",)
+    for name in scheduler.model_fields_set & set(fields if needed else ()):
+        message = f"`{name}` is for {' and '.join(needed)}: leave it out, or name a scheduler"
+        yield doc.problem(("scheduler", name), message, at_key=True)
+    if scheduler.name == "none":
+        return
+    if scheduler.name == "asha" and len(objectives) > 1:
+        message = (
+            f"asha ranks by one objective, but there are {', '.join(objectives)}: mo_asha ranks by"
+            " several"
+        )
+        yield doc.problem(here, message)
+    if recipe.unit != "epochs":
+        message = f"rungs are counted in epochs: give `epochs` in place of `{recipe.unit}`"
+        yield doc.problem(("recipe", recipe.unit), message, at_key=True)
+    elif not isinstance(recipe.epochs, int):
+        message = f"rungs are counted in whole epochs, but got {recipe.epochs}"
+        yield doc.problem(("recipe", "epochs"), message)
+    elif recipe.epochs <= scheduler.grace:
+        message = f"`grace < epochs` must hold, but got {scheduler.grace} and {recipe.epochs}"
+        yield doc.problem(("scheduler", "grace"), message)
+    for path in ("recipe", "recipe.epochs", "recipe.steps", "recipe.samples"):
+        if path in study.space.axes:
+            message = f"trials of different lengths cannot compete, but the space has {path}"
+            yield doc.problem(here, message)
+    if study.file.search.seeds > 1:
+        message = (
+            "a scheduler would stop some seeds of a candidate and not others: leave this out;"
+            " `confirm` trains the front with more seeds"
+        )
+        yield doc.problem(("search", "seeds"), message)
+    for name, why in (
+        ("arms", "arms are compared at the end of their trainings"),
+        ("controls", "twins stand beside candidates that are trained to their end"),
+    ):
+        if getattr(study.file, name):
+            message = f"{why}, and {scheduler.name} stops trials before: leave out one of them"
+            yield doc.problem((name,), message, at_key=True)
+
+
 def budget_problems(study: Study, doc: Document) -> Iterator[Problem]:
     """Limits that contradict each other, or that nothing here can tell."""
     for name, limit in study.space.limits.items():

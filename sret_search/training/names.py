@@ -10,6 +10,8 @@ HANG = "hang.txt"
 DEPTH = "depth.json"
 TENSORBOARD = "tensorboard"
 STABLE = "stable.pt"
+RUNG = "rung-"
+"""And then an epoch's number and `.json`: what a training that was to end there has reached."""
 
 KEPT = 2
 """Full checkpoints of a trial that has not ended, besides the one before its decay."""

@@ -16,7 +16,7 @@ from sret_search.training import distributed, files, health
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.finish import finish, record_depth
 from sret_search.training.health import Diverged
-from sret_search.training.names import DEPTH, RESULT
+from sret_search.training.names import DEPTH, RESULT, RUNG
 from sret_search.training.pretrained import PretrainedError
 from sret_search.training.trainer import Trainer
 
@@ -38,8 +38,10 @@ def train(
     checkpoint_every: float = 600.0,
     step_timeout: float = 1800.0,
     stopping: Callable[[], bool] = lambda: False,
+    until: int | None = None,
 ) -> dict[str, Any]:
-    """Train a candidate to its end and write its result into the folder of this attempt.
+    """Train a candidate to its end, or until an epoch, and write its result into the folder of
+    this attempt.
 
     Continues from the furthest checkpoint of `earlier_attempts`, to the same last bit as a
     training that was never stopped.
@@ -53,6 +55,7 @@ def train(
         stopping: asked about once a second, between steps and between reruns, whether to stop.
             The training then saves a checkpoint, from which another attempt goes on. At its end
             only the evaluation of the test part and the reruns are left to be done again.
+        until: the epoch after which this attempt ends, if that is not the training's own end.
 
     Returns:
         The content of `result.json`: `state` is "complete" or "diverged"; accuracies are
@@ -60,10 +63,12 @@ def train(
         attempts, `train_macs` the multiply-adds, `latency_ms` the milliseconds of a forward
         pass, where the job asks for them. `predictions.npz` has the class chosen for
         each test image. A training that was asked to stop before its end has no such file: its
-        `state` is "stopped", and beside it there are only `job`, `steps` and `seconds`.
+        `state` is "stopped", and beside it there are only `job`, `steps` and `seconds`. Nor has
+        one that ended at `until`: its state is "rung", and `rung-<epoch>.json`, which is written
+        after the checkpoint of that epoch, has it with the metrics of that epoch.
     """
     attempt.mkdir(parents=True, exist_ok=True)
-    arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout)
+    arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout, until)
     if job.processes > 1:
         return distributed.launch(
             train_as, arguments, job.processes, job.device, attempt, report, _seldom(stopping)
@@ -80,6 +85,7 @@ def train_as(
     earlier_attempts: Sequence[Path],
     checkpoint_every: float,
     step_timeout: float,
+    until: int | None,
 ) -> dict[str, Any]:
     """What each process of a training does; the first one writes, reports, and is told to stop."""
     torch.set_num_threads(job.threads)
@@ -120,6 +126,8 @@ def train_as(
         try:
             go_on()
             while not trainer.has_ended:
+                if until is not None and trainer.epoch >= until:
+                    return _at_rung(trainer, attempt, until)
                 for _ in trainer.steps():
                     beat()
                     # The last step before a decay, from where a longer training goes on.
@@ -162,6 +170,15 @@ def train_as(
     if rank.is_first:
         files.write_json(attempt / RESULT, result)
     return result
+
+
+def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> dict[str, Any]:
+    """What was reached after an epoch, which may lie behind: the checkpoint of a worker that died
+    before it said so, or of a longer training that took the same path, is further."""
+    reached = {"state": "rung", "job": trainer.job.identity, **trainer.history[epoch - 1]}
+    if trainer.rank.is_first:
+        files.write_json(attempt / f"{RUNG}{epoch}.json", reached)
+    return reached
 
 
 def _seldom(ask: Callable[[], bool]) -> Callable[[], bool]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kills import Box, Golden, Told
+from kills import SCHEDULED, Box, Golden, Told
 
 _FIGURES = "SRET_KILL_FIGURES"
 """Names a file that the figures of the matrix go to, as JSON."""
@@ -24,7 +24,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
         if study not in boxes:
             box = Box(tmp_path_factory.mktemp(f"golden_{study}"), study)
             box.finish()
-            assert set(box.attempts().values()) == {1}
+            assert study == SCHEDULED or set(box.attempts().values()) == {1}
             boxes[study] = box
         return boxes[study]
 

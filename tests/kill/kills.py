@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 STUDIES = ("grid_eager", "grid_strict", "random_eager", "random_strict", "tpe_strict",
            "nsga2_strict")  # fmt: skip
 """Study files. Samplers that learn need strict order for a table that is always the same."""
+SCHEDULED = "mo_asha_strict"
+"""Another one, under a scheduler, where each promotion is another attempt."""
 
 INTERVAL = 0.05
 """Seconds between checkpoints, as the study files have it."""
@@ -202,7 +204,10 @@ class Box:
             outcome = dict(notes.pop("outcome"))
             for name in ("seconds", "attempts"):
                 outcome.pop(name)
-            outcome["history"] = [dict(epoch, seconds=None) for epoch in outcome["history"]]
+            outcome["history"] = [dict(e, seconds=None) for e in outcome.get("history", [])]
+            for told in (notes, outcome):
+                rungs = told.get("rungs", {}).items()
+                told["rungs"] = {epoch: dict(rung, seconds=None) for epoch, rung in rungs}
             rows.append(
                 {"number": trial.number, "state": trial.state.name, "values": trial.values,
                  "params": trial.params, "notes": notes, "outcome": outcome}

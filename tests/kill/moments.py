@@ -130,6 +130,23 @@ VICTIMS = {
 }
 """The moments of each victim, and to how many of them each study comes."""
 
+RUNGS = {
+    "worker, before a rung's rename": _then(_file("rung-1.json", "before", 2), SELF),
+    "worker, after a rung's rename": _then(_file("rung-1.json", "after", 4), SELF),
+    "driver, before a rung is stored": _then(
+        _database("set_trial_user_attr", "before", 3, "rungs"), SELF
+    ),
+    "driver, after a rung is stored": _then(
+        _database("set_trial_user_attr", "after", 3, "rungs"), SELF
+    ),
+    "driver, one of several promoted": _then(
+        _database("set_trial_user_attr", "after", 1, "until"), SELF
+    ),
+    "all, a rung torn": _then(_file("rung-2.json", "after", 2), ["truncate", 0.5], ALL),
+    "driver, a trial stopped": _then(_database("set_trial_state_values", "after", 2), SELF),
+}
+"""Of the study under a scheduler, in the order of a run."""
+
 _MEMORY = {
     "sampler's memory stored": _then(
         _database("set_study_user_attr", "after", 1, "memory"), SELF

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import moments
 import pytest
-from kills import INTERVAL, STUDIES, Box, Golden, Told
+from kills import INTERVAL, SCHEDULED, STUDIES, Box, Golden, Told
 
 from sret_search.study import load_study
 from sret_search.study.schema import seconds
@@ -20,6 +20,9 @@ def test_the_studies_are_what_the_matrix_takes_them_for() -> None:
         search = study.file.search
         assert study.name == name == f"{search.sampler}_{search.order}"
         assert seconds(study.file.compute.checkpoint_every) == INTERVAL
+    scheduled = load_study(Path(__file__).parent / "studies" / f"{SCHEDULED}.yaml")
+    assert len(scheduled.rungs) == 2
+    assert scheduled.cohort < scheduled.trials, "the last cohort is decided when no trial comes"
 
 
 def test_every_victim_has_its_moments_and_every_sampler_meets_it() -> None:

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import moments
 import pytest
-from kills import STUDIES, Box, Golden, Told
+from kills import SCHEDULED, STUDIES, Box, Golden, Told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _REFUSED = 20.0
 """Seconds in which a second driver has to end, nearly all of them imports."""
 _ROOM = "64m"
-RANDOMLY = ["grid_eager", "random_eager", "tpe_strict", "nsga2_strict", "tuned", "confirmed"]
-"""Of samplers, and of studies with learning rates, twins and confirmation."""
+RANDOMLY = ["grid_eager", "random_eager", "tpe_strict", "nsga2_strict", "tuned", "confirmed",
+            SCHEDULED]  # fmt: skip
+"""Of samplers, and of studies with learning rates, twins and confirmation, and at rungs."""
 _NAMES = {"driver": "driver", "ray::": "workers", "raylet": "raylet"}
 
 
@@ -41,6 +42,15 @@ def test_a_fault(victim: str, study: str, golden: Golden, told: Told, tmp_path: 
     if victim == "worker":
         begun_again = sum(box.attempts().values()) - len(box.attempts())
         assert begun_again <= len(chosen)
+
+
+def test_a_fault_at_a_rung(golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed = golden(SCHEDULED)
+    box = Box(tmp_path, SCHEDULED, list(moments.RUNGS.values()))
+    box.finish()
+    row = told("at rungs", list(moments.RUNGS), box)
+    row["lost_seconds"] = box.check_lost()
+    box.check_same(undisturbed)
 
 
 @pytest.fixture

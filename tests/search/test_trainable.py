@@ -40,7 +40,7 @@ def config(root: Path, **changes: Any) -> dict[str, Any]:
     return {
         "job": json.dumps(JOB.to_dict()), "root": folders.root, "attempt": folders.new_attempt(0),
         "earlier": [], "checkpoint_every": 600.0, "step_timeout": 600.0, "gpus": 0.0,
-        "tensorboard": False,
+        "tensorboard": False, "until": None,
     } | changes  # fmt: skip
 
 

@@ -86,6 +86,12 @@ def study(old, new):
     return [("study.yaml", old, new)]
 
 
+def scheduled(text, *edits):
+    """A study that draws its candidates, under a scheduler."""
+    plain = ("study.yaml", f"{SEARCH}{ARMS}", RANDOM)
+    return [plain, ("study.yaml", RANDOM, f"{RANDOM}scheduler: {{{text}}}\n"), *edits]
+
+
 def axis(text):
     """Another axis, in a study without arms."""
     return [("space.yaml", AXES, f"{AXES}  {text}\n"), ("study.yaml", ARMS, "")]
@@ -148,7 +154,7 @@ WRONG = {
     "empty_validation_part": (study("data: {", "data: »{val: 0.0001, "), "val"),
     "unknown_data": (study("data: {name: digits", "data: »{name: digit"), "did you mean digits?"),
     "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'grid', 'random', 'tpe' or 'nsga2' is needed"),
-    "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »asha}}\n"), "'none' is needed"),
+    "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »ash}}\n"), "'none', 'asha' or 'mo_asha' is needed"),
     "unknown_address": (study(SEARCH, f"{SEARCH}compute: {{address: »here}}\n"), '"here"'),
     "name_with_a_space": (study("study: small", "study: »small study"), "small study"),
     "infinite_budget": (space("max: 50_000", "max: ».inf"), "finite"),
@@ -240,6 +246,17 @@ WRONG = {
     "no_objective": (study("objectives: {accuracy: max, params: min}", "objectives: »{}"), "at least one value is needed"),
     "arms_on_no_axis": (study("axis: stages.*.loops", "axis: »stages.0.loops"), "the space has no axis stages.0.loops; did you mean stages.*.loops?"),
     "reference_not_a_value": (study("reference: 1", "reference: »3"), "3 is not a value of stages.*.loops; 1, 2, 4"),
+    "asha_of_two_objectives": (scheduled("name: »asha"), "asha ranks by one objective, but there are accuracy, params: mo_asha"),
+    "strata_of_asha": (scheduled("name: asha, »strata: 2"), "`strata` is for mo_asha"),
+    "grace_of_nothing": (scheduled("»grace: 2"), "`grace` is for asha and mo_asha"),
+    "no_halving": (scheduled("name: mo_asha, eta: »1"), "at least 2 is needed, but got 1"),
+    "grace_until_the_end": (scheduled("name: mo_asha, grace: »3"), "`grace < epochs` must hold, but got 3 and 3"),
+    "rungs_of_steps": (scheduled("name: mo_asha", ("study.yaml", "epochs: 3", "»steps: 3")), "give `epochs` in place of `steps`"),
+    "rungs_of_half_epochs": (scheduled("name: mo_asha", ("study.yaml", "epochs: 3", "epochs: »2.5")), "whole epochs, but got 2.5"),
+    "rungs_of_several_lengths": (scheduled("name: »mo_asha", ("space.yaml", LOOPS, f"{LOOPS}\n  recipe.epochs: {{choices: [2, 3]}}")), "the space has recipe.epochs"),
+    "stopped_seeds": (scheduled("name: mo_asha", ("study.yaml", RANDOM, "search: {sampler: random, trials: 4, seeds: »2}\n")), "some seeds of a candidate"),
+    "stopped_arms": (study(SEARCH, "search: {sampler: grid}\nscheduler: {name: mo_asha}\n»"), "arms are compared at the end"),
+    "stopped_twins": (scheduled("name: mo_asha}\n»controls: [unshared]\nstorage: {"), "twins stand beside"),
     "arms_of_random": (study(f"{SEARCH}arms: ", f"{RANDOM}arms: »"), "they need the grid sampler"),
     "unknown_control": (study("[rerun]", "[»reruns]"), "'rerun' is needed, but got \"reruns\""),
     "controls_without_arms": (study(ARMS, "controls: [»rerun]\n"), "rerun controls need `arms`"),
