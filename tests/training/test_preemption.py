@@ -1,6 +1,7 @@
 """A training stops when it is asked to, and keeps what it needs to go on, and no more."""
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -94,6 +95,29 @@ def test_a_training_stops_when_asked_and_goes_on_from_there(
     assert taken + left == list(range(10))
     assert [m["epoch"] for m in reported if "epoch" in m] == list(range(epochs + 1, 3))
     assert_same_end(second, result, *whole)
+
+
+def test_a_training_ends_at_a_rung_and_goes_on_from_there(tmp_path, whole):
+    attempts = [tmp_path / f"attempt-{i}" for i in range(1, 6)]
+    reached = train.train(JOB, attempts[0], print, until=1)
+    kept = json.loads((attempts[0] / "rung-1.json").read_text())
+    assert reached == kept
+    assert (kept["state"], kept["job"], kept["epoch"]) == ("rung", JOB.identity, 1)
+    history = whole[1]["history"]
+    for name in ("step", "val_accuracy", "val_loss", "train_loss"):
+        assert kept[name] == history[0][name]
+    assert not {path.name for path in attempts[0].iterdir()} & {RESULT, WEIGHTS, PREDICTIONS}
+    # A worker that died before it said so: nothing is trained again.
+    (attempts[0] / "rung-1.json").unlink()
+    assert train.train(JOB, attempts[1], print, attempts[:1], until=1) == reached
+    assert list(attempts[1].glob("*.pt")) == []
+    # Nor is it where one went further meanwhile.
+    further, taken, _ = _trained(JOB, attempts[2], attempts[:1], stopping=_at_question(3))
+    assert (further["steps"], taken) == (7, [5, 6])
+    assert train.train(JOB, attempts[3], print, attempts[:3], until=1) == reached
+    # The training's own end is no rung.
+    result = train.train(JOB, attempts[4], print, attempts[:4], until=2)
+    assert_same_end(attempts[4], result, *whole)
 
 
 def test_a_training_stopped_again_and_again_ends_with_the_same_bits(tmp_path, whole):
