@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from sret_search.cost import cost, train_memory
 from sret_search.job import Augment, Data, Recipe
 from sret_search.search import failures
-from sret_search.study import load_architecture
-from sret_search.study.schema import Compute, Storage, StudyFile
+from sret_search.study import load_architecture, load_study
+from sret_search.study.schema import Compute, Scheduler, Storage, StudyFile
 from sret_search.variants import VARIANTS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "architectures.md").read_text(encoding="utf-8")
@@ -112,3 +112,20 @@ def test_what_is_done_about_failures_is_what_the_page_says():
     assert f"`compute.checkpoint_every` ({compute.checkpoint_every})" in RUNNING
     assert f"`compute.step_timeout` ({compute.step_timeout})" in RUNNING
     assert f"`storage.quota` ({storage.quota})" in RUNNING
+
+
+SEARCHING = (Path(__file__).parents[1] / "docs" / "searching.md").read_text(encoding="utf-8")
+
+
+def test_the_rungs_of_the_documentation_are_those_of_its_example(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = re.search(r"```yaml\n(objectives.*?scheduler.*?)```", SEARCHING, re.DOTALL)[1]
+    (tmp_path / "space.yaml").write_text(
+        "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 2]}}\n"
+    )
+    (tmp_path / "study.yaml").write_text(f"study: s\nspace: space.yaml\n{example}")
+    study = load_study(tmp_path / "study.yaml")
+    assert study.rungs == (1, 3, 9)
+    assert "rungs after 1, 3 and 9 epochs" in SEARCHING
+    assert f"({study.cohort} above;" in SEARCHING
+    assert study.file.scheduler == Scheduler(name="mo_asha")

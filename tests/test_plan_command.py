@@ -206,3 +206,23 @@ def test_every_shipped_study_can_be_planned(path, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["trainings"]["total"] > 0
     assert facts["time"]["seconds"] > 0
+
+
+def test_a_scheduler_makes_hours_an_upper_bound(tmp_path, capsys):
+    search = "{sampler: random, trials: 9}"
+    write(tmp_path, search)
+    assert plan(capsys)["scheduler"] is None
+    whole = plan(capsys)["time"]["seconds"]
+    made = write(tmp_path, search, extra="scheduler: {name: mo_asha, eta: 2}\n")
+    facts = plan(capsys)
+    # All take one epoch of three, one in two the second, one in four the third.
+    assert facts["scheduler"] == {
+        "name": "mo_asha", "rungs": [1, 2], "epochs": 3,
+        "share_trained": pytest.approx((1 + 1 / 2 + 1 / 4) / 3),
+    }  # fmt: skip
+    assert facts["time"]["seconds"] == whole
+    assert made.rungs == (1, 2)
+    assert main(["plan", "study.yaml"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "compares trials after 1, 2 of 3 epochs" in said
+    assert "if no trial were stopped" in said

@@ -15,7 +15,7 @@ from sret_search.search.learning import learnt_trials
 from sret_search.search.need import need
 from sret_search.study import Study, StudyError, hours, load_study, preflight
 from sret_search.study.errors import shown
-from sret_search.study.planned import Planned
+from sret_search.study.planned import Planned, share_trained
 from sret_search.study.space import Candidate
 from sret_search.study.survey import Survey, survey
 from sret_search.study.timing import Timing
@@ -100,6 +100,7 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
             "sampler": study.file.search.sampler,
             "model_based": learnt_trials(study),
         },
+        "scheduler": _scheduler(study),
         "compute": {"hardware": used.hardware, "at_a_time": at_a_time},
         "time": {
             "calibrated": known is not None,
@@ -120,6 +121,18 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
             }
             for c in samples
         ],
+    }
+
+
+def _scheduler(study: Study) -> dict[str, Any] | None:
+    """What stops trials, and when; None where every one is trained to its end."""
+    if not study.rungs:
+        return None
+    return {
+        "name": study.file.scheduler.name,
+        "rungs": list(study.rungs),
+        "epochs": study.file.recipe.length,
+        "share_trained": share_trained(study),
     }
 
 

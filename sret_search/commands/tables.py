@@ -62,14 +62,23 @@ def _overview(facts: dict[str, Any]) -> Table:
     table.add_row("trainings", total, roles)
     chosen = f"of the {plan['sampler']} sampler's, by a model of the earlier ones"
     table.add_row("model-based", f"{plan['model_based']:,}", chosen)
+    scheduler = facts["scheduler"]
+    if scheduler is not None:
+        rungs = ", ".join(map(str, scheduler["rungs"]))
+        note = (
+            f"compares trials after {rungs} of {scheduler['epochs']} epochs, so that about"
+            f" {100 * scheduler['share_trained']:.0f} % of these are trained"
+        )
+        table.add_row("scheduler", scheduler["name"], note)
     compute = facts["compute"]["hardware"]
+    most = "" if scheduler is None else "; at most, if no trial were stopped"
     if taken["seconds"] is None:
         table.add_row("time", "unknown", "until the data is seen: --calibrate looks at it")
     elif taken["calibrated"]:
-        note = f"calibrated by {taken['points']} candidates; {compute}"
+        note = f"calibrated by {taken['points']} candidates; {compute}{most}"
         table.add_row("time", _duration(taken["seconds"]), note)
     else:
-        note = f"uncalibrated, a guess: --calibrate measures; {compute}"
+        note = f"uncalibrated, a guess: --calibrate measures; {compute}{most}"
         table.add_row("time", f"~ {_duration(taken['seconds'])}", note)
     if taken["seconds"] is not None:
         longest = _duration(taken["seconds_of_longest_trial"])

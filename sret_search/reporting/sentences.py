@@ -11,9 +11,11 @@ from sret_search.reporting.confirmed import Confirmed
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
+from sret_search.reporting.stopped import Stopped, stopped
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
 from sret_search.reporting.words import PARTS, bounds, in_percent, listed, points
+from sret_search.search.progress import duration
 
 
 def sentences(results: Results, compared: Compared) -> list[str]:
@@ -51,6 +53,18 @@ def sentences(results: Results, compared: Compared) -> list[str]:
         *(_elastic_sentence(elastic) for elastic in compared.elastics),
         *_pair_sentences(compared.pairs, row.candidate),
         *_rate_sentences(results.description, compared.tuned),
+        *_stopped_sentences(stopped(results)),
+    ]
+
+
+def _stopped_sentences(found: Stopped | None) -> list[str]:
+    if found is None:
+        return []
+    after = f"{found.first}" if found.first == found.last else f"{found.first} to {found.last}"
+    return [
+        f"{found.scheduler} stopped {found.trials} of {found.asked_for} trials after {after} of"
+        f" {found.length} epochs, which saved {100 * found.share_saved:.0f} % of the training time"
+        f" (about {duration(found.seconds_saved)}); they are on no front and in no mean."
     ]
 
 

@@ -12,6 +12,7 @@ from sret_search import __version__
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.results import Results
+from sret_search.reporting.stopped import stopped
 from sret_search.search import front
 
 
@@ -22,7 +23,7 @@ def summarise(results: Results, compared: Compared) -> dict[str, Any]:
         "study": results.name,
         "trials": {
             state: int((table.state == state).sum())
-            for state in ("complete", "diverged", "failed", "running")
+            for state in ("complete", "stopped", "diverged", "failed", "running")
         },
         "planned_trials": results.planned,
         "seeds": sorted(int(seed) for seed in table.seed.unique()),
@@ -37,6 +38,7 @@ def summarise(results: Results, compared: Compared) -> dict[str, Any]:
         "twins": [dataclasses.asdict(p) | {"verdict": p.verdict} for p in compared.pairs],
         "rates": [dataclasses.asdict(one) for one in compared.tuned],
         "confirmed": [dataclasses.asdict(one) for one in compared.confirmed],
+        "stopped": _stopped(results),
         "failures": _failures(results),
         "only_retrainable": results.only_retrainable,
         "provenance": provenance(results),
@@ -49,6 +51,12 @@ def summarise(results: Results, compared: Compared) -> dict[str, Any]:
         ]
         summary["hypervolume"] = _hypervolume(results)
     return summary
+
+
+def _stopped(results: Results) -> dict[str, Any] | None:
+    """What a scheduler stopped, and what that saved."""
+    found = stopped(results)
+    return None if found is None else dataclasses.asdict(found)
 
 
 def _failures(results: Results) -> dict[str, int]:

@@ -86,7 +86,8 @@ class Progress:
 
     def end(self, entry: Entry) -> None:
         trial = self.running.pop(entry.number, None) or self.interrupted.pop(entry.number, None)
-        if trial is not None:
+        # That trials are stopped at rungs is foreseen.
+        if trial is not None and entry.state != "stopped":
             self.to_do -= (trial.epochs - trial.epoch) * trial.macs
         self.count(entry)
         label = f" ({trial.label})" if trial and trial.label else ""

@@ -215,7 +215,7 @@ def _dead(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
 
 def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:
     ended = [entry for entry in entries if not entry.open]
-    to_do = train_macs_planned(study) - sum(entry.train_macs for entry in ended)
+    to_do = train_macs_planned(study) - sum(map(_trained, ended))
     progress = Progress(
         total=max(least_trials(study), len(entries)),
         slots=slots.number,
@@ -224,6 +224,13 @@ def _progress(study: Study, entries: list[Entry], slots: Slots) -> Progress:
     for entry in ended:
         progress.count(entry)
     return progress
+
+
+def _trained(entry: Entry) -> float:
+    """Multiply-adds that an ended trial took, or would have taken, had it not failed."""
+    stopped = entry.state == "stopped"
+    part = entry.result["epochs"] / entry.job.recipe.length if stopped else 1.0
+    return entry.train_macs * part
 
 
 def _fit(

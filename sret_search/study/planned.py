@@ -75,13 +75,28 @@ def least_trials(study: Study) -> int:
 
 
 def train_macs_planned(study: Study) -> float:
-    """Multiply-adds of all trainings."""
-    images = study.sizes[0]
+    """Multiply-adds of all trainings, as far as a scheduler is expected to let them go on."""
+    images, share = study.sizes[0], share_trained(study)
     return math.fsum(
         phase.trials
+        * (share if phase.role == "search" else 1)
         * statistics.fmean(train_macs(c.architecture, c.recipe, images) for c in phase.candidates)
         for phase in planned(study)
     )
+
+
+def share_trained(study: Study) -> float:
+    """Of the epochs of what its sampler asks for, about the part that a scheduler lets be
+    trained: of the trials at each rung one in `eta` goes on."""
+    share = before = 0.0
+    for epoch, reaching in zip(
+        (*study.rungs, study.file.recipe.length),
+        (study.file.scheduler.eta**-k for k in range(len(study.rungs) + 1)),
+        strict=True,
+    ):
+        share += reaching * (epoch - before) / study.file.recipe.length
+        before = epoch
+    return share
 
 
 def at_rate(candidate: Candidate, lr: float) -> Candidate:

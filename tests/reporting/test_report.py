@@ -160,7 +160,9 @@ def test_a_study_without_trials_and_one_in_the_middle(tmp_path: Path) -> None:
     ledger = Ledger.create(made)
     page, summary, trials = report(made)
     assert len(trials) == 0
-    assert summary["trials"] == {"complete": 0, "diverged": 0, "failed": 0, "running": 0}
+    assert summary["trials"] == {
+        "complete": 0, "stopped": 0, "diverged": 0, "failed": 0, "running": 0,
+    }  # fmt: skip
     job = made.job(made.grid[0], 0, "cpu")
     ledger.begin(job, made.grid[0].values, 1258)
     page, summary, trials = report(made)
@@ -235,3 +237,35 @@ def test_memory_and_latency_are_shown_where_they_are_objectives(tmp_path: Path) 
     assert list(trials.latency_ms.fillna(0)) == [0, 2.5, 3.5]
     assert "<th>memory, MB</th><th>latency, ms</th>" in page
     assert f"<td>{memory[1] / 1e6:.3g}</td><td>2.5</td>" in page
+
+
+def test_stopped_trials_are_counted_and_stand_in_no_front_and_no_mean(tmp_path: Path) -> None:
+    made = study(tmp_path, arms=False)
+    text = made.path.read_text().replace("grid, seeds: 1", "random, trials: 3")
+    made.path.write_text(f"{text}scheduler: {{name: mo_asha, strata: 1}}\n")
+    made = load_study(made.path)
+    ledger = Ledger.create(made)
+    for number, candidate in enumerate(made.points.all()):
+        entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
+        value = {"val_accuracy": 0.99 - number / 10, "val_loss": 1.0, "seconds": 2.0}
+        entry = ledger.reach(entry, 1, value)
+        if number < 2:
+            ledger.tell(entry, entry.stopped)
+        else:
+            measured = {"val_accuracy": 0.7, "val_loss": 1.0, "epochs": 10, "seconds": 20.0}
+            ledger.tell(
+                entry, {"state": "complete", "test_accuracy": 0.7, "reruns": [], **measured}
+            )
+    page = write_report(made).read_text()
+    summary = json.loads((made.report_folder / "summary.json").read_text())
+    assert (summary["trials"]["stopped"], summary["trials"]["complete"]) == (2, 1)
+    # Two of three trainings of 20 seconds were stopped after a tenth.
+    assert summary["stopped"]["seconds_saved"] == pytest.approx(36.0)
+    assert summary["stopped"]["share_saved"] == pytest.approx(0.6)
+    sentence = "mo_asha stopped 2 of 3 trials after 1 of 10 epochs, which saved 60 %"
+    assert sentence in page
+    assert summary["best"]["val_accuracy"] == 0.7
+    assert len(summary["front"]) == 1
+    table = pd.read_csv(made.report_folder / "trials.csv")
+    assert list(table.state) == ["stopped", "stopped", "complete"]
+    assert list(table.epochs) == [1, 1, 10]
