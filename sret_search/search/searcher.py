@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sret_search.search import failures
-from sret_search.search.ask import WAIT, Ask, Sampler
+from sret_search.search.ask import Ask, Sampler
 from sret_search.search.attempts import Attempt
 from sret_search.search.branches import next_branch
 from sret_search.search.disk import Keeper, Watermark
@@ -21,8 +21,9 @@ from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
-from sret_search.search.rungs import Rungs
+from sret_search.search.rungs import Decision, Rungs
 from sret_search.search.slots import Slots
+from sret_search.search.step import next_step
 from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
 from sret_search.study import Study, StudyError
@@ -146,17 +147,13 @@ class LedgerSearcher(Searcher):
                 # A worker whose driver was killed may have ended the attempt a moment ago.
                 if not self._has_ended(self.history.entries[number]):
                     return number
-            if self._decide():
-                continue
-            if not self.history.ready:
-                return None
-            asked = self.sampler.ask(self.history)
-            if asked is not None and asked != WAIT:
-                return self._begin(asked)
-            # Who waits while nothing is in training waits for those at rungs.
-            is_over = asked is None or not (self.attempts or self.waiting)
-            if not (is_over and self._decide(is_over)):
-                return self._next_branch() if asked is None else None
+            is_idle = not (self.attempts or self.waiting)
+            step = next_step(self.history, self.sampler, self.rungs, is_idle)
+            if isinstance(step, Ask):
+                return self._begin(step)
+            if not isinstance(step, Decision):
+                return self._next_branch() if step is None else None
+            self._carry_out(step)
 
     def _has_ended(self, entry: Entry) -> bool:
         """Whether an attempt has ended a trial, or has come to the rung that it was to come to;
@@ -175,16 +172,13 @@ class LedgerSearcher(Searcher):
         self.keeper.rests(entry)
         return True
 
-    def _decide(self, is_over: bool = False) -> bool:
-        """Promote and stop trials that wait at rungs, if any are to be."""
-        decision = self.rungs.decide(self.history, is_over)
+    def _carry_out(self, decision: Decision) -> None:
         for number, until in decision.promoted.items():
             self.history.replace(self.ledger.promote(self.history.entries[number], until))
             self.waiting.append((0.0, number))
         for number in decision.stopped:
             entry = self.history.entries[number]
             self._tell(entry, entry.stopped)
-        return bool(decision)
 
     def _begin(self, asked: Ask) -> int:
         candidate = asked.candidate

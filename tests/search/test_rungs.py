@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sret_search.search import sampling
-from sret_search.search.ask import WAIT
+from sret_search.search import confirmation, phases
+from sret_search.search.ask import Ask
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
-from sret_search.search.rungs import Rungs, contributions, ranking
+from sret_search.search.rungs import Decision, Rungs, contributions, ranking
+from sret_search.search.step import next_step
 from sret_search.study import Study, load_study
 
 SPACE = """\
@@ -134,12 +135,11 @@ class Driver:
             Entry(**json.loads(json.dumps(dataclasses.asdict(e)))) for e in self.entries
         ]
         self.history = History(self.made, self.entries, self.window)
-        self.sampler = sampling.build(self.made, json.loads(json.dumps(self.memory)))
+        self.sampler = phases.build(self.made, json.loads(json.dumps(self.memory)))
         self.rungs = Rungs(self.made)
         self.active = {e.number for e in self.entries if e.open and not self.rungs.waits(e)}
 
-    def decide(self, is_over: bool = False) -> bool:
-        decision = self.rungs.decide(self.history, is_over)
+    def carry_out(self, decision: Decision) -> None:
         for number, until in decision.promoted.items():
             self.promotions.append((number, until))
             self.put(dataclasses.replace(self.entries[number], until=until))
@@ -148,7 +148,6 @@ class Driver:
             outcome = self.entries[number].stopped
             state = outcome.pop("state")
             self.put(dataclasses.replace(self.entries[number], state=state, result=outcome))
-        return bool(decision)
 
     def put(self, entry: Entry) -> None:
         self.entries[entry.number] = entry
@@ -157,24 +156,23 @@ class Driver:
     def fill(self, slots: int) -> bool:
         """Begin what can be begun; whether the study is over."""
         while len(self.active) < slots:
-            if self.decide():
-                continue
-            if not self.history.ready:
-                return False
-            ask = self.sampler.ask(self.history)
-            if ask is None:
-                if not self.decide(is_over=True):
-                    return not self.active
-                continue
-            assert ask != WAIT
-            self.memory |= json.loads(json.dumps(ask.memory))
-            job = self.made.job(ask.candidate, ask.seed, "cpu")
-            number, values = len(self.entries), ask.candidate.values
-            entry = Entry.begun(number, job, values, 1258, self.made.origin, ask.notes)
-            self.entries.append(entry)
-            self.history.begin(entry)
-            self.active.add(number)
+            step = next_step(self.history, self.sampler, self.rungs, not self.active)
+            if isinstance(step, Decision):
+                self.carry_out(step)
+            elif isinstance(step, Ask):
+                self.begin(step)
+            else:
+                return step is None and not self.active
         return False
+
+    def begin(self, ask: Ask) -> None:
+        self.memory |= json.loads(json.dumps(ask.memory))
+        job = self.made.job(ask.candidate, ask.seed, "cpu")
+        number, values, origin = len(self.entries), ask.candidate.values, self.made.origin
+        entry = Entry.begun(number, job, values, 1258, origin, ask.notes, ask.role, ask.about)
+        self.entries.append(entry)
+        self.history.begin(entry)
+        self.active.add(number)
 
     def end(self, number: int) -> None:
         """An attempt comes to its rung, or to its end."""
@@ -249,12 +247,13 @@ def test_asha_promotes_as_soon_as_a_trial_is_among_the_best_third(tmp_path: Path
     assert not driver.fill(3)
     for number in (0, 1):
         driver.end(number)
-        assert not driver.decide()
+        assert not driver.rungs.decide(driver.history)
     driver.end(2)
     best = min(driver.entries, key=lambda entry: entry.rungs["1"]["val_loss"])
-    assert driver.decide()
-    assert driver.promotions == [(best.number, 3)]
-    assert not driver.decide()
+    decision = driver.rungs.decide(driver.history)
+    assert decision == Decision({best.number: 3})
+    driver.carry_out(decision)
+    assert not driver.rungs.decide(driver.history)
 
 
 def test_the_highest_rung_comes_first(tmp_path: Path) -> None:
@@ -307,8 +306,7 @@ def test_what_diverges_counts_as_the_last_of_its_rung(tmp_path: Path) -> None:
     assert not driver.fill(3)
     for number in range(3):
         driver.end(number)
-    assert driver.decide()
-    assert driver.promotions == [(2, 3)]
+    assert driver.rungs.decide(driver.history) == Decision({2: 3})
 
 
 def test_without_a_scheduler_every_trial_is_trained_to_its_end(tmp_path: Path) -> None:
@@ -341,3 +339,16 @@ def test_trials_of_another_recipe_are_stopped_where_they_wait(tmp_path: Path) ->
     driver.run()
     assert [entry.state for entry in driver.entries[:3]] == ["stopped"] * 3
     assert len(driver.entries) == 3 + TRIALS
+
+
+@pytest.mark.parametrize("order", ["eager", "strict"])
+def test_what_confirms_the_front_is_trained_to_its_end(order: str, tmp_path: Path) -> None:
+    driver = Driver(study(tmp_path, f"{MO_ASHA}confirm: {{seeds: 2}}\n", order)).run()
+    searched = driver.entries[:TRIALS]
+    again = driver.entries[TRIALS:]
+    assert {entry.role for entry in searched} == {"search"}
+    assert {entry.state for entry in again} == {"complete"}
+    members = confirmation.members(driver.made, driver.history)
+    assert {entry.candidate for entry in again} == set(members)
+    whole = {entry.candidate for entry in searched if entry.state == "complete"}
+    assert set(members) <= whole
