@@ -37,9 +37,8 @@ from sret_search.search.sobol import at
 from sret_search.study import Study
 from sret_search.study.space import Candidate, Space, Values
 
-FIRST, PARENTS, MUTANTS, BATCH = 10, 10, 5, 10
-"""Archai's defaults: random candidates at first; parents, mutants of each, and candidates that
-are chosen together, in each turn."""
+FIRST, PARENTS, MUTANTS = 10, 10, 5
+"""Archai's defaults: random candidates at first; parents and mutants of each in a turn."""
 _TREES = 30
 _PATIENCE = 30
 """Draws for a mutant that is new and feasible, at most."""
@@ -51,7 +50,8 @@ Floats = NDArray[np.float64]
 
 
 class MOBananas(Drawn):
-    """Args: batch: candidates that are chosen together; with 1 it learns from each trial."""
+    """Args: batch: candidates that are chosen together: 1 learns from each trial, 10 is the
+    original's."""
 
     def __init__(self, study: Study, batch: int = 1) -> None:
         super().__init__(study)
