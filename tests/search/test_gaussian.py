@@ -61,11 +61,10 @@ class Healthy(Driver):
     lost = 1000
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_few_trials_after_the_random_ones_find_better(seed: int, tmp_path: Path) -> None:
+def test_a_few_trials_after_the_random_ones_find_better(tmp_path: Path) -> None:
     best = {}
     for sampler in ("gp", "random"):
-        search = f"{{sampler: {sampler}, trials: 18, seed: {seed}}}"
+        search = f"{{sampler: {sampler}, trials: 18}}"
         made = study(tmp_path, search, TUNED, "objectives: {accuracy: max}\n")
         best[sampler] = max(e.result["val_accuracy"] for e in Healthy(made).run().entries)
     assert best["gp"] > best["random"] + 0.02
