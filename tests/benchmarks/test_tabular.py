@@ -286,6 +286,18 @@ def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
     assert (last.number, last.seed) == (len(before), SEEDS)
 
 
+def test_the_studies_of_the_table_train_the_same_candidates_with_other_seeds() -> None:
+    whole, part = (load_study(path) for path in tables.STUDIES)
+    names = {one.name for one in whole.points.all()}
+    assert 1000 <= len(names) <= 1300
+    assert len({one.name for one in part.points.all()} & names) == part.points.number >= 200
+    assert max(one.cost.executions for one in whole.points.all()) == 32
+    assert (part.file.data, part.file.recipe) == (whole.file.data, whole.file.recipe)
+    assert part.file.search.seed == whole.file.search.seeds == replays.SEEDS
+    assert part.file.search.seeds + replays.SEEDS == 5
+    assert whole.file.test_curve and part.file.test_curve
+
+
 @pytest.mark.skipif(not tables.TRIALS.exists(), reason="the table is made by a study of its own")
 def test_the_table_in_the_repository_is_whole() -> None:
     study, table = replays.load()
