@@ -13,22 +13,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from sret_search.search import sampling
-from sret_search.search.ask import WAIT, Ask, Sampler
+from sret_search.search.ask import Ask, Sampler
 from sret_search.search.entry import Entry
 from sret_search.search.front import hypervolume, pareto
 from sret_search.search.history import History
+from sret_search.search.rungs import Decision, Rungs
+from sret_search.search.step import next_step
 from sret_search.study import Study, load_study
 from sret_search.study.points import Points
+from sret_search.study.schema import Objective
 
 HERE = Path(__file__).parent
 SEEDS = 2
 """Seeds that every candidate was trained with: 0 and 1. Some have more."""
+OBJECTIVES: dict[Objective, Literal["max", "min"]] = {"accuracy": "max", "params": "min"}
+"""Those of a replayed study: what its hypervolume is of."""
 
 Floats = NDArray[np.float64]
 
@@ -47,15 +53,26 @@ class Training:
     seconds: float
     curves: Mapping[str, Floats]
 
+    @property
+    def epochs(self) -> int:
+        """That it came to the end of."""
+        return len(self.curves.get("seconds", ()))
+
     def after(self, epoch: int) -> dict[str, float]:
         """What may be known of it after so many epochs: validation figures, and the seconds."""
         names = ("val_accuracy", "val_loss", "seconds")
         return {name: float(self.curves[name][epoch - 1]) for name in names}
 
+    def seconds_until(self, epoch: int | None) -> float:
+        """Of its first epochs; of all of it, where it did not come so far, or for None."""
+        if epoch is None or epoch > self.epochs:
+            return self.seconds
+        return self.after(epoch)["seconds"] if epoch else 0.0
+
     @property
     def result(self) -> dict[str, float]:
         """What a sampler may know of it at its end."""
-        return self.after(len(self.curves["val_loss"])) if self.state == "complete" else {}
+        return self.after(self.epochs) if self.state == "complete" else {}
 
     @property
     def test_accuracy(self) -> float:
@@ -111,7 +128,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Told:
-    """A trial of a replay: what a sampler knows of it, and when, in seconds, it began and ended."""
+    """A trial of a replay: what a sampler knows of it, and when, in seconds, it began and ended.
+    A scheduler may have stopped it before its training's end."""
 
     number: int
     candidate: str
@@ -156,8 +174,9 @@ class Replay:
         if said:
             return self.fronts[max(said)]
         accuracies: dict[str, list[float]] = {}
-        params = {one.candidate: one.params for one in self.told[:trials]}
-        for one in self.told[:trials]:
+        ended = [one for one in self.told[:trials] if one.state != "stopped"]
+        params = {one.candidate: one.params for one in ended}
+        for one in ended:
             accuracies.setdefault(one.candidate, []).append(one.val_accuracy)
         means = [math.fsum(of_one) / len(of_one) for of_one in accuracies.values()]
         on_front = pareto(means, [params[name] for name in accuracies])
@@ -172,52 +191,84 @@ def replay(
     trials: int,
     at_a_time: int = 1,
     fronts_after: Collection[int] | None = None,
+    scheduler: str = "none",
 ) -> Replay:
-    """Replay a study with a sampler; the same each time.
+    """Replay a study with a sampler and a scheduler; the same each time.
 
     Args:
         study: whose space was trained, that of study.yaml.
         sampler: by the name that a study file has for it, or how one is made for a study.
         index: seeds the sampler; its parity says which of the seeds 0 and 1 is seen.
-        trials: after which the replay ends.
+        trials: that are begun, after which the replay ends.
         at_a_time: trials that run at a time; of these, the one whose training took the fewest
             seconds since it began ends next.
         fronts_after: numbers of ended trials after which a sampler that has a front of its own
             is asked for it; None is after each one.
+        scheduler: by its name, with a study file's defaults.
 
     Raises:
         KeyError: the sampler asked for a training that the table does not have.
     """
     seen = (index % SEEDS,)
     name = sampler if isinstance(sampler, str) else "random"
-    searched = _with_search(study, name, index, trials)
+    searched = _with_search(study, name, index, trials, scheduler)
     asked = sampling.build(searched, {}) if isinstance(sampler, str) else sampler(searched)
+    rungs = Rungs(searched)
     history = History(searched, ())
     found = Replay(index, seen, [])
-    running: list[tuple[float, int, float]] = []
-    now, more = 0.0, True
-    while True:
-        while more and len(running) < at_a_time:
-            ask = asked.ask(history)
-            if ask == WAIT:
-                break
-            if ask is None or len(history) == trials:
-                more = False
-                break
-            training = table.trainings[ask.candidate.name][seen[ask.seed]]
-            history.begin(_begun(searched, ask, len(history)))
-            heapq.heappush(running, (now + training.seconds, len(history) - 1, now))
-        if not running:
-            return found
-        now, number, began = heapq.heappop(running)
-        entry = history.entries[number]
+    running: list[tuple[float, int]] = []
+    began: dict[int, float] = {}
+    now = 0.0
+
+    def of(entry: Entry) -> tuple[Training, int]:
         seed = seen[entry.seed - index]
-        training = table.trainings[entry.candidate][seed]
-        history.end(replace(entry, state=training.state, result=training.result))
-        found.told.append(_told(entry, seed, training, began, now))
+        return table.trainings[entry.candidate][seed], seed
+
+    def run(number: int, after: int) -> None:
+        """Train on from an epoch to the next rung, or to the end."""
+        training, _ = of(history.entries[number])
+        until = rungs.until(history.entries[number])
+        end = now + training.seconds_until(until) - training.seconds_until(after)
+        heapq.heappush(running, (end, number))
+
+    def told(entry: Entry) -> None:
+        training, seed = of(entry)
+        found.told.append(_told(entry, seed, training, began[entry.number], now))
         front = getattr(asked, "front", None)
         if front is not None and (fronts_after is None or len(found.told) in fronts_after):
             found.fronts[len(found.told)] = front(history)
+
+    while True:
+        step: Ask | Decision | str | None = None
+        while len(running) < at_a_time:
+            step = next_step(history, asked, rungs, is_idle=not running)
+            if isinstance(step, Ask):
+                history.begin(_begun(searched, step, len(history)))
+                began[len(history) - 1] = now
+                run(len(history) - 1, 0)
+            elif isinstance(step, Decision):
+                for number, until in step.promoted.items():
+                    entry = history.entries[number]
+                    history.replace(replace(entry, until=until))
+                    run(number, max(map(int, entry.rungs)))
+                for number in step.stopped:
+                    entry = history.entries[number]
+                    ended = {**entry.stopped, "rungs": entry.rungs}
+                    history.end(replace(entry, state="stopped", result=ended))
+                    told(history.entries[number])
+            else:
+                break
+        if not running:
+            return found
+        now, number = heapq.heappop(running)
+        entry = history.entries[number]
+        training, until = of(entry)[0], rungs.until(entry)
+        if until is not None and until <= training.epochs:
+            history.replace(entry.at_rung(until, training.after(until)))
+            continue
+        ended = {**training.result, **({"rungs": entry.rungs} if entry.rungs else {})}
+        history.end(replace(entry, state=training.state, result=ended))
+        told(history.entries[number])
 
 
 def hypervolumes(
@@ -241,7 +292,8 @@ def hypervolumes(
     rows = []
     best: list[str] = []
     for i, one in enumerate(replayed.told):
-        best = _truly_best([*best, one.candidate], truth, params)
+        if one.state != "stopped":
+            best = _truly_best([*best, one.candidate], truth, params)
         rows.append(
             {
                 "trials": i + 1,
@@ -274,11 +326,17 @@ def _truly_best(
     return [name for name, on in zip(names, on_front, strict=True) if on]
 
 
-def _with_search(study: Study, sampler: str, seed: int, trials: int) -> Study:
+def _with_search(study: Study, sampler: str, seed: int, trials: int, scheduler: str) -> Study:
     """The same study with another search, without looking through its space again."""
     changed = {"sampler": sampler, "trials": trials, "seeds": 1, "seed": seed}
-    search = study.file.search.model_copy(update=changed)
-    other = replace(study, file=study.file.model_copy(update={"search": search}))
+    file = study.file.model_copy(
+        update={
+            "search": study.file.search.model_copy(update=changed),
+            "scheduler": study.file.scheduler.model_copy(update={"name": scheduler}),
+            "objectives": OBJECTIVES,
+        }
+    )
+    other = replace(study, file=file)
     points = Points(study.space, study.terms, seed)
     # What does not depend on the seed is shared, the candidates with their names among it.
     vars(points).update(whole=study.points.whole, _known=study.points._known)
@@ -293,17 +351,17 @@ def _begun(study: Study, ask: Ask, number: int) -> Entry:
 
 
 def _told(entry: Entry, seed: int, training: Training, began: float, ended: float) -> Told:
-    result = training.result
+    result = entry.result
     return Told(
         number=entry.number,
         candidate=entry.candidate,
         seed=seed,
         params=entry.cost["params"],
         macs=entry.cost["macs"],
-        state=training.state,
+        state=entry.state,
         val_accuracy=result.get("val_accuracy", 0.0),
         val_loss=result.get("val_loss", math.inf),
-        seconds=training.seconds,
+        seconds=training.seconds_until(result.get("epochs")),
         began=began,
         ended=ended,
     )

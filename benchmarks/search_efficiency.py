@@ -1,0 +1,232 @@
+"""How much of the front each sampler finds with the same trainings: studies replayed from the table
+of real trainings in `benchmarks/tabular/`, many times, by the samplers that real studies use.
+
+    python benchmarks/search_efficiency.py                     # 2 CPU cores: some 30 minutes
+    python benchmarks/search_efficiency.py --replays 8 --methods random,tpe,frontier
+
+A sampler sees the validation figures of one seed. What it selects by them (`frontier` by its
+posterior means, all others the front of what they saw) is scored by the mean test accuracy over the
+other seeds: the hypervolume of accuracy × log10 parameters, above chance and below the budget.
+Every method meets the same replays. The first half of them chooses the best baseline, at 50 and
+at 100 trials; on the second half `frontier` is held against it, replay by replay.
+
+Writes benchmarks/results/search_efficiency_<hardware>_<date>.json and plots of the same name, and
+prints last, as one JSON object:
+
+    trials_to_random_200    trials after which `frontier` has the hypervolume that random search has
+                            after 200 in the same replay: quartiles, and the share of replays in
+                            which it comes there at all
+    over_best_at_50         hypervolume of `frontier` less that of the best baseline after 50
+                            trials: its mean with a 95 % interval (t, paired by replay)
+    ratio_to_best_at_100    trials after which `frontier` has what the best baseline has after 100
+                            in the same replay, over 100: quartiles
+    scheduled               `frontier` under mo_asha against `frontier` without, 100 trials each:
+                            the share of replays in which the best true accuracy is lower by more than
+                            0.3 points in no stratum of parameters; the median and the largest such
+                            loss; and the training time of the one over that of the other, median
+    hypervolume             by method and number of trials: quartiles over all replays
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from tabular.bananas import MOBananas
+from tabular.replay import Replay, Table, hypervolumes, load, reference, replay
+from trial_overhead import hardware
+
+from sret_search.reporting import intervals, style
+from sret_search.search.ask import Sampler
+from sret_search.study import Study
+
+RESULTS = Path(__file__).parent / "results"
+METHODS: dict[str, str | Callable[[Study], Sampler]] = {
+    name: name for name in ("random", "stratified", "sobol", "tpe", "nsga2", "gp")
+} | {"mo_bananas": MOBananas, "frontier": "frontier"}
+OURS, CHANCE = "frontier", "random"
+COUNTS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200)
+_SLOW = {"gp": 100}
+"""Trials after which the replays of a sampler end that takes most of a second for each."""
+_ASHA, _SCHEDULED = "mo_asha", 100
+_STRATA, _LOSS = 5, 0.003
+_COLOURS = {
+    "random": style.GREY, "stratified": "#999999", "sobol": "#BBBBBB", "tpe": style.ORANGE,
+    "nsga2": style.GREEN, "gp": "#56B4E9", "mo_bananas": "#CC79A7", "frontier": style.RED,
+}  # fmt: skip
+
+
+@cache
+def _loaded() -> tuple[Study, Table]:
+    return load()
+
+
+def replayed(method: str, index: int, trials: int, scheduler: str) -> pd.DataFrame:
+    """Hypervolumes of one replay, a row a trial; and, the same in each row, the best true accuracy
+    that is selected after `_SCHEDULED` trials, by parameters up to the end of each stratum."""
+    study, table = _loaded()
+    found = replay(study, table, METHODS[method], index, trials, scheduler=scheduler)
+    curve = hypervolumes(found, table.truth(found.seen), *reference(study))
+    best = {f"stratum_{i}": value for i, value in enumerate(_best(found))}
+    return curve.assign(method=method, replay=index, scheduler=scheduler, **best)
+
+
+def _best(found: Replay) -> Iterator[float]:
+    study, table = _loaded()
+    truth = table.truth(found.seen)
+    params = {one.name: one.cost.params for one in study.points.all()}
+    chosen = found.selected(_SCHEDULED)
+    for end in np.geomspace(min(params.values()), max(params.values()), _STRATA + 1)[1:]:
+        yield max((truth[name] for name in chosen if params[name] <= end * 1.001), default=0.0)
+
+
+def curves(methods: Iterable[str], replays: int, trials: int) -> pd.DataFrame:
+    """Every replay of every method, as many at a time as there are cores."""
+    tasks = [
+        (method, index, min(trials, _SLOW.get(method, trials)), "none")
+        for index in range(replays)
+        for method in methods
+    ]
+    if OURS in methods:
+        tasks += [(OURS, index, _SCHEDULED, _ASHA) for index in range(replays)]
+    # A replay a core.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
+        return pd.concat(pool.starmap(replayed, tasks, chunksize=1), ignore_index=True)
+
+
+def at(found: pd.DataFrame, trials: int) -> pd.DataFrame:
+    """The hypervolume after so many trials: a row a replay, a column a method."""
+    rows = found[found.trials == trials]
+    return rows.pivot(index="replay", columns="method", values="selected")
+
+
+def trials_to(found: pd.DataFrame, method: str, wanted: pd.Series) -> pd.Series:
+    """Trials after which a method has what is wanted in each replay; infinite where never."""
+    own = found[found.method == method].set_index("replay")
+    reached = own[own.selected >= own.index.map(wanted)]
+    first = reached.groupby("replay").trials.min()
+    return first.astype(float).reindex(wanted.index, fill_value=np.inf)
+
+
+def figures(found: pd.DataFrame) -> dict[str, Any]:
+    """What is printed."""
+    plain = found[found.scheduler == "none"]
+    replays, most = plain.replay.nunique(), int(plain.trials.max())
+    result: dict[str, Any] = {"replays": replays}
+    if OURS in set(plain.method):
+        wanted = at(plain, most)[CHANCE]
+        result[f"trials_to_random_{most}"] = _reached(trials_to(plain, OURS, wanted))
+        chooses, compares = plain[plain.replay < replays // 2], plain[plain.replay >= replays // 2]
+        best, both = _best_baseline(chooses, 50), at(compares, 50)
+        gains = (both[OURS] - both[best]).to_numpy()
+        low, high = intervals.mean(gains)
+        mean = float(gains.mean())
+        result["over_best_at_50"] = {"baseline": best, "mean": mean, "low": low, "high": high}
+        best = _best_baseline(chooses, 100)
+        ratios = trials_to(compares, OURS, at(compares, 100)[best]) / 100
+        result["ratio_to_best_at_100"] = {"baseline": best, **_reached(ratios)}
+        result["scheduled"] = scheduled(found)
+    result["hypervolume"] = {
+        method: {
+            int(count): _quartiles(rows.selected)
+            for count, rows in own[own.trials.isin(COUNTS)].groupby("trials")
+        }
+        for method, own in plain.groupby("method")
+    }
+    return result
+
+
+def _best_baseline(found: pd.DataFrame, trials: int) -> str:
+    medians = at(found, trials).drop(columns=OURS).median()
+    return str(medians.idxmax())
+
+
+def scheduled(found: pd.DataFrame) -> dict[str, float]:
+    """`OURS` under the scheduler against itself without."""
+    own = found[(found.method == OURS) & (found.trials == _SCHEDULED)]
+    last = own.set_index(["scheduler", "replay"])
+    names = [f"stratum_{i}" for i in range(_STRATA)]
+    losses = (last.loc["none"][names] - last.loc[_ASHA][names]).max(axis=1)
+    times = last.loc[_ASHA].seconds / last.loc["none"].seconds
+    return {
+        "share_within": float((losses <= _LOSS).mean()),
+        "loss_median": float(losses.median()),
+        "loss_most": float(losses.max()),
+        "time_ratio": float(times.median()),
+    }
+
+
+def _reached(values: pd.Series) -> dict[str, float | None]:
+    return _quartiles(values) | {"reached": float(np.isfinite(values).mean())}
+
+
+def _quartiles(values: pd.Series) -> dict[str, float | None]:
+    quarters = np.quantile(values, [0.25, 0.5, 0.75], method="higher").tolist()
+    names = ("quarter", "median", "three_quarters")
+    return {n: v if np.isfinite(v) else None for n, v in zip(names, quarters, strict=True)}
+
+
+def draw(found: pd.DataFrame, path: Path) -> None:
+    """Hypervolume against trials and against training time: medians and quartiles."""
+    plain = found[found.scheduler == "none"]
+    with plt.rc_context(style.STYLE):
+        figure, panels = style.subplots(2, (12, 5))
+        for method in METHODS:
+            own = plain[plain.method == method]
+            if own.empty:
+                continue
+            quarters = own.groupby("trials").selected.quantile([0.25, 0.5, 0.75]).unstack()
+            seconds = own.groupby("trials").seconds.median()
+            colour, width = _COLOURS[method], 2.2 if method == OURS else 1.2
+            for axes, x in ((panels[0], quarters.index), (panels[1], seconds / 60)):
+                axes.plot(x, quarters[0.5], color=colour, linewidth=width, label=method)
+                axes.fill_between(x, quarters[0.25], quarters[0.75], color=colour, alpha=0.12)
+        panels[0].set_xlabel("trials")
+        panels[1].set_xlabel("training time so far, minutes of one core")
+        panels[0].set_ylabel("hypervolume of what is selected, true accuracy × log10 parameters")
+        for axes in panels:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(style.thousands())
+        low = plain[plain.trials >= 5].selected.quantile(0.02)
+        panels[0].set_ylim(bottom=low)
+        panels[0].legend(loc="lower right", fontsize=9)
+        replays = plain.replay.nunique()
+        style.sign(figure, f"{replays} replays of benchmarks/tabular: medians and quartiles.")
+        for kind in ("png", "svg"):
+            figure.savefig(path.with_suffix(f".{kind}"))
+        plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--replays", type=int, default=40, help="of each method (40)")
+    parser.add_argument("--trials", type=int, default=200, help="of each replay (200)")
+    parser.add_argument("--methods", default=",".join(METHODS), help="all, if not given")
+    arguments = parser.parse_args()
+    methods = arguments.methods.split(",")
+    unknown = sorted(set(methods) - METHODS.keys())
+    if unknown or CHANCE not in methods:
+        parser.error(f"--methods: {CHANCE} and any of {', '.join(METHODS)}, not {unknown}")
+    found = curves(methods, arguments.replays, arguments.trials)
+    result = figures(found)
+    path = RESULTS / f"search_efficiency_{hardware()}_{datetime.date.today():%Y%m%d}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    draw(found, path)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
