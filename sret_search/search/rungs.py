@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import rankdata
 
 from sret_search.search.entry import Entry, objective_values
 from sret_search.search.front import nondominated
@@ -194,19 +193,25 @@ def ranking(points: np.ndarray, numbers: Sequence[int]) -> list[int]:
         points: (n, objectives), all to be maximised.
         numbers: of the trials (n).
     """
-    # Twice the mean rank of equal values is a whole number, so that all sums are exact and no
-    # order of points or objectives shows in them.
-    ranks = (2 * rankdata(points, axis=0)).astype(np.int64)
+    ranks = np.stack([_double_ranks(column) for column in points.T], axis=1)
     left = np.argsort(numbers, kind="stable")
     found: list[int] = []
     while len(left):
-        on_front = nondominated(ranks[left])
+        on_front = nondominated(ranks[left].tolist())
         front = left[on_front]
         alone = contributions([tuple(point) for point in ranks[front].tolist()])
         order = sorted(range(len(front)), key=lambda i: (-alone[i], i))
         found += [numbers[front[i]] for i in order]
         left = left[~on_front]
     return found
+
+
+def _double_ranks(values: np.ndarray) -> np.ndarray:
+    """Twice the mean rank of each value among all (n). It is a whole number, so that what is added
+    up of them is exact, and the order of points and objectives does not show in it."""
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, side="left")
+    return below + np.searchsorted(ordered, values, side="right") + 1
 
 
 def contributions(front: Sequence[tuple[int, ...]]) -> list[int]:
