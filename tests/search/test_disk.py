@@ -87,6 +87,13 @@ def test_the_quota_limits_what_ended_trials_take(tmp_path):
     assert need(made).total < need(study(tmp_path)).total
 
 
+def test_no_quota_limits_what_waits_at_rungs(tmp_path):
+    rungs = "search: {sampler: random, trials: 9}\nscheduler: {name: mo_asha}\n"
+    plain = need(study(tmp_path, rungs))
+    assert need(study(tmp_path, f"{rungs}storage: {{quota: 1MB}}\n")) == plain
+    assert plain.checkpoints > 10**6
+
+
 def test_drawn_candidates_are_as_large_as_the_largest_of_some(tmp_path):
     size = of_widths(study(tmp_path))
     made = study(tmp_path, "search: {sampler: random, trials: 5}\n")
