@@ -12,6 +12,8 @@ POPULATION = 16
 """Candidates in a generation of NSGA-II, of which the first is random. It does not depend on the
 study's number of trials, so that a longer study goes on as one that was long from the start; and
 it is small, because trainings are dear: a hundred of them are six generations."""
+FRONTIER_FIRST = 5
+"""Candidates of `frontier` that are spread over the space before its model is asked."""
 
 
 def learnt_trials(study: Study) -> int:
@@ -26,4 +28,6 @@ def learnt_trials(study: Study) -> int:
             first = GP_FIRST
         case "nsga2":
             first = POPULATION
+        case "frontier":
+            first = FRONTIER_FIRST
     return max(study.trials - first * search.seeds, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sret_search.search.ask import Ask, Sampler
 from sret_search.search.drawn import Random
+from sret_search.search.frontier import Frontier
 from sret_search.search.gaussian import GP
 from sret_search.search.history import History
 from sret_search.search.modelled import NSGA2, TPE
@@ -38,6 +39,8 @@ def build(study: Study, memory: dict[str, Any]) -> Sampler:
             return NSGA2(study, memory)
         case "gp":
             return GP(study, memory)
+        case "frontier":
+            return Frontier(study)
 
 
 class Grid:

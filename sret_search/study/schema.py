@@ -119,7 +119,9 @@ class Search(Strict):
             ends first, and however often the study was killed.
     """
 
-    sampler: Literal["grid", "random", "stratified", "sobol", "tpe", "nsga2", "gp"] = "grid"
+    sampler: Literal["grid", "random", "stratified", "sobol", "tpe", "nsga2", "gp", "frontier"] = (
+        "grid"
+    )
     trials: Positive | None = None
     seeds: Positive = 1
     seed: Annotated[int, Field(ge=0)] = 0

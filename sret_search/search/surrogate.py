@@ -1,0 +1,240 @@
+"""A Gaussian process of few, noisy results (Rasmussen & Williams, 2006).
+
+The prior is a plane over some of the features plus a smooth remainder, a Matérn 5/2 kernel with
+a length for each group of features. Lengths, the size of the remainder and the noise are those of
+the highest posterior density under weak priors, since a handful of results cannot settle them.
+Beyond `MOST` points the process is projected onto some of them (Titsias, 2009), all results in use.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+
+Numbers = NDArray[np.float64]
+
+MOST = 400
+"""Points that the process is projected onto."""
+_FITTED = 300
+"""Results that the settings are fitted to, at most."""
+_JITTER = 1e-8
+_SLOPE = 0.5
+"""Standard deviation of the plane's slope over a feature's whole range, in units of the results'."""
+_LENGTH, _REMAINDER, _NOISE = (1.5, 0.8), (1.0, 0.7), (0.15, 0.8)
+"""Medians and logarithmic widths of the priors: lengths in units of a feature's range, the others
+in units of the results' standard deviation."""
+_STARTS = (1.0, 1.0), (0.3, 1.0), (1.0, 4.0)
+"""Where the search for settings begins: factors of the medians of lengths and noise."""
+_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the columns of a matrix of features are.
+
+    Attributes:
+        groups: the group of each column, from 0.
+        plane: the columns that the plane rises over.
+    """
+
+    groups: NDArray[np.int64]
+    plane: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known.
+
+    Attributes:
+        x: features, each within 0 to 1 (results, features).
+        y: what was measured (results,).
+        share: of the learnt variance of noise, that each has: 1 / n for a mean of n (results,).
+        extra: variance that each has beyond that (results,).
+    """
+
+    x: Numbers
+    y: Numbers
+    share: Numbers
+    extra: Numbers
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, which: NDArray[np.int64]) -> Results:
+        return Results(self.x[which], self.y[which], self.share[which], self.extra[which])
+
+    def and_(self, more: Results) -> Results:
+        """These, and then those."""
+        return Results(
+            np.concatenate([self.x, more.x]),
+            np.concatenate([self.y, more.y]),
+            np.concatenate([self.share, more.share]),
+            np.concatenate([self.extra, more.extra]),
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process is before it sees results.
+
+    Attributes:
+        centre, scale: of the results; everything else is in these units.
+        lengths: of each group of features.
+        remainder: standard deviation of what is not on the plane.
+        noise: standard deviation of one result.
+    """
+
+    features: Features
+    centre: float
+    scale: float
+    lengths: Numbers
+    remainder: float
+    noise: float
+
+    def kernel(self, a: Numbers, b: Numbers) -> Numbers:
+        """Covariances (a, b)."""
+        lengths = self.lengths[self.features.groups]
+        left, right = a / lengths, b / lengths
+        squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
+        smooth, _ = _matern(np.maximum(squares, 0.0))
+        return _plane(self.features, a, b) + self.remainder**2 * smooth
+
+    def variances(self, x: Numbers) -> Numbers:
+        """Covariances of points with themselves (x,)."""
+        inside = 2 * _SLOPE * (x[:, self.features.plane] - 0.5)
+        found: Numbers = 1.0 + (inside**2).sum(1) + self.remainder**2
+        return found
+
+    def noises(self, results: Results) -> Numbers:
+        """Variances of noise (results,)."""
+        return self.noise**2 * results.share + results.extra / self.scale**2 + _JITTER
+
+
+def fit(features: Features, results: Results) -> Settings:
+    """The most likely settings. They do not depend on the order of the results; of many, those
+    that are evenly spread over that order are looked at."""
+    if len(results) > _FITTED:
+        results = results.take(np.linspace(0, len(results) - 1, _FITTED).round().astype(np.int64))
+    centre = float(results.y.mean())
+    scale = max(float(results.y.std()), 0.05)
+    task = _Likelihood(features, results, (results.y - centre) / scale)
+    best = min((task.descend(length, noise) for length, noise in _STARTS), key=lambda end: end[0])
+    *lengths, remainder, noise = np.exp(best[1]).tolist()
+    return Settings(features, centre, scale, np.array(lengths), remainder, noise)
+
+
+class _Likelihood:
+    """The negative logarithm of the posterior density of settings, and its gradient."""
+
+    def __init__(self, features: Features, results: Results, y: Numbers) -> None:
+        self.y, self.results = y, results
+        groups = int(features.groups.max()) + 1
+        self.squares = np.zeros((groups, len(y), len(y)))
+        """Squared distances by group of features."""
+        for column, group in enumerate(features.groups.tolist()):
+            self.squares[group] += (
+                np.subtract.outer(results.x[:, column], results.x[:, column]) ** 2
+            )
+        self.plane = _plane(features, results.x, results.x)
+        self.extra = results.extra / max(float(results.y.std()), 0.05) ** 2 + _JITTER
+        medians = [_LENGTH] * groups + [_REMAINDER, _NOISE]
+        self.centre = np.log([median for median, _ in medians])
+        self.width = np.array([width for _, width in medians])
+
+    def descend(self, length: float, noise: float) -> tuple[float, Numbers]:
+        """The lowest value near a start, and where it is."""
+        start = self.centre.copy()
+        start[:-2] += math.log(length)
+        start[-1] += math.log(noise)
+        bounds = list(zip(self.centre - 4 * self.width, self.centre + 4 * self.width, strict=True))
+        found = minimize(
+            self, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
+        )
+        return float(found.fun), found.x
+
+    def __call__(self, point: Numbers) -> tuple[float, Numbers]:
+        lengths, remainder, noise = np.exp(point[:-2]), math.exp(point[-2]), math.exp(point[-1])
+        squares = np.tensordot(lengths**-2, self.squares, 1)
+        smooth, slope = _matern(squares)
+        covariance = self.plane + remainder**2 * smooth
+        covariance[np.diag_indices_from(covariance)] += noise**2 * self.results.share + self.extra
+        factor = cholesky(covariance, lower=True, check_finite=False)
+        inverse = cho_solve((factor, True), np.eye(len(self.y)), check_finite=False)
+        alpha = inverse @ self.y
+        value = 0.5 * float(self.y @ alpha) + float(np.log(np.diag(factor)).sum())
+        inner = 0.5 * (inverse - np.outer(alpha, alpha))
+        by_square = (inner * slope * remainder**2).ravel()
+        gradient = np.concatenate([
+            -2 * lengths**-2 * (self.squares.reshape(len(lengths), -1) @ by_square),
+            [2 * remainder**2 * float((inner * smooth).sum())],
+            [2 * noise**2 * float(np.diag(inner) @ self.results.share)],
+        ])  # fmt: skip
+        off = (point - self.centre) / self.width
+        return value + 0.5 * float(off @ off), gradient + off / self.width
+
+
+class Posterior:
+    """A process that has seen results."""
+
+    def __init__(
+        self, settings: Settings, results: Results, onto: NDArray[np.int64] | None = None
+    ) -> None:
+        """Project it onto some of the results, where `onto` says which."""
+        self.settings, self.results = settings, results
+        self._points = results.x if onto is None else results.x[onto]
+        inner = settings.kernel(self._points, self._points)
+        inner[np.diag_indices_from(inner)] += 1e-6
+        self._inner = cholesky(inner, lower=True, check_finite=False)
+        weights = 1 / np.sqrt(settings.noises(results))
+        across = settings.kernel(self._points, results.x)
+        left = self._solved(self._inner, across) * weights
+        outer = left @ left.T
+        outer[np.diag_indices_from(outer)] += 1.0
+        self._outer = cholesky(outer, lower=True, check_finite=False)
+        y = (results.y - settings.centre) / settings.scale
+        self._target = self._solved(self._outer, left @ (weights * y))
+
+    def mean(self, x: Numbers) -> Numbers:
+        """What is expected at some points (x,)."""
+        found: Numbers = self._pull @ self.settings.kernel(self._points, x)
+        return self.settings.centre + self.settings.scale * found
+
+    def variance(self, x: Numbers) -> Numbers:
+        """How uncertain that is, noise apart (x,)."""
+        first = self._solved(self._inner, self.settings.kernel(self._points, x))
+        second = self._solved(self._outer, first)
+        left = self.settings.variances(x) - (first**2).sum(0) + (second**2).sum(0)
+        found: Numbers = np.maximum(left, 1e-10) * self.settings.scale**2
+        return found
+
+    @cached_property
+    def _pull(self) -> Numbers:
+        back = solve_triangular(self._outer, self._target, lower=True, trans=1, check_finite=False)
+        found: Numbers = solve_triangular(
+            self._inner, back, lower=True, trans=1, check_finite=False
+        )
+        return found
+
+    def _solved(self, factor: Numbers, right: Numbers) -> Numbers:
+        found: Numbers = solve_triangular(factor, right, lower=True, check_finite=False)
+        return found
+
+
+def _matern(squares: Numbers) -> tuple[Numbers, Numbers]:
+    """The kernel and its derivative, of squared distances."""
+    root = np.sqrt(5 * squares)
+    fall = np.exp(-root)
+    return (1 + root + root**2 / 3) * fall, -5 / 6 * (1 + root) * fall
+
+
+def _plane(features: Features, a: Numbers, b: Numbers) -> Numbers:
+    left = 2 * _SLOPE * (a[:, features.plane] - 0.5)
+    right = 2 * _SLOPE * (b[:, features.plane] - 0.5)
+    found: Numbers = 1.0 + left @ right.T
+    return found
