@@ -109,7 +109,8 @@ def test_the_tables_say_the_same_in_words(capsys):
     ("search", "chosen"),
     [(RANDOM, 0), ("{sampler: tpe, trials: 9}", 0), ("{sampler: tpe, trials: 60, seeds: 2}", 40),
      ("{sampler: nsga2, trials: 60}", 44), ("{sampler: gp, trials: 60}", 50),
-     ("{sampler: stratified, trials: 60}", 0), ("{sampler: sobol, trials: 60}", 0)],
+     ("{sampler: stratified, trials: 60}", 0), ("{sampler: sobol, trials: 60}", 0),
+     ("{sampler: frontier, trials: 60, seeds: 2}", 50)],
 )  # fmt: skip
 def test_trials_that_a_model_chooses(tmp_path, search, chosen):
     assert learnt_trials(write(tmp_path, search)) == chosen

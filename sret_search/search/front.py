@@ -25,7 +25,7 @@ def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
     return on_front
 
 
-def nondominated(points: Sequence[Sequence[float]]) -> np.ndarray:
+def nondominated(points: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     """Which points (n, objectives), all to be maximised, no other one beats: none is as good in
     all objectives and better in one. Equal points are on the front together."""
     values = np.asarray(points, float)

@@ -94,8 +94,8 @@ class Frontier(Drawn):
         ]
         where = [(pool, row) for pool in pools for row in range(len(pool))]
         taken = [key in self._taken for pool in pools for key in pool.keys]
-        order = np.argsort(-np.concatenate(scores), kind="stable") if where else []
-        for place in order:
+        order = np.argsort(-np.concatenate(scores), kind="stable")
+        for place in order.tolist():
             pool, row = where[place]
             if not taken[place]:
                 yield Ask(pool.candidate(row), 0)

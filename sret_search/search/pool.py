@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -54,6 +55,7 @@ class Pool:
 
 
 def key(values: Values) -> str:
+    """The same for points of the same values."""
     return json.dumps(values, sort_keys=True)
 
 
@@ -104,12 +106,10 @@ class Pools:
         points = [space.draw(rng) for _ in range(_DRAWN)]
         screened = self._screened(points)
         if 8 * len(screened.distinct) < _DRAWN:
-            points += [one.values for one, _ in zip(self._found(number), range(_DRAWN // 8))]
+            found = self.study.points.at_random(number * _KEPT)
+            points += [one.values for one in islice(found, _DRAWN // 8)]
             screened = self._screened(points)
         return screened, screened.distinct
-
-    def _found(self, number: int) -> Iterable[Candidate]:
-        return self.study.points.at_random(number * _KEPT)
 
     def _screened(self, points: Sequence[Values]) -> Screened:
         return screen(Table.of(self.study.space, points), self.study.terms)

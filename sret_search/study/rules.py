@@ -74,6 +74,29 @@ def search_problems(study: Study, doc: Document, space_doc: Document) -> Iterato
             ("objectives",),
             "one objective must be accuracy or loss: the others are costs",
         )
+    elif search.sampler == "frontier":
+        yield from _frontier_problems(study, doc)
+
+
+def _frontier_problems(study: Study, doc: Document) -> Iterator[Problem]:
+    """Objectives of which more than one would have to be learnt, or none is a cost."""
+    objectives = list(study.file.objectives)
+    measured = [name for name in objectives if name in ("accuracy", "loss", "latency_ms")]
+    if "latency_ms" in measured:
+        message = (
+            "the sampler frontier learns accuracy or loss alone, and latency_ms is measured, too:"
+            " macs is a cost that is known; or tpe and nsga2 take latency_ms"
+        )
+        yield doc.problem(("objectives", "latency_ms"), message, at_key=True)
+    elif len(measured) > 1:
+        message = "the sampler frontier learns one objective: leave out accuracy or loss"
+        yield doc.problem(("objectives", measured[1]), message, at_key=True)
+    if len(measured) == len(objectives):
+        message = (
+            "the sampler frontier needs a known cost among the objectives:"
+            " params, macs, train_macs or memory"
+        )
+        yield doc.problem(("objectives",), message)
 
 
 def scheduler_problems(study: Study, doc: Document) -> Iterator[Problem]:

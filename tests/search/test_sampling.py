@@ -34,7 +34,7 @@ axes:
   recipe.lr: {low: 1e-4, high: 1e-1, log: true}
 """
 SMALL = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 4, 2]}}\n"
-MODELS = ["tpe", "nsga2", "gp"]
+MODELS = ["tpe", "nsga2", "gp", "frontier"]
 DRAWN = ["random", "stratified", "sobol", *MODELS]
 SLOW = "gp"
 """Of this one a few trials beyond the random ones have to do."""

@@ -38,7 +38,10 @@ def test_hardly_any_candidate_is_feasible(tmp_path: Path) -> None:
     assert low < 0.001 < high < 0.002
 
 
-@pytest.mark.parametrize("sampler", ["random", "stratified", "sobol", "tpe", "nsga2", "gp"])
+SAMPLERS = ["random", "stratified", "sobol", "tpe", "nsga2", "gp", "frontier"]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_one_feasible_candidate_in_a_thousand_still_fills_a_study(
     sampler: str, tmp_path: Path
 ) -> None:

@@ -97,6 +97,13 @@ def axis(text):
     return [("space.yaml", AXES, f"{AXES}  {text}\n"), ("study.yaml", ARMS, "")]
 
 
+def frontier(objectives):
+    """A study of the sampler frontier, with these objectives."""
+    old = "objectives: {accuracy: max, params: min}"
+    sampled = ("study.yaml", SEARCH, "search: {sampler: frontier, trials: 8}\n")
+    return [("study.yaml", ARMS, ""), sampled, *study(old, f"objectives: {objectives}")]
+
+
 # Each: edits, of which one has a mark at the place that must be named; a part of the message.
 WRONG = {
     # The text itself.
@@ -153,7 +160,7 @@ WRONG = {
     "negative_split_seed": (study("data: {name: digits, split_seed: 0", "data: »{split_seed: -1"), "split_seed"),
     "empty_validation_part": (study("data: {", "data: »{val: 0.0001, "), "val"),
     "unknown_data": (study("data: {name: digits", "data: »{name: digit"), "did you mean digits?"),
-    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'grid', 'random', 'tpe' or 'nsga2' is needed"),
+    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'gp' or 'frontier' is needed"),
     "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »ash}}\n"), "'none', 'asha' or 'mo_asha' is needed"),
     "unknown_address": (study(SEARCH, f"{SEARCH}compute: {{address: »here}}\n"), '"here"'),
     "name_with_a_space": (study("study: small", "study: »small study"), "small study"),
@@ -243,6 +250,9 @@ WRONG = {
     "latency_that_nobody_asks_for": (study(SEARCH, f"{SEARCH}»latency: {{batch_size: 8}}\n"), "`latency` says how latency_ms is measured"),
     "latency_of_no_image": (study(SEARCH, f"{SEARCH}latency: {{batch_size: »0}}\n"), "at least 1 is needed, but got 0"),
     "nothing_to_learn": (study("objectives: {accuracy: max, params: min}", "objectives: »{params: min}"), "one objective must be accuracy or loss"),
+    "two_to_learn": (frontier("{accuracy: max, »loss: min, params: min}"), "the sampler frontier learns one objective"),
+    "no_known_cost": (frontier("»{accuracy: max}"), "needs a known cost among the objectives"),
+    "measured_cost": (frontier("{accuracy: max, params: min, »latency_ms: min}"), "latency_ms is measured"),
     "no_objective": (study("objectives: {accuracy: max, params: min}", "objectives: »{}"), "at least one value is needed"),
     "arms_on_no_axis": (study("axis: stages.*.loops", "axis: »stages.0.loops"), "the space has no axis stages.0.loops; did you mean stages.*.loops?"),
     "reference_not_a_value": (study("reference: 1", "reference: »3"), "3 is not a value of stages.*.loops; 1, 2, 4"),
