@@ -150,7 +150,7 @@ class Frontier(Drawn):
 
     def _model(self, history: History) -> _Model | None:
         """None where too little is known."""
-        told = [self._outcomes[number] for number in sorted(self._outcomes)]
+        told = self._so_far(history)
         if len({place for place, _ in told}) < 2:
             return None
         x = np.array(self._x)
@@ -169,6 +169,17 @@ class Frontier(Drawn):
             results = results.and_(believed)
             posterior = Posterior(settings, results, self._onto(results))
         return _Model(known, learnt, means, posterior, (open_, expected))
+
+    def _so_far(self, history: History) -> list[tuple[int, Outcome]]:
+        """The place of each trial's candidate, and what it has shown, by number: of those that
+        have not ended, at rungs."""
+        found = dict(self._outcomes)
+        for entry in history.entries if self.study.rungs else ():
+            if entry.number in history.own and entry.number not in found:
+                reached = history.reached(entry)
+                if reached:
+                    found[entry.number] = self._place[entry.candidate], Outcome.so_far(reached)
+        return [found[number] for number in sorted(found)]
 
     def _merit(self, known: Known) -> merit.Merit:
         if self._learnt == "loss":

@@ -41,7 +41,7 @@ class Outcome:
     Attributes:
         odds: of its validation loss; NaN where the training was lost.
         accuracy: on the validation part.
-        epoch: the rung at which it was stopped; 0 where it was trained to its end.
+        epoch: the last rung that it came to; 0 where it was trained to its end.
         rungs: the log odds at each epoch at which it might have been stopped.
     """
 
@@ -52,18 +52,30 @@ class Outcome:
 
     @classmethod
     def of(cls, entry: Entry) -> Outcome:
+        """Of a trial that has ended."""
         result = entry.result
-        rungs = {
-            int(epoch): log_odds(_number(rung.get("val_loss"), math.inf))
-            for epoch, rung in result.get("rungs", {}).items()
-        }
         if entry.state == "complete":
+            rungs = _odds(result.get("rungs", {}))
             loss = _number(result.get("val_loss"), math.inf)
             return cls(log_odds(loss), _number(result.get("val_accuracy"), 0.0), 0, rungs)
-        if entry.state == "stopped" and rungs:
-            epoch = max(rungs)
-            return cls(rungs[epoch], math.nan, epoch, rungs)
+        if entry.state == "stopped":
+            return cls.so_far(result["rungs"])
         return cls(math.nan, math.nan, 0, {})
+
+    @classmethod
+    def so_far(cls, rungs: Mapping[str, Mapping[str, float]]) -> Outcome:
+        """Of one that was stopped, or waits, at a rung, or goes on from there; as `Entry.rungs`
+        has what it reached."""
+        odds = _odds(rungs)
+        last = max(odds)
+        return cls(odds[last], math.nan, last, odds)
+
+
+def _odds(rungs: Mapping[str, Mapping[str, float]]) -> dict[int, float]:
+    return {
+        int(epoch): log_odds(_number(rung.get("val_loss"), math.inf))
+        for epoch, rung in rungs.items()
+    }
 
 
 def _number(value: Any, otherwise: float) -> float:

@@ -304,6 +304,30 @@ def test_stopped_trials_guide_and_are_not_on_the_front(tmp_path: Path) -> None:
     assert front and not stops & set(front)
 
 
+@pytest.mark.parametrize("window", [None, 3])
+def test_trials_that_wait_at_rungs_guide(window: int | None, tmp_path: Path) -> None:
+    order = "eager" if window is None else "strict"
+    rule = "scheduler: {name: mo_asha, grace: 1}\n"
+    made = frontier(tmp_path, f"trials: 40, order: {order}", rule)
+
+    def asked(factor: float, again: bool = False) -> list[str]:
+        """The next candidates, where all that is known was reached at the first rung."""
+        driver = Noisy(made, window)
+        for number in range(16):
+            assert driver.begin()
+            entry = driver.entries[number]
+            loss = math.log1p(math.exp(-odds(made.space.candidate(entry.values))))
+            loss *= factor if made.space.candidate(entry.values).cost.executions > 4 else 2.0
+            reached = {"val_loss": loss, "val_accuracy": 0.5, "seconds": 1.0}
+            driver.entries[number] = entry.at_rung(1, reached)
+            driver.history.replace(driver.entries[number])
+            if again:
+                driver.start()
+        return [entry.candidate for entry in driver.entries]
+
+    assert asked(1.5) == asked(1.5, again=True) != asked(4.0)
+
+
 @given(st.floats(1e-6, 20), st.floats(1e-6, 20))
 def test_log_odds_fall_as_the_loss_rises(one: float, other: float) -> None:
     assert (log_odds(one) - log_odds(other)) * (one - other) <= 0
