@@ -47,7 +47,7 @@ from tabular.replay import Replay, Table, hypervolumes, load, reference, replay
 from trial_overhead import hardware
 
 from sret_search.reporting import intervals, style
-from sret_search.search.ask import Sampler
+from sret_search.search.samplers.ask import Sampler
 from sret_search.study import Study
 
 RESULTS = Path(__file__).parent / "results"

@@ -173,7 +173,8 @@ def timed_alone(sampler: str, trials: int) -> None:
 
 
 def soaked(sampler: str, trials: int) -> None:
-    from sret_search.search import ledger, sampling
+    from sret_search.search import ledger
+    from sret_search.search.samplers import sampling
     from sret_search.search.trainable import resident_bytes
 
     spent: list[list[float]] = [[], [], []]

@@ -9,8 +9,8 @@ import pytest
 
 from sret_search.__main__ import main
 from sret_search.commands import calibration
-from sret_search.search.learning import learnt_trials
 from sret_search.search.need import need
+from sret_search.search.samplers.learning import learnt_trials
 from sret_search.study import load_study
 from sret_search.study.timing import FILE
 from sret_search.training import speed

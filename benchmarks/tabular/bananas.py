@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
-from sret_search.search.ask import Ask
-from sret_search.search.drawn import Drawn
 from sret_search.search.entry import objective_values
 from sret_search.search.front import nondominated
 from sret_search.search.history import History
-from sret_search.search.sobol import at
+from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.drawn import Drawn
+from sret_search.search.samplers.sobol import at
 from sret_search.study import Study
 from sret_search.study.space import Candidate, Space, Values
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sret_search.commands import tables
 from sret_search.commands.calibration import MEASURED, calibrate
-from sret_search.search.learning import learnt_trials
 from sret_search.search.need import need
+from sret_search.search.samplers.learning import learnt_trials
 from sret_search.study import Study, StudyError, hours, load_study, preflight
 from sret_search.study.errors import shown
 from sret_search.study.planned import Planned, share_trained

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sret_search.search.ask import Ask, Sampler
 from sret_search.search.confirmation import Confirmation
 from sret_search.search.history import History
 from sret_search.search.rates import Rates
-from sret_search.search.sampling import build as build_sampler
+from sret_search.search.samplers.ask import Ask, Sampler
+from sret_search.search.samplers.sampling import build as build_sampler
 from sret_search.search.twins import Twins
 from sret_search.study import Study
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from sret_search.search.ask import WAIT, Ask
 from sret_search.search.entry import Entry, mean_result
 from sret_search.search.history import History
+from sret_search.search.samplers.ask import WAIT, Ask
 from sret_search.study import Study
 from sret_search.study.planned import at_rate, competitors
 from sret_search.study.schema import Rates as Grid

@@ -11,7 +11,6 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sret_search.search import failures
-from sret_search.search.ask import Ask, Sampler
 from sret_search.search.attempts import Attempt
 from sret_search.search.branches import next_branch
 from sret_search.search.disk import Keeper, Watermark
@@ -22,6 +21,7 @@ from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
 from sret_search.search.rungs import Decision, Rungs
+from sret_search.search.samplers.ask import Ask, Sampler
 from sret_search.search.slots import Slots
 from sret_search.search.step import next_step
 from sret_search.search.stopping import Stopping

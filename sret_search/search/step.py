@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sret_search.search.ask import WAIT, Ask, Sampler
 from sret_search.search.history import History
 from sret_search.search.rungs import Decision, Rungs
+from sret_search.search.samplers.ask import WAIT, Ask, Sampler
 
 
 def next_step(

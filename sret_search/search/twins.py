@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from sret_search.search.ask import Ask
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
 from sret_search.search.rates import Tried
+from sret_search.search.samplers.ask import Ask
 from sret_search.study import Study
 from sret_search.study.planned import at_rate
 from sret_search.study.space import Candidate

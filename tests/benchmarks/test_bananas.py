@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from tabular.bananas import FIRST, MOBananas, _by_rank
 
-from sret_search.search.ask import Sampler
-from sret_search.search.drawn import Random
 from sret_search.search.entry import Entry
 from sret_search.search.front import hypervolume
 from sret_search.search.history import History
+from sret_search.search.samplers.ask import Sampler
+from sret_search.search.samplers.drawn import Random
 from sret_search.study import Study, load_study
 from sret_search.study.space import Candidate
 

@@ -15,10 +15,10 @@ from tabular import replay as replays
 from tabular import table as tables
 from tabular.replay import Replay, Table, hypervolumes, replay
 
-from sret_search.search import sampling
-from sret_search.search.ask import Ask
 from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
+from sret_search.search.samplers import sampling
+from sret_search.search.samplers.ask import Ask
 from sret_search.study import Study, load_study
 
 SPACE = """\

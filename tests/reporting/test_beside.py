@@ -12,10 +12,10 @@ import pytest
 
 from sret_search.reporting.write import write_report
 from sret_search.search import phases
-from sret_search.search.ask import Ask
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
+from sret_search.search.samplers.ask import Ask
 from sret_search.study import Study, load_study
 
 ARMS = """\

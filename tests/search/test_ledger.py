@@ -13,12 +13,12 @@ from optuna.storages import RDBStorage
 from sret_search.cost import cost, train_memory
 from sret_search.job import train_macs
 from sret_search.run import _keep_aside
-from sret_search.search import sampling
 from sret_search.search.edits import FORMAT
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
+from sret_search.search.samplers import sampling
 from sret_search.search.storage import DiskFullError
 from sret_search.study import Study, StudyError, load_study
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from sret_search.search import confirmation, phases, rates
-from sret_search.search.ask import WAIT
 from sret_search.search.entry import Entry
 from sret_search.search.front import nondominated, pareto
 from sret_search.search.history import History
 from sret_search.search.rates import Tried
+from sret_search.search.samplers.ask import WAIT
 from sret_search.search.twins import beside
 from sret_search.study import Study, load_study
 from sret_search.study.planned import competitors, least_trials, planned

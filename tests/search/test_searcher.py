@@ -12,12 +12,13 @@ import pytest
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from sret_search.search import failures, run, sampling, searcher
+from sret_search.search import failures, run, searcher
 from sret_search.search.disk import Keeper
 from sret_search.search.failures import Streak
 from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
+from sret_search.search.samplers import sampling
 from sret_search.search.searcher import PREFETCH, LedgerSearcher
 from sret_search.search.slots import Slots
 from sret_search.search.stopping import Stopping

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.search.surrogate import Features, Numbers
+from sret_search.search.samplers.frontier.surrogate import Features, Numbers
 from sret_search.study.screening import Rows, Screened
 from sret_search.study.space import Space, Values
 

@@ -20,16 +20,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sret_search.search import merit, outcomes, surrogate
-from sret_search.search.ask import Ask
-from sret_search.search.drawn import Drawn
 from sret_search.search.front import nondominated
 from sret_search.search.history import History
-from sret_search.search.improvement import Steps
-from sret_search.search.learning import FRONTIER_FIRST
-from sret_search.search.outcomes import Known, Outcome
-from sret_search.search.pool import Pool, Pools, key
-from sret_search.search.surrogate import Numbers, Posterior, Results, Settings
+from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.drawn import Drawn
+from sret_search.search.samplers.frontier import merit, outcomes, surrogate
+from sret_search.search.samplers.frontier.improvement import Steps
+from sret_search.search.samplers.frontier.outcomes import Known, Outcome
+from sret_search.search.samplers.frontier.pool import Pool, Pools, key
+from sret_search.search.samplers.frontier.surrogate import Numbers, Posterior, Results, Settings
+from sret_search.search.samplers.learning import FRONTIER_FIRST
 from sret_search.study import Study
 from sret_search.study.space import Values
 

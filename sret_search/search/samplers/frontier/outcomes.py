@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sret_search.search.entry import Entry
-from sret_search.search.surrogate import Numbers, Results
+from sret_search.search.samplers.frontier.surrogate import Numbers, Results
 
 _WORSE = 0.25
 """By how much a lost training is worse than the worst one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sret_search.search.ask import Ask
 from sret_search.search.history import History
+from sret_search.search.samplers.ask import Ask
 from sret_search.study import Study
 from sret_search.study.space import Candidate
 

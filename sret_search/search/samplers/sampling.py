@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sret_search.search.ask import Ask, Sampler
-from sret_search.search.drawn import Random
-from sret_search.search.frontier import Frontier
-from sret_search.search.gaussian import GP
 from sret_search.search.history import History
-from sret_search.search.modelled import NSGA2, TPE
-from sret_search.search.sobol import Sobol
-from sret_search.search.stratified import Stratified
+from sret_search.search.samplers.ask import Ask, Sampler
+from sret_search.search.samplers.drawn import Random
+from sret_search.search.samplers.frontier.frontier import Frontier
+from sret_search.search.samplers.gaussian import GP
+from sret_search.search.samplers.modelled import NSGA2, TPE
+from sret_search.search.samplers.sobol import Sobol
+from sret_search.search.samplers.stratified import Stratified
 from sret_search.study import Study
 
 __all__ = ["Ask", "Grid", "Sampler", "build"]

@@ -14,11 +14,11 @@ from optuna.samplers import GPSampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from sret_search.search import mirror
-from sret_search.search.ask import Ask
 from sret_search.search.history import History
-from sret_search.search.learning import GP_FIRST
-from sret_search.search.modelled import LOST, Modelled
+from sret_search.search.samplers import mirror
+from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.learning import GP_FIRST
+from sret_search.search.samplers.modelled import LOST, Modelled
 from sret_search.study.space import Candidate
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sret_search.search import sampling
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
+from sret_search.search.samplers import sampling
 from sret_search.study import Study, load_study
 from sret_search.study.space import Candidate
 

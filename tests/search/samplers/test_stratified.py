@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sampling import Driver, study
 
-from sret_search.search.stratified import STRATA, stratum
+from sret_search.search.samplers.stratified import STRATA, stratum
 from sret_search.study import Study
 from sret_search.study.screening import Screened
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sampling import Driver, study
 
-from sret_search.search import merit, outcomes
 from sret_search.search.entry import Entry
 from sret_search.search.front import hypervolume, nondominated
-from sret_search.search.frontier import Frontier
 from sret_search.search.history import History
-from sret_search.search.improvement import Steps, expected
-from sret_search.search.outcomes import Line, Outcome, log_odds
-from sret_search.search.surrogate import Numbers
+from sret_search.search.samplers.frontier import merit, outcomes
+from sret_search.search.samplers.frontier.frontier import Frontier
+from sret_search.search.samplers.frontier.improvement import Steps, expected
+from sret_search.search.samplers.frontier.outcomes import Line, Outcome, log_odds
+from sret_search.search.samplers.frontier.surrogate import Numbers
 from sret_search.study import Study
 from sret_search.study.space import Candidate
 

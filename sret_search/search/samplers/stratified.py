@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sret_search.search.ask import Ask
-from sret_search.search.drawn import Drawn
 from sret_search.search.history import History
+from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.drawn import Drawn
 from sret_search.study import Study
 from sret_search.study.screening import Screened
 from sret_search.study.space import Candidate

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from scipy.special import expit, logit
 
-from sret_search.search.outcomes import Known, Line, log_odds
-from sret_search.search.surrogate import Numbers
+from sret_search.search.samplers.frontier.outcomes import Known, Line, log_odds
+from sret_search.search.samplers.frontier.surrogate import Numbers
 
 _SPREAD = 0.2
 """How far, in log odds, accuracies lie off their line, before any is known."""

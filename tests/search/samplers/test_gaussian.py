@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_sampling import TUNED, Driver, study
 
-from sret_search.search.gaussian import GP
+from sret_search.search.samplers.gaussian import GP
 
 TIGHT = TUNED + "budget: {executions: {max: 100}}\n"
 

@@ -18,13 +18,13 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sret_search.search import mirror
-from sret_search.search.ask import Ask
-from sret_search.search.drawn import Drawn
 from sret_search.search.entry import Entry, mean_objectives
 from sret_search.search.history import History
-from sret_search.search.learning import POPULATION, TPE_FIRST
-from sret_search.search.mirror import Mirror
+from sret_search.search.samplers import mirror
+from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.drawn import Drawn
+from sret_search.search.samplers.learning import POPULATION, TPE_FIRST
+from sret_search.search.samplers.mirror import Mirror
 from sret_search.study import Study
 from sret_search.study.space import Candidate, Space, Values
 

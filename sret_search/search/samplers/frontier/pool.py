@@ -12,8 +12,8 @@ from itertools import islice
 
 import numpy as np
 
-from sret_search.search.encoding import COSTS, Encoding
-from sret_search.search.surrogate import Numbers
+from sret_search.search.samplers.frontier.encoding import COSTS, Encoding
+from sret_search.search.samplers.frontier.surrogate import Numbers
 from sret_search.study import Study
 from sret_search.study.screening import Rows, Screened, screen
 from sret_search.study.space import Candidate, Space, Values

@@ -7,8 +7,8 @@ from hypothesis import settings as few
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
-from sret_search.search import surrogate
-from sret_search.search.surrogate import Features, Posterior, Results, Settings
+from sret_search.search.samplers.frontier import surrogate
+from sret_search.search.samplers.frontier.surrogate import Features, Posterior, Results, Settings
 
 FEATURES = Features(np.array([0, 1, 1, 2]), np.array([False, False, False, True]))
 

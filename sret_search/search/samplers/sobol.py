@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from sret_search.search.ask import Ask
-from sret_search.search.drawn import Drawn
 from sret_search.search.history import History
+from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.drawn import Drawn
 from sret_search.study import Study
 from sret_search.study.screening import Screened, screen
 from sret_search.study.space import Candidate, Space

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import ndtr
 
-from sret_search.search.surrogate import Numbers
+from sret_search.search.samplers.frontier.surrogate import Numbers
 
 _CELLS = 4096
 """Parts of the space of costs, at most; with several costs those of a front are merged."""
