@@ -98,11 +98,11 @@ def test_it_finds_the_front_in_a_fraction_of_the_trials(seed: int, tmp_path: Pat
 
 
 def test_a_restart_after_any_trial_changes_nothing(tmp_path: Path) -> None:
-    made = frontier(tmp_path, "trials: 36, seeds: 2")
+    made = frontier(tmp_path, "trials: 22, seeds: 2")
     whole, killed = Noisy(made).run(), Noisy(made)
     killed.run(after_each=killed.start)
     assert whole.table == killed.table
-    assert len(whole.entries) == 36
+    assert len(whole.entries) == 22
 
 
 def test_in_which_order_results_came_does_not_matter(tmp_path: Path) -> None:

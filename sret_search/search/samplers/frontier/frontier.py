@@ -36,8 +36,10 @@ from sret_search.study.space import Values
 LEARNT = ("accuracy", "loss")
 _EACH = 30
 """Results up to which the model's settings are fitted anew after each; then after a tenth more."""
-_SURE = 768
+_SURE = 384
 """Candidates, the best by what is expected alone, of which it is worked out how unsure that is."""
+_UNSURE = 0.3
+"""How unsure the others are taken to be, in units of the results' standard deviation."""
 _PARENTS = 64
 """Members of the front that changed versions are made of, at most."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -163,8 +165,8 @@ class Frontier(Drawn):
         open_ = np.setdiff1d(np.arange(len(x)), known.which)
         expected = np.zeros(0)
         if len(open_):
-            odds = posterior.mean(x[open_])
-            expected, _ = learnt.of(odds, posterior.variance(x[open_]))
+            odds, unsure = posterior.both(x[open_])
+            expected, _ = learnt.of(odds, unsure)
             believed = Results(x[open_], odds, np.ones(len(open_)), np.zeros(len(open_)))
             results = results.and_(believed)
             posterior = Posterior(settings, results, self._onto(results))
@@ -221,16 +223,15 @@ class Frontier(Drawn):
 
     def _gains(self, pool: Pool, model: _Model) -> Numbers:
         """The expected improvement of hypervolume by each candidate."""
-        steps = self._steps(model)
-        odds = model.posterior.mean(pool.x)
-        gains = np.zeros(len(pool))
-        some = np.arange(len(pool))
-        if len(pool) > 2 * _SURE:
-            prior = model.posterior.settings.scale**2 * np.ones(len(pool))
-            gains = steps.improvement(*model.merit.of(odds, 0.25 * prior), pool.costs)
-            some = np.sort(np.argsort(-gains, kind="stable")[:_SURE])
-            gains = np.where(gains > 0, -1 / np.maximum(gains, 1e-300), -math.inf)
-        believed = model.merit.of(odds[some], model.posterior.variance(pool.x[some]))
+        steps, posterior = self._steps(model), model.posterior
+        if len(pool) <= 4 * _SURE:
+            return steps.improvement(*model.merit.of(*posterior.both(pool.x)), pool.costs)
+        # All as if they were equally unsure; then the best of them as they are.
+        unsure = np.full(len(pool), (_UNSURE * posterior.settings.scale) ** 2)
+        guess = steps.improvement(*model.merit.of(posterior.mean(pool.x), unsure), pool.costs)
+        some = np.sort(np.argsort(-guess, kind="stable")[:_SURE])
+        believed = model.merit.of(*posterior.both(pool.x[some]))
+        gains = np.full(len(pool), -1.0)
         gains[some] = steps.improvement(*believed, pool.costs[some])
         return gains
 

@@ -121,7 +121,7 @@ def known(outcomes: list[tuple[int, Outcome]], chance: float) -> Known:
         line = Line.through(
             np.array([one.rungs[epoch] for one in curves]),
             np.array([one.odds for one in curves]),
-            np.ones(len(curves)),
+            np.zeros(len(curves)),
             _STEADY,
         )
         here = np.array([one.epoch == epoch for _, one in outcomes])
@@ -171,7 +171,7 @@ class Line:
         found, variance = start, spread**2
         for _ in range(5):
             off = y - design @ found
-            total = noise + variance
+            total = noise + max(variance, 1e-6)
             # Points far off count less (Huber).
             weights = np.minimum(1.0, 2.0 * np.sqrt(total) / np.maximum(np.abs(off), 1e-12)) / total
             precision = design.T @ (weights[:, None] * design) + prior

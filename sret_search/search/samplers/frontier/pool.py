@@ -21,7 +21,7 @@ from sret_search.study.table import Table
 
 _ALL = 4096
 """Candidates of a space, up to which all of them are looked at."""
-_DRAWN, _KEPT = 2048, 64
+_DRAWN, _KEPT = 1024, 32
 """Else: draws, and the number of trials for which these are kept."""
 _CHANGED = 256
 """And changed versions of the best."""
