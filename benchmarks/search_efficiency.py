@@ -3,6 +3,7 @@ of real trainings in `benchmarks/tabular/`, many times, by the samplers that rea
 
     python benchmarks/search_efficiency.py                     # 2 CPU cores: some 30 minutes
     python benchmarks/search_efficiency.py --replays 8 --methods random,tpe,frontier
+    python benchmarks/search_efficiency.py --held-back         # on the table that no sampler was tuned on
 
 A sampler sees the validation figures of one seed. What it selects by them (`frontier` by its
 posterior means, all others the front of what they saw) is scored by the mean test accuracy over the
@@ -10,8 +11,11 @@ other seeds: the hypervolume of accuracy × log10 parameters, above chance and b
 Every method meets the same replays. The first half of them chooses the best baseline, at 50 and
 at 100 trials; on the second half `frontier` is held against it, replay by replay.
 
-Writes benchmarks/results/search_efficiency_<hardware>_<date>.json and plots of the same name, and
-prints last, as one JSON object:
+The held-back space has a quarter of the candidates, of which 200 would be most: its replays end
+after 80 trials, and with them what is said of 200 or of 100 below.
+
+Writes benchmarks/results/search_efficiency_<hardware>_<date>.json and plots of the same name
+(search_efficiency_held_back_… with --held-back), and prints last, as one JSON object:
 
     trials_to_random_200    trials after which `frontier` has the hypervolume that random search has
                             after 200 in the same replay: quartiles, and the share of replays in
@@ -44,6 +48,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from tabular.bananas import MOBananas
 from tabular.replay import Replay, Table, hypervolumes, load, reference, replay
+from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
 from sret_search.reporting import intervals, style
@@ -58,7 +63,10 @@ OURS, CHANCE = "frontier", "random"
 COUNTS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200)
 _SLOW = {"gp": 100}
 """Trials after which the replays of a sampler end that takes most of a second for each."""
-_ASHA, _SCHEDULED = "mo_asha", 100
+_TRIALS = {HERE: 200, HELD_BACK: 80}
+"""Of each replay, by the folder of the table."""
+_ASHA, _MOST = "mo_asha", 100
+"""The scheduler; trials of what it is compared in, and of the ratio, at most."""
 _STRATA, _LOSS = 5, 0.003
 _COLOURS = {
     "random": style.GREY, "stratified": "#999999", "sobol": "#BBBBBB", "tpe": style.ORANGE,
@@ -66,39 +74,36 @@ _COLOURS = {
 }  # fmt: skip
 
 
-@cache
-def _loaded() -> tuple[Study, Table]:
-    return load()
+_loaded = cache(load)
 
 
-def replayed(method: str, index: int, trials: int, scheduler: str) -> pd.DataFrame:
+def replayed(folder: Path, method: str, index: int, trials: int, scheduler: str) -> pd.DataFrame:
     """Hypervolumes of one replay, a row a trial; and, the same in each row, the best true accuracy
-    that is selected after `_SCHEDULED` trials, by parameters up to the end of each stratum."""
-    study, table = _loaded()
+    that is selected after `_MOST` trials, by parameters up to the end of each stratum."""
+    study, table = _loaded(folder)
     found = replay(study, table, METHODS[method], index, trials, scheduler=scheduler)
     curve = hypervolumes(found, table.truth(found.seen), *reference(study))
-    best = {f"stratum_{i}": value for i, value in enumerate(_best(found))}
+    best = {f"stratum_{i}": value for i, value in enumerate(_best(study, table, found))}
     return curve.assign(method=method, replay=index, scheduler=scheduler, **best)
 
 
-def _best(found: Replay) -> Iterator[float]:
-    study, table = _loaded()
+def _best(study: Study, table: Table, found: Replay) -> Iterator[float]:
     truth = table.truth(found.seen)
     params = {one.name: one.cost.params for one in study.points.all()}
-    chosen = found.selected(_SCHEDULED)
+    chosen = found.selected(_MOST)
     for end in np.geomspace(min(params.values()), max(params.values()), _STRATA + 1)[1:]:
         yield max((truth[name] for name in chosen if params[name] <= end * 1.001), default=0.0)
 
 
-def curves(methods: Iterable[str], replays: int, trials: int) -> pd.DataFrame:
+def curves(folder: Path, methods: Iterable[str], replays: int, trials: int) -> pd.DataFrame:
     """Every replay of every method, as many at a time as there are cores."""
     tasks = [
-        (method, index, min(trials, _SLOW.get(method, trials)), "none")
+        (folder, method, index, min(trials, _SLOW.get(method, trials)), "none")
         for index in range(replays)
         for method in methods
     ]
     if OURS in methods:
-        tasks += [(OURS, index, _SCHEDULED, _ASHA) for index in range(replays)]
+        tasks += [(folder, OURS, i, min(trials, _MOST), _ASHA) for i in range(replays)]
     # A replay a core.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
@@ -133,9 +138,10 @@ def figures(found: pd.DataFrame) -> dict[str, Any]:
         low, high = intervals.mean(gains)
         mean = float(gains.mean())
         result["over_best_at_50"] = {"baseline": best, "mean": mean, "low": low, "high": high}
-        best = _best_baseline(chooses, 100)
-        ratios = trials_to(compares, OURS, at(compares, 100)[best]) / 100
-        result["ratio_to_best_at_100"] = {"baseline": best, **_reached(ratios)}
+        count = min(most, _MOST)
+        best = _best_baseline(chooses, count)
+        ratios = trials_to(compares, OURS, at(compares, count)[best]) / count
+        result[f"ratio_to_best_at_{count}"] = {"baseline": best, **_reached(ratios)}
         result["scheduled"] = scheduled(found)
     result["hypervolume"] = {
         method: {
@@ -154,8 +160,9 @@ def _best_baseline(found: pd.DataFrame, trials: int) -> str:
 
 def scheduled(found: pd.DataFrame) -> dict[str, float]:
     """`OURS` under the scheduler against itself without."""
-    own = found[(found.method == OURS) & (found.trials == _SCHEDULED)]
-    last = own.set_index(["scheduler", "replay"])
+    own = found[found.method == OURS]
+    last = own[own.trials == min(own.trials.max(), _MOST)]
+    last = last.set_index(["scheduler", "replay"])
     names = [f"stratum_{i}" for i in range(_STRATA)]
     losses = (last.loc["none"][names] - last.loc[_ASHA][names]).max(axis=1)
     times = last.loc[_ASHA].seconds / last.loc["none"].seconds
@@ -177,7 +184,7 @@ def _quartiles(values: pd.Series) -> dict[str, float | None]:
     return {n: v if np.isfinite(v) else None for n, v in zip(names, quarters, strict=True)}
 
 
-def draw(found: pd.DataFrame, path: Path) -> None:
+def draw(found: pd.DataFrame, path: Path, name: str) -> None:
     """Hypervolume against trials and against training time: medians and quartiles."""
     plain = found[found.scheduler == "none"]
     with plt.rc_context(style.STYLE):
@@ -202,7 +209,7 @@ def draw(found: pd.DataFrame, path: Path) -> None:
         panels[0].set_ylim(bottom=low)
         panels[0].legend(loc="lower right", fontsize=9)
         replays = plain.replay.nunique()
-        style.sign(figure, f"{replays} replays of benchmarks/tabular: medians and quartiles.")
+        style.sign(figure, f"{replays} replays of {name}: medians and quartiles.")
         for kind in ("png", "svg"):
             figure.savefig(path.with_suffix(f".{kind}"))
         plt.close(figure)
@@ -213,18 +220,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--replays", type=int, default=40, help="of each method (40)")
-    parser.add_argument("--trials", type=int, default=200, help="of each replay (200)")
+    parser.add_argument("--trials", type=int, help="of each replay (200, held back 80)")
     parser.add_argument("--methods", default=",".join(METHODS), help="all, if not given")
+    parser.add_argument("--held-back", action="store_true", help="on the held-back space")
     arguments = parser.parse_args()
     methods = arguments.methods.split(",")
     unknown = sorted(set(methods) - METHODS.keys())
     if unknown or CHANCE not in methods:
         parser.error(f"--methods: {CHANCE} and any of {', '.join(METHODS)}, not {unknown}")
-    found = curves(methods, arguments.replays, arguments.trials)
+    folder = HELD_BACK if arguments.held_back else HERE
+    trials = arguments.trials or _TRIALS[folder]
+    found = curves(folder, methods, arguments.replays, trials)
     result = figures(found)
-    path = RESULTS / f"search_efficiency_{hardware()}_{datetime.date.today():%Y%m%d}.json"
+    what = "search_efficiency_held_back" if arguments.held_back else "search_efficiency"
+    path = RESULTS / f"{what}_{hardware()}_{datetime.date.today():%Y%m%d}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
-    draw(found, path)
+    draw(found, path, load(folder)[0].name)
     print(json.dumps(result))
 
 

@@ -1,10 +1,12 @@
-"""The table of trainings, made of the ledgers of study.yaml and seeds.yaml.
+"""A table of trainings, made of the ledgers of study.yaml and seeds.yaml.
 
     python -m sret_search.run benchmarks/tabular/study.yaml   # in blocks, until it exits with 0
     python benchmarks/tabular/table.py pack                   # after each: the ledgers, for git
     python benchmarks/tabular/table.py unpack                 # elsewhere: go on with the same command
     python benchmarks/tabular/table.py collect                # trials.parquet and curves.parquet
     python benchmarks/tabular/table.py describe               # its time and noise, for the data card
+
+With --held-back, the same of the study in held_back/.
 
 A ledger is packed as SQL without its trials' folders, so that trials that have no end are trained
 from their beginning where it is unpacked; those that have ended are not trained again.
@@ -28,12 +30,18 @@ from sret_search.search.entry import Entry
 from sret_search.study import Study, load_study
 
 HERE = Path(__file__).parent
-STUDIES = (HERE / "study.yaml", HERE / "seeds.yaml")
-TRIALS, CURVES = HERE / "trials.parquet", HERE / "curves.parquet"
+HELD_BACK = HERE / "held_back"
+STUDIES, TRIALS, CURVES = ("study.yaml", "seeds.yaml"), "trials.parquet", "curves.parquet"
+"""Files of a table, in its folder."""
 
 _LEVELS = (0, 0.6, 0.8, 0.9, 0.93, 1)
 _ENDS = ("val_loss", "val_accuracy", "test_loss", "test_accuracy")
 _CURVES = ("step", *_ENDS, "train_loss", "seconds")
+
+
+def studies_of(folder: Path) -> list[Study]:
+    """The studies that a table is made of."""
+    return [load_study(folder / name) for name in STUDIES if (folder / name).exists()]
 
 
 def trials_of(study: Study) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -172,18 +180,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=["collect", "describe", "pack", "unpack"])
-    command = parser.parse_args().command
+    parser.add_argument("--held-back", action="store_true", help="the table of held_back/")
+    arguments = parser.parse_args()
+    command, folder = arguments.command, HELD_BACK if arguments.held_back else HERE
     if command == "describe":
-        print(describe(pd.read_parquet(TRIALS)))
+        print(describe(pd.read_parquet(folder / TRIALS)))
         return 0
-    studies = [load_study(path) for path in STUDIES]
+    studies = studies_of(folder)
     needed = _packed if command == "unpack" else _database
     there = [study for study in studies if needed(study).exists()]
     for study in studies:
         if study not in there:
             print(f"{study.name}: no {needed(study)} to {command}", file=sys.stderr)
     if command == "collect":
-        collect(there, TRIALS, CURVES)
+        collect(there, folder / TRIALS, folder / CURVES)
         return 0
     for study in there:
         try:

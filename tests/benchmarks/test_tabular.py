@@ -287,7 +287,7 @@ def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
 
 
 def test_the_studies_of_the_table_train_the_same_candidates_with_other_seeds() -> None:
-    whole, part = (load_study(path) for path in tables.STUDIES)
+    whole, part = tables.studies_of(tables.HERE)
     names = {one.name for one in whole.points.all()}
     assert 1000 <= len(names) <= 1300
     assert len({one.name for one in part.points.all()} & names) == part.points.number >= 200
@@ -298,10 +298,27 @@ def test_the_studies_of_the_table_train_the_same_candidates_with_other_seeds() -
     assert whole.file.test_curve and part.file.test_curve
 
 
-@pytest.mark.skipif(not tables.TRIALS.exists(), reason="the table is made by a study of its own")
-def test_the_table_in_the_repository_is_whole() -> None:
-    study, table = replays.load()
+def test_the_held_back_space_is_of_another_kind_and_as_well_known() -> None:
+    (whole, _), (held,) = (tables.studies_of(at) for at in (tables.HERE, tables.HELD_BACK))
+    candidates = list(held.points.all())
+    assert 200 <= len(candidates) <= 300
+    assert not {one.name for one in candidates} & {one.name for one in whole.points.all()}
+    assert len(held.space.architecture.stages) > len(whole.space.architecture.stages)
+    assert held.file.data.split_seed != whole.file.data.split_seed
+    assert (held.file.search.seed, held.file.search.seeds) == (0, replays.SEEDS)
+    # The rungs of a replay's scheduler lie in both.
+    assert held.file.recipe.epochs == whole.file.recipe.epochs == 9
+    assert held.file.test_curve and held.name != whole.name
+    chance, most = replays.reference(held)
+    assert chance == 0.1 and all(one.cost.params <= most for one in candidates)
+
+
+@pytest.mark.parametrize("folder", [tables.HERE, tables.HELD_BACK], ids=["tabular", "held back"])
+def test_the_tables_in_the_repository_are_whole(folder: Path) -> None:
+    if not (folder / tables.TRIALS).exists():
+        pytest.skip("the table is made by a study of its own")
+    study, table = replays.load(folder)
     assert table.trainings.keys() == {one.name for one in study.points.all()}
-    more = load_study(tables.HERE / "seeds.yaml")
-    assert table.missing(study) == table.missing(more) == []
-    assert sum(len(trainings) >= 5 for trainings in table.trainings.values()) >= 200
+    assert all(table.missing(one) == [] for one in tables.studies_of(folder))
+    if folder == tables.HERE:
+        assert sum(len(trainings) >= 5 for trainings in table.trainings.values()) >= 200
