@@ -105,7 +105,7 @@ class Settings:
         # Of thousands of points, in place: most of the time of an ask is spent here.
         root = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
         root *= math.sqrt(5)
-        smooth = np.exp(-root)
+        smooth: Numbers = np.exp(-root)
         root += root**2 / 3
         root += 1
         smooth *= root
