@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sampling import Driver, study
 
@@ -130,6 +130,7 @@ def test_open_trials_count_as_if_they_ended_as_expected(tmp_path: Path) -> None:
 
 def test_what_is_asked_is_feasible_and_new_up_to_the_last_candidate(tmp_path: Path) -> None:
     small = SPACE.replace("[8, 12, 16, 24, 32, 48]", "[8, 48]").replace("[1, 2, 4, 8]", "[1, 4]")
+    small = small.replace("[1, 2, 4]", "[1, 2]")
     driver = Noisy(frontier(tmp_path, "trials: 200", space=small)).run()
     assert len(driver.entries) == driver.made.points.number < 200
     assert len({entry.candidate for entry in driver.entries}) == len(driver.entries)
@@ -140,17 +141,16 @@ def test_what_is_asked_is_feasible_and_new_up_to_the_last_candidate(tmp_path: Pa
 
 def test_a_space_without_end_is_drawn_from(tmp_path: Path) -> None:
     axes = "  stages.0.mlp_ratio: {low: 0.5, high: 4.0}\n  recipe.lr: {low: 1e-4, high: 1e-2, log: true}\n"
-    made = frontier(tmp_path, "trials: 30", space=SPACE.replace("budget", f"{axes}budget"))
+    space = SPACE.replace("budget", f"{axes}budget")
+    made = frontier(tmp_path, "trials: 20", space=space)
     whole, killed = Noisy(made).run(), Noisy(made)
-    for limit in (4, 9, 22, 30):
+    for limit in (4, 9, 20):
         killed.run(limit)
         killed.start()
     assert whole.table == killed.table
-    early, late = (
-        np.mean([odds(made.space.candidate(e.values)) - math.log10(e.cost["params"]) for e in some])
-        for some in (whole.entries[:6], whole.entries[-15:])
-    )
-    assert late > early
+    chance = Noisy(study(tmp_path, "{sampler: random, trials: 20}", space)).run()
+    found, theirs = (one.covered([e.candidate for e in one.entries]) for one in (whole, chance))
+    assert found > 1.05 * theirs
 
 
 OBJECTIVES = ["{accuracy: max, params: min, macs: min}", "{macs: min, accuracy: max, params: min}"]
@@ -220,6 +220,7 @@ def test_the_expected_improvement_is_that_of_many_draws(dimensions: int) -> None
         assert found[i] == pytest.approx(gains.mean(), abs=error)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 2)), max_size=12), st.floats(-3, 3))
 def test_units_of_a_cost_change_nothing(points: list[tuple[float, float]], unit: float) -> None:
     merits, costs = np.array([p[0] for p in points]), np.array([[p[1]] for p in points])
@@ -234,11 +235,11 @@ def test_units_of_a_cost_change_nothing(points: list[tuple[float, float]], unit:
 
 def test_merged_steps_never_make_a_front_better() -> None:
     rng = np.random.default_rng(0)
-    merits, costs = rng.random(300), 1 - 0.3 * rng.random((300, 2))
+    merits, costs = rng.random(120), 1 - 0.3 * rng.random((120, 2))
     price = np.array([[0.75, 0.8]])
     at = np.array([0.9]), np.array([0.001]), price
     merged = Steps(merits, costs, 0.0, np.ones(2)).improvement(*at)[0]
-    some = Steps(merits[:50], costs[:50], 0.0, np.ones(2)).improvement(*at)[0]
+    some = Steps(merits[:20], costs[:20], 0.0, np.ones(2)).improvement(*at)[0]
     exact = gained(merits, costs, np.array([0.9]), price[0])[0]
     assert exact <= merged <= 1.2 * exact
     assert merged < some
@@ -328,6 +329,7 @@ def test_trials_that_wait_at_rungs_guide(window: int | None, tmp_path: Path) -> 
     assert asked(1.5) == asked(1.5, again=True) != asked(4.0)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.floats(1e-6, 20), st.floats(1e-6, 20))
 def test_log_odds_fall_as_the_loss_rises(one: float, other: float) -> None:
     assert (log_odds(one) - log_odds(other)) * (one - other) <= 0
