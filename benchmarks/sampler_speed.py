@@ -61,8 +61,8 @@ def begun(study: Any, number: int, ask: Any) -> Any:
 
 def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds of one sampler, by the number of finished trials."""
-    from sret_search.search.samplers import sampling
     from sret_search.search.history import History
+    from sret_search.search.samplers import sampling
     from sret_search.study import load_study
 
     Path("space.yaml").write_text(SPACE)
