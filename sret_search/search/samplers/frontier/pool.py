@@ -105,9 +105,9 @@ class Pools:
         space, rng = self.study.space, self._chance(0, number)
         points = [space.draw(rng) for _ in range(_DRAWN)]
         screened = self._screened(points)
-        if 8 * len(screened.distinct) < _DRAWN:
+        if len(screened.distinct) < _KEPT:
             found = self.study.points.at_random(number * _KEPT)
-            points += [one.values for one in islice(found, _DRAWN // 8)]
+            points += [one.values for one in islice(found, _KEPT)]
             screened = self._screened(points)
         return screened, screened.distinct
 
