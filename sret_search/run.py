@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sret_search.job.place import is_url
+from sret_search.search import signals
 from sret_search.study import Study, StudyError, load_study, preflight
 from sret_search.study.errors import shown
 
@@ -57,7 +56,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run")
     """Run the command; its exit code."""
     arguments = parser(prog).parse_args(argv)
     try:
-        with _terminated_as_interrupted():
+        with signals.interrupting():
             study = load_study(arguments.study)
             preflight.check(study)
             return run(study, fresh=arguments.fresh)
@@ -67,20 +66,6 @@ def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run")
     except KeyboardInterrupt:
         print(_resume(arguments.study), file=sys.stderr)
         return STOPPED
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM as Ctrl-C at any moment, also where Ray's handler, which exits, is in place."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except SystemExit as ended:
-        if ended.code != signal.SIGTERM:
-            raise
-        raise KeyboardInterrupt from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def run(study: Study, *, fresh: bool) -> int:

@@ -119,7 +119,7 @@ SEARCHING = (Path(__file__).parents[1] / "docs" / "searching.md").read_text(enco
 
 def test_the_rungs_of_the_documentation_are_those_of_its_example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    example = re.search(r"```yaml\n(objectives.*?scheduler.*?)```", SEARCHING, re.DOTALL)[1]
+    example = re.search(r"```yaml\n(objectives[^`]*scheduler[^`]*)```", SEARCHING)[1]
     (tmp_path / "space.yaml").write_text(
         "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 2]}}\n"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sret_search.search import disk, phases
+from sret_search.search import disk, phases, signals
 from sret_search.search.branches import next_branch
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
@@ -157,6 +157,7 @@ def _train(
         )
         watched = local.watched(_dead(progress, stopping), abandon)
         with suppress(KeyboardInterrupt), progress, stopping.on_signals(), watched:
+            signals.raise_swallowed()
             while not searcher.over:
                 searcher.renew()
                 _fit(searcher, first, tune_folder, work)

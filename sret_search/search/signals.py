@@ -1,4 +1,4 @@
-"""Signals that reach processes of Ray, and what Ray makes of them, set right while it starts."""
+"""Signals: Ctrl-C and SIGTERM at any moment, and what Ray makes of them, set right while it starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,47 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
+
+_swallowed = False
+"""Whether a signal came; what it raised may have got no further than a library."""
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """SIGTERM as Ctrl-C at any moment, also where Ray's handler, which exits, is in place. Both
+    raise KeyboardInterrupt, which some libraries swallow while they are imported: it is raised
+    again at the next `raise_swallowed`."""
+    global _swallowed
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        global _swallowed
+        _swallowed = True
+        raise KeyboardInterrupt
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, interrupt) for kind in kinds}
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code != signal.SIGTERM:
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        _swallowed = False
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def raise_swallowed() -> None:
+    """Stop where a signal came that was to stop this process, and that a library swallowed.
+
+    Raises:
+        KeyboardInterrupt: there was one.
+    """
+    if _swallowed:
+        raise KeyboardInterrupt
 
 
 @contextmanager
