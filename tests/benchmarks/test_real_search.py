@@ -66,6 +66,7 @@ def test_samplers_are_held_against_the_first_one_seed_by_seed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_studies_are_run_as_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
