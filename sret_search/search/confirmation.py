@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -22,10 +24,16 @@ class Confirmation:
     """Asks for each member of the front, with each fresh seed, once all other trials ended.
 
     Where a study is edited and its front changes, new members are confirmed, and old ones stay.
+
+    Args:
+        front: the names of its members, where the sampler has a front of its own.
     """
 
-    def __init__(self, study: Study, confirm: Confirm) -> None:
+    def __init__(
+        self, study: Study, confirm: Confirm, front: Callable[[History], list[str]] | None = None
+    ) -> None:
         self.study, self.confirm = study, confirm
+        self._front = partial(members, study) if front is None else front
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
         own = [entry for entry in history.entries if entry.role == "confirmation"]
@@ -33,7 +41,7 @@ class Confirmation:
             return WAIT
         on, first = self.confirm.on, self.study.file.search.seed
         begun = {(e.candidate, e.seed) for e in own if e.about["on"] == on}
-        for name in members(self.study, history):
+        for name in self._front(history):
             candidate = self.study.space.candidate(history.own[history.firsts[name]])
             for seed in range(SEEDS, SEEDS + self.confirm.seeds):
                 if (name, first + seed) not in begun:

@@ -13,6 +13,7 @@ from sret_search.search.confirmation import Confirmation
 from sret_search.search.history import History
 from sret_search.search.rates import Rates
 from sret_search.search.samplers.ask import Ask, Sampler
+from sret_search.search.samplers.frontier.frontier import Frontier
 from sret_search.search.samplers.sampling import build as build_sampler
 from sret_search.search.twins import Twins
 from sret_search.study import Study
@@ -21,13 +22,15 @@ from sret_search.study import Study
 def build(study: Study, memory: dict[str, Any]) -> Phases:
     """All phases of a study, with what its sampler asked to keep in `Ask.memory`."""
     arms = study.file.arms
-    phases: list[Sampler] = [
+    sampler = (
         build_sampler(study, memory) if arms is None or arms.lr is None else Rates(study, arms.lr)
-    ]
+    )
+    phases = [sampler]
     if study.file.controls:
         phases.append(Twins(study))
     if study.file.confirm is not None:
-        phases.append(Confirmation(study, study.file.confirm))
+        front = sampler.front if isinstance(sampler, Frontier) else None
+        phases.append(Confirmation(study, study.file.confirm, front))
     return Phases(phases)
 
 

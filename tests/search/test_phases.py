@@ -15,7 +15,9 @@ from sret_search.search.entry import Entry
 from sret_search.search.front import nondominated, pareto
 from sret_search.search.history import History
 from sret_search.search.rates import Tried
+from sret_search.search.samplers import sampling
 from sret_search.search.samplers.ask import WAIT
+from sret_search.search.samplers.frontier.frontier import Frontier
 from sret_search.search.twins import beside
 from sret_search.study import Study, load_study
 from sret_search.study.planned import competitors, least_trials, planned
@@ -239,6 +241,24 @@ def test_the_front_is_trained_again_with_fresh_seeds(sampler: str, on: str, tmp_
     assert all(entry.job.whole == (on == "train+val") for entry in again)
     assert min(entry.number for entry in again) == 20
     assert not any(entry.job.whole for entry in searched)
+
+
+def test_the_front_that_a_sampler_believes_in_is_the_one_that_is_confirmed(tmp_path: Path) -> None:
+    made = study(tmp_path, SEARCHED, "{sampler: frontier, trials: 14}", "confirm: {seeds: 2}\n")
+
+    def accuracy(entry: Entry) -> float | None:
+        # One is lucky, another one is lost.
+        if entry.role == "search" and entry.number in (9, 11):
+            return 0.95 if entry.number == 9 else None
+        return 0.7 + 0.02 * math.log2(entry.cost["executions"])
+
+    driver = Driver(made, accuracy).run()
+    searched = History(made, driver.of("search"))
+    sampler = sampling.build(made, {})
+    assert isinstance(sampler, Frontier)
+    confirmed = {entry.candidate for entry in driver.of("confirmation")}
+    assert confirmed == set(sampler.front(searched)) != set()
+    assert driver.entries[11].candidate not in confirmed
 
 
 def test_a_longer_study_confirms_what_is_new_on_its_front(tmp_path: Path) -> None:

@@ -106,12 +106,14 @@ class Frontier(Drawn):
 
     def front(self, history: History) -> list[str]:
         """The names of the candidates on the front of posterior means, among those with a
-        training that came to its end, in the order in which they were begun."""
+        training that came to its end and none that was lost, in the order in which they were
+        begun."""
         self._follow(history)
         model = self._model(history)
         if model is None:
             return []
-        ended = np.flatnonzero(model.known.seeds > 0)
+        lost = [place for place, outcome in self._outcomes.values() if math.isnan(outcome.odds)]
+        ended = np.flatnonzero((model.known.seeds > 0) & ~np.isin(model.known.which, lost))
         which = model.known.which[ended]
         points = np.column_stack([model.means[ended], -np.array(self._paid)[which]])
         return [self._names[place] for place in which[nondominated(points)].tolist()]
