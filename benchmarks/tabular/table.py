@@ -134,7 +134,7 @@ def pack(study: Study) -> Path:
         there.backup(copy)
         _forget_place(copy, study)
         text = "\n".join(copy.iterdump())
-    file = _packed(study)
+    file = packed(study)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
     return file
@@ -146,7 +146,7 @@ def unpack(study: Study) -> Path:
     Raises:
         FileExistsError: there is a ledger already.
     """
-    text = lzma.decompress(_packed(study).read_bytes()).decode()
+    text = lzma.decompress(packed(study).read_bytes()).decode()
     database = _database(study)
     if database.exists():
         raise FileExistsError(f"{database} is there already")
@@ -156,7 +156,8 @@ def unpack(study: Study) -> Path:
     return database
 
 
-def _packed(study: Study) -> Path:
+def packed(study: Study) -> Path:
+    """Where its ledger lies for git."""
     return study.path.parent / "ledger" / f"{study.name}.sql.xz"
 
 
@@ -187,7 +188,7 @@ def main() -> int:
         print(describe(pd.read_parquet(folder / TRIALS)))
         return 0
     studies = studies_of(folder)
-    needed = _packed if command == "unpack" else _database
+    needed = packed if command == "unpack" else _database
     there = [study for study in studies if needed(study).exists()]
     for study in studies:
         if study not in there:
