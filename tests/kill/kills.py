@@ -279,6 +279,8 @@ class Box:
             for i, name in enumerate(numbered[1:], 1):
                 begun, *rest = attempts[name]
                 assert begun["what"] == "begun"
+                if not rest:
+                    continue  # it was killed, with all others, before it looked where to go on
                 start = next((e for e in rest if e["what"] == "continued"), {"step": 0} | begun)
                 earlier = [event for other in numbered[:i] for event in attempts[other]]
                 ended = [e for e in earlier if e["what"] == "ended" and e["time"] < begun["time"]]
