@@ -297,10 +297,12 @@ def _lost(
     # A worker without a driver goes on for a while, perhaps until after the next one looked.
     known = sorted({e["step"] for e in saved if e["time"] < begun})
     possible = {0} | {e["step"] for e in saved if e["time"] < start["time"]}
-    damaged = [e for e in saved if e["attempt"] in torn]
+    damaged = {e["attempt"]: e["step"] for e in saved if e["attempt"] in torn}
     newest = known[-1] if known else 0
-    if damaged and newest == max(e["step"] for e in damaged):
-        assert start["step"] in [0, *known][-2:], "the whole checkpoint before the torn one"
+    if damaged and newest == max(damaged.values()):
+        whole = [e["step"] for e in saved if damaged.get(e["attempt"]) != e["step"]]
+        # Of some the result was torn, not the last checkpoint.
+        assert start["step"] in (max(whole, default=0), newest), "the newest whole checkpoint"
         return 0.0
     assert start["step"] >= newest, f"went on at {start['step']}, though {newest} was saved"
     assert start["step"] in possible
