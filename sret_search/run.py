@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sret_search.job.place import is_url
-from sret_search.search import signals
+from sret_search.search import driver, signals
 from sret_search.study import Study, StudyError, load_study, preflight
 from sret_search.study.errors import shown
 
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from sret_search.search.lease import Lease
 
 DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
-
-_REPORT = 40.0
-"""Seconds for the report where Ray died: after a minute its own code ends this process."""
 
 _DESCRIPTION = """\
 Train the candidates of a study, keep every result, and draw its report.
@@ -53,8 +48,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run") -> int:
-    """Run the command; its exit code."""
+    """Run the command, this very one, in a process of its own; its exit code."""
     arguments = parser(prog).parse_args(argv)
+    return driver.driven(lambda: _main(arguments), lambda: _ended(arguments.study))
+
+
+def _main(arguments: argparse.Namespace) -> int:
     try:
         with signals.interrupting():
             study = load_study(arguments.study)
@@ -68,10 +67,21 @@ def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run")
         return STOPPED
 
 
+def _ended(path: Path) -> int:
+    """What is left to do where the process that drove a study was ended by others."""
+    from sret_search.reporting.write import write_report
+
+    with suppress(StudyError, KeyboardInterrupt), signals.interrupting():
+        print(f"report: {shown(write_report(load_study(path)))}")
+    print(_resume(path), file=sys.stderr)
+    return STOPPED
+
+
 def run(study: Study, *, fresh: bool) -> int:
     """Search and report; the exit code."""
     from sret_search.search import lease
     from sret_search.search.folders import Folders
+    from sret_search.search.local import NotStartedError
     from sret_search.search.storage import LedgerLostError
 
     if is_url(study.trials_root):
@@ -84,7 +94,7 @@ def run(study: Study, *, fresh: bool) -> int:
     except lease.StudyHeldError as held_by_another:
         print(held_by_another, file=sys.stderr)
         return STOPPED
-    except LedgerLostError as lost:
+    except (LedgerLostError, NotStartedError) as lost:
         print(f"{lost}\n{_resume(study.path)}", file=sys.stderr)
         return STOPPED
 
@@ -100,7 +110,7 @@ def _run(study: Study, lease: Lease) -> int:
             f"{study.folder} was last run from {ledger.last_path}, now from {study.path.resolve()}"
         )
     print(_greeting(study), flush=True)
-    outcome = search(study, ledger, abandon=lambda: _abandon(study))
+    outcome = search(study, ledger, abandon=driver.leave)
     ledger.close()
 
     from sret_search.reporting.write import write_report
@@ -115,16 +125,6 @@ def _run(study: Study, lease: Lease) -> int:
         print(_resume(study.path), file=sys.stderr)
         return STOPPED
     return BUG if outcome.failed else DONE
-
-
-def _abandon(study: Study) -> None:
-    """End as after any other stop, while a call into a dead Ray holds the main thread: another
-    process draws the report, as importing anything here may run into that Ray, too."""
-    report = [sys.executable, "-m", "sret_search", "report", str(study.path)]
-    with suppress(subprocess.TimeoutExpired):
-        subprocess.run(report, timeout=_REPORT)
-    print(_resume(study.path), file=sys.stderr, flush=True)
-    os._exit(STOPPED)
 
 
 def _greeting(study: Study) -> str:

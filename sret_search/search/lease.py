@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import platform
+import re
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
@@ -15,7 +17,7 @@ from typing import Protocol
 from sqlalchemy import Column, DateTime, MetaData, Table, Text, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sret_search.search import postgres, sqlite
+from sret_search.search import driver, postgres, sqlite
 from sret_search.search.storage import explained, place, reason
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import Problem
@@ -51,8 +53,17 @@ _NOTICE = text(
 the connection of one that is silent. Settings that an older server lacks are left out."""
 
 
+_LETS_GO = 10.0
+"""Seconds that are waited for a holder that was killed: what it had started ends after it."""
+
+
 class StudyHeldError(Exception):
     """Another process works on this study."""
+
+    def __init__(self, message: str, holder: int | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
+        """The process, where it is one of this machine."""
 
 
 class Lease(Protocol):
@@ -74,8 +85,27 @@ def hold(study: Study) -> Iterator[Lease]:
         StudyHeldError: another process holds it.
         StudyError: its folder or its server cannot be used.
     """
-    with closing(_File(study) if study.file.storage.url is None else _Lock(study)) as lease:
+    kind, deadline = _File if study.file.storage.url is None else _Lock, time.monotonic() + _LETS_GO
+    while True:
+        try:
+            lease = kind(study)
+            break
+        except StudyHeldError as held:
+            if held.holder is None or _lives(held.holder) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    with closing(lease):
         yield lease
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 class _File:
@@ -98,7 +128,7 @@ class _File:
                 raise _held(self._place, _said(self._file.read())) from None
         self._file.truncate(0)
         since = datetime.now().strftime(_TIME)
-        json.dump({"pid": os.getpid(), "host": platform.node(), "since": since}, self._file)
+        json.dump({"pid": driver.pid(), "host": platform.node(), "since": since}, self._file)
         self._file.flush()
 
     def check(self) -> None:
@@ -119,7 +149,7 @@ class _Lock:
         self._place = place(study)
         digest = hashlib.sha256(f"sret_search {study.name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
-        holder = f"process {os.getpid()} on {platform.node()}"
+        holder = f"process {driver.pid()} on {platform.node()}"
         self._study = {"study": study.name, "holder": holder, "key": self._key}
         with explained(study):
             self._connection = postgres.server(study).connect()
@@ -155,8 +185,10 @@ class _Lock:
 
 
 def _held(where: str, who: str) -> StudyHeldError:
+    here = re.match(rf"process (\d+) on {re.escape(platform.node())} since ", who)
     return StudyHeldError(
-        f"{where} is held by {who}; let it finish, or stop it, then run this again"
+        f"{where} is held by {who}; let it finish, or stop it, then run this again",
+        int(here[1]) if here else None,
     )
 
 

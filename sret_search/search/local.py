@@ -24,12 +24,19 @@ _LOOK = 0.5
 """Seconds between two looks."""
 
 
+class NotStartedError(Exception):
+    """Ray did not start, or was gone before it had."""
+
+
 def start(folder: Path) -> None:
     """Start Ray. It listens on the loopback interface only, and asks for a token that nobody else
     knows.
 
     Args:
         folder: for its own files, of which only this user can see any.
+
+    Raises:
+        NotStartedError: for whatever reason Ray gives.
     """
     # The address 127.0.0.1 alone is not enough: Ray replaces it by that of the network, and
     # then listens on every interface, unless it is told that this is no machine for clusters.
@@ -38,18 +45,22 @@ def start(folder: Path) -> None:
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     import ray
 
-    with signals.sessions_of_their_own(), signals.sigterm_stays():
-        ray.init(
-            address="local",
-            num_cpus=cpus(),
-            num_gpus=gpus(),
-            object_store_memory=100 * 2**20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="CRITICAL",
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),  # which Ray lets everybody write into; what it lies in is ours
-        )
+    try:
+        with signals.sessions_of_their_own(), signals.sigterm_stays():
+            ray.init(
+                address="local",
+                num_cpus=cpus(),
+                num_gpus=gpus(),
+                object_store_memory=100 * 2**20,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="CRITICAL",
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),  # which Ray lets everybody write into; around it is ours
+            )
+    except Exception as error:  # Ray has no class of its own for this
+        reason = " ".join(str(error).split())
+        raise NotStartedError(f"Ray did not start: {reason or type(error).__name__}") from error
 
 
 def end() -> None:

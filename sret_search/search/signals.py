@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""What asks a process to stop."""
 
 _swallowed = False
 """Whether a signal came; what it raised may have got no further than a library."""
@@ -25,9 +29,9 @@ def interrupting() -> Iterator[None]:
         _swallowed = True
         raise KeyboardInterrupt
 
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, interrupt) for kind in kinds}
+    before = {kind: signal.signal(kind, interrupt) for kind in STOPS}
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         yield
     except SystemExit as ended:
         if ended.code != signal.SIGTERM:
@@ -47,6 +51,21 @@ def raise_swallowed() -> None:
     """
     if _swallowed:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """What asks this process to stop asks a child instead, which has a group of its own."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    before = {kind: signal.signal(kind, forward) for kind in STOPS}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 @contextmanager

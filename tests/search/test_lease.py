@@ -65,6 +65,23 @@ def test_the_second_driver_is_told_who_is_first_and_follows_a_killed_one(made):
     assert time.monotonic() - start < 5
 
 
+def test_what_a_killed_holder_had_started_is_waited_for(made):
+    outlives = "import os\n    if os.fork() == 0: time.sleep(1.5); os._exit(0)\n    time.sleep"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER.replace("time.sleep", outlives), made.path],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout.readline() == "held\n"
+    time.sleep(0.2)
+    holder.kill()
+    holder.wait()
+    start = time.monotonic()
+    with hold(made) as lease:
+        lease.check()
+    holder.stdout.close()
+    assert 0.1 < time.monotonic() - start < 10
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"pid": 3}'])
 def test_a_holder_that_has_not_yet_said_who_it_is_holds_all_the_same(made, text):
     with hold(made):

@@ -127,7 +127,8 @@ class Injector(importlib.abc.MetaPathFinder):
                 continue
             if i > 0 and not (self.box / f"fault-{i - 1}").exists():
                 return
-            who = "driver" if os.getpid() == self.driver else "worker"
+            # The driver works in a child of the process that was started.
+            who = "driver" if self.driver in (os.getpid(), os.getppid()) else "worker"
             if who != fault.get("who", who) or not _matches(fault, arguments):
                 return
             self.calls[i] += 1

@@ -1,0 +1,118 @@
+"""The process that drives a study, and the one that answers for its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+COMMAND = """
+import os, signal, sys, time
+from sret_search.search import driver, signals
+
+def work():
+    try:
+        with signals.interrupting():
+            print("driver", os.getpid(), driver.pid(), flush=True)
+            {work}
+    except KeyboardInterrupt:
+        return 3
+
+def ended():
+    print("ended", flush=True)
+    return 3
+
+sys.exit(driver.driven(work, ended))
+"""
+
+
+class Command:
+    """A command that does some work in a driver of its own."""
+
+    def __init__(self, work: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND.format(work=work)], stdout=subprocess.PIPE,
+            text=True, process_group=0,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        _, driver, known_as = self.process.stdout.readline().split()
+        self.driver = int(driver)
+        assert int(known_as) == self.process.pid != self.driver
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        out, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, out
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_the_exit_code_is_that_of_the_driver(code: int) -> None:
+    assert Command(f"return {code}").end() == (code, "")
+
+
+def test_a_mistake_of_ours_stays_one() -> None:
+    assert Command("raise ValueError('shown')").end() == (1, "")
+    assert Command("sys.exit(2)").end() == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        ("os._exit(1)", "stopping: Ray ended the process of the study with code 1\nended\n"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "stopping: the process of the study was ended by SIGKILL\nended\n",
+        ),
+        ("driver.leave()", "ended\n"),
+    ],
+)
+def test_where_others_end_the_driver_somebody_is_left(work: str, said: str) -> None:
+    assert Command(work).end() == (3, said)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+def test_what_asks_to_stop_reaches_the_driver_once(
+    stop: signal.Signals, kill: Callable[[int, int], None]
+) -> None:
+    work = (
+        "caught = []; signal.signal({0}, lambda *_: caught.append(1)); print('ready', flush=True)"
+    )
+    wait = "time.sleep(1); print(len(caught)); return 0"
+    command = Command(f"{work.format(int(stop))}; {wait}")
+    assert command.process.stdout is not None
+    assert command.process.stdout.readline() == "ready\n"
+    kill(command.process.pid, stop)
+    assert command.end() == (0, "1\n")
+
+
+def test_a_driver_ends_with_the_process_that_was_started() -> None:
+    command = Command("time.sleep(600)")
+    command.process.kill()
+    command.process.communicate()
+    assert command.process.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    with suppress(ProcessLookupError, FileNotFoundError):
+        while Path(f"/proc/{command.driver}/stat").read_text().split()[2] != "Z":
+            os.kill(command.driver, 0)
+            assert time.monotonic() < deadline, "the driver goes on alone"
+            time.sleep(0.02)
+
+
+def test_a_stop_while_python_starts_is_kept() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(work="time.sleep(600)")], stdout=subprocess.PIPE
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 3
