@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
+
+_DPI = 300
 
 
-def picture(figure: Figure, kind: str) -> bytes:
-    """The picture, the same bytes for the same results."""
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "Producer": None}}
+
+
+def pictures(figure: Figure) -> dict[str, bytes]:
+    """The figure as each kind of file, the same bytes for the same results; bitmaps have 300 dpi
+    and 256 colours, since a chart has few."""
+    with matplotlib.rc_context({"svg.hashsalt": "sret_search"}), warnings.catch_warnings():
+        # A name may have letters that the font has not: the picture has boxes for them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        found = {"png": _bitmap(figure)}
+        figure.set_layout_engine("none")  # all kinds have the layout of the first
+        for kind, nothing in _UNDATED.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata=nothing)
+            found[kind] = buffer.getvalue()
+    return found
+
+
+def _bitmap(figure: Figure) -> bytes:
+    figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    with matplotlib.rc_context({"svg.hashsalt": "sret_search", "savefig.dpi": 200}):
-        figure.savefig(buffer, format=kind, metadata=metadata)
+    few.save(buffer, format="png", dpi=(_DPI, _DPI))
     return buffer.getvalue()
 
 

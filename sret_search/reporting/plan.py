@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from sret_search.reporting.files import picture, write_whole
+from sret_search.reporting.files import pictures, write_whole
 from sret_search.reporting.style import BLUE, ORANGE, RED, STYLE, UNITS, entitle, thousands
 from sret_search.study import Study
 from sret_search.study.schema import Limit
@@ -25,8 +25,8 @@ def write_plan(study: Study, found: Survey, samples: Sequence[Candidate]) -> Non
     with plt.rc_context(STYLE):
         figure = draw(study, found, samples)
         study.report_folder.mkdir(parents=True, exist_ok=True)
-        for kind in ("png", "svg"):
-            write_whole(study.report_folder / f"plan.{kind}", picture(figure, kind))
+        for kind, content in pictures(figure).items():
+            write_whole(study.report_folder / f"plan.{kind}", content)
     plt.close(figure)
 
 

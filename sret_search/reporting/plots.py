@@ -48,8 +48,6 @@ def draw(results: Results, compared: Compared, footer: str) -> dict[str, Figure]
     with plt.rc_context(STYLE):
         figures = {}
         if len(results.candidates):
-            figures["accuracy_params"] = against_cost(results, "params", footer)
-            figures["accuracy_macs"] = against_cost(results, "macs", footer)
             figures["accuracy_executions"] = (
                 against_depth(depths, results, footer)
                 if depths

@@ -11,9 +11,9 @@ import jinja2
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from sret_search.reporting import grids, plots, sentences, summary, words
+from sret_search.reporting import charts, grids, plots, sentences, summary, words
 from sret_search.reporting.compared import Compared, compare
-from sret_search.reporting.files import picture, write_whole
+from sret_search.reporting.files import pictures, write_whole
 from sret_search.reporting.results import Results
 from sret_search.study import Study
 
@@ -27,6 +27,7 @@ _CAPTIONS = {
     "confirmed": "The front, trained again",
     "accuracy_params": "Accuracy against parameters",
     "accuracy_macs": "Accuracy against multiply-adds",
+    "accuracy_train_macs": "Accuracy against multiply-adds of the training",
     "twins": "Candidates beside their twins",
     "learning_rates": "The learning rate of each arm",
 }
@@ -43,13 +44,16 @@ def write_report(study: Study) -> Path:
     folder = study.report_folder
     compared = compare(results)
     footer = summary.footer(results)
-    figures = plots.draw(results, compared, footer) | grids.draw(results, footer)
+    made = charts.charts(results, compared)
+    figures = {chart.name: charts.matplotlib.figure(chart, footer) for chart in made}
+    figures |= plots.draw(results, compared, footer) | grids.draw(results, footer)
     folder.mkdir(parents=True, exist_ok=True)
     images = {}
     for name, figure in figures.items():
-        write_whole(folder / f"{name}.png", picture(figure, "png"))
-        images[name] = picture(figure, "svg")
-        write_whole(folder / f"{name}.svg", images[name])
+        kinds = pictures(figure)
+        for kind, content in kinds.items():
+            write_whole(folder / f"{name}.{kind}", content)
+        images[name] = kinds["svg"]
         plt.close(figure)
     write_whole(folder / "trials.csv", results.table.to_csv(index=False).encode())
     facts = summary.summarise(results, compared)

@@ -1,0 +1,81 @@
+"""Candidates as charts show them: which are drawn, their intervals, and what hovering tells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sret_search.reporting import intervals
+from sret_search.reporting.charts.chart import Series
+from sret_search.reporting.charts.colours import RED
+from sret_search.reporting.results import Results
+
+DRAWN = 1000
+"""Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,
+and a page stays one that can be opened."""
+_LOST = 200
+
+
+def thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """The front and an even part of all others, and which of them are the front."""
+    others = np.flatnonzero(~on_front)
+    if len(others) <= DRAWN:
+        return table, on_front
+    drawn = on_front.copy()
+    drawn[others[np.linspace(0, len(others) - 1, DRAWN).astype(int)]] = True
+    return table[drawn], on_front[drawn]
+
+
+def how_many(drawn: int, every: int, what: str = "candidates") -> str:
+    """For a title, where not all are drawn."""
+    return "" if drawn == every else f" ({drawn:,} of {every:,} {what} are drawn)"
+
+
+def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the interval of each candidate's mean, in fractions; they hold the mean."""
+    images = results.description["data"]["sizes"][1]
+    trials = results.compared[results.compared.candidate.isin(table.candidate)]
+    values = trials.groupby("candidate").val_accuracy.agg(list)
+    bounds = [intervals.accuracy(values[candidate], images) for candidate in table.candidate]
+    low, high = np.array(bounds).T
+    means = table.val_accuracy.to_numpy(float)
+    return np.minimum(low, means), np.maximum(high, means)
+
+
+def hover(results: Results, table: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> list[str]:
+    """What each candidate is: its name, its axes' values, its costs and its accuracy."""
+    axes = list(results.description["axes"])
+    found = []
+    for row, below, above in zip(table.to_dict("records"), low, high, strict=True):
+        values = [f"{axis}: {row[axis]}" for axis in axes if not pd.isna(row[axis])]
+        seeds = int(row["seeds"])
+        found.append("\n".join([
+            str(row["candidate"]),
+            *values,
+            f"{int(row['params']):,} parameters",
+            f"{int(row['macs']):,} MACs, {row['train_macs']:.3g} of training",
+            f"{int(row['executions']):,} executions",
+            f"{100 * row['val_accuracy']:.1f} % ({100 * below:.1f} to {100 * above:.1f}),"
+            f" {seeds} seed{'s' if seeds != 1 else ''}",
+        ]))  # fmt: skip
+    return found
+
+
+def lost(results: Results, cost: str, y: float) -> tuple[Series, ...]:
+    """Crosses at this place, below what has an accuracy, for trials that have none; nothing where
+    there are none."""
+    rows = results.searched[results.searched.state.isin(["diverged", "failed"])]
+    if not len(rows):
+        return ()
+    drawn = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOST)).astype(int))]
+    return (
+        Series(
+            name="diverged or failed: no accuracy" + how_many(len(drawn), len(rows), "of them"),
+            kind="points",
+            x=drawn[cost].to_numpy(float),
+            y=np.full(len(drawn), y),
+            colour=RED,
+            marker="cross",
+            hover=[f"trial {trial}: {state}" for trial, state in zip(drawn.trial, drawn.state, strict=True)],
+        ),
+    )  # fmt: skip

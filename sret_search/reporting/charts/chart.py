@@ -1,0 +1,135 @@
+"""A chart as plain data, made once and drawn twice: for papers and in the page.
+
+Values are in the units that the axes are labelled with: accuracies in per cent. What is not known
+is nan. A chart knows no colours of paper and ink; those are the renderers' and the page's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Values = Sequence[float] | np.ndarray
+Kind = Literal["points", "line", "step", "band", "step band", "bars"]
+Dash = Literal["solid", "dash", "dot"]
+Marker = Literal["circle", "square", "triangle", "diamond", "down", "cross", "star"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a panel.
+
+    Attributes:
+        label: what it counts, with its unit.
+        log: whether it is logarithmic.
+        range: its ends; None where the values are to decide.
+        ticks: places and their words, where not the renderer is to choose them: categories are
+            ticks at 0, 1, 2 …
+        reverse: whether it runs down (or to the left), as rows are read.
+        whole: whether only whole numbers are ticks.
+        line: where a thin line crosses the panel: no difference, or chance.
+    """
+
+    label: str
+    log: bool = False
+    range: tuple[float, float] | None = None
+    ticks: tuple[tuple[float, str], ...] | None = None
+    reverse: bool = False
+    whole: bool = False
+    line: float | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours from dark to light (viridis) for a third value, with a bar that says which."""
+
+    label: str
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a legend has one entry for.
+
+    Attributes:
+        kind: "points"; a "line" through them in the order given; a "step", which holds each y
+            until the next x, as a front does; a "band" or "step band" from low to high; "bars"
+            that lie, from 0 to each x at the place y.
+        y: none for bands.
+        low, high: the ends of an interval of each y, in the units of y.
+        left, right: those of each x.
+        colour: of this series, as "#rrggbb".
+        shades: values that colour each point by the panel's scale instead.
+        marker: of points, and of a line where it has any; hollow: whether it is only an outline,
+            or which of them are.
+        size: of markers, in points.
+        hover: a text for each point, of lines parted by newlines.
+        legend: whether the legend has it.
+        group: series of one group are shown and hidden together, by the one in the legend.
+    """
+
+    name: str
+    kind: Kind
+    x: Values
+    y: Values = ()
+    low: Values | None = None
+    high: Values | None = None
+    left: Values | None = None
+    right: Values | None = None
+    colour: str = "#666666"
+    shades: Values | None = None
+    dash: Dash = "solid"
+    width: float = 1.5
+    marker: Marker | None = None
+    hollow: bool | Sequence[bool] = False
+    size: float = 7.0
+    opacity: float = 1.0
+    hover: Sequence[str] | None = None
+    legend: bool = True
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        band = self.kind in ("band", "step band")
+        assert not band or (self.low is not None and self.high is not None), self.name
+        several = (self.low, self.high, self.left, self.right, self.shades, self.hover)
+        lengths = {len(values) for values in several if values is not None}
+        assert lengths | ({len(self.y)} if not band else set()) <= {len(self.x)}, self.name
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes, and what is drawn between them, the last on top."""
+
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    title: str = ""
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Panels in a row.
+
+    Attributes:
+        name: of its files.
+        title: of a figure in a paper, which has no page around it.
+        caption: a sentence or two on how to read it, what it leaves out among them.
+        height: of the whole figure, in inches.
+    """
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    height: float = 4.6
+
+
+def stairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of a step that holds each y until the next x."""
+    return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]

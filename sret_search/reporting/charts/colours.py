@@ -1,0 +1,24 @@
+"""Colours that colour-blind readers tell apart, on white and on black."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+# Okabe and Ito (2008), without the yellow, which is faint on white, and the black.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY = "#CC79A7", "#56B4E9"
+GREY = "#7f7f7f"
+CYCLE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
+"""For series without an order."""
+
+
+def cycle(count: int) -> list[str]:
+    """Colours for so many series without an order, which repeat where there are many."""
+    return [CYCLE[i % len(CYCLE)] for i in range(count)]
+
+
+def shades(count: int) -> list[str]:
+    """Colours from dark to light, one for each of so many steps of depth."""
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0.2, 0.88, count))]
