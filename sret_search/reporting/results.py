@@ -20,7 +20,9 @@ from sret_search.search.folders import Folders
 from sret_search.search.ledger import Ledger
 from sret_search.search.storage import explained
 from sret_search.study import Study
+from sret_search.study.contrasts import takes_part
 from sret_search.study.planned import Role
+from sret_search.study.schema import Contrast
 from sret_search.training.names import PREDICTIONS
 
 _COSTS = (
@@ -65,11 +67,22 @@ class Results:
         """Trials that the study asks for, as far as that is known by now."""
         return max(int(self.description["trials"]), len(self.entries))
 
-    @property
+    @cached_property
+    def contrasts(self) -> list[Contrast]:
+        """Those that the study declares, which earlier programs did not know."""
+        return [Contrast(**plain) for plain in self.description.get("contrasts", [])]
+
+    @cached_property
     def declared(self) -> bool:
-        """Whether the candidates were declared before training, as arms or as the only one, so
-        that nothing is chosen among them."""
-        return self.description["arms"] is not None or not self.description["axes"]
+        """Whether the candidates were declared before training, as arms, as the only one, or each
+        by some contrast, so that nothing is chosen among them."""
+        if self.description["arms"] is not None or not self.description["axes"]:
+            return True
+        own = [entry for entry in self.entries if entry.role == "search"]
+        return bool(self.contrasts) and all(self._in_contrast(entry) for entry in own)
+
+    def _in_contrast(self, entry: Entry) -> bool:
+        return any(takes_part(contrast, entry.values) for contrast in self.contrasts)
 
     @property
     def own_objectives(self) -> list[str]:
@@ -79,8 +92,10 @@ class Results:
     def shows_test(self, entry: Entry) -> bool:
         """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
         not chosen itself."""
-        declared = self.declared and entry.role in ("search", "twin")
-        return declared or entry.role == "confirmation"
+        if entry.role in ("search", "twin") and self.declared:
+            return True
+        in_contrast = entry.role == "search" and self._in_contrast(entry)
+        return in_contrast or entry.role == "confirmation"
 
     @cached_property
     def complete(self) -> list[Entry]:
@@ -118,9 +133,9 @@ class Results:
     def table(self) -> pd.DataFrame:
         """One row a trial: `COLUMNS`, then the values of the axes.
 
-        Accuracies are fractions. Test accuracy is there for arms that were declared before
-        training, and for trials that confirm, and empty otherwise: nothing that was chosen may
-        show it. Memory (bytes) and latency (milliseconds) are there where they are objectives.
+        Accuracies are fractions. Test accuracy is there for arms and contrasts that were
+        declared before training, and for trials that confirm, and empty otherwise: nothing that
+        was chosen may show it. Memory (bytes) and latency (milliseconds) are there where they are objectives.
         Last columns say what a trial stands beside or was for, and of branches their parents,
         where there are such trials.
         """

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from sret_search.errors import nearest
+from sret_search.study.contrasts import contrast_problems
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem
 from sret_search.study.schema import Rates
@@ -17,9 +18,10 @@ _TWICE = 1e-3
 
 
 def comparison_problems(study: Study, doc: Document) -> Iterator[Problem]:
-    """Arms that are no axis of the space, controls that the weights or the recipe do not allow,
-    a confirmation of what is not chosen."""
+    """Arms and contrasts that are not in the space, controls that the weights or the recipe do not
+    allow, a confirmation of what is not chosen."""
     yield from _arm_problems(study, doc)
+    yield from contrast_problems(study, doc)
     yield from _control_problems(study, doc)
     if study.file.confirm is not None and study.file.arms is not None:
         message = "arms are declared before training, so that there is no choice to confirm"

@@ -138,6 +138,7 @@ def scheduler_problems(study: Study, doc: Document) -> Iterator[Problem]:
         yield doc.problem(("search", "seeds"), message)
     for name, why in (
         ("arms", "arms are compared at the end of their trainings"),
+        ("contrasts", "contrasts compare candidates that are trained to their end"),
         ("controls", "twins stand beside candidates that are trained to their end"),
     ):
         if getattr(study.file, name):

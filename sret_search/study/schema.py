@@ -241,6 +241,21 @@ class Arms(Strict):
     lr: Rates | None = None
 
 
+class Contrast(Strict):
+    """Two values of an axis that are compared, declared before training, over all candidates that
+    differ in nothing else. Test accuracies of these candidates may be shown.
+
+    Attributes:
+        of, against: the value, and the one that it is held against.
+        within: other axes, and the value, or a list of the values, that the candidates have there.
+    """
+
+    axis: str
+    of: Any
+    against: Any
+    within: dict[str, Any] = {}
+
+
 Control = Literal["unshared", "shallow", "iso_params", "iso_macs", "iso_train_macs", "rerun"]
 
 
@@ -284,6 +299,7 @@ class StudyFile(Strict):
     search: Search = Search()
     arms: Arms | None = None
     branches: list[Branch] = []
+    contrasts: list[Contrast] = []
     controls: list[Control] = []
     confirm: Confirm | None = None
     scheduler: Scheduler = Scheduler()
