@@ -36,6 +36,16 @@ class Confirmed:
     test_interval: Interval
     on_front: bool = False
 
+    @property
+    def decides(self) -> str:
+        """The part of the data that decides: "val", or "test" where validation was trained on."""
+        return "test" if self.val is None else "val"
+
+    @property
+    def reached(self) -> float:
+        """The accuracy that decides."""
+        return self.test if self.val is None else self.val
+
 
 def confirmed(results: Results) -> list[Confirmed]:
     """Every candidate that was trained again as the study asks now, by parameters."""
@@ -67,6 +77,5 @@ def confirmed(results: Results) -> list[Confirmed]:
             )
         )
     found.sort(key=lambda one: one.params)
-    decides = [one.test if one.val is None else one.val for one in found]
-    on_front = pareto(decides, [one.params for one in found])
+    on_front = pareto([one.reached for one in found], [one.params for one in found])
     return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]
