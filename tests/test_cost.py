@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sret_search.architecture import NLL, Architecture, Stage
-from sret_search.cost import cost
+from sret_search.cost import cost, params_by_runs
 from sret_search.job import Recipe, train_macs
 from sret_search.model import SReT
 from sret_search.variants import VARIANTS
@@ -132,7 +132,10 @@ def test_the_closed_form_has_the_multiply_adds_of_the_model():
         linear = ("projections", "mlp", "relaxed", "nll", "head")
         assert sum(parts[part] for part in linear) == macs["linear"]
         assert parts["attention"] == macs["attention"]
-        assert known.params_shared == _shared(model, runs), a
+        shared = _by_runs(model, runs)
+        assert known.params_shared == shared.total(), a
+        once = {1: known.params - shared.total()}
+        assert params_by_runs(a) == {r: n for r, n in (once | shared).items() if n}, a
         assert known.params_once == _size(model) - known.params_shared
 
         # Each block runs two norms, each NLL one, and the head one.
@@ -141,11 +144,15 @@ def test_the_closed_form_has_the_multiply_adds_of_the_model():
         assert known.executions == sum(runs[b] for s in model.stages for b in s.blocks)
 
 
-def _shared(model, runs):
-    """The parameters that ran more than once."""
-    blocks = [block for stage in model.stages for block in stage.blocks if runs[block] > 1]
-    nlls = [nll for stage in model.stages for nll in stage.nlls if runs[nll] > 1]
-    return sum(map(_size, blocks)) - sum(map(_relaxed, blocks)) + sum(map(_size, nlls))
+def _by_runs(model, runs):
+    """The parameters that ran more than once, by how often they ran."""
+    found = Counter()
+    for stage in model.stages:
+        for module in [*stage.blocks, *stage.nlls]:
+            if runs[module] > 1:
+                own = _relaxed(module) if module in [*stage.blocks] else 0
+                found[runs[module]] += _size(module) - own
+    return found
 
 
 def test_a_candidate_costs_at_most_100_microseconds():

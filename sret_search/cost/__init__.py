@@ -9,6 +9,7 @@ from sret_search.cost.memory import (
     segments,
     train_memory,
 )
+from sret_search.cost.runs import params_by_runs
 
 __all__ = [
     "MACS",
@@ -18,6 +19,7 @@ __all__ = [
     "Segments",
     "TrainMemory",
     "cost",
+    "params_by_runs",
     "recomputes",
     "segments",
     "train_memory",

@@ -133,9 +133,7 @@ def cost(a: Architecture, of: Apply = value) -> Cost:
     macs: dict[str, Any] = dict.fromkeys(MACS, 0)
     stem = (a.stem, a.stem_strides, a.image_size, a.in_channels, a.stages[0].width)
     params["stem"], macs["stem"] = of(_stem_params, *stem), of(_stem_macs, *stem)
-    experts, lora = of(int, a.relax.experts), of(_or_zero, a.relax.lora)
-    norm, gain = of(int, a.relax.norm), of(int, a.relax.gain)
-    fixed, by_channel = of(_residual_scalars, a.residual.kind), of(_residual_gains, a.residual.kind)
+    lora, norm, gain = of(_or_zero, a.relax.lora), of(int, a.relax.norm), of(int, a.relax.gain)
     own_nlls = of(_is_own, a.nll.share)
     stages = [numbers(a, i, of) for i in range(len(a.stages))]
 
@@ -148,11 +146,9 @@ def cost(a: Architecture, of: Apply = value) -> Cost:
             params["pools"] += 10 * d
             macs["pools"] += tokens * 9 * d
 
-        add = fixed + by_channel * d
         norms = 4 * d
         factors = lora * (8 * d + 2 * h)
-        bank = experts * _mlp(d, h) + (experts > 1) * 2 * experts
-        block = norms + 4 * d * d + 4 * d + bank + 2 * add
+        block, nll = weights(a, n, of)
         of_loop = norm * norms + 2 * gain + factors
         params["blocks"] += n.unique * block - n.looping * norm * norms
         params["relaxed"] += n.looped * of_loop
@@ -161,7 +157,6 @@ def cost(a: Architecture, of: Apply = value) -> Cost:
         macs["mlp"] += executions * 2 * tokens * d * h
         macs["relaxed"] += n.looped * tokens * factors
 
-        nll = 2 * d + _mlp(d, n.nll) + add
         params["nll"] += n.nlls * nll
         macs["nll"] += executions * 2 * tokens * d * n.nll
         shared += n.looping * (block - norm * norms) + n.nlls_shared * nll
@@ -182,6 +177,15 @@ def cost(a: Architecture, of: Apply = value) -> Cost:
         sub_layers=(2 + (stages[0].nll > 0)) * executions,
         nlls=sum(n.nlls for n in stages),
     )
+
+
+def weights(a: Architecture, n: Numbers, of: Apply = value) -> tuple[Any, Any]:
+    """Parameters of one block of a stage, its norms with them, and of one NLL."""
+    d, experts = n.width, of(int, a.relax.experts)
+    fixed, by_channel = of(_residual_scalars, a.residual.kind), of(_residual_gains, a.residual.kind)
+    add = fixed + by_channel * d
+    bank = experts * _mlp(d, n.hidden) + (experts > 1) * 2 * experts
+    return 4 * d + 4 * d * d + 4 * d + bank + 2 * add, 2 * d + _mlp(d, n.nll) + add
 
 
 def _mlp(width: int, hidden: int) -> int:
