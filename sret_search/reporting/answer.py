@@ -94,7 +94,8 @@ def answer(results: Results) -> Answer | None:
         entries = results.having("confirmation")
         table = _confirmed_table(again)
     else:
-        entries, table = _by_candidate(results.complete), _sound(results)
+        entries = _by_candidate(results.complete)
+        table = results.sound.rename(columns={"val_accuracy": "accuracy"})
     if not len(table):
         return None
     order = ["accuracy", "macs"]
@@ -154,14 +155,6 @@ def _by_candidate(entries: list[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         found.setdefault(entry.candidate, []).append(entry)
     return found
-
-
-def _sound(results: Results) -> pd.DataFrame:
-    """The candidates of which no seed was lost; where each lost one, those that have any."""
-    lost = {e.candidate for e in results.entries if e.state in ("diverged", "failed")}
-    table = results.candidates.rename(columns={"val_accuracy": "accuracy"})
-    sound = table[~table.candidate.isin(lost)]
-    return sound if len(sound) else table
 
 
 def _confirmed_table(again: list[Confirmed]) -> pd.DataFrame:

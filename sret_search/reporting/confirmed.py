@@ -28,6 +28,7 @@ class Confirmed:
     params: int
     macs: int
     executions: int
+    unique_blocks: int
     seeds: int
     on: str
     chosen: float | None
@@ -68,6 +69,7 @@ def confirmed(results: Results) -> list[Confirmed]:
                 params=known["params"],
                 macs=known["macs"],
                 executions=known["executions"],
+                unique_blocks=known["unique_blocks"],
                 seeds=len(entries),
                 on=asked["on"],
                 chosen=chosen.get(name),

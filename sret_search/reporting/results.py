@@ -198,11 +198,18 @@ class Results:
         seeds = grouped.size().rename("seeds")
         return pd.concat([seeds, means, firsts], axis=1).reset_index()
 
+    @cached_property
+    def sound(self) -> pd.DataFrame:
+        """The candidates of which no seed was lost; all of them, where each lost one."""
+        lost = {e.candidate for e in self.entries if e.state in ("diverged", "failed")}
+        sound = self.candidates[~self.candidates.candidate.isin(lost)]
+        return sound if len(sound) else self.candidates
+
     @property
     def best(self) -> pd.Series:
         """The candidate with the highest mean validation accuracy; the cheaper one of equals."""
         order = ["val_accuracy", "macs"]
-        return self.candidates.sort_values(order, ascending=[False, True]).iloc[0]
+        return self.sound.sort_values(order, ascending=[False, True], kind="stable").iloc[0]
 
     def right(self, entry: Entry, what: str) -> np.ndarray | None:
         """Per test image, whether it was classified right; `what` is "test" or "rerun-<i>"."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from sret_search.reporting import intervals
+from sret_search.reporting.answer import Answer, Choice
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.confirmed import Confirmed
@@ -14,47 +15,102 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.stopped import Stopped, stopped
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
-from sret_search.reporting.words import PARTS, bounds, in_percent, listed, points
+from sret_search.reporting.words import PARTS, bounds, in_percent, listed, percent, points
 from sret_search.search.progress import duration
 
 
-def sentences(results: Results, compared: Compared) -> list[str]:
+def sentences(results: Results, compared: Compared, found: Answer | None) -> list[str]:
     """The answer, for the top of the page."""
-    candidates = results.candidates
-    if not len(candidates):
-        return ["No trial is complete yet."]
-    row = results.best
-    _, val_images, _ = results.description["data"]["sizes"]
-    text = (
-        f"Best on validation: {int(row.executions):,} executions of {int(row.unique_blocks)} unique blocks,"
-        f" {int(row.params):,} parameters, {int(row.macs):,} MACs: {in_percent(row.val_accuracy)}"
-    )
-    if row.seeds == 1:
-        low, high = intervals.proportion(row.val_accuracy, val_images)
-        text += (
-            f" (95 % interval over {val_images} images: {in_percent(low)} to {in_percent(high)})"
-        )
-    if results.declared:
-        text += f", and {in_percent(row.test_accuracy)} on the test part"
-    found = [text + "."]
-    near = candidates[candidates.val_accuracy >= row.val_accuracy - 0.01]
-    smallest = near.sort_values(["macs", "params"]).iloc[0]
-    if smallest.candidate != row.candidate:
-        found.append(
-            f"Cheapest within one point of it: {int(smallest.executions):,} executions,"
-            f" {int(smallest.params):,} parameters, {int(smallest.macs):,} MACs:"
-            f" {in_percent(smallest.val_accuracy)}."
-        )
+    if found is None:
+        return [_nothing_yet(results)]
     return [
-        *found,
+        *_answer_sentences(results, found),
         *_confirmed_sentences(compared.confirmed),
         *_depth_sentences(compared.depths, len({entry.seed for entry in results.complete})),
         *_arm_sentences(compared.arms),
         *(_elastic_sentence(elastic) for elastic in compared.elastics),
-        *_pair_sentences(compared.pairs, row.candidate),
+        *_pair_sentences(compared.pairs, results.best.candidate),
         *_rate_sentences(results.description, compared.tuned),
         *_stopped_sentences(stopped(results)),
     ]
+
+
+def _nothing_yet(results: Results) -> str:
+    text = "No trial is complete yet"
+    if not results.entries:
+        return f"{text}: none has begun."
+    states = Counter(entry.state for entry in results.entries)
+    return f"{text}: {listed([f'{times:,} {state}' for state, times in states.items()])}."
+
+
+def _answer_sentences(results: Results, found: Answer) -> list[str]:
+    best, knee, smallest = found.best, found.knee, found.smallest
+    says = [f"Best: {_reached(best)}, with {_costs(best)}."]
+    if knee is not None and knee.candidate != best.candidate:
+        says.append(
+            f"Knee of the front, from where more parameters buy less: {_reached(knee)}, with"
+            f" {_costs(knee)}{_behind(knee, best)}."
+        )
+    if smallest.candidate == best.candidate:
+        if found.among > 1:
+            says.append("None smaller lies within one point of it.")
+    elif knee is not None and smallest.candidate == knee.candidate:
+        says.append("That is also the smallest within one point of the best.")
+    else:
+        says.append(
+            f"Smallest within one point of the best: {_reached(smallest)}, with"
+            f" {_costs(smallest)}{_behind(smallest, best)}."
+        )
+    return [*says, *_grounds(results, found)]
+
+
+def _grounds(results: Results, found: Answer) -> list[str]:
+    """What these numbers are, and how far they are to be believed."""
+    if found.is_confirmed:
+        return [
+            f"These are means over fresh seeds, which chose nothing, of the {found.among} members of"
+            " the front that were trained again."
+        ]
+    if found.among == 1 or results.declared:
+        return []
+    text = (
+        f"Chosen among {found.among:,} candidates by their means on validation, in which whatever"
+        " is chosen looks better than it is"
+    )
+    if results.description["confirm"] is None:
+        text += " (`confirm` in the study file trains the front again, with fresh seeds)"
+    if results.description["search"]["sampler"] == "frontier":
+        text += "; the means are as they were measured, not as the sampler's model believes them"
+    return [f"{text}."]
+
+
+def _reached(choice: Choice) -> str:
+    low, high = choice.interval
+    over = f"{choice.seeds} seeds" if choice.seeds > 1 else "images, of one seed"
+    text = (
+        f"{in_percent(choice.accuracy)} on {PARTS[choice.part]} (95 % interval {percent(low)} to"
+        f" {percent(high)} over {over})"
+    )
+    if choice.part == "val" and choice.test is not None and choice.test_interval is not None:
+        low, high = choice.test_interval
+        text += f" and {in_percent(choice.test)} on test ({percent(low)} to {percent(high)})"
+    return text
+
+
+def _costs(choice: Choice) -> str:
+    return (
+        f"{choice.params:,} parameters, {choice.macs:,} MACs and {choice.executions:,} executions of"
+        f" {choice.unique_blocks} unique block{'s' if choice.unique_blocks != 1 else ''}"
+    )
+
+
+def _behind(choice: Choice, best: Choice) -> str:
+    if choice.behind is None:
+        return ""
+    text = f": {points(choice.behind)} points"
+    if choice.behind_interval is not None:
+        text += f" ({bounds(choice.behind_interval)})"
+    return f"{text} for {choice.params / best.params:.2f} times the parameters of the best"
 
 
 def _stopped_sentences(found: Stopped | None) -> list[str]:

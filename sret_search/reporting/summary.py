@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sret_search import __version__
+from sret_search.reporting.answer import Answer
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.results import Results
@@ -16,7 +17,7 @@ from sret_search.reporting.stopped import stopped
 from sret_search.search import front
 
 
-def summarise(results: Results, compared: Compared) -> dict[str, Any]:
+def summarise(results: Results, compared: Compared, found: Answer | None) -> dict[str, Any]:
     """What `summary.json` holds. Accuracies are fractions."""
     table, candidates = results.table, results.candidates
     summary: dict[str, Any] = {
@@ -29,6 +30,7 @@ def summarise(results: Results, compared: Compared) -> dict[str, Any]:
         "seeds": sorted(int(seed) for seed in table.seed.unique()),
         "data": results.description["data"],
         "objectives": results.description["objectives"],
+        "answer": None if found is None else dataclasses.asdict(found),
         "best": None,
         "front": [],
         "hypervolume": None,

@@ -1,0 +1,102 @@
+"""Fill in the page: its templates, its style, its script, and the library that draws charts.
+
+What the page may run is named by hash in its content security policy, and it may fetch nothing:
+text that comes from a study cannot run, even if it were not escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+from ruamel.yaml import YAML
+
+from sret_search.reporting import words
+from sret_search.reporting.charts import Chart, plotly
+
+KINDS = ("png", "svg", "pdf")
+"""Files of each chart that lie beside the page."""
+
+
+def render(template: str, title: str, charts: Sequence[Chart], **facts: Any) -> str:
+    """The page of a template of this folder.
+
+    Args:
+        title: what charts repeat in their own titles, as "title: …", and the page does not.
+        facts: what the template needs besides.
+    """
+    css, js, library = (_read(name) for name in ("page.css", "page.js", "plotly-basic.min.js"))
+    return _environment().get_template(template).render(
+        title=title,
+        css=Markup(css),
+        js=Markup(js),
+        plotly=Markup(library) if charts else "",
+        scripts=Markup(" ".join(map(_hash, (library, js) if charts else (js,)))),
+        charts=[_chart(chart, title) for chart in charts],
+        kinds=KINDS,
+        parts=words.PARTS,
+        **facts,
+    )  # fmt: skip
+
+
+def blank(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with nothing written where a column has no value."""
+    values = table[list(columns)].astype(object)
+    return table.assign(**values.where(values.notna(), ""))
+
+
+def _chart(chart: Chart, title: str) -> dict[str, Any]:
+    heading = chart.title.removeprefix(f"{title}: ")
+    return {
+        "name": chart.name,
+        "heading": heading[:1].upper() + heading[1:],
+        "caption": chart.caption,
+        "json": htmlsafe_json_dumps(plotly.figure(chart), separators=(",", ":")),
+    }
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sret_search.reporting", "page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "percent": words.percent, "points": words.points, "plain": _plain, "yaml": _yaml,
+    }  # fmt: skip
+    return environment
+
+
+def _read(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _plain(value: Any) -> str:
+    """A value of an axis in a word."""
+    if isinstance(value, bool | None):
+        return {None: "none", True: "true", False: "false"}[value]
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _yaml(plain: dict[str, Any]) -> str:
+    writer, text = YAML(typ="safe"), io.StringIO()
+    writer.default_flow_style, writer.width = None, 100
+    writer.sort_base_mapping_type_on_output = False
+    writer.dump(plain, text)
+    return text.getvalue()

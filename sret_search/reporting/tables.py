@@ -1,0 +1,122 @@
+"""The front as a table, for the page, for LaTeX and for Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sret_search.reporting import intervals
+from sret_search.reporting.confirmed import Confirmed
+from sret_search.reporting.intervals import Interval
+from sret_search.reporting.results import Results
+from sret_search.reporting.words import PARTS
+from sret_search.search.front import pareto
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Front:
+    """The members of a front, by parameters, as texts; the first column is a word, all others
+    are numbers.
+
+    Attributes:
+        footer: where they come from.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    footer: str
+
+    def latex(self) -> str:
+        """For a paper that uses the package booktabs."""
+        head = " & ".join(_latex(column) for column in self.columns)
+        body = "\n".join(" & ".join(map(_latex, row)) + r" \\" for row in self.rows)
+        return (
+            f"% {' '.join(self.footer.split())}\n"
+            f"% {' '.join(self.caption.split())}\n"
+            f"\\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}\n\\toprule\n"
+            f"{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
+        )
+
+    def markdown(self) -> str:
+        """For a README."""
+        rule = ("---", *("---:" for _ in self.columns[1:]))
+        lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.rows)]
+        return "\n".join([*lines, "", self.caption, "", self.footer, ""])
+
+
+def front(results: Results, again: list[Confirmed], footer: str) -> Front:
+    """The front of accuracy against parameters: of what was trained again, where a study confirms
+    its front, and of means on validation elsewhere."""
+    return _confirmed(again, footer) if again else _searched(results, footer)
+
+
+def _searched(results: Results, footer: str) -> Front:
+    table = results.candidates
+    member = table[pareto(table.val_accuracy, table.params)]
+    member = member.sort_values(["params", "macs"], kind="stable")
+    left_out = max(len(member) - _SHOWN, 0)
+    member = member[:_SHOWN]
+    trials = results.compared[results.compared.candidate.isin(member.candidate)]
+    values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
+    tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
+    _, val_images, test_images = results.description["data"]["sizes"]
+    rows = []
+    for row in member.itertuples():
+        name = row.candidate
+        rows.append((
+            name, f"{row.params:,}", f"{row.macs:,}", f"{row.executions:,}",
+            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(values[name], val_images),
+            *([_accuracy(tests[name], test_images)] if results.declared else []),
+        ))  # fmt: skip
+    caption = (
+        "Candidates that no other one beats in validation accuracy and parameters: means over"
+        " seeds, in %, with 95 % intervals."
+    )
+    if left_out:
+        caption += f" {left_out} more, with more parameters, are left out."
+    shown = ("validation", "test") if results.declared else ("validation",)
+    return Front(caption, (*_COSTS, *shown), rows, footer)
+
+
+def _confirmed(again: list[Confirmed], footer: str) -> Front:
+    member = [one for one in again if one.on_front]
+    rows = [
+        (
+            one.candidate, f"{one.params:,}", f"{one.macs:,}", f"{one.executions:,}",
+            f"{one.unique_blocks:,}", str(one.seeds),
+            *([] if one.val is None else [f"{100 * one.val:.1f}"]),
+            _bounded(one.test, one.test_interval),
+        )
+        for one in member
+    ]  # fmt: skip
+    part = PARTS[again[0].decides]
+    caption = (
+        f"Members of the front that stay on it, by {part}, when they are trained again with fresh"
+        f" seeds on {again[0].on}: means, in %, with 95 % intervals."
+    )
+    shown = ("validation", "test") if again[0].val is not None else ("test",)
+    return Front(caption, (*_COSTS, *shown), rows, footer)
+
+
+_COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "seeds")
+
+
+def _accuracy(values: list[float], images: int) -> str:
+    return _bounded(float(np.mean(values)), intervals.accuracy(values, images))
+
+
+def _bounded(middle: float, interval: Interval) -> str:
+    low, high = interval
+    return f"{100 * middle:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text).replace("–", "--")
