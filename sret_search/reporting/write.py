@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from sret_search.reporting import charts, grids, plots, sentences, summary, tables
+from sret_search.reporting import charts, grids, lengths, sentences, summary, tables
 from sret_search.reporting.answer import Answer, answer, export_command
 from sret_search.reporting.charts import Chart
 from sret_search.reporting.compared import Compared, compare
@@ -25,15 +25,7 @@ _ROWS = 500
 """Trials in the table of the page; `trials.csv` has all."""
 _LOST = 100
 """Trials in the list of those that diverged or failed."""
-_CAPTIONS = {
-    "accuracy_elastic": "One set of weights at every depth",
-    "accuracy_executions": "Accuracy against executions",
-    "accuracy_lengths": "Accuracy against the length of the path",
-    "grids": "Grids of the test part, and what is taken wrongly",
-    "confirmed": "The front, trained again",
-    "twins": "Candidates beside their twins",
-    "learning_rates": "The learning rate of each arm",
-}
+_PICTURES = {"grids": "Grids of the test part, and what is taken wrongly"}
 _NAMES = {"best": "Best", "knee": "Knee of the front", "smallest": "Smallest within one point"}
 
 
@@ -49,7 +41,8 @@ def write_report(study: Study) -> Path:
     compared, found, footer = compare(results), answer(results), summary.footer(results)
     made = charts.charts(results, compared)
     figures = {chart.name: charts.matplotlib.figure(chart, footer) for chart in made}
-    others = plots.draw(results, compared, footer) | grids.draw(results, footer)
+    view = grids.draw(lengths.test_part(results), lengths.taken(results), footer)
+    others = {} if view is None else {"grids": view}
     folder.mkdir(parents=True, exist_ok=True)
     images = {}
     for name, figure in (figures | others).items():
@@ -106,8 +99,8 @@ def _page(
         lost=lost[:_LOST],
         lost_left_out=max(len(lost) - _LOST, 0),
         pictures=[
-            (_CAPTIONS[name], name, base64.b64encode(images[name]).decode())
-            for name in _CAPTIONS
+            (_PICTURES[name], name, base64.b64encode(images[name]).decode())
+            for name in _PICTURES
             if name in images
         ],
     )

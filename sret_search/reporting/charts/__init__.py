@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from sret_search.reporting.charts import cost, matplotlib, plotly
+from sret_search.reporting.charts import (
+    arms,
+    confirmed,
+    cost,
+    curves,
+    depth,
+    elastic,
+    failures,
+    hypervolume,
+    importances,
+    lengths,
+    matplotlib,
+    plotly,
+    rates,
+    rungs,
+    twins,
+)
 from sret_search.reporting.charts.chart import Chart
 from sret_search.reporting.compared import Compared
+from sret_search.reporting.curves import learning_curves
+from sret_search.reporting.failures import causes
+from sret_search.reporting.hypervolume import growth
+from sret_search.reporting.importances import axis_importances
+from sret_search.reporting.lengths import by_length, taken, test_part
 from sret_search.reporting.results import Results
+from sret_search.reporting.rungs import at_rungs
 
 __all__ = ["Chart", "charts", "matplotlib", "plotly"]
 
@@ -13,8 +35,21 @@ __all__ = ["Chart", "charts", "matplotlib", "plotly"]
 def charts(results: Results, compared: Compared) -> list[Chart]:
     """The charts that the results allow, in the order of the page."""
     found = [
-        cost.chart(results, "params"),
-        cost.chart(results, "macs"),
-        cost.chart(results, "train_macs"),
+        cost.chart(results, compared, "params"),
+        cost.chart(results, compared, "macs"),
+        cost.chart(results, compared, "train_macs"),
+        depth.chart(compared.depths, results) or cost.chart(results, compared, "executions"),
+        arms.chart(compared.arms),
+        twins.chart(compared.pairs),
+        elastic.chart(compared.elastics),
+        lengths.chart(by_length(test_part(results), taken(results))),
+        confirmed.chart(compared.confirmed),
+        rates.by_arm(compared.tuned),
+        rates.by_depth(compared.tuned),
+        hypervolume.chart(growth(results)),
+        curves.chart(learning_curves(results)),
+        importances.chart(axis_importances(results)),
+        rungs.chart(at_rungs(results)),
+        failures.chart(causes(results)),
     ]
     return [chart for chart in found if chart is not None]

@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from sret_search.reporting.intervals import Interval
+
 Values = Sequence[float] | np.ndarray
 Kind = Literal["points", "line", "step", "band", "step band", "bars"]
 Dash = Literal["solid", "dash", "dot"]
@@ -118,8 +120,8 @@ class Chart:
 
     Attributes:
         name: of its files.
-        title: of a figure in a paper, which has no page around it.
-        caption: a sentence or two on how to read it, what it leaves out among them.
+        title: what it shows, and of how much of it, where not all is drawn.
+        caption: a sentence or two on how to read it.
         height: of the whole figure, in inches.
     """
 
@@ -128,6 +130,17 @@ class Chart:
     caption: str
     panels: tuple[Panel, ...]
     height: float = 4.6
+
+
+def percent(values: Sequence[float | None]) -> np.ndarray:
+    """Fractions in per cent; nan for what is not known."""
+    return np.array([np.nan if value is None else 100 * value for value in values], float)
+
+
+def ends(intervals: Sequence[Interval | None]) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of fractions as their lower and upper ends in per cent; nan for none."""
+    low = percent([None if interval is None else interval[0] for interval in intervals])
+    return low, percent([None if interval is None else interval[1] for interval in intervals])
 
 
 def stairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+
+from sret_search.reporting.charts.chart import Scale
 
 # Okabe and Ito (2008), without the yellow, which is faint on white, and the black.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 GREY = "#7f7f7f"
+_DARK, _LIGHT = 0.2, 0.88
+"""The part of viridis of which a line is seen on black and on white."""
 CYCLE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 """For series without an order."""
 
@@ -21,4 +27,12 @@ def cycle(count: int) -> list[str]:
 
 def shades(count: int) -> list[str]:
     """Colours from dark to light, one for each of so many steps of depth."""
-    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0.2, 0.88, count))]
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(_DARK, _LIGHT, count))]
+
+
+def shade(value: float, scale: Scale) -> str:
+    """The colour of a line that stands for a value of a scale."""
+    low, high, at = scale.low, scale.high, value
+    if scale.log:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return to_hex(colormaps["viridis"]((at - low) / (high - low)))

@@ -1,4 +1,5 @@
-"""Accuracy against a cost: each candidate with its interval, and the Pareto front."""
+"""Accuracy against a cost: each candidate with its interval, the Pareto front, and what stands
+beside them."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from sret_search.reporting.charts import candidates
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series
-from sret_search.reporting.charts.colours import RED
+from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series, percent
+from sret_search.reporting.charts.colours import ORANGE, RED
+from sret_search.reporting.charts.twins import LOOKS
+from sret_search.reporting.compared import Compared
 from sret_search.reporting.results import Results
 from sret_search.search import front
 
@@ -20,7 +23,7 @@ LABELS = {
 """What a cost counts."""
 
 
-def chart(results: Results, cost: str) -> Chart | None:
+def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     """Validation accuracy of each candidate against a cost, with the Pareto front; None where
     nothing is complete."""
     if not len(results.candidates):
@@ -30,39 +33,36 @@ def chart(results: Results, cost: str) -> Chart | None:
     low, high = candidates.whiskers(results, table)
     costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
     x = _side_by_side(costs)
-    ended = results.searched[results.searched.state != "running"][cost].to_numpy(float)
-    axis = cost_axis(ended, LABELS[cost])
-    label = axis.label
-    if not np.array_equal(x, costs):
-        label += " (equal ones stand side by side)"
     hover = candidates.hover(results, table, low, high)
-    bottom = _below(100 * low, 100 * high)
     points = Series(
         name="candidate", kind="points", x=x, y=y, low=100 * low, high=100 * high,
         shades=table.executions.to_numpy(float), hover=hover,
     )  # fmt: skip
-    member = np.flatnonzero(on_front)
-    reached = np.maximum.accumulate(y[member])
-    steps = Series(
-        name="Pareto front of the means", kind="step", colour=RED, group="front",
-        x=np.append(x[member], max(x.max(), x[member][-1])), y=np.append(reached, reached[-1]),
-    )  # fmt: skip
+    members = np.flatnonzero(on_front)
     rings = Series(
-        name="on the front", kind="points", x=x[member], y=y[member], colour=RED, hollow=True,
-        size=11, legend=False, group="front", hover=[hover[i] for i in member],
+        name="on the front", kind="points", x=x[members], y=y[members], colour=RED, hollow=True,
+        size=11, legend=False, group="front", hover=[hover[i] for i in members],
     )  # fmt: skip
-    what = LABELS[cost].split(" (")[0]
+    beside = [
+        *_twins(results, compared, cost),
+        *_reruns(compared, cost, dict(zip(table.executions, x, strict=True))),
+    ]
+    bottom = 100 * float(low.min()) - 5 * max(float(high.max() - low.min()), 0.01)
+    lost = candidates.lost(results, cost, bottom)
+    ends = [costs, *(np.asarray(series.x, float) for series in (*beside, *lost))]
+    axis = cost_axis(np.concatenate(ends), LABELS[cost])
+    note = "" if np.array_equal(x, costs) else " Points of equal cost stand side by side."
     drawn = candidates.how_many(len(table), len(every))
     return Chart(
         name=f"accuracy_{cost}",
-        title=f"{results.name}: accuracy against {what}{drawn}",
-        caption=f"Validation accuracy of each candidate, the mean over its seeds, with its 95 % interval;"
-        f" the front is of means{drawn}.",
+        title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
+        caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
+        f" interval. The front is that of the means.{note}",
         panels=(
             Panel(
-                x=Axis(label, log=axis.log, range=axis.range),
+                x=axis,
                 y=Axis("validation accuracy in %"),
-                series=(steps, points, rings, *candidates.lost(results, cost, bottom)),
+                series=(_steps(x[members], y[members], axis), *beside, points, rings, *lost),
                 scale=scale(table.executions),
             ),
         ),
@@ -87,9 +87,80 @@ def scale(executions: pd.Series) -> Scale:
     return Scale("executions", low, high, log=True)
 
 
-def _below(low: np.ndarray, high: np.ndarray) -> float:
-    """A place below all intervals."""
-    return float(low.min() - 0.05 * max(high.max() - low.min(), 1.0))
+def _of(cost: str) -> str:
+    return {"macs": " of one image", "train_macs": " of one training"}.get(cost, "")
+
+
+def _steps(x: np.ndarray, y: np.ndarray, axis: Axis) -> Series:
+    """The front as far as the axis goes: what is dearer need not be worse."""
+    assert axis.range is not None
+    return Series(
+        name="Pareto front of the means", kind="step", colour=RED, group="front",
+        x=np.append(x, axis.range[1]), y=np.append(y, y[-1]),
+    )  # fmt: skip
+
+
+def _twins(results: Results, compared: Compared, cost: str) -> list[Series]:
+    """The twins of each kind, each once, by their own costs."""
+    trained = results.having("twin")
+    found = []
+    for control, (colour, marker, _) in LOOKS.items():
+        pairs = {pair.twin: pair for pair in compared.pairs if pair.control == control}
+        own = [pair for name, pair in pairs.items() if name in trained]
+        own = own[:: len(own) // candidates.DRAWN + 1]
+        if not own:
+            continue
+        y = [
+            float(np.mean([entry.result["val_accuracy"] for entry in trained[pair.twin]]))
+            for pair in own
+        ]
+        found.append(
+            Series(
+                name=f"twin: {control}",
+                kind="points",
+                x=[float(getattr(pair, cost)) for pair in own],
+                y=percent(y),
+                colour=colour,
+                marker=marker,
+                hollow=True,
+                size=6,
+                hover=[
+                    f"{pair.twin}\n{control} twin of {pair.candidate}\n{pair.params:,} parameters\n"
+                    f"{pair.macs:,} MACs, {pair.train_macs:.3g} of training\n"
+                    f"{pair.executions:,} executions\n{100 * accuracy:.1f} %"
+                    for pair, accuracy in zip(own, y, strict=True)
+                ],
+            )
+        )
+    return found
+
+
+def _reruns(compared: Compared, cost: str, places: dict[int, float]) -> list[Series]:
+    """The reference's weights at the depth of each arm, where this cost is the same for both."""
+    reference = next((depth for depth in compared.depths if depth.is_reference), None)
+    if reference is None:
+        return []
+    own = [d for d in compared.depths if d.rerun_val is not None and d.executions in places]
+    if not own:
+        return []
+    # Weights are trained once for all depths that they are run at.
+    x = [places[reference.executions if cost == "train_macs" else d.executions] for d in own]
+    y = percent([depth.rerun_val for depth in own])
+    return [
+        Series(
+            name=f"trained at {reference.executions:,} executions, rerun at another depth",
+            kind="points",
+            x=x,
+            y=y,
+            colour=ORANGE,
+            marker="square",
+            hollow=True,
+            hover=[
+                f"trained at {reference.executions:,} executions\nrerun at {depth.executions:,}\n{value:.1f} %"
+                for depth, value in zip(own, y, strict=True)
+            ],
+        )
+    ]
 
 
 def _side_by_side(costs: np.ndarray) -> np.ndarray:

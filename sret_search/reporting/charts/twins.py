@@ -1,0 +1,88 @@
+"""Candidates beside their twins of equal parameters or compute."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sret_search.reporting.charts.chart import Axis, Chart, Marker, Panel, Series, ends, percent
+from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE, PURPLE, RED
+from sret_search.reporting.charts.rows import rows
+from sret_search.reporting.twins import Pair
+from sret_search.reporting.words import PARTS
+
+LOOKS: dict[str, tuple[str, Marker, str]] = {
+    "unshared": (BLUE, "circle", "a block of its own for each execution"),
+    "shallow": (ORANGE, "square", "each block run once"),
+    "iso_params": (GREEN, "triangle", "shallow, as wide as gives the parameters"),
+    "iso_macs": (RED, "diamond", "shallow, as wide as gives the multiply-adds"),
+    "iso_train_macs": (PURPLE, "down", "shallow, trained as many multiply-adds"),
+}
+"""The colour and marker of each kind of twin, and what it is."""
+_ROWS = 12
+
+
+def chart(pairs: list[Pair]) -> Chart | None:
+    """How much better each candidate is than each of its twins, of the most accurate ones; None
+    where there are no twins."""
+    by_candidate: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_candidate.setdefault(pair.candidate, []).append(pair)
+    best = sorted(by_candidate.values(), key=lambda own: -own[0].accuracy)[:_ROWS]
+    drawn = sorted(best, key=lambda own: own[0].candidate_executions)
+    kinds = [kind for kind in LOOKS if any(pair.control == kind for pair in pairs)]
+    series = [
+        _series(kind, drawn, (place - (len(kinds) - 1) / 2) / (len(kinds) + 1))
+        for place, kind in enumerate(kinds)
+    ]
+    shown = tuple(one for one in series if len(one.x))
+    if not shown:
+        return None
+    left_out = len(by_candidate) - len(drawn)
+    some = f" (the best {len(drawn)} of {len(by_candidate)})" if left_out else ""
+    hollow = (
+        ""
+        if all(pair.is_matched for pair in pairs)
+        else " Hollow: its cost is off by more than 2 %."
+    )
+    names = [f"{own[0].candidate_executions:,} executions ({own[0].candidate})" for own in drawn]
+    return Chart(
+        name="twins",
+        title=f"Candidates beside their twins{some}",
+        caption="Accuracy of a candidate less that of its twin, which runs no weights twice, paired"
+        f" by seed, with 95 % intervals. Right of 0 the candidate is better.{hollow}",
+        panels=(
+            Panel(
+                x=Axis(f"{PARTS[pairs[0].part]} accuracy less that of its twin, points", line=0),
+                y=rows(names),
+                series=shown,
+            ),
+        ),
+        height=2.2 + 0.2 * len(drawn) * (len(kinds) + 1),
+    )
+
+
+def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
+    """All twins of a kind, so far beside the middles of their candidates' rows."""
+    found = [
+        (place + offset, pair)
+        for place, own in enumerate(drawn)
+        for pair in own
+        if pair.control == kind and pair.difference is not None
+    ]
+    colour, marker, words = LOOKS[kind]
+    gains = percent([pair.difference for _, pair in found])
+    left, right = ends([pair.interval for _, pair in found])
+    known = not np.isnan(left).all()
+    return Series(
+        f"{kind}: {words}", "points", gains, [place for place, _ in found],
+        left=left if known else None, right=right if known else None,
+        colour=colour, marker=marker, hollow=[not pair.is_matched for _, pair in found],
+        hover=[
+            f"{pair.candidate}\n{kind} twin: {pair.twin}\n{pair.params:,} parameters, {pair.macs:,} MACs,"
+            f" {pair.train_macs:.3g} of training\n"
+            f"{100 * pair.accuracy:.1f} % less {100 * pair.twin_accuracy:.1f} %: {gain:+.2f} points"
+            + (f" ({below:+.2f} to {above:+.2f})" if np.isfinite(below) else "")
+            + f", {pair.seeds} seed{'s' if pair.seeds != 1 else ''}"
+            for (_, pair), gain, below, above in zip(found, gains, left, right, strict=True)
+        ],
+    )  # fmt: skip

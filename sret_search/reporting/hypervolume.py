@@ -1,0 +1,69 @@
+"""The hypervolume of a study, and how it grew as trials came in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from sret_search.reporting.results import Results
+
+_PLACES = 200
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Hypervolume of accuracy × log10 parameters after so many complete trials, by number.
+
+    Each is of the means over the seeds that were there by then, never of the best observed runs:
+    it falls where another seed says that a candidate was lucky.
+
+    Attributes:
+        accuracy, params: of the reference point: chance, and the budget's maximum.
+    """
+
+    trials: list[int]
+    volume: list[float]
+    accuracy: float
+    params: float
+
+
+def reference(results: Results) -> tuple[float, float] | None:
+    """Accuracy and parameters of the reference point; None where the budget has no maximum."""
+    asked = results.description["report"]["hypervolume_reference"]
+    most = asked["params"]
+    if most == "budget":
+        most = results.description["budget"]["params"]["max"]
+    if most is None:
+        return None
+    chance = asked["accuracy"]
+    return (1 / results.description["classes"] if chance is None else chance), most
+
+
+def growth(results: Results) -> Growth | None:
+    """The hypervolume after every complete trial, or after some of very many; None where it is
+    not defined, or nothing is complete."""
+    point, complete = reference(results), results.complete
+    if point is None or not complete:
+        return None
+    chance, most = point
+    costs = {entry.candidate: entry.cost["params"] for entry in complete}
+    order = sorted(costs, key=lambda name: costs[name])
+    place = {name: i for i, name in enumerate(order)}
+    inside = np.array([costs[name] < most for name in order])
+    x = np.array([math.log10(costs[name]) for name in order])
+    widths = np.diff(x, append=math.log10(most))
+    sums, counts = np.zeros(len(order)), np.zeros(len(order))
+    wanted = set(np.unique(np.linspace(1, len(complete), _PLACES).astype(int)).tolist())
+    trials, volume = [], []
+    for number, entry in enumerate(complete, 1):
+        i = place[entry.candidate]
+        sums[i] += entry.result["val_accuracy"]
+        counts[i] += 1
+        if number in wanted:
+            means = np.divide(sums, counts, out=np.full(len(order), chance), where=counts > 0)
+            best = np.maximum.accumulate(np.maximum(means, chance))
+            trials.append(number)
+            volume.append(float(((best - chance) * widths)[inside].sum()))
+    return Growth(trials, volume, chance, float(most))
