@@ -79,22 +79,18 @@ def by_length(test: Grids | None, arms: list[Taken]) -> list[Lengths]:
     for joined in (True, False):
         chosen = [(test.labels == joined) & (test.lengths == length) for length in every]
         for arm in arms:
-            seeds = [arm.right[:, some].mean(1) for some in chosen]
+            seeds = [arm.right[:, some].mean(1).tolist() for some in chosen]
             found.append(
                 Lengths(
                     name=arm.name,
                     is_reference=arm.is_reference,
                     joined=joined,
                     steps=[int(length) for length in every],
-                    accuracy=[float(values.mean()) for values in seeds],
-                    interval=[_interval(values) for values in seeds],
+                    accuracy=[float(np.mean(values)) for values in seeds],
+                    interval=[
+                        intervals.accuracy(values, int(some.sum())) if len(values) > 1 else None
+                        for values, some in zip(seeds, chosen, strict=True)
+                    ],
                 )
             )
     return found
-
-
-def _interval(seeds: np.ndarray) -> Interval | None:
-    if len(seeds) < 2:
-        return None
-    low, high = intervals.mean(seeds.tolist())
-    return max(low, 0.0), min(high, 1.0)

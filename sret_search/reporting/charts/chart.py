@@ -6,6 +6,7 @@ is nan. A chart knows no colours of paper and ink; those are the renderers' and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -52,6 +53,16 @@ class Scale:
     low: float
     high: float
     log: bool = False
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values on a logarithmic scale, or its ends where it has fewer than two."""
+        ratio = self.high / self.low
+        subs = (1, 2, 3, 5) if ratio < 10 else (1, 2, 5) if ratio < 50 else (1, 3)
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        round_ones = [sub * 10.0**power for power in powers for sub in subs]
+        inside = [tick for tick in round_ones if self.low <= tick <= self.high]
+        return inside if len(inside) > 1 else [self.low, self.high]
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, and what is drawn between them, the last on top."""
+    """One pair of axes, and what is drawn between them, the last on top. Panels of one chart that
+    have a scale have the same one, and its bar stands once."""
 
     x: Axis
     y: Axis

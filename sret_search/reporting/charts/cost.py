@@ -8,7 +8,7 @@ import pandas as pd
 
 from sret_search.reporting.charts import candidates
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series, percent
-from sret_search.reporting.charts.colours import ORANGE, RED
+from sret_search.reporting.charts.colours import BLUE, ORANGE, RED
 from sret_search.reporting.charts.twins import LOOKS
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.results import Results
@@ -33,10 +33,10 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     low, high = candidates.whiskers(results, table)
     costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
     x = _side_by_side(costs)
-    hover = candidates.hover(results, table, low, high)
+    hover, colours = candidates.hover(results, table, low, high), scale(table.executions)
     points = Series(
         name="candidate", kind="points", x=x, y=y, low=100 * low, high=100 * high,
-        shades=table.executions.to_numpy(float), hover=hover,
+        colour=BLUE, shades=table.executions.to_numpy(float) if colours else None, hover=hover,
     )  # fmt: skip
     members = np.flatnonzero(on_front)
     rings = Series(
@@ -47,23 +47,26 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
         *_twins(results, compared, cost),
         *_reruns(compared, cost, dict(zip(table.executions, x, strict=True))),
     ]
-    bottom = 100 * float(low.min()) - 5 * max(float(high.max() - low.min()), 0.01)
-    lost = candidates.lost(results, cost, bottom)
+    heights = np.concatenate([y, *(np.asarray(series.y, float) for series in beside)])
+    span = accuracy_range(heights, 100 * low, 100 * high)
+    lost = candidates.lost(results, cost, span[0])
     ends = [costs, *(np.asarray(series.x, float) for series in (*beside, *lost))]
     axis = cost_axis(np.concatenate(ends), LABELS[cost])
+    is_cut = 100 * low.min() < span[0] or 100 * high.max() > span[1]
+    cut = " (some reach beyond the edge)" if is_cut else ""
     note = "" if np.array_equal(x, costs) else " Points of equal cost stand side by side."
     drawn = candidates.how_many(len(table), len(every))
     return Chart(
         name=f"accuracy_{cost}",
         title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
-        f" interval. The front is that of the means.{note}",
+        f" interval{cut}. The front is that of the means.{note}",
         panels=(
             Panel(
                 x=axis,
-                y=Axis("validation accuracy in %"),
+                y=Axis("validation accuracy in %", range=span),
                 series=(_steps(x[members], y[members], axis), *beside, points, rings, *lost),
-                scale=scale(table.executions),
+                scale=colours,
             ),
         ),
     )
@@ -79,12 +82,19 @@ def cost_axis(values: np.ndarray, label: str) -> Axis:
     return Axis(label, range=(low * 0.5, high * 1.5))
 
 
-def scale(executions: pd.Series) -> Scale:
-    """Colours for executions."""
+def accuracy_range(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
+    """The ends of an axis of accuracies: all of them are on it, and of their intervals as much as
+    leaves them room, since those of two seeds may be ten times as long as all that is of interest."""
+    room = max(float(y.max() - y.min()), 1.0)
+    bottom, top = max(low.min(), y.min() - room), min(high.max(), y.max() + room)
+    margin = 0.05 * max(top - bottom, 1.0)
+    return float(min(bottom, y.min()) - margin), float(max(top, y.max()) + margin)
+
+
+def scale(executions: pd.Series) -> Scale | None:
+    """Colours for executions; None where all are equal."""
     low, high = float(executions.min()), float(executions.max())
-    if low == high:
-        return Scale("executions", low - 1, high + 1)
-    return Scale("executions", low, high, log=True)
+    return None if low == high else Scale("executions", low, high, log=True)
 
 
 def _of(cost: str) -> str:

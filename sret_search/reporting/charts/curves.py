@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sret_search.reporting.charts.candidates import how_many
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
-from sret_search.reporting.charts.colours import GREY, shade
+from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series
+from sret_search.reporting.charts.colours import BLUE, GREY, shade
 from sret_search.reporting.charts.cost import scale
 from sret_search.reporting.curves import Curve, Curves
 
@@ -40,7 +40,7 @@ def _panel(curves: Sequence[Curve], what: str, times: int, label: str) -> Panel:
         series.append(
             Series(
                 name, "line", curve.epochs, values,
-                colour=shade(curve.executions, colours) if curve.on_front else GREY,
+                colour=_colour(curve, colours),
                 width=1.8 if curve.on_front else 1.0, opacity=1.0 if curve.on_front else 0.35,
                 legend=name not in said,
                 hover=[
@@ -56,7 +56,13 @@ def _panel(curves: Sequence[Curve], what: str, times: int, label: str) -> Panel:
         Series(
             "on the front", "points", [curve.epochs[-1] for curve in best],
             [times * getattr(curve, what)[-1] for curve in best], legend=False,
-            shades=[float(curve.executions) for curve in best], size=6,
+            colour=BLUE, shades=[float(c.executions) for c in best] if colours else None, size=6,
         )
     )  # fmt: skip
     return Panel(Axis("epoch", whole=True), Axis(label), tuple(series), scale=colours)
+
+
+def _colour(curve: Curve, colours: Scale | None) -> str:
+    if not curve.on_front:
+        return GREY
+    return shade(curve.executions, colours) if colours else BLUE

@@ -21,7 +21,7 @@ def chart(growth: Growth | None) -> Chart | None:
         panels=(
             Panel(
                 x=Axis("complete trials, by number", whole=True),
-                y=Axis("hypervolume, accuracy × decades of parameters"),
+                y=Axis("hypervolume (accuracy × decades)"),
                 series=(
                     Series(
                         "hypervolume of running means", "step", growth.trials, growth.volume,

@@ -29,7 +29,8 @@ STYLE = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.8,
     "figure.constrained_layout.use": True,
     "pdf.fonttype": 42,  # journals refuse fonts of type 3
     "text.parse_math": False,  # or two dollars in a name would be a formula
@@ -51,7 +52,10 @@ def figure(chart: Chart, footer: str) -> Figure:
         places = drawn.subplots(1, count, squeeze=False)
         for axes, panel in zip(places[0], chart.panels, strict=True):
             _draw(axes, panel)
-        _legends(places[0], chart.panels)
+        scale = chart.panels[-1].scale
+        if scale is not None:
+            _bar(places[0, -1], scale)
+        _legends(drawn, places[0], chart.panels)
         drawn.suptitle(
             "\n".join(textwrap.wrap(chart.title, 14 * round(size[0]))),
             x=0.01,
@@ -71,8 +75,6 @@ def sign(drawn: Figure, footer: str, width: float) -> None:
 def _draw(axes: Axes, panel: Panel) -> None:
     for place, series in enumerate(panel.series):
         _DRAW[series.kind](axes, series, panel.scale, 2 + place)
-    if panel.scale is not None:
-        _bar(axes, panel.scale)
     _axis(axes, "x", panel.x)
     _axis(axes, "y", panel.y)
     if panel.title:
@@ -110,7 +112,11 @@ def _points(axes: Axes, series: Series, scale: Scale | None, order: float) -> No
         if marker == "cross":
             look |= {"color": colours, "linewidths": 2}
         elif outline:
-            look |= {"facecolors": "white", "edgecolors": colours, "linewidths": 1.4}
+            look |= {
+                "facecolors": "white" if line else "none",
+                "edgecolors": colours,
+                "linewidths": 1.4,
+            }
         else:
             look |= {"facecolors": colours, "edgecolors": "white", "linewidths": 0.5}
         axes.scatter(x[some], y[some], zorder=order, clip_on=marker != "cross", **look)
@@ -158,8 +164,9 @@ def _norm(scale: Scale) -> Normalize:
 
 def _bar(axes: Axes, scale: Scale) -> None:
     colours = matplotlib.cm.ScalarMappable(_norm(scale), "viridis")
-    bar = axes.figure.colorbar(colours, ax=axes, label=scale.label, format=thousands())
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+    ticks = scale.ticks if scale.log else None
+    bar = axes.figure.colorbar(colours, ax=axes, label=scale.label, ticks=ticks, format=thousands())
+    bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _axis(axes: Axes, name: str, axis: Axis) -> None:
@@ -187,14 +194,20 @@ def _axis(axes: Axes, name: str, axis: Axis) -> None:
     getattr(axes, f"set_{name}label")(axis.label)
 
 
-def _legends(places: np.ndarray, panels: tuple[Panel, ...]) -> None:
-    """Each panel's own, but what an earlier one has already."""
+def _legends(drawn: Figure, places: np.ndarray, panels: tuple[Panel, ...]) -> None:
+    """Each panel's own, but what an earlier one has already; above rows, which have no room."""
     said: set[str] = set()
+    above: list[Line2D | Patch] = []
     for axes, panel in zip(places, panels, strict=True):
         shown = [s for s in panel.series if s.legend and s.name not in said]
         said |= {series.name for series in shown}
-        if len(shown) > 1 or (shown and len(panel.series) > 1):
-            axes.legend(handles=[_handle(s, panel.scale) for s in shown], loc="best", fontsize=8)
+        handles = [_handle(s, panel.scale) for s in shown]
+        if panel.y.ticks is not None:
+            above += handles
+        elif len(shown) > 1 or (shown and len(panel.series) > 1):
+            axes.legend(handles=handles, loc="best", fontsize=8)
+    if len(above) > 1:
+        drawn.legend(handles=above, loc="outside upper left", fontsize=8, ncols=2)
 
 
 def _handle(series: Series, scale: Scale | None) -> Line2D | Patch:
@@ -208,7 +221,7 @@ def _handle(series: Series, scale: Scale | None) -> Line2D | Patch:
         [], [], color=colour, alpha=series.opacity, linewidth=series.width, label=series.name,
         linestyle=_DASHES[series.dash] if line else "none",
         marker=_MARKERS[marker] if marker else None, markersize=min(series.size, 8),
-        markerfacecolor="white" if series.hollow is True else colour,
+        markerfacecolor="none" if series.hollow is True else colour,
     )  # fmt: skip
 
 

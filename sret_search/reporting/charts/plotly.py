@@ -40,6 +40,7 @@ def figure(chart: Chart) -> dict[str, Any]:
     }
     data: list[dict[str, Any]] = []
     said: set[str] = set()
+    has_bar = False
     for number, panel in enumerate(chart.panels, 1):
         end = "" if number == 1 else str(number)
         layout[f"xaxis{end}"] = _axis(panel.x)
@@ -49,9 +50,9 @@ def figure(chart: Chart) -> dict[str, Any]:
                 layout["shapes"].append(_rule(name, end, axis.line))
         if panel.title:
             layout["annotations"].append(_title(panel, end))
-        for place, series in enumerate(panel.series):
-            bar = panel.scale is not None and series.shades is not None
-            bar = bar and all(s.shades is None for s in panel.series[:place])
+        for series in panel.series:
+            bar = series.shades is not None and not has_bar
+            has_bar = has_bar or bar
             trace = _trace(series, panel.scale, bar)
             is_shown = series.legend and series.name not in said
             said |= {series.name} if is_shown else set()
@@ -127,25 +128,10 @@ def _marker(series: Series, symbol: str, scale: Scale | None, bar: bool) -> dict
         }
         if scale.log:
             marker["colorbar"] |= {
-                "tickvals": [math.log10(tick) for tick in _ticks(scale)],
-                "ticktext": [f"{tick:,g}" for tick in _ticks(scale)],
+                "tickvals": [math.log10(tick) for tick in scale.ticks],
+                "ticktext": [f"{tick:,g}" for tick in scale.ticks],
             }
     return marker
-
-
-def _ticks(scale: Scale) -> list[float]:
-    """Round values between the ends of a logarithmic scale, and the ends where there are few."""
-    subs = (
-        (1, 2, 5)
-        if scale.high < 50 * scale.low
-        else (1, 3)
-        if scale.high < 1e3 * scale.low
-        else (1,)
-    )
-    powers = range(math.floor(math.log10(scale.low)), math.ceil(math.log10(scale.high)) + 1)
-    found = [sub * 10.0**power for power in powers for sub in subs]
-    inside = [tick for tick in found if scale.low <= tick <= scale.high]
-    return inside if len(inside) > 1 else [scale.low, scale.high]
 
 
 def _band(series: Series) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def by_arm(tuned: list[Tuned]) -> Chart | None:
         panels=(
             Panel(
                 x=Axis("peak learning rate", log=True, ticks=_ticks(rates)),
-                y=Axis("validation accuracy in %, of the seeds that choose"),
+                y=Axis("validation accuracy in %"),
                 series=tuple(series),
             ),
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sret_search.reporting.charts.chart import Axis, Chart, Marker, Panel, Series, ends, percent
-from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE, PURPLE, RED
+from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE, PURPLE, SKY
 from sret_search.reporting.charts.rows import rows
 from sret_search.reporting.twins import Pair
 from sret_search.reporting.words import PARTS
@@ -14,7 +14,7 @@ LOOKS: dict[str, tuple[str, Marker, str]] = {
     "unshared": (BLUE, "circle", "a block of its own for each execution"),
     "shallow": (ORANGE, "square", "each block run once"),
     "iso_params": (GREEN, "triangle", "shallow, as wide as gives the parameters"),
-    "iso_macs": (RED, "diamond", "shallow, as wide as gives the multiply-adds"),
+    "iso_macs": (SKY, "diamond", "shallow, as wide as gives the multiply-adds"),
     "iso_train_macs": (PURPLE, "down", "shallow, trained as many multiply-adds"),
 }
 """The colour and marker of each kind of twin, and what it is."""
