@@ -16,7 +16,7 @@ Search the family of recursive vision transformers (SReT) and measure what depth
 commands:
   plan STUDY         what a study will train, its hours and disk; trains nothing
   run STUDY          train a study's candidates, or resume it, and draw its report
-  report STUDY...    redraw reports from what is stored, also while a study runs
+  report STUDY...    redraw a report, also while a study runs; several studies as one
   cost ARCHITECTURE  parameters, multiply-adds, depth and memory of an architecture
   evaluate MODEL     accuracy of a trained or published model on a data set
   schema             JSON schemas of study and space files, for editors

@@ -1,4 +1,4 @@
-"""`sret-search report STUDY...`: redraw reports from what is stored."""
+"""`sret-search report STUDY...`: redraw a report from what is stored, or several studies as one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ from sret_search.study.errors import shown
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Redraw reports; trains nothing and imports neither torch nor Ray.
+    """Redraw a report, or draw several studies over each other; trains nothing and imports
+    neither torch nor Ray.
 
     Raises:
-        StudyError: a study is wrong, or was never run.
+        StudyError: a study is wrong, or was never run, or cannot be compared with the others.
     """
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Redraw the reports of studies from runs/<study>/ into reports/<study>/.",
+        description="Redraw the report of a study from runs/<study>/ into reports/<study>/; or draw"
+        " several studies over each other into reports/<study>+<study>/.",
     )
     parser.add_argument(
         "studies", metavar="STUDY", nargs="+", type=Path, help="a study file (YAML)"
     )
-    studies = [load_study(path) for path in parser.parse_args(argv).studies]
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="a folder for the page of several studies"
+    )
+    given = parser.parse_args(argv)
+    if given.out is not None and len(given.studies) == 1:
+        parser.error("--out is for several studies; one has its folder, reports/<study>/")
+    studies = [load_study(path) for path in given.studies]
     for study in studies:
         preflight.check_folders(study)
-    from sret_search.reporting.write import write_report
+    from sret_search.reporting.write import write_overlay, write_report
 
-    for study in studies:
-        print(f"report: {shown(write_report(study))}")
+    one = len(studies) == 1
+    page = write_report(studies[0]) if one else write_overlay(studies, given.out)
+    print(f"report: {shown(page)}")

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Interval = tuple[float, float]
-_Z = float(stats.norm.ppf(0.975))
+_Z = float(special.ndtri(0.975))
 
 
 def proportion(fraction: float, images: int) -> Interval:
@@ -44,6 +44,6 @@ def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
 def mean(values: Sequence[float]) -> Interval:
     """Of the mean of two or more seeds (Student's t)."""
     n = len(values)
-    half = float(stats.t.ppf(0.975, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
     centre = float(np.mean(values))
     return centre - half, centre + half

@@ -78,7 +78,7 @@ def _grounds(results: Results, found: Answer) -> list[str]:
         " is chosen looks better than it is"
     )
     if results.description["confirm"] is None:
-        text += " (`confirm` in the study file trains the front again, with fresh seeds)"
+        text += " (“confirm” in the study file trains the front again, with fresh seeds)"
     if results.description["search"]["sampler"] == "frontier":
         text += "; the means are as they were measured, not as the sampler's model believes them"
     return [f"{text}."]

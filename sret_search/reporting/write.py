@@ -1,22 +1,25 @@
-"""Write a study's report folder: page, charts, tables, summary."""
+"""Write a report's folder: page, charts, tables, summary; of one study, or of several."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
-from sret_search.reporting import charts, grids, lengths, sentences, summary, tables
+from sret_search.reporting import charts, grids, lengths, overlay, sentences, summary, tables
 from sret_search.reporting.answer import Answer, answer, export_command
 from sret_search.reporting.charts import Chart
 from sret_search.reporting.compared import Compared, compare
 from sret_search.reporting.files import pictures, write_whole
 from sret_search.reporting.page.render import blank, render
+from sret_search.reporting.published.points import Published, beside, published
 from sret_search.reporting.results import Results
 from sret_search.reporting.tables import Front
 from sret_search.study import Study
@@ -39,31 +42,58 @@ def write_report(study: Study) -> Path:
     results = Results.read(study)
     folder = study.report_folder
     compared, found, footer = compare(results), answer(results), summary.footer(results)
-    made = charts.charts(results, compared)
-    figures = {chart.name: charts.matplotlib.figure(chart, footer) for chart in made}
-    view = grids.draw(lengths.test_part(results), lengths.taken(results), footer)
-    others = {} if view is None else {"grids": view}
+    shown = published(results)
+    made = [beside(chart, shown) for chart in charts.charts(results, compared)]
     folder.mkdir(parents=True, exist_ok=True)
-    images = {}
-    for name, figure in (figures | others).items():
-        kinds = pictures(figure)
-        for kind, content in kinds.items():
-            write_whole(folder / f"{name}.{kind}", content)
-        if name in others:
-            images[name] = kinds["svg"]
-        plt.close(figure)
+    _draw(folder, {chart.name: charts.matplotlib.figure(chart, footer) for chart in made})
+    view = grids.draw(lengths.test_part(results), lengths.taken(results), footer)
+    images = {} if view is None else _draw(folder, {"grids": view})
     front = tables.front(results, compared.confirmed, footer)
     facts = summary.summarise(results, compared, found)
-    for name, content in {
-        "trials.csv": results.table.to_csv(index=False).encode(),
-        "trials.parquet": _parquet(results),
+    _write(folder, {
+        "trials.csv": _csv(results.table),
+        "trials.parquet": _parquet(results.table),
         "front.tex": front.latex().encode(),
         "front.md": front.markdown().encode(),
-        "summary.json": (json.dumps(facts, indent=1) + "\n").encode(),
-    }.items():
-        write_whole(folder / name, content)
+        "summary.json": _json(facts),
+    })  # fmt: skip
     page = folder / "report.html"
-    write_whole(page, _page(results, compared, found, made, front, facts, images).encode())
+    content = _page(results, compared, found, made, front, facts, images, shown)
+    write_whole(page, content.encode())
+    return page
+
+
+def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
+    """Draw several studies over each other, from their ledgers and folders alone; the page that
+    was written.
+
+    Args:
+        folder: where to; None is `reports/<name>+<name>…/`.
+
+    Raises:
+        StudyError: one was never run, or cannot be read, or they cannot be compared.
+    """
+    every = [Results.read(study) for study in studies]
+    rows = overlay.overlay(every)
+    title = " + ".join(results.name for results in every)
+    if folder is None:
+        folder = Path("reports") / "+".join(results.name for results in every)
+    found = (charts.overlay.chart(every, cost, title) for cost in charts.cost.LABELS)
+    made = [chart for chart in found if chart is not None]
+    footers = [summary.footer(results) for results in every]
+    folder.mkdir(parents=True, exist_ok=True)
+    _draw(folder, {c.name: charts.matplotlib.figure(c, " ".join(footers)) for c in made})
+    tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
+    _write(folder, {
+        "trials.csv": _csv(pd.concat(tables_of)),
+        "summary.json": _json(overlay.summarise(rows)),
+    })  # fmt: skip
+    page = folder / "report.html"
+    content = render(
+        "overlay.html", title, made, rows=rows, sentences=overlay.sentences(rows), footers=footers,
+        data=every[0].description["data"], pictures=[],
+    )  # fmt: skip
+    write_whole(page, content.encode())
     return page
 
 
@@ -75,6 +105,7 @@ def _page(
     front: Front,
     facts: dict[str, Any],
     images: dict[str, bytes],
+    shown: Published | None,
 ) -> str:
     table, axes = results.table, list(results.description["axes"])
     if len(table) > _ROWS:
@@ -91,6 +122,7 @@ def _page(
         compared=compared,
         facts=facts,
         front=front,
+        published=shown,
         footer=summary.footer(results),
         trials=blank(table, axes).to_dict("records"),
         left_out=len(results.table) - len(table),
@@ -122,10 +154,34 @@ def _choices(results: Results, found: Answer | None) -> list[tuple[str, Any, str
     ]
 
 
-def _parquet(results: Results) -> bytes:
+def _draw(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
+    """Write each figure as each kind of file; the SVGs, by name."""
+    images = {}
+    for name, figure in figures.items():
+        kinds = pictures(figure)
+        _write(folder, {f"{name}.{kind}": content for kind, content in kinds.items()})
+        images[name] = kinds["svg"]
+        plt.close(figure)
+    return images
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        write_whole(folder / name, content)
+
+
+def _json(plain: dict[str, Any]) -> bytes:
+    return (json.dumps(plain, indent=1) + "\n").encode()
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False).encode()
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    table = results.table
     # A column whose values are of several kinds has no type of Parquet's: it becomes text.
-    mixed = [name for name in table.columns if pd.api.types.infer_dtype(table[name]) == "mixed"]
+    kinds = {name: pd.api.types.infer_dtype(table[name]) for name in table.columns}
+    mixed = [name for name, kind in kinds.items() if kind.startswith("mixed")]
     table.astype(dict.fromkeys(mixed, "string")).to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -62,7 +62,9 @@ _TRIALS = text(
 _ATTRIBUTES = text(
     "SELECT trials.trial_id, key, value_json FROM trial_user_attributes"
     " JOIN trials ON trials.trial_id = trial_user_attributes.trial_id WHERE study_id = :study"
+    " AND trial_user_attributes.trial_id BETWEEN :first AND :last"
 )
+_PAGE = 1000
 _ANY = text("SELECT 1 FROM trials WHERE study_id = :study LIMIT 1")
 
 
@@ -147,16 +149,22 @@ class Ledger:
     def entries(self) -> list[Entry]:
         """Every trial, by number, as the database has it now."""
         study = {"study": self._study_id}
-        found: dict[int, dict[str, str]] = defaultdict(dict)
+        entries: list[Entry] = []
         with writing(self._disk), self._storage.engine.connect() as connection:
             trials = connection.execute(_TRIALS, study).all()
-            for trial_id, name, value in connection.execute(_ATTRIBUTES, study):
-                found[trial_id][name] = value
+            # Page by page, so that not all texts are held, nor a driver kept from writing.
+            for start in range(0, len(trials), _PAGE):
+                page = trials[start : start + _PAGE]
+                found: dict[int, dict[str, str]] = defaultdict(dict)
+                ends = {"first": page[0].trial_id, "last": page[-1].trial_id}
+                for trial_id, name, value in connection.execute(_ATTRIBUTES, study | ends).all():
+                    found[trial_id][name] = value
+                entries += [
+                    Entry.stored(t.number, t.state, t.datetime_complete, found[t.trial_id])
+                    for t in page
+                ]
         self._known = [trial.trial_id for trial in trials]
-        return [
-            Entry.stored(trial.number, trial.state, trial.datetime_complete, found[trial.trial_id])
-            for trial in trials
-        ]
+        return entries
 
     def begin(
         self,

@@ -214,9 +214,11 @@ class Reference(Strict):
 
 
 class Report(Strict):
-    """What the report is held against. The reference's accuracy is chance where not given."""
+    """What the report is held against. The reference's accuracy is chance where not given. With
+    `reference`, published models stand beside the study's own, where they were trained alike."""
 
     hypervolume_reference: Reference = Reference()
+    reference: Literal["sret_imagenet"] | None = None
 
 
 class Rates(Strict):

@@ -86,7 +86,7 @@ def recursion_helps(entry: Entry) -> float:
     return 0.9 + 0.02 * (a.loops > 1) - 0.01 * off + noise(entry)
 
 
-def test_each_arm_stands_beside_its_twins_at_rates_of_their_own() -> None:
+def test_each_arm_stands_beside_its_twins_at_rates_of_their_own(drawn: None) -> None:
     page, summary, trials = report(run(ARMS, recursion_helps))
     pairs = {(pair["candidate_executions"], pair["control"]): pair for pair in summary["twins"]}
     assert len(pairs) == 2 * 5
@@ -114,7 +114,7 @@ def test_each_arm_stands_beside_its_twins_at_rates_of_their_own() -> None:
     assert summary["best"]["executions"] in (16, 64)
     for name in ("twins", "learning_rates", "accuracy_params"):
         assert (Path("reports/made_up") / f"{name}.png").stat().st_size > 10_000
-        assert f"{name}.svg" in page
+        assert f'href="{name}.pdf"' in page
 
     # One more rate to try: nothing is chosen until it was.
     text = Path("study.yaml").read_text().replace("grid: [1e-3", "grid: [5e-4, 1e-3")

@@ -108,7 +108,7 @@ def elastic_accuracy(job: Job, executions: int) -> float:
     return 0.90 + executions / 1000 + 0.002 * (job.recipe.length == 20)
 
 
-def test_an_elastic_candidate_stands_beside_each_depth_alone() -> None:
+def test_an_elastic_candidate_stands_beside_each_depth_alone(drawn: None) -> None:
     summary, page = reported(study(ELASTIC, seeds=2), elastic_accuracy)
     (elastic,) = summary["elastics"]
     assert (elastic["mode"], elastic["part"], elastic["seeds"]) == ("sandwich", "test", 2)

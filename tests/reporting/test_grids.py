@@ -63,7 +63,7 @@ def _end(made: Study) -> None:
             })  # fmt: skip
 
 
-def test_a_report_shows_the_grids_and_the_accuracy_of_every_length() -> None:
+def test_a_report_shows_the_grids_and_the_accuracy_of_every_length(drawn: None) -> None:
     made = _study(ARMS)
     _end(made)
     page = write_report(made).read_text()

@@ -14,6 +14,7 @@ from sret_search.reporting.charts import (
     importances,
     lengths,
     matplotlib,
+    overlay,
     plotly,
     rates,
     rungs,
@@ -29,7 +30,7 @@ from sret_search.reporting.lengths import by_length, taken, test_part
 from sret_search.reporting.results import Results
 from sret_search.reporting.rungs import at_rungs
 
-__all__ = ["Chart", "charts", "matplotlib", "plotly"]
+__all__ = ["Chart", "charts", "cost", "matplotlib", "overlay", "plotly"]
 
 
 def charts(results: Results, compared: Compared) -> list[Chart]:

@@ -130,4 +130,12 @@
     sortable(table);
     searchable(table);
   }
+
+  const nav = document.querySelector("nav");
+  for (const heading of document.querySelectorAll("figure[id] > h2, h2[id]")) {
+    const link = document.createElement("a");
+    link.href = `#${heading.id || heading.parentNode.id}`;
+    link.textContent = heading.textContent.replace(/ \(.*/, "");
+    nav.append(link);
+  }
 })();

@@ -1,0 +1,63 @@
+"""Accuracy against a cost, of several studies, each in a colour of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from sret_search.reporting.charts import candidates
+from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.charts.colours import cycle
+from sret_search.reporting.charts.cost import LABELS, cost_axis
+from sret_search.reporting.results import Results
+from sret_search.search import front
+
+_MARKERS = ("circle", "square", "triangle", "diamond", "down", "star")
+
+
+def chart(every: Sequence[Results], cost: str, title: str) -> Chart | None:
+    """The candidates of each study and its front; None where nothing is complete."""
+    shown = [results for results in every if len(results.candidates)]
+    if not shown:
+        return None
+    series: list[Series] = []
+    drawn = whole = 0
+    for number, (results, colour) in enumerate(zip(every, cycle(len(every)), strict=True)):
+        if len(results.candidates) == 0:
+            continue
+        table = results.candidates.sort_values([cost, "executions"])
+        some, on_front = candidates.thinned(table, front.pareto(table.val_accuracy, table[cost]))
+        drawn, whole = drawn + len(some), whole + len(table)
+        series += _of(results, some, on_front, cost, colour, number)
+    axis = cost_axis(
+        np.concatenate([r.candidates[cost].to_numpy(float) for r in shown]), LABELS[cost]
+    )
+    left_out = candidates.how_many(drawn, whole)
+    return Chart(
+        name=f"accuracy_{cost}",
+        title=f"{title}: accuracy against {LABELS[cost].replace(' (MACs)', '').split(' (')[0]}{left_out}",
+        caption=f"Validation accuracy of each candidate, the mean over its seeds, and the front of each"
+        f" study{left_out}.",
+        panels=(Panel(axis, Axis("validation accuracy in %"), tuple(series)),),
+    )  # fmt: skip
+
+
+def _of(
+    results: Results, table: pd.DataFrame, on_front: np.ndarray, cost: str, colour: str, number: int
+) -> list[Series]:
+    low, high = candidates.whiskers(results, table)
+    hover = [f"{results.name}\n{text}" for text in candidates.hover(results, table, low, high)]
+    x, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
+    member = np.flatnonzero(on_front)
+    return [
+        Series(
+            name=results.name, kind="points", x=x, y=y, colour=colour, opacity=0.7, hover=hover,
+            marker=_MARKERS[number % len(_MARKERS)], group=results.name,
+        ),
+        Series(
+            name=f"front of {results.name}", kind="step", colour=colour, width=2,
+            x=x[member], y=np.maximum.accumulate(y[member]), legend=False, group=results.name,
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,171 @@
+"""Published models beside a study's candidates: only where they were trained alike.
+
+A published accuracy says something about a candidate where both learned the same images at the same
+resolution, for as long, and both with or both without a teacher. Elsewhere the page says why they
+are not shown.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from importlib import resources
+
+from sret_search.reporting.charts.chart import Chart, Series
+from sret_search.reporting.charts.colours import PURPLE, SKY
+from sret_search.reporting.results import Results
+from sret_search.reporting.words import listed
+
+
+@dataclass(frozen=True)
+class Point:
+    """A published model.
+
+    Attributes:
+        groups: slice groups of attention; empty for other families.
+        accuracy: top-1 on ImageNet's validation images, as a fraction.
+        params, macs: None where they were not published.
+    """
+
+    model: str
+    groups: str
+    image_size: int
+    epochs: int | None
+    distilled: bool | None
+    params: float | None
+    macs: float | None
+    accuracy: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a study asked to be held against.
+
+    Attributes:
+        points: those that were trained as its candidates were.
+        text: what they are, or why there are none.
+    """
+
+    points: list[Point]
+    text: str
+
+
+def published(results: Results) -> Published | None:
+    """The published models of `report.reference`; None where a study names none."""
+    name = results.study.file.report.reference
+    if name is None:
+        return None
+    reasons = _differences(results)
+    if reasons:
+        return Published(
+            [],
+            f"The published models of {name} (ImageNet-1K) are not shown, since this study is"
+            f" trained otherwise: {listed(reasons)}.",
+        )
+    pixels, epochs, distilled = _trained(results)
+    found = [
+        point
+        for point in read(name)
+        if (point.image_size, point.epochs, point.distilled) == (pixels, epochs, distilled)
+    ]
+    how = f"{pixels} pixels, {epochs} epochs, {'with' if distilled else 'without'} distillation"
+    if not found:
+        return Published([], f"No model of {name} was published for {how}.")
+    sources = listed(sorted({point.source for point in found}))
+    return Published(
+        found,
+        f"Published models ({how}; source: {sources}) are top-1 accuracies on ImageNet's validation"
+        " images, which are this study's test part; its candidates show validation accuracy, on images"
+        " cut from the training part. The two parts need not be equally hard.",
+    )
+
+
+def read(name: str) -> list[Point]:
+    """Every published model of a table of this folder."""
+    text = (resources.files(__package__) / f"{name}.csv").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [
+        Point(
+            model=row["model"],
+            groups=row["slice_groups"],
+            image_size=int(row["image_size"]),
+            epochs=int(row["epochs"]) if row["epochs"] else None,
+            distilled={"yes": True, "no": False}.get(row["distilled"]),
+            params=float(row["params_m"]) * 1e6 if row["params_m"] else None,
+            macs=float(row["gmacs"]) * 1e9 if row["gmacs"] else None,
+            accuracy=float(row["top1"]) / 100,
+            source=row["source"],
+        )
+        for row in csv.DictReader(lines)
+    ]
+
+
+def beside(chart: Chart, shown: Published | None) -> Chart:
+    """A chart of accuracy against parameters or multiply-adds with the published models; any
+    other chart as it is."""
+    cost = chart.name.removeprefix("accuracy_")
+    if shown is None or cost not in ("params", "macs"):
+        return chart
+    known = [point for point in shown.points if getattr(point, cost) is not None]
+    if not known:
+        return chart
+    own = [point for point in known if point.model.startswith("SReT")]
+    others = [point for point in known if point not in own]
+    series = tuple(
+        Series(
+            name=name, kind="points", colour=colour, marker=marker, hollow=True, size=9,
+            x=[getattr(point, cost) for point in points],
+            y=[100 * point.accuracy for point in points],
+            hover=[_hover(point) for point in points],
+        )
+        for name, points, colour, marker in (
+            ("published: SReT", own, PURPLE, "diamond"),
+            ("published: others", others, SKY, "square"),
+        )
+        if points
+    )  # fmt: skip
+    first, *rest = chart.panels
+    costs = [getattr(point, cost) for point in known]
+    axis = first.x
+    if axis.range is not None:
+        low, high = min(*costs, axis.range[0]), max(*costs, axis.range[1])
+        axis = replace(axis, log=axis.log or high > 1.2 * low, range=(low * 0.9, high * 1.1))
+    panel = replace(first, x=axis, series=first.series + series)
+    return replace(chart, panels=(panel, *rest), caption=f"{chart.caption} {shown.text}")
+
+
+def _differences(results: Results) -> list[str]:
+    """In what the study is not trained as any published model can be."""
+    found, study = [], results.study
+    if study.file.data.source != "imagenet":
+        found.append(f"its images are those of {study.file.data.source}")
+    if results.description["classes"] != 1000:
+        found.append(f"it has {results.description['classes']} classes")
+    axes = results.description["axes"]
+    for axis, what in (
+        ("recipe.epochs", "epochs"), ("recipe.distill", "distillation"), ("image_size", "resolution"),
+    ):  # fmt: skip
+        if axis in axes:
+            found.append(f"its candidates differ in {what}")
+    if study.file.recipe.unit != "epochs":
+        found.append(f"its trainings are counted in {study.file.recipe.unit}")
+    return found
+
+
+def _trained(results: Results) -> tuple[int, int, bool]:
+    study = results.study
+    pixels = study.space.architecture.image_size
+    recipe = study.file.recipe
+    return pixels, int(recipe.length), recipe.distill is not None
+
+
+def _hover(point: Point) -> str:
+    lines = [f"{point.model} (published)"]
+    if point.groups:
+        lines.append(f"slice groups {point.groups}")
+    if point.params is not None:
+        lines.append(f"{point.params / 1e6:g} M parameters")
+    if point.macs is not None:
+        lines.append(f"{point.macs / 1e9:g} G MACs")
+    return "\n".join([*lines, f"{100 * point.accuracy:.1f} % top-1", point.source])
