@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sret_search.reporting.arms import Arm, arms
 from sret_search.reporting.confirmed import Confirmed, confirmed
+from sret_search.reporting.contrasts import Contrasted, contrasts
 from sret_search.reporting.depth import Depth, depths
 from sret_search.reporting.elastic import Elastic, elastics
 from sret_search.reporting.results import Results
@@ -23,6 +24,7 @@ class Compared:
     pairs: list[Pair]
     tuned: list[Tuned]
     confirmed: list[Confirmed]
+    contrasts: list[Contrasted]
 
 
 def compare(results: Results) -> Compared:
@@ -34,4 +36,5 @@ def compare(results: Results) -> Compared:
         pairs=pairs(results),
         tuned=tuned(results),
         confirmed=confirmed(results),
+        contrasts=contrasts(results),
     )

@@ -66,10 +66,11 @@ def elastics(results: Results) -> list[Elastic]:
             groups.setdefault(entry.candidate, []).append(entry)
     alone = [entry for entry in complete if not entry.job.recipe.is_elastic]
     part = "test" if results.declared else "val"
-    return [_elastic(group, alone, part) for group in groups.values()]
+    images = results.images(part)
+    return [_elastic(group, alone, part, images) for group in groups.values()]
 
 
-def _elastic(group: list[Entry], alone: list[Entry], part: str) -> Elastic:
+def _elastic(group: list[Entry], alone: list[Entry], part: str, images: int) -> Elastic:
     job = group[0].job
     plain = replace(job.recipe, depth_training="fixed", depths=())
     as_long = [entry for entry in alone if entry.job.recipe == plain]
@@ -83,7 +84,7 @@ def _elastic(group: list[Entry], alone: list[Entry], part: str) -> Elastic:
             found = entry.result if last else entry.result["reruns"][i]
             return float(found[f"{part}_accuracy"])
 
-        rungs.append(_rung(depth.executions, group, own, reached, part))
+        rungs.append(_rung(depth.executions, group, own, reached, part, images))
     deepest = [entry for entry in alone if entry.job.architecture == job.architecture]
     rivals = [
         entry
@@ -101,7 +102,7 @@ def _elastic(group: list[Entry], alone: list[Entry], part: str) -> Elastic:
         rungs=rungs,
         rival=_rung(
             job.architecture.executions, group, rivals,
-            lambda e: float(e.result[f"{part}_accuracy"]), part,
+            lambda e: float(e.result[f"{part}_accuracy"]), part, images,
         ) if rivals else None,
     )  # fmt: skip
 
@@ -112,6 +113,7 @@ def _rung(
     alone: list[Entry],
     reached: Callable[[Entry], float],
     part: str,
+    images: int,
 ) -> Rung:
     values = [reached(entry) for entry in group]
     by_seed = {entry.seed: float(entry.result[f"{part}_accuracy"]) for entry in alone}
@@ -123,10 +125,10 @@ def _rung(
     return Rung(
         executions=executions,
         accuracy=float(np.mean(values)),
-        interval=intervals.mean(values) if len(values) > 1 else None,
+        interval=intervals.accuracy(values, images) if len(values) > 1 else None,
         alone=float(np.mean(list(by_seed.values()))) if by_seed else None,
         gap=float(np.mean(gaps)) if gaps else None,
-        gap_interval=intervals.mean(gaps) if len(gaps) > 1 else None,
+        gap_interval=intervals.difference(gaps, images) if len(gaps) > 1 else None,
     )
 
 

@@ -1,4 +1,9 @@
-"""Confidence intervals at 95 %, in fractions."""
+"""Confidence intervals at 95 %, in fractions.
+
+Of several seeds they are for the mean over all seeds that might have been, on these images; of one
+seed, for these weights on all images that might have been. `benchmarks/interval_coverage.py`
+simulates how often they hold it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from scipy import special
 
 Interval = tuple[float, float]
 _Z = float(special.ndtri(0.975))
+LEAST = 0.25
+"""Images: seeds of one accuracy are not taken to spread less. A few seeds that are right on as many
+images each would otherwise leave no doubt; with more than this, intervals near 100 % are too wide."""
 
 
 def proportion(fraction: float, images: int) -> Interval:
@@ -24,8 +32,13 @@ def accuracy(values: Sequence[float], images: int) -> Interval:
     """Of an accuracy: over seeds, or over images where there is one seed."""
     if len(values) == 1:
         return proportion(values[0], images)
-    low, high = mean(values)
+    low, high = mean(values, LEAST / images)
     return max(low, 0.0), min(high, 1.0)
+
+
+def difference(values: Sequence[float], images: int) -> Interval:
+    """Of the difference of two accuracies, of two or more seeds, each pair on the same images."""
+    return mean(values, math.sqrt(2) * LEAST / images)
 
 
 def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
@@ -41,9 +54,11 @@ def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
     return float(gained - lost - half), float(gained - lost + half)
 
 
-def mean(values: Sequence[float]) -> Interval:
-    """Of the mean of two or more seeds (Student's t)."""
+def mean(values: Sequence[float], least: float = 0.0) -> Interval:
+    """Of the mean of two or more seeds (Student's t), whose standard deviation is no less than
+    `least`."""
     n = len(values)
-    half = float(special.stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    deviation = max(float(np.std(values, ddof=1)), least)
+    half = float(special.stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)
     centre = float(np.mean(values))
     return centre - half, centre + half

@@ -42,7 +42,8 @@ def difference(
         return UNKNOWN
     gains = [entry.result[name] - other[name] for entry, _, other in pairs]
     if len(gains) > 1:
-        return float(np.mean(gains)), intervals.mean(gains)
+        images = results.images(part)
+        return float(np.mean(gains)), intervals.difference(gains, images)
     if part != "test":
         return gains[0], None
     entry, against, other = pairs[0]

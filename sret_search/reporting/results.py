@@ -84,6 +84,11 @@ class Results:
     def _in_contrast(self, entry: Entry) -> bool:
         return any(takes_part(contrast, entry.values) for contrast in self.contrasts)
 
+    def images(self, part: str) -> int:
+        """Images of a part of the data, "val" or "test"."""
+        _, val, test = self.description["data"]["sizes"]
+        return int(val if part == "val" else test)
+
     @property
     def own_objectives(self) -> list[str]:
         """Objectives that are shown only where a study has them."""

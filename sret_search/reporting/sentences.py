@@ -9,6 +9,7 @@ from sret_search.reporting.answer import Answer, Choice
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.confirmed import Confirmed
+from sret_search.reporting.contrast_sentences import contrast_sentences
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
@@ -28,6 +29,7 @@ def sentences(results: Results, compared: Compared, found: Answer | None) -> lis
         *_confirmed_sentences(compared.confirmed),
         *_depth_sentences(compared.depths, len({entry.seed for entry in results.complete})),
         *_arm_sentences(compared.arms),
+        *contrast_sentences(compared.contrasts),
         *(_elastic_sentence(elastic) for elastic in compared.elastics),
         *_pair_sentences(compared.pairs, results.best.candidate),
         *_rate_sentences(results.description, compared.tuned),

@@ -36,6 +36,7 @@ def summarise(results: Results, compared: Compared, found: Answer | None) -> dic
         "hypervolume": None,
         "depths": [_plain(depth) for depth in compared.depths],
         "arms": [dataclasses.asdict(arm) for arm in compared.arms],
+        "contrasts": [dataclasses.asdict(c) | {"verdict": c.verdict} for c in compared.contrasts],
         "elastics": [dataclasses.asdict(elastic) for elastic in compared.elastics],
         "twins": [dataclasses.asdict(p) | {"verdict": p.verdict} for p in compared.pairs],
         "rates": [dataclasses.asdict(one) for one in compared.tuned],

@@ -1,0 +1,185 @@
+"""How far a mean difference would be off with other seeds, and with other images too.
+
+A `Spread` knows the standard error of the mean over any number of seeds, and its degrees of freedom:
+from it come intervals, p-values, and the seeds that would be needed to see a difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import stats
+
+from sret_search.reporting.intervals import LEAST, Interval
+
+_POWER, _LEVEL = 0.8, 0.05
+_ADDED = 0.15
+_MOST = 10_000
+"""Seeds beyond which a difference counts as out of reach."""
+
+
+class Spread(Protocol):
+    """Of the mean of differences, as fractions."""
+
+    @property
+    def seeds(self) -> int:
+        """Those that it was estimated from."""
+
+    def error(self, seeds: int) -> float:
+        """The standard error of the mean over so many seeds."""
+
+    def freedom(self, seeds: int) -> float:
+        """Its degrees of freedom."""
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Over the seeds of training, for these images.
+
+    Attributes:
+        deviation: the standard deviation of a seed's difference.
+    """
+
+    seeds: int
+    deviation: float
+
+    @classmethod
+    def of(cls, differences: Sequence[float], images: int, pairs: int = 1) -> OverSeeds:
+        """From the difference of each of two or more seeds, on so many images, the mean over so
+        many pairs of candidates."""
+        least = math.sqrt(2 / pairs) * LEAST / images
+        return cls(len(differences), max(float(np.std(differences, ddof=1)), least))
+
+    def error(self, seeds: int) -> float:
+        return self.deviation / math.sqrt(seeds)
+
+    def freedom(self, seeds: int) -> float:
+        return seeds - 1
+
+
+@dataclass(frozen=True)
+class OverBoth:
+    """Over the seeds of training and the choice of images, which are crossed: each seed is tested
+    on the same images.
+
+    The difference of seed s on image i is mean + seed s + image i + rest, each drawn independently.
+    With the mean squares of a two-way table without replication, the variance of the mean over S
+    seeds and I images is estimated by (MS_seeds + MS_images - MS_rest) / (S I), and by no less
+    than MS_seeds / (S I). Its degrees of freedom are Satterthwaite's (1946). It is the denominator
+    of the quasi-F of Clark (1973, The language-as-fixed-effect fallacy), for differences of pairs.
+
+    Attributes:
+        of_seeds, of_images, of_rest: mean squares.
+    """
+
+    seeds: int
+    images: int
+    of_seeds: float
+    of_images: float
+    of_rest: float
+
+    @classmethod
+    def of(cls, differences: np.ndarray, pairs: int = 1) -> OverBoth:
+        """From differences (seeds, images) of two or more seeds, each the mean over so many pairs
+        of candidates.
+
+        Two images are added, one that gains a little in every seed and one that loses it, as
+        Bonett and Price (2012) add them for one seed: where few images differ, these few seem to
+        differ too little too often.
+        """
+        seeds = len(differences)
+        added = np.full((seeds, 1), _ADDED / math.sqrt(pairs))
+        table = np.hstack([differences, added, -added])
+        images = table.shape[1]
+        least = 2 * LEAST**2 / (pairs * images)
+        by_seed, by_image, mean = table.mean(1), table.mean(0), table.mean()
+        rest = table - by_seed[:, None] - by_image + mean
+        return cls(
+            seeds=seeds,
+            images=images,
+            of_seeds=max(images * float(by_seed.var(ddof=1)), least),
+            of_images=seeds * float(by_image.var(ddof=1)),
+            of_rest=float((rest**2).sum()) / ((seeds - 1) * (images - 1)),
+        )
+
+    def error(self, seeds: int) -> float:
+        return math.sqrt(self._total(seeds) / (seeds * self.images))
+
+    def freedom(self, seeds: int) -> float:
+        squares = (
+            (self.of_seeds, seeds - 1),
+            (self._of_images(seeds), self.images - 1),
+            (self.of_rest, (seeds - 1) * (self.images - 1)),
+        )
+        own = self._total(seeds) ** 2 / sum(square**2 / free for square, free in squares)
+        return max(own, seeds - 1)
+
+    def _total(self, seeds: int) -> float:
+        return max(self.of_seeds + self._of_images(seeds) - self.of_rest, self.of_seeds)
+
+    def _of_images(self, seeds: int) -> float:
+        """The mean square of images that so many seeds are expected to give."""
+        component = (self.of_images - self.of_rest) / self.seeds
+        return max(self.of_rest + seeds * component, 0.0)
+
+
+def interval(mean: float, spread: Spread) -> Interval:
+    """At 95 %."""
+    seeds = spread.seeds
+    half = float(stats.t.ppf(1 - _LEVEL / 2, spread.freedom(seeds))) * spread.error(seeds)
+    return mean - half, mean + half
+
+
+def p_value(mean: float, spread: Spread) -> float:
+    """Of no difference, two-sided."""
+    seeds = spread.seeds
+    return float(2 * stats.t.sf(abs(mean) / spread.error(seeds), spread.freedom(seeds)))
+
+
+def power(difference: float, spread: Spread, seeds: int) -> float:
+    """How likely a true difference shows at 5 % with so many seeds (the noncentral t)."""
+    free = spread.freedom(seeds)
+    edge, moved = stats.t.ppf(1 - _LEVEL / 2, free), abs(difference) / spread.error(seeds)
+    # Far out, where the other tail has no weight, scipy's noncentral t may have no number for it.
+    return float(stats.nct.sf(edge, free, moved) + np.nan_to_num(stats.nct.cdf(-edge, free, moved)))
+
+
+def seeds_needed(difference: float, spread: Spread) -> int | None:
+    """The fewest seeds that show a true difference in 80 % of studies; None where no number does,
+    because too few images tell of it, or 10,000 do not."""
+    low, high = 1, 2
+    while power(difference, spread, high) < _POWER:
+        low, high = high, 2 * high
+        if low > _MOST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = power(difference, spread, middle) >= _POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def detectable(spread: Spread) -> float:
+    """The difference that these seeds show in 80 % of studies."""
+    error = spread.error(spread.seeds)
+    low, high = 0.0, error
+    while power(high, spread, spread.seeds) < _POWER:
+        high *= 2
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = power(middle, spread, spread.seeds) >= _POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values as all of them together allow (Holm, 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    found = np.empty(len(order))
+    left = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
+    return [float(p) for p in found]
