@@ -31,7 +31,7 @@ recipe: {epochs: 3, batch_size: 64}
 search: {sampler: grid, seeds: 2}
 compute: {concurrent: 2}
 """
-SHIPPED = sorted((Path(__file__).parents[1] / "studies").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parents[1] / "studies").rglob("*.yaml"))
 RANDOM = "{sampler: random, trials: 9}"
 
 
