@@ -3,7 +3,7 @@
 from sret_search.model.allocator import map_large_blocks
 from sret_search.model.monitor import DepthProfile, depth_profile, gradient_shares
 from sret_search.model.official import CheckpointError, load_official
-from sret_search.model.reuse import rerun, resize
+from sret_search.model.reuse import positions_at, rerun, resize
 from sret_search.model.sret import SReT
 from sret_search.model.weights import load, save
 
@@ -16,6 +16,7 @@ __all__ = [
     "load",
     "load_official",
     "map_large_blocks",
+    "positions_at",
     "rerun",
     "resize",
     "save",

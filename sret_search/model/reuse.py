@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from sret_search.architecture import Architecture
 from sret_search.model.sret import RecursiveStage, SReT
@@ -39,8 +40,11 @@ def resize(model: SReT, image_size: int) -> SReT:
     twin = SReT(replace(model.architecture, image_size=image_size), model.memory_budget)
     weights = model.state_dict()
     side = twin.architecture.sides[0]
-    weights["positions_1DSS"] = F.interpolate(
-        weights["positions_1DSS"], (side, side), mode="bicubic", align_corners=False
-    )
+    weights["positions_1DSS"] = positions_at(weights["positions_1DSS"], side)
     twin.to(model.positions_1DSS).load_state_dict(weights)
     return twin.train(model.training)
+
+
+def positions_at(positions_1DSS: Tensor, side: int) -> Tensor:
+    """Positions of a grid of another side, interpolated bicubically."""
+    return F.interpolate(positions_1DSS, (side, side), mode="bicubic", align_corners=False)

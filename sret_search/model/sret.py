@@ -5,7 +5,7 @@ Shapes: B images, C channels, S side of the token grid, N = S·S tokens, D width
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -118,7 +118,13 @@ class SReT(nn.Module):
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         """Class logits, (B, classes), of images (B, in_channels, image_size, image_size)."""
-        plan = self.plan(len(images_BCSS))
+        for last_BDSS in self.feature_maps(images_BCSS):
+            x_BDSS = last_BDSS
+        return self.classify(x_BDSS)
+
+    def feature_maps(self, images_BCSS: Tensor) -> Iterator[Tensor]:
+        """The tokens of each stage in turn, as an image (B, D, S, S), after its last execution."""
+        plan = self.plan(images_BCSS.shape[0])
         # With channels last, tokens are a view of the image and the image of tokens.
         images_BCSS = images_BCSS.contiguous(memory_format=torch.channels_last)
         x_BDSS = self.stem(images_BCSS) + self.positions_1DSS
@@ -128,6 +134,10 @@ class SReT(nn.Module):
             x_BND = x_BDSS.flatten(2).transpose(1, 2)
             x_BND = stage(x_BND, plan[i] if plan else None)
             x_BDSS = x_BND.transpose(1, 2).unflatten(2, x_BDSS.shape[2:])
+            yield x_BDSS
+
+    def classify(self, x_BDSS: Tensor) -> Tensor:
+        """Class logits, (B, classes), of the tokens of the last stage."""
         logits: Tensor = self.head(self.norm(x_BDSS.mean((2, 3))))
         return logits
 
