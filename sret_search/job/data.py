@@ -78,7 +78,7 @@ class Data:
         order: "shuffled", or "contiguous": the test part is a run of neighbours in the file,
             the last ones without folds, and comes from other sources than the rest.
         folds: cut the set into so many parts, each of which is the test part of one fold.
-        fold: which of them (0 is the first). A study takes its seeds' folds in turn.
+        fold: which of them (0 is the first). A study's seeds take the folds in turn, from this one on.
         images: of connectivity, how many are made in all, a multiple of 4; None for 6,000.
         grid: of connectivity, cells a side of the grids that training and validation see, each
             somewhere in its image; None for those that fill it.

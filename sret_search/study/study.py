@@ -169,7 +169,8 @@ class Study:
         """
         data, compute = self.file.data, self.file.compute
         if data.folds is not None:
-            data = replace(data, fold=(seed - self.file.search.seed) % data.folds)
+            turn = data.fold + seed - self.file.search.seed
+            data = replace(data, fold=turn % data.folds)
         return Job(
             architecture=candidate.architecture,
             recipe=candidate.recipe,
