@@ -3,53 +3,105 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from importlib import import_module
+from typing import NamedTuple
 
-from sret_search import __version__, run
-from sret_search.commands import cost, evaluate, plan, report, schema
-from sret_search.study import StudyError
+from sret_search import __version__
+from sret_search.errors import DONE, INPUT, InputError, nearest
 
-_PROG = "sret-search"
-_DESCRIPTION = """\
-Search the family of recursive vision transformers (SReT) and measure what depth buys.
+PROG = "sret-search"
 
-commands:
-  plan STUDY         what a study will train, its hours and disk; trains nothing
-  run STUDY          train a study's candidates, or resume it, and draw its report
-  report STUDY...    redraw a report, also while a study runs; several studies as one
-  cost ARCHITECTURE  parameters, multiply-adds, depth and memory of an architecture
-  evaluate MODEL     accuracy of a trained or published model on a data set
-  schema             JSON schemas of study and space files, for editors
-"""
-_COMMANDS = {
-    "plan": plan.main,
-    "report": report.main,
-    "cost": cost.main,
-    "evaluate": evaluate.main,
-    "schema": schema.main,
+
+class Command(NamedTuple):
+    """A sub-command: the module that has its `parser` and `main`, imported only when it is asked for;
+    what it takes; and what it does."""
+
+    module: str
+    takes: str
+    does: str
+
+
+COMMANDS = {
+    "plan": Command(
+        "sret_search.commands.plan",
+        "STUDY",
+        "what a study will train, its hours and disk; trains nothing",
+    ),
+    "run": Command(
+        "sret_search.run",
+        "STUDY",
+        "train a study's candidates, or resume it, and draw its report",
+    ),
+    "report": Command(
+        "sret_search.commands.report",
+        "STUDY...",
+        "redraw a report, also while a study runs; several studies as one",
+    ),
+    "cost": Command(
+        "sret_search.commands.cost",
+        "ARCHITECTURE",
+        "parameters, multiply-adds, depth and memory of an architecture",
+    ),
+    "evaluate": Command(
+        "sret_search.commands.evaluate",
+        "MODEL",
+        "accuracy of a trained or published model on a data set",
+    ),
+    "schema": Command(
+        "sret_search.commands.schema",
+        "",
+        "JSON schemas of study and space files, for editors",
+    ),
 }
+_EPILOG = """\
+examples:
+  sret-search plan studies/smoke.yaml
+  sret-search run studies/smoke.yaml
+  sret-search cost sret_t
+
+each command takes --help; `pip install 'sret-search[completion]'` and
+`eval "$(register-python-argcomplete sret-search)"` complete them in bash and zsh
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line up to the name of the command."""
+    width = max(len(f"{name} {command.takes}") for name, command in COMMANDS.items()) + 2
+    lines = "\n".join(
+        f"  {f'{name} {command.takes}':{width}}{command.does}" for name, command in COMMANDS.items()
+    )
+    result = argparse.ArgumentParser(
+        prog=PROG,
+        description="Search the family of recursive vision transformers (SReT) and measure what"
+        f" depth buys.\n\ncommands:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG,
+    )
+    result.add_argument("--version", action="version", version=f"sret_search {__version__}")
+    result.add_argument("command", choices=tuple(COMMANDS), metavar="COMMAND")
+    return result
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; its exit code."""
+    if "_ARGCOMPLETE" in os.environ:
+        from sret_search.commands.completion import complete
+
+        complete(parser(), {name: command.module for name, command in COMMANDS.items()})
     argv = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(
-        prog=_PROG,
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="each command takes --help",
-    )
-    parser.add_argument("--version", action="version", version=f"sret_search {__version__}")
-    parser.add_argument("command", choices=("run", *_COMMANDS), metavar="COMMAND")
-    command = parser.parse_args(argv[:1]).command
-    if command == "run":
-        return run.main(argv[1:], f"{_PROG} run")
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        parser().error(f"there is no command {argv[0]!r}; {nearest(argv[0], COMMANDS)}")
+    command = parser().parse_args(argv[:1]).command
     try:
-        _COMMANDS[command](argv[1:], f"{_PROG} {command}")
-    except StudyError as error:
+        code: int | None = import_module(COMMANDS[command].module).main(
+            argv[1:], f"{PROG} {command}"
+        )
+    except InputError as error:
         print(error, file=sys.stderr)
-        return run.INPUT
-    return run.DONE
+        return INPUT
+    return DONE if code is None else code
 
 
 if __name__ == "__main__":

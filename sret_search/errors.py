@@ -1,9 +1,17 @@
-"""Words for a mistyped name."""
+"""What a user is told: by exit codes, and about a mistyped name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
+"""Exit codes: done; a trial or this program failed; something of the user's to mend; stopped before
+the study was complete."""
+
+
+class InputError(Exception):
+    """What the user gave, or what lies on this machine, cannot be used as it is."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

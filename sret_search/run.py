@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sret_search.errors import BUG, DONE, INPUT, STOPPED
 from sret_search.job.place import is_url
 from sret_search.search import driver, signals
 from sret_search.study import Study, StudyError, load_study, preflight
@@ -16,8 +17,6 @@ from sret_search.study.errors import shown
 
 if TYPE_CHECKING:
     from sret_search.search.lease import Lease
-
-DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
 
 _DESCRIPTION = """\
 Train the candidates of a study, keep every result, and draw its report.
@@ -36,7 +35,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m sret_search.run studies/depth_scaling.yaml",
+        epilog="examples:\n  python -m sret_search.run studies/depth_scaling.yaml\n"
+        "  sret-search run studies/smoke.yaml --fresh",
     )
     result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
     result.add_argument(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sret_search.architecture import Architecture
-from sret_search.commands.arguments import positive
+from sret_search.commands.arguments import command_line, positive
 from sret_search.cost import MACS, PARAMS, cost, train_memory
 from sret_search.study import load_architecture
 from sret_search.variants import VARIANTS
@@ -22,6 +22,23 @@ architecture in closed form: nothing is built or trained.
 Memory is that of a training step in float32 with AdamW: weights, gradients, two moments, and
 activations, either all kept or recomputed where they can be. PyTorch itself is not counted.
 """
+_EXAMPLES = """\
+cost sret_t
+cost spaces/sret_depth.yaml --batch 32 --json"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `cost`."""
+    named = f"{_DESCRIPTION}\nNamed variants: {', '.join(VARIANTS)}.\n"
+    result = command_line(prog, named, _EXAMPLES)
+    result.add_argument(
+        "architecture",
+        metavar="ARCHITECTURE",
+        help="a named variant, or a YAML file: an architecture, or a space that has one",
+    )
+    result.add_argument("--batch", type=positive, default=64, help="images a step (64)")
+    result.add_argument("--json", action="store_true", help="print one JSON object")
+    return result
 
 
 def main(argv: list[str], prog: str) -> None:
@@ -30,22 +47,8 @@ def main(argv: list[str], prog: str) -> None:
     Raises:
         StudyError: there is no such variant or file, or the file is wrong.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"named variants: {', '.join(VARIANTS)}",
-    )
-    parser.add_argument(
-        "architecture",
-        metavar="ARCHITECTURE",
-        help="a named variant, or a YAML file: an architecture, or a space that has one",
-    )
-    parser.add_argument("--batch", type=positive, default=64, help="images a step (64)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args(argv)
-    architecture = load_architecture(arguments.architecture)
-    facts = as_dict(architecture, arguments.batch)
+    arguments = parser(prog).parse_args(argv)
+    facts = as_dict(load_architecture(arguments.architecture), arguments.batch)
     if arguments.json:
         print(json.dumps(facts, indent=1))
     else:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sret_search.architecture import Architecture, ArchitectureError
-from sret_search.commands.arguments import positive
+from sret_search.commands.arguments import command_line, positive
 from sret_search.job import Data
 from sret_search.study import StudyError, load_study
 from sret_search.study.document import Document
@@ -37,6 +37,31 @@ Images are resized to what the model takes.
 """
 _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
 """What torchvision's models were trained for."""
+_EXAMPLES = """\
+evaluate runs/smoke/trials/00003 --data studies/smoke.yaml
+evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `evaluate`."""
+    result = command_line(prog, _DESCRIPTION, _EXAMPLES)
+    result.add_argument("model", metavar="MODEL")
+    result.add_argument("--data", required=True)
+    result.add_argument("--part", choices=("test", "val"), default="test")
+    result.add_argument("--loops", type=positive, metavar="K", help="run the same weights so often")
+    result.add_argument(
+        "--resolution",
+        type=positive,
+        metavar="S",
+        help="pixels a side; positions are interpolated",
+    )
+    result.add_argument("--batch", type=positive, default=64, help="images at a time (64)")
+    result.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    result.add_argument(
+        "--seed", type=int, default=0, help="of models that draw permutations in evaluation (0)"
+    )
+    result.add_argument("--json", action="store_true", help="print one JSON object")
+    return result
 
 
 def main(argv: list[str], prog: str) -> None:
@@ -45,26 +70,7 @@ def main(argv: list[str], prog: str) -> None:
     Raises:
         StudyError: model or data cannot be had, or do not fit each other or the options.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--part", choices=("test", "val"), default="test")
-    parser.add_argument("--loops", type=positive, metavar="K", help="run the same weights so often")
-    parser.add_argument(
-        "--resolution",
-        type=positive,
-        metavar="S",
-        help="pixels a side; positions are interpolated",
-    )
-    parser.add_argument("--batch", type=positive, default=64, help="images at a time (64)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of models that draw permutations in evaluation (0)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args(argv)
+    arguments = parser(prog).parse_args(argv)
     facts = evaluated(arguments, read_data(arguments.data))
     if arguments.json:
         print(json.dumps(facts, indent=1))

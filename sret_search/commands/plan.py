@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.commands import tables
+from sret_search.commands.arguments import command_line
 from sret_search.commands.calibration import MEASURED, calibrate
 from sret_search.search.need import need
 from sret_search.search.samplers.learning import learnt_trials
@@ -23,12 +24,34 @@ from sret_search.study.timing import Timing
 _DESCRIPTION = """\
 Say what a study will train, before it does: the size of its space and how much of it is
 feasible, what candidates cost, how many trainings there are, and the hours and disk that they
-take. Draws the space as reports/<study>/plan.png. Nothing is trained.
+take. Nothing is trained.
 
 Hours are predicted from steps that --calibrate measures on this machine, once for all studies;
 without them they are a guess.
 """
+_EXAMPLES = """\
+plan studies/smoke.yaml
+plan studies/small_search.yaml --plot        # draws reports/small_search/plan.png
+plan studies/small_search.yaml --calibrate   # measures a minute, for hours that hold"""
 _SAMPLES = 10
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `plan`."""
+    result = command_line(prog, _DESCRIPTION, _EXAMPLES)
+    result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    result.add_argument(
+        "--calibrate",
+        action="store_true",
+        help=f"measure some steps of at most {MEASURED} candidates first, a few seconds each",
+    )
+    result.add_argument(
+        "--plot",
+        action="store_true",
+        help="draw the space as reports/<study>/plan.png, .svg and .pdf",
+    )
+    result.add_argument("--json", action="store_true", help="print one JSON object")
+    return result
 
 
 def main(argv: list[str], prog: str) -> None:
@@ -37,17 +60,7 @@ def main(argv: list[str], prog: str) -> None:
     Raises:
         StudyError: the study is wrong, or cannot be measured here.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
-    parser.add_argument(
-        "--calibrate",
-        action="store_true",
-        help=f"measure some steps of at most {MEASURED} candidates first, a few seconds each",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args(argv)
+    arguments = parser(prog).parse_args(argv)
     seen = None
     if arguments.calibrate:
         seen = calibrate(load_study(arguments.study, calibrated=False)).seen
@@ -58,15 +71,17 @@ def main(argv: list[str], prog: str) -> None:
         raise StudyError(f"{shown(study.path)}: {_nothing(found)}")
     samples = _samples(study)
     facts = as_dict(study, found, samples)
+    if arguments.plot:
+        facts["plot"] = shown(study.report_folder / "plan.png")
     if arguments.json:
         print(json.dumps(facts, indent=1), flush=True)
     else:
         tables.show(facts)
+    if arguments.plot:
+        # Matplotlib takes longer to load and draw than all of the above.
+        from sret_search.reporting.plan import write_plan
 
-    # Drawing takes longer than all of the above.
-    from sret_search.reporting.plan import write_plan
-
-    write_plan(study, found, samples)
+        write_plan(study, found, samples)
 
 
 def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[str, Any]:
@@ -110,7 +125,7 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
             "seconds_of_longest_trial": None if taken is None else taken.longest,
         },
         "disk": asdict(asked) | {"total": asked.total},
-        "plot": shown(study.report_folder / "plan.png"),
+        "plot": None,
         "samples": [
             {
                 "values": c.values,

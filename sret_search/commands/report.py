@@ -5,8 +5,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sret_search.commands.arguments import command_line
 from sret_search.study import load_study, preflight
 from sret_search.study.errors import shown
+
+_DESCRIPTION = """\
+Redraw the report of a study from runs/<study>/ into reports/<study>/; or draw several studies over
+each other into reports/<study>+<study>/."""
+_EXAMPLES = """\
+report studies/smoke.yaml
+report studies/depth_scaling.yaml studies/depth_scaling_full.yaml --out both"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `report`."""
+    result = command_line(prog, _DESCRIPTION, _EXAMPLES)
+    result.add_argument(
+        "studies", metavar="STUDY", nargs="+", type=Path, help="a study file (YAML)"
+    )
+    result.add_argument(
+        "--out", metavar="DIR", type=Path, help="a folder for the page of several studies"
+    )
+    return result
 
 
 def main(argv: list[str], prog: str) -> None:
@@ -16,20 +36,10 @@ def main(argv: list[str], prog: str) -> None:
     Raises:
         StudyError: a study is wrong, or was never run, or cannot be compared with the others.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description="Redraw the report of a study from runs/<study>/ into reports/<study>/; or draw"
-        " several studies over each other into reports/<study>+<study>/.",
-    )
-    parser.add_argument(
-        "studies", metavar="STUDY", nargs="+", type=Path, help="a study file (YAML)"
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="a folder for the page of several studies"
-    )
-    given = parser.parse_args(argv)
+    command = parser(prog)
+    given = command.parse_args(argv)
     if given.out is not None and len(given.studies) == 1:
-        parser.error("--out is for several studies; one has its folder, reports/<study>/")
+        command.error("--out is for several studies; one has its folder, reports/<study>/")
     studies = [load_study(path) for path in given.studies]
     for study in studies:
         preflight.check_folders(study)

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from sret_search.commands.arguments import command_line
 from sret_search.study import StudyError
 from sret_search.study.editors import space_schema, study_schema
 from sret_search.study.errors import shown
@@ -21,19 +22,22 @@ FILES = {"studies/study.schema.json": study_schema, "spaces/space.schema.json": 
 """Where the project keeps each, and what makes it."""
 
 
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `schema`."""
+    result = command_line(prog, _DESCRIPTION, "schema\nschema --out .")
+    result.add_argument(
+        "--out", metavar="DIR", type=Path, help=f"write {' and '.join(FILES)} there"
+    )
+    return result
+
+
 def main(argv: list[str], prog: str) -> None:
     """Print one object with both schemas, or write each to its place.
 
     Raises:
         StudyError: the folder cannot be written.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help=f"write {' and '.join(FILES)} there"
-    )
-    out = parser.parse_args(argv).out
+    out = parser(prog).parse_args(argv).out
     if out is None:
         print(json.dumps({name: made() for name, made in FILES.items()}, indent=1))
         return

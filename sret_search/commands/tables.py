@@ -33,7 +33,8 @@ def show(facts: dict[str, Any]) -> None:
     console.print(_overview(facts))
     console.print(_costs(facts))
     console.print(_sampled(facts))
-    console.print(f"plot: {facts['plot']}", highlight=False)
+    if facts["plot"] is not None:
+        console.print(f"plot: {facts['plot']}", highlight=False)
 
 
 def _overview(facts: dict[str, Any]) -> Table:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sret_search.errors import InputError
+
 # What follows scheme://user: up to the last @ of the word, or else of the quoted text, or up to
 # where the text was cut; and what a URL gives as its parameter `password`.
 _PASSWORD = re.compile(
@@ -38,7 +40,7 @@ class Problem:
         return f"{masked(place)}: {self.message}"
 
 
-class StudyError(Exception):
+class StudyError(InputError):
     """The user's input cannot be run: everything that is wrong with it, at once."""
 
     def __init__(self, problems: Iterable[Problem] | str) -> None:
