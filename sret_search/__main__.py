@@ -54,6 +54,11 @@ COMMANDS = {
         "",
         "JSON schemas of study and space files, for editors",
     ),
+    "doctor": Command(
+        "sret_search.commands.doctor",
+        "",
+        "whether this machine and this folder are fit for studies",
+    ),
 }
 _EPILOG = """\
 examples:

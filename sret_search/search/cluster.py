@@ -73,8 +73,7 @@ def connected(study: Study) -> Iterator[Path]:
     Raises:
         StudyError: there is no such cluster, or it does not answer or take this machine.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _prepare()
     with _folder() as folder:
         address = study.file.compute.address
         try:
@@ -86,6 +85,30 @@ def connected(study: Study) -> Iterator[Path]:
             yield folder / "tune"
         finally:
             local.end()
+
+
+def try_out() -> None:
+    """Start a Ray on this machine as a study does, have a worker answer, and shut it down.
+
+    Raises:
+        NotStartedError: it does not start, or its workers do not.
+    """
+    _prepare()
+    with _folder() as folder:
+        try:
+            local.start(folder / "ray")
+            import ray
+
+            problem = _answer(ray.remote(num_cpus=0, max_retries=0)(look).remote(None, None, ""))
+            if problem:
+                raise local.NotStartedError(f"Ray {problem}")
+        finally:
+            local.end()
+
+
+def _prepare() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def _join(study: Study, address: str, folder: Path) -> None:

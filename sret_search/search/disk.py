@@ -23,7 +23,7 @@ from sret_search.study.preflight import existing_above
 from sret_search.study.schema import size
 from sret_search.training.names import STABLE
 
-_SPARE = 50 * 10**6
+SPARE = 50 * 10**6
 """Bytes for Ray's own files, logs, and what others write meanwhile."""
 _FRESH = 1.0
 """Seconds for which a look at the disk holds."""
@@ -231,7 +231,7 @@ def _by_disk(study: Study, asked: Need, trials: int) -> list[tuple[Path, int]]:
         if folder is None:
             continue
         disk = os.stat(existing_above(folder.absolute())).st_dev
-        first, before = found.get(disk, (folder, _SPARE))
+        first, before = found.get(disk, (folder, SPARE))
         found[disk] = first, before + wanted
     return list(found.values())
 

@@ -38,7 +38,7 @@ def check_place(study: Study) -> None:
     Raises:
         StudyError: the folder is on a network file system, or it or the file may not be written.
     """
-    kind = network_file_system(study.folder.resolve(), _mounts())
+    kind = network_file_system(study.folder.resolve(), mounts())
     if kind is not None:
         raise _unfit(study, f"a network file system ({kind})")
     for path in (existing_above(study.folder), file(study)):
@@ -104,11 +104,17 @@ def prepare(study: Study) -> None:
         StudyError: the file system cannot do that.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
-    with closing(_connect(file(study), "mode=rwc")) as connection:
+    if not read_while_written(file(study)):
+        raise _unfit(study, "a file system without shared memory")
+
+
+def read_while_written(path: Path) -> bool:
+    """Make a database, empty, unless it is there, and let it be read while it is written: whether
+    its file system can do that."""
+    with closing(_connect(path, "mode=rwc")) as connection:
         # The file remembers the mode.
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    if mode != "wal":
-        raise _unfit(study, "a file system without shared memory")
+    return str(mode) == "wal"
 
 
 def options(study: Study) -> tuple[str, dict[str, Any]]:
@@ -138,7 +144,8 @@ def _unfit(study: Study, where: str) -> StudyError:
     return StudyError([Problem(message, study.folder)])
 
 
-def _mounts() -> str:
+def mounts() -> str:
+    """What is mounted where on this machine, as the system tells it."""
     try:
         return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -28,10 +28,11 @@ def hardware(compute: Compute) -> str:
     if uses_gpu(compute):
         return f"{_gpu()}, {share}"
     threads = compute.cpus // compute.processes
-    return f"{_cpu()}, {threads} thread{'s' if threads > 1 else ''}, {share}"
+    return f"{cpu()}, {threads} thread{'s' if threads > 1 else ''}, {share}"
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name, and the best of its instructions that training gains by."""
     try:
         text = _CPU.read_text()
     except OSError:

@@ -234,7 +234,7 @@ def test_the_deepest_mount_above_a_folder_decides(folder, kind):
 @pytest.mark.parametrize("kind", ["nfs", "cifs", "9p", "fuse.glusterfs"])
 def test_nothing_is_made_on_a_network_file_system(made, kind, monkeypatch, tmp_path):
     line = f"server:/x {str(tmp_path).replace(' ', chr(92) + '040')} {kind} rw 0 0\n"
-    monkeypatch.setattr(sqlite, "_mounts", lambda: MOUNTS + line)
+    monkeypatch.setattr(sqlite, "mounts", lambda: MOUNTS + line)
     for opened in (open_storage, lambda study: hold(study).__enter__()):
         with pytest.raises(StudyError) as raised:
             opened(made)
@@ -248,15 +248,15 @@ def test_links_do_not_hide_a_network_file_system(made, monkeypatch, tmp_path):
     (tmp_path / "far").mkdir()
     Path("runs").symlink_to(tmp_path / "far")
     line = f"server:/x {tmp_path}/far nfs rw 0 0\n"
-    monkeypatch.setattr(sqlite, "_mounts", lambda: MOUNTS + line)
+    monkeypatch.setattr(sqlite, "mounts", lambda: MOUNTS + line)
     with pytest.raises(StudyError, match=r"network file system \(nfs\)"):
         open_storage(made)
 
 
 def test_the_mounts_of_this_machine_can_be_read():
-    network_file_system(Path.cwd(), sqlite._mounts())
+    network_file_system(Path.cwd(), sqlite.mounts())
     if sys.platform == "linux":
-        assert " / " in sqlite._mounts()
+        assert " / " in sqlite.mounts()
 
 
 def test_a_full_disk_is_told_from_a_broken_one_and_the_write_tried_again(made, monkeypatch):

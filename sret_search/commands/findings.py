@@ -1,0 +1,200 @@
+"""What `doctor` looks at: each thing a function that yields what was found.
+
+Every import of this project's rooms, and of any package, is made inside: a package that is not
+there, or does not load, is itself a finding.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+_DISTRIBUTION = "sret-search"
+_NAMED = ("torch", "ray", "optuna")
+"""Packages whose versions are told."""
+_FOR_DEVELOPERS = frozenset({"test", "dev", "docs"})
+_INSTALL = f"pip install --upgrade {_DISTRIBUTION}"
+_SCARCE = 2 * 10**9
+"""Bytes of free disk below which a study should be planned first."""
+_PATIENCE = 180.0
+"""Seconds in which Ray is to start and a worker is to answer."""
+_TRY_RAY = "from sret_search.search.cluster import try_out; try_out()"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, how it is, and what to do: `note` is something to know, not to mend."""
+
+    about: str
+    state: Literal["well", "note", "mend"]
+    what: str
+    to_do: str = ""
+
+
+def packages() -> Iterator[Finding]:
+    """Python and the packages, against the ranges that this project declares."""
+    here = platform.python_version()
+    try:
+        own = metadata.metadata(_DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        yield Finding("packages", "mend", f"{_DISTRIBUTION} is not installed", _INSTALL)
+        return
+    try:
+        from packaging.requirements import Requirement
+        from packaging.specifiers import SpecifierSet
+    except ModuleNotFoundError:
+        yield Finding("packages", "mend", "packaging is not installed", _INSTALL)
+        return
+    wanted = own["Requires-Python"] or ""
+    if SpecifierSet(wanted).contains(here, prereleases=True):
+        yield Finding("Python", "well", here)
+    else:
+        yield Finding("Python", "mend", f"{here}, not {wanted}", f"install Python {wanted}")
+
+    asked = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
+
+    def missing(extra: str) -> list[str]:
+        return [
+            problem
+            for one in asked
+            if one.name != _DISTRIBUTION
+            and (one.marker is None or one.marker.evaluate({"extra": extra}))
+            and (problem := _lack(one.name, one.specifier)) is not None
+        ]
+
+    lacking = missing("")
+    for problem in lacking:
+        yield Finding("packages", "mend", problem, _INSTALL)
+    if not lacking:
+        told = ", ".join(f"{name} {metadata.version(name)}" for name in _NAMED)
+        yield Finding("packages", "well", f"all within their ranges: {told}")
+    extras = [name for name in own.get_all("Provides-Extra", ()) if name not in _FOR_DEVELOPERS]
+    absent = [name for name in extras if len(missing(name)) > len(lacking)]
+    if absent:
+        install = f"pip install '{_DISTRIBUTION}[{','.join(absent)}]', if you want them"
+        yield Finding("extras", "note", f"not installed: {', '.join(absent)}", install)
+
+
+def _lack(name: str, specifier: object) -> str | None:
+    """What is wrong with a package, if anything; a specifier prints as pyproject.toml has it."""
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return f"{name} is not installed"
+    wanted = SpecifierSet(str(specifier))
+    return None if wanted.contains(version, prereleases=True) else f"{name} {version}, not {wanted}"
+
+
+def processors() -> Iterator[Finding]:
+    """CPUs that this process may use, and what instructions they have."""
+    from sret_search.study.hardware import cpu
+    from sret_search.study.preflight import cpus
+
+    number, name = cpus(), cpu()
+    text = f"{number} CPU{'s' if number > 1 else ''}, {name}"
+    if platform.machine() == "x86_64" and "AVX" not in name:
+        to_do = "an image or virtual machine that passes AVX2 on trains several times as fast"
+        yield Finding("CPU", "note", f"{text}: no AVX2", to_do)
+    else:
+        yield Finding("CPU", "well", text)
+
+
+def graphics() -> Iterator[Finding]:
+    """GPUs, as the driver and torch see them."""
+    import torch
+
+    from sret_search.study.preflight import gpus
+
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if seen:
+        names = ", ".join(sorted({torch.cuda.get_device_name(index) for index in range(seen)}))
+        yield Finding("GPU", "well", f"{seen} × {names}")
+    elif gpus():
+        yield Finding(
+            "GPU",
+            "mend",
+            f"the driver has {gpus()}, but torch {torch.__version__} sees none",
+            "install the CUDA build of torch that fits the driver: https://pytorch.org/get-started",
+        )
+    else:
+        yield Finding("GPU", "note", "none: trials are trained on CPUs")
+
+
+def storage() -> Iterator[Finding]:
+    """Whether a study's database can lie in this folder, and the room on its disk."""
+    from sret_search.job.disk import in_words
+    from sret_search.search.disk import SPARE, free
+    from sret_search.search.sqlite import mounts, network_file_system, read_while_written
+    from sret_search.study.preflight import existing_above
+
+    runs = (Path.cwd() / "runs").resolve()
+    existing = existing_above(runs)
+    elsewhere = "work in another folder, or set storage.url and storage.trials"
+    shared = network_file_system(runs, mounts())
+    if shared is not None:
+        what = f"{runs} is on a network file system ({shared}), where SQLite can lose a study"
+        yield Finding("storage", "mend", what, elsewhere)
+    else:
+        try:
+            with tempfile.TemporaryDirectory(dir=existing, prefix=".doctor-") as folder:
+                works = read_while_written(Path(folder) / "probe.db")
+        except (OSError, sqlite3.Error) as error:
+            what = f"{existing} cannot be written ({error})"
+            yield Finding("storage", "mend", what, elsewhere)
+        else:
+            what = "SQLite reads while it writes" if works else "SQLite's log does not work"
+            state: Literal["well", "mend"] = "well" if works else "mend"
+            yield Finding("storage", state, f"{what} in {runs}", "" if works else elsewhere)
+    yield _room("disk", free(runs), SPARE, in_words(free(runs)), str(existing))
+
+
+def temporary() -> Iterator[Finding]:
+    """The folder for temporary files, in which Ray keeps its own."""
+    from sret_search.job.disk import in_words
+    from sret_search.search.disk import SPARE, free
+
+    folder = Path(tempfile.gettempdir())
+    there = free(folder)
+    yield _room("temporary", there, SPARE, in_words(there), f"{folder} (TMPDIR)")
+
+
+def _room(about: str, there: int, least: int, free: str, where: str) -> Finding:
+    what = f"{free} free in {where}"
+    if there < least:
+        return Finding(about, "mend", what, "make room there, or work elsewhere")
+    if there < _SCARCE:
+        return Finding(about, "note", what, "sret-search plan STUDY says what a study takes")
+    return Finding(about, "well", what)
+
+
+def ray() -> Iterator[Finding]:
+    """Whether Ray starts as it does for a study: tried in a process that can be ended."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _TRY_RAY],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        )
+    except subprocess.TimeoutExpired:
+        what = f"did not start within {_PATIENCE:g} s"
+        yield Finding("Ray", "mend", what, "see that the machine is not too busy, and try again")
+        return
+    if done.returncode == 0:
+        yield Finding("Ray", "well", "starts, and a worker answers")
+        return
+    lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
+    what = lines[-1].rpartition("Error: ")[2]
+    yield Finding("Ray", "mend", what, "run `ray stop` if an old Ray is left, and try again")

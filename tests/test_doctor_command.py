@@ -1,0 +1,126 @@
+"""`sret-search doctor`: a line for each thing, and exit code 2 where one is to be mended."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from sret_search.__main__ import main
+from sret_search.commands import findings
+from sret_search.search import disk, sqlite
+
+
+def by_about(look):
+    return {finding.about: finding for finding in look()}
+
+
+def test_a_folder_that_is_fit(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--no-ray"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    about = {line[6:15].strip() for line in lines if not line.startswith(" ")}
+    assert about >= {"Python", "packages", "CPU", "GPU", "storage", "disk", "temporary"}
+    assert "Ray" not in about
+    assert lines[-1] == "nothing to mend"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_packages_are_held_against_their_ranges(monkeypatch):
+    has = metadata.version
+
+    def version(name):
+        if name == "ray":
+            return "1.0"
+        if name in ("tensorboard", "pandas"):
+            raise metadata.PackageNotFoundError(name)
+        return has(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = list(findings.packages())
+    said = [finding.what for finding in found if finding.state == "mend"]
+    assert any(line.startswith("ray 1.0, not ") for line in said)
+    assert "pandas is not installed" in said
+    assert len(said) == 2
+    [extras] = [finding for finding in found if finding.about == "extras"]
+    assert "tensorboard" in extras.what
+    assert "postgres" not in extras.what
+    assert extras.state == "note"
+
+
+def test_a_project_that_is_not_installed(monkeypatch):
+    def none(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "metadata", none)
+    [found] = findings.packages()
+    assert (found.state, found.to_do) == ("mend", "pip install --upgrade sret-search")
+
+
+def test_a_network_file_system_is_to_be_mended(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sqlite, "mounts", lambda: "server:/data / nfs4 rw 0 0\n")
+    assert main(["doctor", "--no-ray"]) == 2
+    text = capsys.readouterr().out
+    assert "mend  storage" in text
+    assert "network file system (nfs4)" in text
+    assert text.endswith("1 to mend\n")
+
+
+def test_a_full_disk_is_to_be_mended(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(disk, "free", lambda folder: disk.SPARE - 1)
+    assert by_about(findings.storage)["disk"].state == "mend"
+    assert by_about(findings.temporary)["temporary"].state == "mend"
+    monkeypatch.setattr(disk, "free", lambda folder: 2 * disk.SPARE)
+    assert by_about(findings.storage)["disk"].state == "note"
+
+
+def test_a_gpu_that_torch_does_not_see_is_to_be_mended(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    [found] = findings.graphics()
+    assert found.state == "mend"
+    assert found.what.startswith("the driver has 2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    [found] = findings.graphics()
+    assert found.state == "note"
+
+
+def test_a_package_that_does_not_load_is_a_finding(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["doctor", "--no-ray"]) == 2
+    assert "mend  GPU        cannot be looked at" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tried", "state", "said"),
+    [("pass", "well", "a worker answers"),
+     ("raise OSError('Ray did not start: no room')", "mend", "Ray did not start: no room"),
+     ("raise SystemExit(7)", "mend", "ended with code 7"),
+     ("import time; time.sleep(60)", "mend", "did not start within 2 s")],
+)  # fmt: skip
+def test_what_ray_did(tried, state, said, monkeypatch):
+    monkeypatch.setattr(findings, "_TRY_RAY", tried)
+    monkeypatch.setattr(findings, "_PATIENCE", 2.0 if "sleep" in tried else 60.0)
+    [found] = findings.ray()
+    assert found.state == state
+    assert said in found.what
+
+
+@pytest.mark.slow
+def test_ray_starts_as_for_a_study():
+    [found] = findings.ray()
+    assert (found.state, found.what) == ("well", "starts, and a worker answers")
+
+
+def test_it_runs_where_a_package_is_missing():
+    code = (
+        "import sys\nsys.modules['pydantic'] = sys.modules['torch'] = None\n"
+        "from sret_search.__main__ import main\nsys.exit(main(['doctor', '--no-ray']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be looked at" in done.stdout
