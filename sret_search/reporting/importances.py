@@ -20,7 +20,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 
@@ -30,7 +29,7 @@ LEAST = 10
 """Candidates; of fewer there is no saying."""
 BEST = 0.25
 """The part of the candidates that counts as the best: a tenth of few would be one or two."""
-_MOST = 2000
+_MOST = 500
 _SHUFFLES = 20
 _CHOICES = 8
 
@@ -57,63 +56,88 @@ class Importance:
 
 @dataclass(frozen=True)
 class Importances:
-    """Those of all axes that vary, the largest first, of so many candidates' means over seeds."""
+    """Those of all axes that vary, the largest first; axes that always vary together are one.
+
+    Attributes:
+        candidates: that the study has.
+        looked_at: an even part of them, of whose means over seeds these are.
+    """
 
     axes: list[Importance]
     candidates: int
+    looked_at: int
 
 
 def axis_importances(results: Results) -> Importances | None:
     """Of validation accuracy; None with fewer than ten candidates or two axes that vary."""
-    table, names = results.candidates, list(results.description["axes"])
+    table = results.candidates
     if len(table) > _MOST:
         table = table.iloc[np.linspace(0, len(table) - 1, _MOST).astype(int)]
-    varied = [name for name in names if table[name].astype(object).nunique(dropna=False) > 1]
+    varied = _different(table, list(results.description["axes"]))
     if len(table) < LEAST or len(varied) < 2:
         return None
     space = {name: _distribution(table[name]) for name in varied}
-    rows = [
-        {name: _plain(value, space[name]) for name, value in row.items() if not _missing(value)}
-        for row in table[varied].astype(object).to_dict("records")
-    ]
+    study = _study(table, space)
     accuracies = table.val_accuracy.to_numpy(float)
-    found = _evaluate(rows, space, accuracies)
+    found = _evaluate(study, accuracies)
     total = sum(found.values())
     if total == 0:
         return None
     rng = np.random.default_rng(0)
-    dealt = [_evaluate(rows, space, rng.permutation(accuracies)) for _ in range(_SHUFFLES)]
-    chance = {name: float(np.quantile([one[name] for one in dealt], 0.95)) for name in varied}
-    axes = [Importance(name, found[name] / total, chance[name] / total) for name in varied]
-    return Importances(sorted(axes, key=lambda one: -one.share), len(results.candidates))
+    dealt = [_evaluate(study, rng.permutation(accuracies)) for _ in range(_SHUFFLES)]
+    axes = [
+        Importance(
+            axis=words,
+            share=found[name] / total,
+            by_chance=float(np.quantile([one[name] for one in dealt], 0.95)) / total,
+        )
+        for name, words in varied.items()
+    ]
+    axes.sort(key=lambda one: -one.share)
+    return Importances(axes, len(results.candidates), len(table))
 
 
-def _evaluate(
-    rows: list[dict[str, Any]], space: dict[str, BaseDistribution], accuracies: np.ndarray
-) -> dict[str, float]:
+def _different(table: pd.DataFrame, axes: list[str]) -> dict[str, str]:
+    """The axes that vary, and their names with those of the axes that say the same."""
+    seen: dict[bytes, str] = {}
+    found: dict[str, str] = {}
+    for axis in axes:
+        codes, values = pd.factorize(table[axis].astype(object).map(str))
+        if len(values) < 2:
+            continue
+        first = seen.setdefault(codes.tobytes(), axis)
+        found[first] = axis if first == axis else f"{found[first]}, {axis}"
+    return found
+
+
+def _study(table: pd.DataFrame, space: dict[str, BaseDistribution]) -> optuna.Study:
+    """The candidates as Optuna has trials, with what each has a value of."""
     study = optuna.create_study(direction="maximize")
-    study.add_trials([
-        create_trial(params=row, distributions={name: space[name] for name in row}, value=value)
-        for row, value in zip(rows, accuracies.tolist(), strict=True)
-    ])  # fmt: skip
+    for row in table[[*space, "val_accuracy"]].astype(object).to_dict("records"):
+        params = {
+            name: _plain(row[name], kind) for name, kind in space.items() if not pd.isna(row[name])
+        }
+        distributions = {name: space[name] for name in params}
+        value = float(row["val_accuracy"])
+        study.add_trial(create_trial(params=params, distributions=distributions, value=value))
+    return study
+
+
+def _evaluate(study: optuna.Study, accuracies: np.ndarray) -> dict[str, float]:
+    """The importances for these accuracies, by trial."""
     with warnings.catch_warnings():
-        # Of few trials Optuna says that they are few, and so does the chart.
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        # Optuna says that a target is minimised, and where trials are few: the chart does so too.
+        warnings.simplefilter("ignore")
         evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
-        found = evaluator.evaluate(study, list(space))
+        found = evaluator.evaluate(study, target=lambda trial: -float(accuracies[trial.number]))
     return {name: float(value) for name, value in found.items()}
 
 
 def _distribution(column: pd.Series) -> BaseDistribution:
     """What the values of an axis say of it: numbers where there are many, choices otherwise."""
-    values = [value for value in column.astype(object).tolist() if not _missing(value)]
-    different = set(values)
-    numbers = all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in different
-    )
-    if not numbers or len(different) <= _CHOICES:
-        return CategoricalDistribution(sorted({_word(value) for value in different}))
+    different = set(column.dropna().astype(object))
+    if not all(_is_number(value) for value in different) or len(different) <= _CHOICES:
+        return CategoricalDistribution(sorted(map(str, different)))
     low, high = min(different), max(different)
     log = bool(low > 0 and high >= 10 * low)
     if all(float(value).is_integer() for value in different):
@@ -121,15 +145,11 @@ def _distribution(column: pd.Series) -> BaseDistribution:
     return FloatDistribution(float(low), float(high), log=log)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def _plain(value: Any, kind: BaseDistribution) -> Any:
     if isinstance(kind, CategoricalDistribution):
-        return _word(value)
+        return str(value)
     return int(value) if isinstance(kind, IntDistribution) else float(value)
-
-
-def _word(value: Any) -> str:
-    return str(value)
-
-
-def _missing(value: Any) -> bool:
-    return value is None or bool(pd.isna(value))

@@ -21,6 +21,8 @@ LABELS = {
     "executions": "executions (unique blocks × loops)",
 }
 """What a cost counts."""
+_WITH_BARS = 150
+"""Candidates whose intervals are drawn; those of more hide one another."""
 
 
 def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
@@ -28,39 +30,46 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     nothing is complete."""
     if not len(results.candidates):
         return None
-    every = results.candidates.sort_values([cost, "executions"])
+    every = results.candidates.sort_values([cost, "executions", "params"])
     table, on_front = candidates.thinned(every, front.pareto(every.val_accuracy, every[cost]))
     low, high = candidates.whiskers(results, table)
     costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
     x = _side_by_side(costs)
     hover, colours = candidates.hover(results, table, low, high), scale(table.executions)
+    is_crowded = len(table) > _WITH_BARS
+    size = 5.0 if is_crowded else 7.0
     points = Series(
-        name="candidate", kind="points", x=x, y=y, low=100 * low, high=100 * high,
-        colour=BLUE, shades=table.executions.to_numpy(float) if colours else None, hover=hover,
+        name="candidate", kind="points", x=x, y=y, colour=BLUE, size=size,
+        low=None if is_crowded else 100 * low, high=None if is_crowded else 100 * high,
+        shades=table.executions.to_numpy(float) if colours else None, hover=hover,
     )  # fmt: skip
     members = np.flatnonzero(on_front)
     rings = Series(
         name="on the front", kind="points", x=x[members], y=y[members], colour=RED, hollow=True,
-        size=11, legend=False, group="front", hover=[hover[i] for i in members],
+        low=100 * low[members], high=100 * high[members], size=size + 4, legend=False,
+        group="front", hover=[hover[i] for i in members],
     )  # fmt: skip
     beside = [
         *_twins(results, compared, cost),
         *_reruns(compared, cost, dict(zip(table.executions, x, strict=True))),
     ]
     heights = np.concatenate([y, *(np.asarray(series.y, float) for series in beside)])
-    span = accuracy_range(heights, 100 * low, 100 * high)
+    barred = on_front if is_crowded else slice(None)
+    span = accuracy_range(heights, 100 * low[barred], 100 * high[barred])
     lost = candidates.lost(results, cost, span[0])
     ends = [costs, *(np.asarray(series.x, float) for series in (*beside, *lost))]
     axis = cost_axis(np.concatenate(ends), LABELS[cost])
-    is_cut = 100 * low.min() < span[0] or 100 * high.max() > span[1]
-    cut = " (some reach beyond the edge)" if is_cut else ""
-    note = "" if np.array_equal(x, costs) else " Points of equal cost stand side by side."
+    is_cut = 100 * low[barred].min() < span[0] or 100 * high[barred].max() > span[1]
+    which = "; bars are drawn of the front alone" if is_crowded else ""
+    cut = "; some reach beyond the edge" if is_cut else ""
+    moved = " Points of equal cost stand side by side, by their depth."
+    note = "" if np.array_equal(x, costs) else moved
     drawn = candidates.how_many(len(table), len(every))
     return Chart(
         name=f"accuracy_{cost}",
         title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
-        f" interval{cut}. The front is that of the means.{note}",
+        f" interval{which}{cut}. The front is that of the means.{note}",
         panels=(
             Panel(
                 x=axis,
@@ -158,7 +167,7 @@ def _reruns(compared: Compared, cost: str, places: dict[int, float]) -> list[Ser
     y = percent([depth.rerun_val for depth in own])
     return [
         Series(
-            name=f"trained at {reference.executions:,} executions, rerun at another depth",
+            name=f"rerun control (trained at {reference.executions:,})",
             kind="points",
             x=x,
             y=y,

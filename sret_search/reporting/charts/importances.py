@@ -20,6 +20,9 @@ def chart(importances: Importances | None) -> Chart | None:
     places = np.arange(len(axes), dtype=float)
     shares = [100 * one.share for one in axes]
     chance = [100 * one.by_chance for one in axes]
+    looked_at = f"{importances.looked_at:,}"
+    if importances.looked_at < importances.candidates:
+        looked_at += f" of {importances.candidates:,}"
     some = (
         f" (the largest {len(axes)} of {len(importances.axes)})"
         if len(axes) < len(importances.axes)
@@ -29,7 +32,7 @@ def chart(importances: Importances | None) -> Chart | None:
         name="importances",
         title=f"Importance of each axis{some}",
         caption="How much the values of an axis among the most accurate"
-        f" {100 * BEST:g} % of {importances.candidates:,} candidates differ from those among all"
+        f" {100 * BEST:g} % of {looked_at} candidates differ from those among all"
         " (PED-ANOVA, as a share of the sum over axes; means over seeds). It is of each axis alone,"
         " of the values that were tried, and says nothing of the direction. What does not reach"
         " beyond its mark, which accuracies dealt at random stay below 19 times in 20, may be chance.",

@@ -41,6 +41,10 @@ _MARKERS = {
 }  # fmt: skip
 _DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 _WIDTHS = {1: 7.0, 2: 11.0}
+_INSIDE = 4
+"""Entries of a legend that find a place between what is drawn."""
+_LETTERS = 90
+"""Of a legend, in the width of a panel."""
 
 
 def figure(chart: Chart, footer: str) -> Figure:
@@ -55,7 +59,7 @@ def figure(chart: Chart, footer: str) -> Figure:
         scale = chart.panels[-1].scale
         if scale is not None:
             _bar(places[0, -1], scale)
-        _legends(drawn, places[0], chart.panels)
+        _legends(places[0], chart.panels)
         drawn.suptitle(
             "\n".join(textwrap.wrap(chart.title, 14 * round(size[0]))),
             x=0.01,
@@ -194,20 +198,21 @@ def _axis(axes: Axes, name: str, axis: Axis) -> None:
     getattr(axes, f"set_{name}label")(axis.label)
 
 
-def _legends(drawn: Figure, places: np.ndarray, panels: tuple[Panel, ...]) -> None:
-    """Each panel's own, but what an earlier one has already; above rows, which have no room."""
+def _legends(places: np.ndarray, panels: tuple[Panel, ...]) -> None:
+    """Each panel's own, but what an earlier one has already; above it where it has little room."""
     said: set[str] = set()
-    above: list[Line2D | Patch] = []
     for axes, panel in zip(places, panels, strict=True):
         shown = [s for s in panel.series if s.legend and s.name not in said]
         said |= {series.name for series in shown}
-        handles = [_handle(s, panel.scale) for s in shown]
-        if panel.y.ticks is not None:
-            above += handles
-        elif len(shown) > 1 or (shown and len(panel.series) > 1):
-            axes.legend(handles=handles, loc="best", fontsize=8)
-    if len(above) > 1:
-        drawn.legend(handles=above, loc="outside upper left", fontsize=8, ncols=2)
+        if not shown or (len(shown) == 1 and len(panel.series) == 1):
+            continue
+        look: dict[str, Any] = {"loc": "best"}
+        if panel.y.ticks is not None or len(shown) > _INSIDE:
+            widest = max(len(series.name) for series in shown)
+            columns = max(min(_LETTERS // (widest + 6), 3), 1)
+            look = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
+        handles = [_handle(series, panel.scale) for series in shown]
+        axes.legend(handles=handles, fontsize=8, **look)
 
 
 def _handle(series: Series, scale: Scale | None) -> Line2D | Patch:
