@@ -17,7 +17,7 @@ from sret_search.search import front
 _MARKERS = ("circle", "square", "triangle", "diamond", "down", "star")
 
 
-def chart(every: Sequence[Results], cost: str, title: str) -> Chart | None:
+def chart(every: Sequence[Results], cost: str) -> Chart | None:
     """The candidates of each study and its front; None where nothing is complete."""
     shown = [results for results in every if len(results.candidates)]
     if not shown:
@@ -37,7 +37,7 @@ def chart(every: Sequence[Results], cost: str, title: str) -> Chart | None:
     left_out = candidates.how_many(drawn, whole)
     return Chart(
         name=f"accuracy_{cost}",
-        title=f"{title}: accuracy against {LABELS[cost].replace(' (MACs)', '').split(' (')[0]}{left_out}",
+        title=f"Accuracy against {LABELS[cost].replace(' (MACs)', '').split(' (')[0]}{left_out}",
         caption=f"Validation accuracy of each candidate, the mean over its seeds, and the front of each"
         f" study{left_out}.",
         panels=(Panel(axis, Axis("validation accuracy in %"), tuple(series)),),

@@ -32,7 +32,7 @@
     const entries = figure.data.filter((trace) => trace.showlegend !== false).length;
     if (panels > 1) Object.assign(layout.grid, { rows: panels, columns: 1, ygap: 0.35 });
     layout.height = 0.85 * panels * layout.height + 20 * entries;
-    layout.margin = { ...layout.margin, l: 48, r: 8 };
+    layout.margin = { ...layout.margin, l: 48, r: 8, b: 60 };
     layout.font.size = 11;
     layout.dragmode = false; // or a finger on a chart could not scroll the page
   }
@@ -43,7 +43,10 @@
   });
 
   function draw({ place, figure, name }) {
-    const options = { ...config, toImageButtonOptions: { format: "svg", filename: name } };
+    const options = {
+      ...config, toImageButtonOptions: { format: "svg", filename: name },
+      displayModeBar: narrow.matches ? false : "hover", // on a phone it would lie on the legend
+    };
     return Plotly.react(place, figure.data, coloured(figure), options);
   }
 

@@ -31,7 +31,7 @@ def render(template: str, title: str, charts: Sequence[Chart], **facts: Any) -> 
     """The page of a template of this folder.
 
     Args:
-        title: what charts repeat in their own titles, as "title: …", and the page does not.
+        title: of the page.
         facts: what the template needs besides.
     """
     css, js, library = (_read(name) for name in ("page.css", "page.js", "plotly-basic.min.js"))
@@ -41,7 +41,7 @@ def render(template: str, title: str, charts: Sequence[Chart], **facts: Any) -> 
         js=Markup(js),
         plotly=Markup(library) if charts else "",
         scripts=Markup(" ".join(map(_hash, (library, js) if charts else (js,)))),
-        charts=[_chart(chart, title) for chart in charts],
+        charts=[_chart(chart) for chart in charts],
         kinds=KINDS,
         parts=words.PARTS,
         **facts,
@@ -54,11 +54,10 @@ def blank(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table.assign(**values.where(values.notna(), ""))
 
 
-def _chart(chart: Chart, title: str) -> dict[str, Any]:
-    heading = chart.title.removeprefix(f"{title}: ")
+def _chart(chart: Chart) -> dict[str, Any]:
     return {
         "name": chart.name,
-        "heading": heading[:1].upper() + heading[1:],
+        "heading": chart.title,
         "caption": chart.caption,
         "json": htmlsafe_json_dumps(plotly.figure(chart), separators=(",", ":")),
     }
