@@ -49,6 +49,11 @@ COMMANDS = {
         "MODEL",
         "accuracy of a trained or published model on a data set",
     ),
+    "export": Command(
+        "sret_search.commands.export",
+        "STUDY",
+        "a trained model in a folder of its own, for use elsewhere",
+    ),
     "schema": Command(
         "sret_search.commands.schema",
         "",

@@ -12,7 +12,7 @@ import sret_search
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
     "errors", "architecture", "variants", "cost", "job", "tasks",
-    "study", "model", "training", "search", "reporting", "run", "commands",
+    "study", "model", "training", "export", "search", "reporting", "run", "commands",
     "__main__",
 ]  # fmt: skip
 HEAVY = {"torch", "torchvision", "ray", "optuna"}
@@ -26,6 +26,7 @@ FORBIDDEN = {
     "study": HEAVY,
     "model": {"ray", "optuna", "pydantic", "torchvision", "sret_search.study"},
     "training": {"ray", "optuna", "pydantic", "sret_search.study"},
+    "export": {"ray", "optuna", "pydantic", "sret_search.study"},
     "reporting": {"torch", "torchvision", "ray"},
 }
 FORBIDDEN_ON_IMPORT = FORBIDDEN | {

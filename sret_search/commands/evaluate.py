@@ -18,16 +18,18 @@ from ruamel.yaml.error import YAMLError
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.commands.arguments import command_line, positive
 from sret_search.job import Data
-from sret_search.study import StudyError, load_study
+from sret_search.study import StudyError, document, load_study
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem
 from sret_search.study.mistakes import check
 from sret_search.study.schema import StudyFile
+from sret_search.training.names import EVALUATION, STUDY
 
 _DESCRIPTION = """\
 Evaluate a trained model on the test part (or the validation part) of a data set.
 
 MODEL is one of
+  exported                    what `sret-search export` wrote: as its accuracy was measured
   runs/STUDY/trials/00003     a trial, or one attempt of it
   model.safetensors           a file of this project
   sret_t:SReT_T.pth           an official checkpoint, after the name of its variant
@@ -38,7 +40,8 @@ Images are resized to what the model takes.
 _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
 """What torchvision's models were trained for."""
 _EXAMPLES = """\
-evaluate runs/smoke/trials/00003 --data studies/smoke.yaml
+evaluate exported
+evaluate runs/smoke/trials/00003 --data studies/smoke.yaml --loops 50
 evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
 
 
@@ -46,8 +49,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of `evaluate`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument("model", metavar="MODEL")
-    result.add_argument("--data", required=True)
-    result.add_argument("--part", choices=("test", "val"), default="test")
+    result.add_argument("--data", help="needed, except of an exported model")
+    result.add_argument("--part", choices=("test", "val"), help="test, if the model does not say")
     result.add_argument("--loops", type=positive, metavar="K", help="run the same weights so often")
     result.add_argument(
         "--resolution",
@@ -55,10 +58,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
         metavar="S",
         help="pixels a side; positions are interpolated",
     )
-    result.add_argument("--batch", type=positive, default=64, help="images at a time (64)")
+    result.add_argument("--batch", type=positive, help="images at a time (64)")
     result.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     result.add_argument(
-        "--seed", type=int, default=0, help="of models that draw permutations in evaluation (0)"
+        "--seed", type=int, help="of models that draw permutations in evaluation (0)"
     )
     result.add_argument("--json", action="store_true", help="print one JSON object")
     return result
@@ -70,12 +73,33 @@ def main(argv: list[str], prog: str) -> None:
     Raises:
         StudyError: model or data cannot be had, or do not fit each other or the options.
     """
-    arguments = parser(prog).parse_args(argv)
+    command = parser(prog)
+    arguments = command.parse_args(argv)
+    for name, value in _usual(Path(arguments.model)).items():
+        if getattr(arguments, name, None) is None:
+            setattr(arguments, name, value)
+    if arguments.data is None:
+        command.error("the following arguments are required: --data")
     facts = evaluated(arguments, read_data(arguments.data))
     if arguments.json:
         print(json.dumps(facts, indent=1))
     else:
         _print(facts)
+
+
+def _usual(folder: Path) -> dict[str, Any]:
+    """How a model is evaluated where nothing else is said: an exported one as it was when its
+    accuracy was measured.
+
+    Raises:
+        StudyError: the folder is an exported model's, and its file is damaged.
+    """
+    usual = {"part": "test", "batch": 64, "seed": 0, "precision": "float32"}
+    if (folder / EVALUATION).is_file():
+        measured = document.read(folder / EVALUATION).data
+        usual |= {name: measured[name] for name in usual if name in measured}
+        usual["data"] = str(folder / STUDY)
+    return usual
 
 
 def read_data(text: str) -> Data:
@@ -131,7 +155,10 @@ def evaluated(arguments: argparse.Namespace, data: Data) -> dict[str, Any]:
         part = getattr(split, arguments.part).to(arguments.device)
         torch.manual_seed(arguments.seed)
         start = time.perf_counter()
-        result = evaluate(model.to(arguments.device), part, split.mean, split.std, arguments.batch)
+        result = evaluate(
+            model.to(arguments.device), part, split.mean, split.std,
+            arguments.batch, arguments.precision,
+        )  # fmt: skip
     except (PretrainedError, DataError) as error:
         raise StudyError(str(error)) from None
     except ArchitectureError as error:

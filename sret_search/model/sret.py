@@ -113,8 +113,8 @@ class SReT(nn.Module):
             nn.Conv2d(before.width, after.width, 3, 2, padding=1, groups=before.width)
             for before, after in zip(a.stages[:-1], a.stages[1:], strict=True)
         )
-        self.norm = nn.LayerNorm(a.stages[-1].width, eps=1e-6)
-        self.head = nn.Linear(a.stages[-1].width, a.classes)
+        self.norm: nn.Module = nn.LayerNorm(a.stages[-1].width, eps=1e-6)
+        self.head: nn.Module = nn.Linear(a.stages[-1].width, a.classes)
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         """Class logits, (B, classes), of images (B, in_channels, image_size, image_size)."""

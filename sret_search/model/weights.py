@@ -9,6 +9,9 @@ from typing import IO
 from sret_search.architecture import Architecture
 from sret_search.model.sret import SReT
 
+_FILE = "model.safetensors"
+"""The name of the file, in a folder that has one model."""
+
 
 def save(model: SReT, file: Path | str | IO[bytes]) -> None:
     """Write a model, to a path or an open file; `load` gives it back with the same bits."""
@@ -26,11 +29,17 @@ def save(model: SReT, file: Path | str | IO[bytes]) -> None:
 def load(path: Path | str) -> SReT:
     """Read what `save` wrote, in the dtype of the file and in evaluation mode.
 
+    Args:
+        path: the file, or a folder with a `model.safetensors`, as `sret-search export` writes it.
+
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file has no architecture in its header.
     """
     from safetensors import safe_open
 
+    path = Path(path)
+    path = path / _FILE if path.is_dir() else path
     with safe_open(path, "pt") as file:
         header = file.metadata() or {}
         if "architecture" not in header:

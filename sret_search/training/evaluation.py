@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from sret_search.training.augment import normalize
 from sret_search.training.data import Part
 
+BATCH = 256
+"""Images at a time, where a training evaluates."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -29,7 +32,7 @@ def logits_of(
     mean: Sequence[float],
     std: Sequence[float],
     indices: Tensor | None = None,
-    batch: int = 256,
+    batch: int = BATCH,
     precision: str = "float32",
 ) -> Tensor:
     """Logits (I, classes) of images, all or those with these indices, float32 on the CPU, in
@@ -50,7 +53,7 @@ def evaluate(
     part: Part,
     mean: Sequence[float],
     std: Sequence[float],
-    batch: int = 256,
+    batch: int = BATCH,
     precision: str = "float32",
 ) -> Evaluation:
     """Run the model in evaluation mode on a part of the data."""

@@ -15,3 +15,7 @@ RUNG = "rung-"
 
 KEPT = 2
 """Full checkpoints of a trial that has not ended, besides the one before its decay."""
+
+STUDY = "study.yaml"
+EVALUATION = "evaluation.yaml"
+"""In an exported folder: what trains the model again, and how its accuracy was measured."""

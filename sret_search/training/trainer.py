@@ -34,6 +34,18 @@ _LOOK = 20
 """Steps after which losses are looked at: a GPU is not waited for at each one."""
 
 
+def evaluation_seed(seed: int, step: int) -> int:
+    """What a model draws from, if it draws anything, where it is evaluated after a step of the
+    training with this seed."""
+    return _seed(seed, _END, step)
+
+
+def _seed(seed: int, *stream: int) -> int:
+    """Independent for each name of a stream."""
+    sequence = np.random.SeedSequence((seed, *stream))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
 class Trainer:
     """A training between two steps.
 
@@ -214,7 +226,7 @@ class Trainer:
     def evaluate(self, model: SReT, part: data.Part) -> Evaluation:
         """Evaluate a model on a part of the data, with random numbers of its own, if it draws
         any."""
-        torch.manual_seed(self._seed(_END, self.step))
+        torch.manual_seed(evaluation_seed(self.job.seed, self.step))
         split, precision = self.split, self.job.recipe.precision
         mine = torch.arange(len(part)).tensor_split(self.rank.count)[self.rank.index]
         logits = logits_of(model, part, split.mean, split.std, mine, precision=precision)
@@ -271,6 +283,4 @@ class Trainer:
         self._since = now
 
     def _seed(self, *stream: int) -> int:
-        """Independent for each name of a stream."""
-        sequence = np.random.SeedSequence((self.job.seed, *stream))
-        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+        return _seed(self.job.seed, *stream)

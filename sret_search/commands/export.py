@@ -1,0 +1,234 @@
+"""`sret-search export STUDY --trial best --out DIR`: a trained model, for use elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sret_search.architecture import Architecture
+from sret_search.commands.arguments import command_line, positive
+from sret_search.errors import nearest
+from sret_search.job.place import trials_read
+from sret_search.study import StudyError, load_study
+from sret_search.study.errors import shown
+
+if TYPE_CHECKING:
+    from sret_search.export.origin import Origin
+    from sret_search.reporting.results import Results
+    from sret_search.search.entry import Entry
+
+_DESCRIPTION = """\
+Write a trained model of a study into a folder that needs nothing of the study:
+
+  model.safetensors       the weights, with their architecture
+  architecture.yaml       that architecture
+  study.yaml, space.yaml  train the same candidate again
+  evaluation.yaml         how its accuracy was measured; `sret-search evaluate DIR` does it again
+  README.md               a model card: accuracy, cost, use, provenance
+
+TRIAL is a number, or a choice of the study's report: best, knee, or smallest (within one point of
+the best). Of a candidate with several seeds the first is exported, not the luckiest.
+"""
+_EXAMPLES = """\
+export studies/depth_scaling.yaml --trial best --out exported
+export studies/elastic.yaml --trial 0 --depth 20 --out exported
+export studies/small.yaml --trial 3 --format onnx --out exported"""
+_CHOICES = ("best", "knee", "smallest")
+_FORMATS = ("torch_export", "onnx")
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `export`."""
+    result = command_line(prog, _DESCRIPTION, _EXAMPLES)
+    result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    result.add_argument("--trial", required=True, help=f"{', '.join(_CHOICES)}, or a number")
+    result.add_argument(
+        "--out", metavar="DIR", required=True, type=Path, help="an empty or a new folder"
+    )
+    result.add_argument(
+        "--depth",
+        type=positive,
+        metavar="K",
+        help="executions at which the weights are to run, of those they were measured at",
+    )
+    result.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        choices=_FORMATS,
+        help="also write a graph, model.pt2 or model.onnx, checked beside the model; may be given"
+        " for each",
+    )
+    return result
+
+
+def main(argv: list[str], prog: str) -> None:
+    """Write the folder, and say what is in it.
+
+    Raises:
+        StudyError: there is no such trial, it has no weights, or the folder cannot be written.
+    """
+    command = parser(prog)
+    arguments = command.parse_args(argv)
+    if arguments.trial not in _CHOICES and not arguments.trial.isdecimal():
+        command.error(
+            f"--trial {arguments.trial}: a number is needed, or {nearest(arguments.trial, _CHOICES)}"
+        )
+    _check_out(arguments.out)
+    _export(arguments)
+
+
+def _check_out(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()):
+        raise StudyError(f"--out {shown(out)}: the folder is not empty")
+    if out.exists() and not out.is_dir():
+        raise StudyError(f"--out {shown(out)}: there is a file of that name")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    study = load_study(arguments.study)
+
+    from sret_search.reporting.results import Results
+
+    results = Results.read(study)
+    entry, chosen = _trial(results, arguments.trial)
+    architecture = _at_depth(entry, arguments.depth)
+    numbers = {n for recipe in _recipes(results, entry) for n in trials_read(recipe)}
+    others = {number: _weights(results, number) for number in sorted(numbers)}
+    weights = _weights(results, entry.number)
+    origin = _origin(results, entry, architecture, chosen)
+    _write(arguments.out, weights, origin, others, arguments.format)
+
+
+def _write(
+    out: Path, weights: bytes, origin: Origin, others: dict[int, bytes], formats: Sequence[str]
+) -> None:
+    from sret_search.export.extras import ExtraError
+    from sret_search.export.folder import WeightsError, write_folder
+    from sret_search.export.graph import GraphError
+
+    try:
+        differences = write_folder(out, weights, origin, others, list(dict.fromkeys(formats)))
+    except WeightsError as error:
+        raise StudyError(f"trial {origin.trial}: {error}") from None
+    except (GraphError, ExtraError) as error:
+        raise StudyError(f"--format: {error}") from None
+    except OSError as error:
+        raise StudyError(f"--out {shown(out)}: {error.strerror or error}") from None
+    print(f"{shown(out)}: trial {origin.trial} of {origin.study}")
+    for part, accuracy in origin.accuracy.items():
+        print(f"{part} accuracy {100 * accuracy:.2f} %")
+    for kind, difference in differences.items():
+        print(f"{kind}: logits differ by at most {difference:.1g}")
+
+
+def _trial(results: Results, asked: str) -> tuple[Entry, str]:
+    """The trial to export, and why it, in a sentence for its card."""
+    if asked.isdecimal():
+        if int(asked) >= len(results.entries):
+            last = len(results.entries) - 1
+            are = f"the last is {last}" if results.entries else "there is none yet"
+            raise StudyError(f"--trial {asked}: {results.name} has no such trial; {are}")
+        return results.entries[int(asked)], ""
+
+    from sret_search.reporting.answer import answer
+
+    found = answer(results)
+    if found is None:
+        raise StudyError(f"--trial {asked}: no trial of {results.name} is complete yet")
+    if asked not in found.choices:
+        raise StudyError(f"--trial {asked}: the front of {results.name} has no knee")
+    choice = found.choices[asked]
+    what = {"best": "best", "knee": "knee", "smallest": "smallest within one point of the best"}
+    by = "fresh seeds" if found.is_confirmed else "validation accuracy"
+    sentence = f"It is the {what[asked]} of {found.among:,} candidates, by {by}."
+    if choice.seeds > 1:
+        sentence += f" Of its {choice.seeds} seeds this is the first, not the best one."
+    return results.entries[choice.trial], sentence
+
+
+def _at_depth(entry: Entry, depth: int | None) -> Architecture:
+    """The architecture that a trial is exported as."""
+    if entry.state != "complete":
+        raise StudyError(f"trial {entry.number} is {entry.state}, and has no weights to export")
+    job = entry.job
+    if depth is None:
+        return job.architecture
+    known = {a.executions: a for a in (*job.reruns, job.architecture)}
+    if depth in known:
+        return known[depth]
+    if len(known) == 1:
+        raise StudyError(
+            f"--depth {depth}: trial {entry.number} was measured at {job.architecture.executions:,}"
+            " executions only; elastic recipes (depth_training) are measured at more"
+        )
+    depths = ", ".join(f"{executions:,}" for executions in sorted(known))
+    raise StudyError(
+        f"--depth {depth}: the weights of trial {entry.number} were measured at {depths} executions"
+    )
+
+
+def _weights(results: Results, number: int) -> bytes:
+    """The model file of a trial."""
+    from sret_search.training.names import WEIGHTS
+
+    folders = results.folders
+    attempt = folders.weights(number)
+    if attempt is None:
+        raise StudyError(f"trial {number} has no {WEIGHTS} any more in {folders.name}")
+    return folders.open(attempt, WEIGHTS).read()
+
+
+def _recipes(results: Results, entry: Entry) -> list[Any]:
+    """Recipes of a trial and of those that it went on from, the first one first."""
+    found = [entry.job.recipe]
+    while entry.parent is not None:
+        entry = results.entries[entry.parent]
+        found.append(entry.job.recipe)
+    return found[::-1]
+
+
+def _origin(results: Results, entry: Entry, architecture: Architecture, chosen: str) -> Origin:
+    from sret_search.export.origin import Origin
+
+    def same(other: Entry) -> bool:
+        named = (other.candidate, other.role, other.about.get("on"), other.state)
+        return named == (entry.candidate, entry.role, entry.about.get("on"), "complete")
+
+    job, result = entry.job, entry.result
+    own = _measured(results, entry, architecture)
+    seeds = [_measured(results, other, architecture) for other in filter(same, results.entries)]
+    others = [a for a in (*job.reruns, job.architecture) if a != architecture]
+    return Origin(
+        study=results.name,
+        trial=entry.number,
+        job=job,
+        architecture=architecture,
+        before=_recipes(results, entry)[:-1],
+        images=tuple(results.description["data"]["sizes"]),
+        accuracy=own,
+        seeds=len(seeds),
+        means={part: math.fsum(one[part] for one in seeds) / len(seeds) for part in own},
+        depths=[(a.executions, _measured(results, entry, a)) for a in others],
+        chosen=chosen,
+        steps=result["steps"],
+        seconds=result["seconds"],
+        train_macs=entry.train_macs,
+        ended=None if entry.ended is None else entry.ended.strftime("%Y-%m-%d"),
+        environment=result["environment"],
+    )
+
+
+def _measured(results: Results, entry: Entry, architecture: Architecture) -> dict[str, float]:
+    """The accuracies of a trial that may be shown, by part, of its weights run as an
+    architecture."""
+    found = entry.result
+    if architecture != entry.job.architecture:
+        found = found["reruns"][entry.job.reruns.index(architecture)]
+    # Images of validation that were trained on tell nothing.
+    parts = [] if entry.sees_validation else ["val"]
+    parts += ["test"] if results.shows_test(entry) else []
+    return {part: found[f"{part}_accuracy"] for part in parts}

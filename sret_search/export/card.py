@@ -1,0 +1,169 @@
+"""The model card of an exported folder: what the model is, does and costs, and where it is from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from sret_search import __version__
+from sret_search.cost import cost
+from sret_search.export.origin import Origin
+
+_PARTS = {"val": "validation", "test": "test"}
+_FIELDS = ("library_name: sret_search", "pipeline_tag: image-classification", "tags: [sret]")
+_TITLES = {"torch_export": "torch.export", "onnx": "ONNX"}
+
+
+def card(
+    origin: Origin,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    graphs: Mapping[str, tuple[str, float]],
+) -> str:
+    """The text of `README.md`.
+
+    Args:
+        mean, std: of each channel, that images are normalised by; None where not known.
+        graphs: for each format the name of its file, and by how much its outputs differ.
+    """
+    a = origin.architecture
+    known = cost(a)
+    text = [
+        "---", *_FIELDS, "---", "",
+        f"# {origin.study}, trial {origin.trial}", "",
+        f"A recursive vision transformer of the SReT family: {known.params:,} parameters whose"
+        f" {known.unique_blocks:,} unique {_many(known.unique_blocks, 'block')} run"
+        f" {known.executions:,} times in one forward pass. It tells {a.classes:,} classes apart in"
+        f" images of {a.image_size} × {a.image_size} pixels and {a.in_channels}"
+        f" {_many(a.in_channels, 'channel')} ({_data(origin)}).", "",
+        "## Accuracy", "", *_accuracy(origin), "",
+        "## Cost", "", *_table(_costs(origin)), "",
+        "## Use", "", *_use(origin, mean, std), *_graphs(graphs), "",
+        "## Train it again", "",
+        "`study.yaml` and `space.yaml` train this candidate again:", "",
+        "```", "python -m sret_search.run FOLDER/study.yaml", "```", "",
+        "On the same kind of CPU, with the same versions, it ends with the same bits.", "",
+        "## Provenance", "", *_table(_provenance(origin)), "",
+        "## Licence", "",
+        "sret_search is under the MIT licence. It claims nothing on weights that were trained with"
+        " it: they are their maker's, within the terms of the data that they were trained on.", "",
+    ]  # fmt: skip
+    return "\n".join(text)
+
+
+def _accuracy(origin: Origin) -> Iterator[str]:
+    yield "| | images | accuracy, % |"
+    yield "|---|--:|--:|"
+    sizes = dict(zip(("val", "test"), origin.images[1:], strict=True))
+    for part, accuracy in origin.accuracy.items():
+        error = math.sqrt(accuracy * (1 - accuracy) / sizes[part])
+        yield f"| {_PARTS[part]} | {sizes[part]:,} | {100 * accuracy:.2f} ± {100 * error:.2f} |"
+    if origin.seeds > 1:
+        for part, mean in origin.means.items():
+            yield f"| {_PARTS[part]}, mean of {origin.seeds} seeds | | {100 * mean:.2f} |"
+    yield ""
+    yield "± is one binomial standard error. `sret-search evaluate` on this folder measures it again."
+    if origin.chosen:
+        yield origin.chosen
+    if "test" not in origin.accuracy:
+        yield (
+            "No test accuracy is shown: this candidate was chosen among others, and the test part"
+            " was not to choose by. What was chosen by its validation accuracy looks better there"
+            " than it is."
+        )
+    if origin.depths:
+        yield ""
+        yield "The same weights at other depths, without further training:"
+        yield ""
+        parts = list(origin.accuracy)
+        yield f"| executions | {' | '.join(_PARTS[part] + ', %' for part in parts)} |"
+        yield f"|--:|{'--:|' * len(parts)}"
+        for executions, reached in origin.depths:
+            cells = (f"{100 * reached[part]:.2f}" for part in parts)
+            yield f"| {executions:,} | {' | '.join(cells)} |"
+
+
+def _costs(origin: Origin) -> Iterator[tuple[str, str]]:
+    known = cost(origin.architecture)
+    yield "parameters", f"{known.params:,}"
+    yield "of them shared by several executions", f"{known.params_shared:,}"
+    yield "multiply-adds of one image", f"{known.macs:,}"
+    yield "executions", f"{known.executions:,}"
+    yield "unique blocks", f"{known.unique_blocks:,}"
+    yield "sub-layers (attentions, MLPs and NLLs run)", f"{known.sub_layers:,}"
+    yield "distinct NLLs", f"{known.nlls:,}"
+    yield "multiply-adds of the training", f"{origin.train_macs:.3g}"
+    yield "seconds of the training", f"{origin.seconds:,.0f}"
+
+
+def _use(
+    origin: Origin, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Iterator[str]:
+    a = origin.architecture
+    shape = f"(B, {a.in_channels}, {a.image_size}, {a.image_size})"
+    yield "```python"
+    if mean is not None and len(mean) > 1:
+        yield "import torch"
+    yield "from sret_search import load"
+    yield 'model = load(".")  # this folder; in evaluation mode'
+    if mean is None or std is None:
+        yield f"logits = model(images)  # {shape}, normalised"
+        yield "```"
+        yield ""
+        yield (
+            "Images within 0 to 1 are normalised by mean and deviation of the training part, which"
+            " was not at hand when this folder was written."
+        )
+        return
+    yield f"logits = model((images - {_numbers(mean)}) / {_numbers(std)})  # {shape}, within 0 to 1"
+    yield "```"
+
+
+def _graphs(graphs: Mapping[str, tuple[str, float]]) -> Iterator[str]:
+    if graphs:
+        yield ""
+        yield "| format | file | largest difference of a logit |"
+        yield "|---|---|--:|"
+    for kind, (file, difference) in graphs.items():
+        yield f"| {_TITLES[kind]} | `{file}` | {difference:.1g} |"
+
+
+def _provenance(origin: Origin) -> Iterator[tuple[str, str]]:
+    job = origin.job
+    yield "study, trial", f"{origin.study}, {origin.trial}"
+    yield "candidate, seed", f"{job.candidate}, {job.seed}"
+    yield "job", f"`{job.identity}`"
+    yield "data", _data(origin)
+    yield "images for training, validation, test", ", ".join(f"{n:,}" for n in origin.images)
+    length = f"{job.recipe.length:g} {_many(job.recipe.length, job.recipe.unit[:-1])}"
+    yield "trained", f"{length}, {origin.steps:,} steps"
+    if origin.ended is not None:
+        yield "ended", origin.ended
+    for name, value in origin.environment.items():
+        yield name, f"{value}"
+    yield "exported by", f"sret_search {__version__}"
+
+
+def _data(origin: Origin) -> str:
+    data = origin.job.data
+    name = "a folder of images" if data.source == "imagefolder" else data.name
+    fold = "" if data.folds is None else f", fold {data.fold} of {data.folds}"
+    return f"{name}, split {data.split_seed}{fold}"
+
+
+def _table(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
+    yield "| | |"
+    yield "|---|--:|"
+    for name, value in rows:
+        yield f"| {name} | {value} |"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """A number, or a tensor that stands for the channels of an image."""
+    if len(values) == 1:
+        return f"{values[0]:.6g}"
+    return f"torch.tensor([{', '.join(f'{v:.6g}' for v in values)}]).view(-1, 1, 1)"
+
+
+def _many(count: float, name: str) -> str:
+    return name if count == 1 else f"{name}s"

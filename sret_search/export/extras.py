@@ -1,0 +1,40 @@
+"""Packages that only some users need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+_PACKAGES = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "hub": ("huggingface_hub",),
+    "timm": ("timm",),
+}
+
+
+class ExtraError(ImportError):
+    """An extra is not installed; the message has the line that installs it."""
+
+
+def need(extra: str) -> None:
+    """See that the packages of an extra are there.
+
+    Raises:
+        ExtraError: they are not.
+    """
+    missing = [name for name in _PACKAGES[extra] if not _is_there(name)]
+    if missing:
+        raise ExtraError(
+            f"{_listed(missing)} not installed; install with: pip install 'sret_search[{extra}]'"
+        )
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"

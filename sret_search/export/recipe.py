@@ -1,0 +1,102 @@
+"""The training of a model as a study of its own: plain data of a study file and a space file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sret_search.architecture import Architecture
+from sret_search.job import Job, Recipe
+
+Named = Callable[[str], str]
+"""The name under which a recipe's weights, or a teacher's, are found from elsewhere."""
+
+_CONFIRMING = 10_000
+"""A trial that confirms a candidate has a seed so far beyond that of one that chose it."""
+
+
+def space_of(architecture: Architecture) -> dict[str, Any]:
+    """A space that has one architecture and no axes."""
+    return {"architecture": architecture.to_dict()}
+
+
+def study_of(
+    name: str, space: str, job: Job, before: Sequence[Recipe], named: Named
+) -> dict[str, Any]:
+    """A study that trains one job again.
+
+    Args:
+        name: of the study.
+        space: the file with `space_of` the job's architecture.
+        before: recipes of the trainings that the job goes on from, the first one first.
+        named: what "trial N" is called elsewhere.
+    """
+    recipes = [_recipe(recipe, named) for recipe in (*before, job.recipe)]
+    first = job.seed - _CONFIRMING if job.whole else job.seed
+    data = _changed(job.data)
+    if job.data.folds is not None:
+        data["fold"] = (job.data.fold - job.seed + first) % job.data.folds
+    objectives = {"accuracy": "max", "params": "min"}
+    timed = {} if job.latency is None else {"latency_ms": "min"}
+    study: dict[str, Any] = {
+        "study": name,
+        "space": space,
+        "data": data or {"name": job.data.name},
+        "recipe": recipes[0],
+        "objectives": objectives | timed,
+        "search": {"sampler": "grid", "seeds": 1, "seed": first},
+        "compute": _compute(job),
+    }
+    if job.latency is not None:
+        study["latency"] = {"batch_size": job.latency}
+    if job.monitor:
+        study["monitor"] = True
+    if job.whole:
+        study["confirm"] = {"seeds": 2, "on": "train+val"}
+    if before:
+        study["branches"] = [{"trial": i, "recipe": r} for i, r in enumerate(recipes[1:])]
+    return study
+
+
+def _recipe(recipe: Recipe, named: Named) -> dict[str, Any]:
+    """What a recipe says, without defaults, and with weights under the names that they have
+    elsewhere."""
+    plain = _changed(recipe, Recipe.from_dict({recipe.unit: recipe.length}))
+    plain = {recipe.unit: recipe.length} | plain
+    if recipe.init is not None:
+        plain["init"] = named(recipe.init)
+    if recipe.distill is not None:
+        plain["distill"] = dataclasses.asdict(recipe.distill)
+        plain["distill"]["teacher"] = named(recipe.distill.teacher)
+    plain["augment"] = _changed(recipe.augment)
+    return {key: value for key, value in plain.items() if value != {}}
+
+
+def _compute(job: Job) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "cpus_per_trial": job.threads * job.processes,
+        "deterministic": job.deterministic,
+    }
+    if job.processes > 1:
+        plain["processes_per_trial"] = job.processes
+    if job.device == "cpu":
+        plain["gpus_per_trial"] = 0
+    elif job.processes > 1:
+        plain["gpus_per_trial"] = job.processes
+    return plain
+
+
+def _changed(part: Any, usual: Any = None) -> dict[str, Any]:
+    """The fields of a part that are not as usual."""
+    usual = type(part)() if usual is None else usual
+    return {
+        field.name: plain(getattr(part, field.name))
+        for field in dataclasses.fields(part)
+        if getattr(part, field.name) != getattr(usual, field.name)
+    }
+
+
+def plain(value: Any) -> Any:
+    """Lists in place of tuples."""
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
