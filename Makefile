@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-kill test-postgres test-cluster
+.PHONY: run test test-kill test-postgres test-cluster test-export
 
 # Set everything up, then train the depth-scaling study (or resume it) and draw its report.
 run: .venv/installed
@@ -25,6 +25,12 @@ test-postgres: .venv/installed
 # Clusters of several nodes on this machine, and the documentation's own example of one.
 test-cluster: .venv/installed
 	$(BIN)/pytest -m slow tests/search/test_cluster.py tests/test_docs.py
+
+# Graphs, the Hugging Face hub and timm, with their extras.
+test-export: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[test,onnx,hub,timm]'
+	$(BIN)/pytest -rs tests/export tests/test_export_command.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
