@@ -10,6 +10,7 @@ from sret_search.reporting.contrasts import Contrasted, contrasts
 from sret_search.reporting.depth import Depth, depths
 from sret_search.reporting.elastic import Elastic, elastics
 from sret_search.reporting.results import Results
+from sret_search.reporting.scaling import Scaling, scaling
 from sret_search.reporting.tuned import Tuned, tuned
 from sret_search.reporting.twins import Pair, pairs
 
@@ -25,6 +26,7 @@ class Compared:
     tuned: list[Tuned]
     confirmed: list[Confirmed]
     contrasts: list[Contrasted]
+    scaling: Scaling
 
 
 def compare(results: Results) -> Compared:
@@ -37,4 +39,5 @@ def compare(results: Results) -> Compared:
         tuned=tuned(results),
         confirmed=confirmed(results),
         contrasts=contrasts(results),
+        scaling=scaling(results),
     )

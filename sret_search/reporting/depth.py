@@ -47,6 +47,12 @@ class Depth:
     difference_interval: Interval | None = None
 
     @property
+    def is_unused(self) -> bool:
+        """Whether weights that were trained at the reference's depth do as well at this one, as
+        far as can be told."""
+        return self.gain_interval is not None and self.gain_interval[0] <= 0
+
+    @property
     def verdict(self) -> str:
         """In words, what training at this depth was worth."""
         if self.is_reference:

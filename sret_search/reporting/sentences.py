@@ -13,6 +13,7 @@ from sret_search.reporting.contrast_sentences import contrast_sentences
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
+from sret_search.reporting.scaling.sentences import headlines, unused_depth
 from sret_search.reporting.stopped import Stopped, stopped
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
@@ -28,6 +29,8 @@ def sentences(results: Results, compared: Compared, found: Answer | None) -> lis
         *_answer_sentences(results, found),
         *_confirmed_sentences(compared.confirmed),
         *_depth_sentences(compared.depths, len({entry.seed for entry in results.complete})),
+        *unused_depth(compared.depths),
+        *headlines(compared.scaling),
         *_arm_sentences(compared.arms),
         *contrast_sentences(compared.contrasts),
         *(_elastic_sentence(elastic) for elastic in compared.elastics),

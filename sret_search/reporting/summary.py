@@ -41,6 +41,7 @@ def summarise(results: Results, compared: Compared, found: Answer | None) -> dic
         "twins": [dataclasses.asdict(p) | {"verdict": p.verdict} for p in compared.pairs],
         "rates": [dataclasses.asdict(one) for one in compared.tuned],
         "confirmed": [dataclasses.asdict(one) for one in compared.confirmed],
+        "scaling": compared.scaling.facts,
         "stopped": _stopped(results),
         "failures": _failures(results),
         "only_retrainable": results.only_retrainable,

@@ -18,6 +18,7 @@ from sret_search.reporting.charts import (
     plotly,
     rates,
     rungs,
+    scaling,
     twins,
 )
 from sret_search.reporting.charts.chart import Chart
@@ -42,6 +43,7 @@ def charts(results: Results, compared: Compared) -> list[Chart]:
         depth.chart(compared.depths, results) or cost.chart(results, compared, "executions"),
         arms.chart(compared.arms),
         twins.chart(compared.pairs),
+        *scaling.charts(compared.scaling),
         elastic.chart(compared.elastics),
         lengths.chart(by_length(test_part(results), taken(results))),
         confirmed.chart(compared.confirmed),

@@ -1,0 +1,44 @@
+"""What a study says about depth and size: laws, slices of equal cost, and how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sret_search.reporting.results import Results
+from sret_search.reporting.scaling.recurrence import Recurrence, recurrence
+from sret_search.reporting.scaling.saturation import Saturation, saturation
+from sret_search.reporting.slices import Slice, slices
+
+__all__ = ["Scaling", "scaling"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Every law and slice that the results allow; None or empty for the others."""
+
+    recurrence: Recurrence | None
+    saturations: tuple[Saturation, ...]
+    params: tuple[Slice, ...]
+    macs: tuple[Slice, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For `summary.json`."""
+        return {
+            "recurrence": None if self.recurrence is None else self.recurrence.facts,
+            "saturations": [one.facts for one in self.saturations],
+            "iso_params": [one.facts for one in self.params],
+            "iso_macs": [one.facts for one in self.macs],
+        }
+
+
+def scaling(results: Results) -> Scaling:
+    """Fit and cut, in about two seconds for a thousand candidates and more."""
+    measures = (saturation(results, "accuracy"), saturation(results, "loss"))
+    return Scaling(
+        recurrence=recurrence(results),
+        saturations=tuple(one for one in measures if one is not None),
+        params=tuple(slices(results, "params")),
+        macs=tuple(slices(results, "macs")),
+    )
