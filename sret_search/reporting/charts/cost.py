@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sret_search.reporting.charts import candidates
+from sret_search.reporting.attainment import attained
+from sret_search.reporting.charts import attainment, candidates
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series, percent
 from sret_search.reporting.charts.colours import BLUE, ORANGE, RED
 from sret_search.reporting.charts.twins import LOOKS
@@ -62,6 +63,12 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     is_cut = 100 * low[barred].min() < span[0] or 100 * high[barred].max() > span[1]
     which = "; bars are drawn of the front alone" if is_crowded else ""
     cut = "; some reach beyond the edge" if is_cut else ""
+    assert axis.range is not None
+    of_seeds = attained(results, cost)
+    fronts = [
+        *attainment.series(of_seeds, axis.range[1]),
+        _steps(x[members], y[members], axis.range[1]),
+    ]
     moved = " Points of equal cost stand side by side, by their depth."
     note = "" if np.array_equal(x, costs) else moved
     drawn = candidates.how_many(len(table), len(every))
@@ -69,12 +76,12 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
         name=f"accuracy_{cost}",
         title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
-        f" interval{which}{cut}. The front is that of the means.{note}",
+        f" interval{which}{cut}. The front is that of the means.{attainment.caption(of_seeds)}{note}",
         panels=(
             Panel(
                 x=axis,
                 y=Axis("validation accuracy in %", range=span),
-                series=(_steps(x[members], y[members], axis), *beside, points, rings, *lost),
+                series=(*fronts, *beside, points, rings, *lost),
                 scale=colours,
             ),
         ),
@@ -110,12 +117,11 @@ def _of(cost: str) -> str:
     return {"macs": " of one image", "train_macs": " of one training"}.get(cost, "")
 
 
-def _steps(x: np.ndarray, y: np.ndarray, axis: Axis) -> Series:
-    """The front as far as the axis goes: what is dearer need not be worse."""
-    assert axis.range is not None
+def _steps(x: np.ndarray, y: np.ndarray, end: float) -> Series:
+    """The front as far as this cost: what is dearer need not be worse."""
     return Series(
         name="Pareto front of the means", kind="step", colour=RED, group="front",
-        x=np.append(x, axis.range[1]), y=np.append(y, y[-1]),
+        x=np.append(x, end), y=np.append(y, y[-1]),
     )  # fmt: skip
 
 
