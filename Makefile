@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-kill test-postgres test-cluster test-export
+.PHONY: run test test-kill test-postgres test-cluster test-export test-browser
 
 # Set everything up, then train the depth-scaling study (or resume it) and draw its report.
 run: .venv/installed
@@ -31,6 +31,12 @@ test-export: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[test,onnx,hub,timm]'
 	$(BIN)/pytest -rs tests/export tests/test_export_command.py
+
+# The page of a report in a real browser: apt-get install chromium chromium-driver.
+test-browser: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[test,browser]'
+	$(BIN)/pytest -m browser -rs tests/browser
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
