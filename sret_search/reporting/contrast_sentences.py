@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from sret_search.reporting.contrasts import ASKED, Contrasted, Tested
 from sret_search.reporting.words import bounds, in_percent, points
 
@@ -14,28 +11,14 @@ def contrast_sentences(contrasts: list[Contrasted]) -> list[str]:
     return [_sentence(one, len(contrasts)) for one in contrasts]
 
 
-def written(value: Any) -> str:
-    """A value of an axis as the study has it."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def named(one: Contrasted) -> str:
-    """A contrast as the study has it."""
-    text = f"{one.axis} {written(one.of)} against {written(one.against)}"
-    if one.within:
-        inside = (f"{path} {written(value)}" for path, value in one.within.items())
-        text += f", within {', '.join(inside)}"
-    return text
-
-
 def _sentence(one: Contrasted, contrasts: int) -> str:
     if one.difference is None:
-        return f"{named(one)}: {one.verdict}{_lost(one)}."
+        return f"{one.name}: {one.verdict}{_lost(one)}."
     over = f"over {one.seeds} seed{'s' if one.seeds > 1 else ''}"
     if one.pairs > 1:
         over += f" and {one.pairs} pairs of candidates that differ in nothing else"
     text = (
-        f"{named(one)}: {in_percent(one.of_accuracy)} and {in_percent(one.against_accuracy)} on"
+        f"{one.name}: {in_percent(one.of_accuracy)} and {in_percent(one.against_accuracy)} on"
         f" test {over}, {points(one.difference)} points{_lost(one)}"
     )
     tested = one.tested

@@ -78,6 +78,13 @@ class Contrasted:
     over_both: Tested | None = None
 
     @property
+    def name(self) -> str:
+        """As the study has it."""
+        text = f"{self.axis} {_written(self.of)} against {_written(self.against)}"
+        within = (f"{path} {_written(value)}" for path, value in self.within.items())
+        return f"{text}, within {', '.join(within)}" if self.within else text
+
+    @property
     def tested(self) -> Tested | None:
         """The one that says most."""
         return self.over_both or self.over_seeds
@@ -186,6 +193,10 @@ def _by_image(results: Results, seeds: list[list[tuple[Entry, Entry]]]) -> np.nd
             for own in seeds
         ]
     )
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _tested(mean: float, spread: Spread) -> Tested:

@@ -11,6 +11,7 @@ import pandas as pd
 from sret_search import __version__
 from sret_search.reporting.answer import Answer
 from sret_search.reporting.compared import Compared
+from sret_search.reporting.contrasts import Contrasted
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.results import Results
 from sret_search.reporting.stopped import stopped
@@ -36,7 +37,7 @@ def summarise(results: Results, compared: Compared, found: Answer | None) -> dic
         "hypervolume": None,
         "depths": [_plain(depth) for depth in compared.depths],
         "arms": [dataclasses.asdict(arm) for arm in compared.arms],
-        "contrasts": [dataclasses.asdict(c) | {"verdict": c.verdict} for c in compared.contrasts],
+        "contrasts": [_contrast(one) for one in compared.contrasts],
         "elastics": [dataclasses.asdict(elastic) for elastic in compared.elastics],
         "twins": [dataclasses.asdict(p) | {"verdict": p.verdict} for p in compared.pairs],
         "rates": [dataclasses.asdict(one) for one in compared.tuned],
@@ -125,6 +126,10 @@ def _hypervolume(results: Results) -> dict[str, float] | None:
     table = results.candidates
     area = front.hypervolume(table.val_accuracy, table.params, chance, most)
     return {"value": area, "accuracy": chance, "params": most}
+
+
+def _contrast(one: Contrasted) -> dict[str, Any]:
+    return {"name": one.name} | dataclasses.asdict(one) | {"verdict": one.verdict}
 
 
 def _plain(depth: Depth) -> dict[str, Any]:

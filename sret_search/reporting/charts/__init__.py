@@ -5,6 +5,7 @@ from __future__ import annotations
 from sret_search.reporting.charts import (
     arms,
     confirmed,
+    contrasts,
     cost,
     curves,
     depth,
@@ -42,6 +43,7 @@ def charts(results: Results, compared: Compared) -> list[Chart]:
         cost.chart(results, compared, "train_macs"),
         depth.chart(compared.depths, results) or cost.chart(results, compared, "executions"),
         arms.chart(compared.arms),
+        contrasts.chart(compared.contrasts),
         twins.chart(compared.pairs),
         *scaling.charts(compared.scaling),
         elastic.chart(compared.elastics),

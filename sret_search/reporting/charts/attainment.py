@@ -37,7 +37,8 @@ def caption(attained: Attained | None) -> str:
     return (
         f" The median front is what half of {attained.seeds} seeds attain with the"
         f" {attained.candidates:,} candidates that all of them trained; the band holds that of all"
-        f" seeds that might have been in {100 * attained.covered:.0f} % of studies, at each cost."
+        f" seeds that might have been in {100 * attained.covered:.0f} % of studies, at each cost. It takes the"
+        " best of single trainings, which is more than the front of means."
     )
 
 
