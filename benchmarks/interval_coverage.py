@@ -1,0 +1,244 @@
+"""How often each interval that a report prints holds what it is for, in simulated studies.
+
+    python benchmarks/interval_coverage.py                # one CPU core: some 5 minutes
+    python benchmarks/interval_coverage.py --repetitions 200
+
+An image is classified right where level + seed + image + image of the arm + noise > 0, all of them
+normal: seeds differ in level, images in how hard they are, each arm finds other ones hard, and each
+training errs by itself on top. Their spreads are those of 208 candidates on the digits (539 test
+images, 3 seeds each; `benchmarks/tabular/`): at 92 % right, seeds have a standard deviation of 1.2
+points, of which 0.8 are of the image's noise, and half of the variance of an image's outcome is of
+the image; at 73 %, 5.8 points and a third.
+
+What an interval is for:
+
+    accuracy, difference, contrast over seeds    the mean over all seeds, on these images
+    accuracy and difference of one seed          these weights, on all images
+    contrast over seeds and images               the mean over all seeds and images
+    attainment                                   the median front of all seeds, at each cost
+
+`accuracy` is that of candidates, arms, depths and what is confirmed; `difference` that of arms,
+depths beside reruns, twins and elastic gaps. A percentile bootstrap over seeds stands beside them
+as what does not cover. Where fewer than `SPARSE` images are expected to be wrong, intervals of
+counts cannot but be too wide: there only the lower bound is required.
+
+Writes benchmarks/results/interval_coverage_<hardware>_<date>.json; ends with an error where the
+coverage is not between 90 and 98 %, within two standard errors of the simulation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import itertools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+from sret_search.reporting import attainment, intervals, spread
+from sret_search.reporting.intervals import Interval
+
+RESULTS = Path(__file__).parent / "results"
+WANTED = 0.90, 0.98
+SPARSE = 4
+REPETITIONS = 1000
+BOOTSTRAP = "percentile bootstrap (for comparison)"
+ACCURACIES = {0.6: 0.05, 0.8: 0.03, 0.92: 0.01, 0.97: 0.005, 0.995: 0.0}
+"""Of the arm that another is held against, and how much better the other is."""
+IMAGES = 100, 359, 2000
+SEEDS = 1, 3, 5, 10
+PAIRS = 1, 4
+_MEASURED = [0.5, 0.73, 0.92, 0.995]
+_SEED, _IMAGE, _ARM = [0.3, 0.27, 0.13, 0.1], [1.0, 1.3, 2.0, 2.5], 0.6
+"""Standard deviations beside that of noise, which is 1: of seeds and images at the accuracies
+above, of images that one arm alone finds hard."""
+
+Found = tuple[str, Interval, float]
+"""What an interval is of, the interval, and the truth."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Studies that are alike.
+
+    Attributes:
+        accuracy: of the arm that another is held against; gain: of the other over it.
+        pairs: of candidates that a contrast is the mean of.
+    """
+
+    accuracy: float
+    gain: float
+    images: int
+    seeds: int
+    pairs: int
+
+    @property
+    def is_sparse(self) -> bool:
+        return (1 - self.accuracy) * self.images < SPARSE
+
+
+def study(cell: Cell, rng: np.random.Generator) -> Iterator[Found]:
+    """The intervals of one simulated study."""
+    of_seed = float(np.interp(cell.accuracy, _MEASURED, _SEED))
+    of_image = float(np.interp(cell.accuracy, _MEASURED, _IMAGE))
+    all_of = math.sqrt(1 + of_seed**2 + of_image**2 + _ARM**2)
+    hard = _normal(rng, of_image, cell.images)
+    table = np.zeros((cell.seeds, cell.images))
+    here = 0.0
+    for pair in range(cell.pairs):
+        both = []
+        for accuracy in (cell.accuracy + cell.gain, cell.accuracy):
+            level = hard + _normal(rng, _ARM, cell.images) + norm.ppf(accuracy) * all_of
+            seeds = _normal(rng, of_seed, (cell.seeds, 1))
+            right = level + seeds + _normal(rng, 1, (cell.seeds, cell.images)) > 0
+            these = float(norm.cdf(level / math.sqrt(1 + of_seed**2)).mean())
+            one = float(norm.cdf((norm.ppf(accuracy) * all_of + seeds[0, 0]) / math.sqrt(1 + of_image**2 + _ARM**2)))  # fmt: skip
+            both.append((right, these, one))
+        (first, mine, my_one), (second, theirs, their_one) = both
+        table += first.astype(float) - second
+        here += mine - theirs
+        if pair == 0 and cell.pairs == 1:
+            accuracies = [float(value) for value in first.mean(1)]
+            truth = mine if cell.seeds > 1 else my_one
+            yield "accuracy", intervals.accuracy(accuracies, cell.images), truth
+            if cell.seeds == 1:
+                bounds = intervals.paired_proportions(first[0], second[0])
+                yield "difference", bounds, my_one - their_one
+    table /= cell.pairs
+    if cell.seeds == 1:
+        return
+    here /= cell.pairs
+    gains = [float(value) for value in table.mean(1)]
+    if cell.pairs == 1:
+        yield "difference", intervals.difference(gains, cell.images), here
+        again = rng.choice(gains, (500, cell.seeds)).mean(1)
+        low, high = np.percentile(again, [2.5, 97.5])
+        yield BOOTSTRAP, (float(low), float(high)), here
+    mean = float(np.mean(gains))
+    over_seeds = spread.OverSeeds.of(gains, cell.images, cell.pairs)
+    yield "contrast over seeds", spread.interval(mean, over_seeds), here
+    over_both = spread.OverBoth.of(table, cell.pairs)
+    yield "contrast over seeds and images", spread.interval(mean, over_both), cell.gain
+
+
+def simulate(cell: Cell, repetitions: int) -> list[dict[str, Any]]:
+    """The coverage and mean width of each interval of a cell."""
+    # The same studies whatever else is simulated.
+    key = round(1000 * cell.accuracy), cell.images, cell.seeds, cell.pairs
+    rng = np.random.default_rng(key)
+    found: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    for _ in range(repetitions):
+        for name, (low, high), truth in study(cell, rng):
+            # A bound that is the truth but for rounding holds it.
+            found[name].append((low - 1e-9 <= truth <= high + 1e-9, high - low))
+    return [
+        {
+            "interval": name,
+            "accuracy": cell.accuracy,
+            "gain": cell.gain,
+            "images": cell.images,
+            "seeds": cell.seeds,
+            "pairs": cell.pairs,
+            "sparse": cell.is_sparse,
+            "coverage": float(np.mean([held for held, _ in each])),
+            "width": float(np.mean([width for _, width in each])),
+            "repetitions": repetitions,
+        }
+        for name, each in found.items()
+    ]
+
+
+def fronts(seeds: int, repetitions: int, candidates: int = 8) -> dict[str, Any]:
+    """The coverage of the band of fronts, at the cost of each candidate."""
+    rng = np.random.default_rng((seeds, candidates))
+    costs = np.geomspace(1e4, 1e5, candidates)
+    means = np.linspace(0.9, 0.96, candidates)
+
+    def reached(count: int) -> np.ndarray:
+        found: np.ndarray = means + rng.normal(0, 0.01, (count, candidates))
+        return found
+
+    truth = np.median(np.maximum.accumulate(reached(100_000), axis=1), axis=0)
+    of_low, of_high, _ = attainment.band(seeds)
+    held, width = [], []
+    for _ in range(repetitions):
+        own = [(accuracies, costs) for accuracies in reached(seeds)]
+        low, high = (
+            y[np.searchsorted(x, costs, side="right") - 1]
+            for x, y in (attainment.surface(own, of_low), attainment.surface(own, of_high))
+        )
+        held.append(np.mean((low <= truth) & (truth <= high)))
+        width.append(np.mean(high - low))
+    return {
+        "interval": "attainment", "seeds": seeds, "sparse": False, "coverage": float(np.mean(held)),
+        "width": float(np.mean(width)), "repetitions": repetitions,
+    }  # fmt: skip
+
+
+def cells() -> list[Cell]:
+    """Every kind of study, as far as it has intervals of its own."""
+    every = itertools.product(ACCURACIES.items(), IMAGES, SEEDS, PAIRS)
+    return [
+        Cell(accuracy, gain, images, seeds, pairs)
+        for (accuracy, gain), images, seeds, pairs in every
+        if seeds > 1 or pairs == 1
+    ]
+
+
+def outside(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that do not cover as is wanted."""
+    least, most = WANTED
+    wrong = []
+    for one in found:
+        doubt = 2 * math.sqrt(0.95 * 0.05 / one["repetitions"])
+        too_often = not one["sparse"] and one["coverage"] > most + doubt
+        if one["interval"] != BOOTSTRAP and (one["coverage"] < least - doubt or too_often):
+            wrong.append(one)
+    return wrong
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The least, mean and largest coverage of each interval at each number of seeds."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for one in found:
+        kind = "sparse, " if one["sparse"] else ""
+        groups[f"{one['interval']}: {kind}{one['seeds']} seeds"].append(one["coverage"])
+    return {
+        name: {"least": min(each), "mean": round(float(np.mean(each)), 4), "largest": max(each), "cells": len(each)}
+        for name, each in sorted(groups.items())
+    }  # fmt: skip
+
+
+def _normal(rng: np.random.Generator, deviation: float, size: int | tuple[int, int]) -> np.ndarray:
+    drawn: np.ndarray = deviation * rng.standard_normal(size, dtype=np.float32)
+    return drawn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
+    parser.add_argument("--hardware", default="any-cpu", help="a word for the name of the file")
+    arguments = parser.parse_args()
+    found = [fronts(seeds, arguments.repetitions) for seeds in SEEDS if seeds >= attainment.SEEDS]
+    for cell in cells():
+        found += simulate(cell, arguments.repetitions)
+        print(f"{cell}", flush=True)
+    wrong = outside(found)
+    today = datetime.date.today().strftime("%Y%m%d")
+    path = RESULTS / f"interval_coverage_{arguments.hardware}_{today}.json"
+    written = {"summary": summary(found), "outside": wrong, "cells": found}
+    path.write_text(json.dumps(written, indent=1) + "\n")
+    print(json.dumps(written["summary"], indent=1))
+    if wrong:
+        raise SystemExit(f"{len(wrong)} cells are outside {WANTED}: {json.dumps(wrong, indent=1)}")
+
+
+if __name__ == "__main__":
+    main()
