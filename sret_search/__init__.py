@@ -1,7 +1,6 @@
 """Search the family of recursive vision transformers (SReT) and measure what depth buys."""
 
 from importlib import import_module
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -17,7 +16,7 @@ _PLACES = {
 __all__ = ["Architecture", "SReT", "__version__", "load", "load_study"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _PLACES:
         return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

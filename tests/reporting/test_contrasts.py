@@ -134,7 +134,6 @@ def test_outcomes_of_images_widen_the_claim() -> None:
     assert 'id="contrasts"' in page
     assert (made.report_folder / "contrasts.svg").exists()
     # There are five seeds.
-    assert (made.report_folder / "attainment_params.svg").exists()
 
 
 def test_pairs_with_a_lost_training_are_left_out_and_said() -> None:

@@ -128,12 +128,12 @@ def trained(results: Results) -> list[Trained]:
     longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
     for entry in (*own, *(e for e in twins if e.about["control"] != longer)):
         entries.setdefault(entry.candidate, []).append(entry)
-    epochs = [of[0].result["epochs"] for of in entries.values()]
+    epochs = [of[0].result.get("epochs") for of in entries.values()]
     usual = max(set(epochs), key=epochs.count, default=None)
     found = []
     for of in entries.values():
         loss = float(np.mean([entry.result["val_loss"] for entry in of]))
-        if of[0].result["epochs"] == usual and np.isfinite(loss) and loss > 0:
+        if of[0].result.get("epochs") == usual and np.isfinite(loss) and loss > 0:
             found.append(Trained(of[0], loss))
     return found
 
