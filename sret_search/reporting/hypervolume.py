@@ -51,9 +51,10 @@ def growth(results: Results) -> Growth | None:
     costs = {entry.candidate: entry.cost["params"] for entry in complete}
     order = sorted(costs, key=lambda name: costs[name])
     place = {name: i for i, name in enumerate(order)}
-    inside = np.array([costs[name] < most for name in order])
-    x = np.array([math.log10(costs[name]) for name in order])
-    widths = np.diff(x, append=math.log10(most))
+    edge = math.log10(most)
+    # What is dearer than the reference has no width.
+    x = np.array([min(math.log10(costs[name]), edge) for name in order])
+    widths = np.diff(x, append=edge)
     sums, counts = np.zeros(len(order)), np.zeros(len(order))
     wanted = set(np.unique(np.linspace(1, len(complete), _PLACES).astype(int)).tolist())
     trials, volume = [], []
@@ -65,5 +66,5 @@ def growth(results: Results) -> Growth | None:
             means = np.divide(sums, counts, out=np.full(len(order), chance), where=counts > 0)
             best = np.maximum.accumulate(np.maximum(means, chance))
             trials.append(number)
-            volume.append(float(((best - chance) * widths)[inside].sum()))
+            volume.append(float(((best - chance) * widths).sum()))
     return Growth(trials, volume, chance, float(most))

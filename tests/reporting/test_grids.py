@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from sret_search.reporting import grids
+from sret_search.reporting.charts import lengths
+from sret_search.reporting.lengths import by_length, taken
+from sret_search.reporting.lengths import test_part as grids_of
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.search.ledger import Ledger
@@ -63,6 +67,11 @@ def _end(made: Study) -> None:
             })  # fmt: skip
 
 
+def _view(made: Study) -> Figure | None:
+    results = Results.read(made)
+    return grids.draw(grids_of(results), taken(results), "footer")
+
+
 def test_a_report_shows_the_grids_and_the_accuracy_of_every_length(drawn: None) -> None:
     made = _study(ARMS)
     _end(made)
@@ -79,21 +88,25 @@ def test_a_report_shows_the_grids_and_the_accuracy_of_every_length(drawn: None) 
 def test_the_lines_are_the_accuracies_of_the_arms_at_each_length() -> None:
     made = _study(ARMS)
     _end(made)
-    figure = grids.draw(Results.read(made), "footer")["accuracy_lengths"]
-    joined, parted = figure.axes
-    lines = {line.get_label(): line for line in joined.get_lines()}
-    assert set(lines) >= {"1 execution", "2 executions (reference)", "8 executions"}
-    x, y = lines["2 executions (reference)"].get_data()
-    assert list(x) == list(connectivity.lengths(8))
+    results = Results.read(made)
+    chart = lengths.chart(by_length(grids_of(results), taken(results)))
+    joined, parted = (
+        {s.name: s for s in panel.series if s.kind == "line"} for panel in chart.panels
+    )
+    assert set(joined) == {"1 execution", "2 executions (reference)", "8 executions"}
+    line = joined["2 executions (reference)"]
+    assert list(line.x) == list(connectivity.lengths(8))
     # The first grid is joined, and one of 4 of the shortest, and wrong in one seed of two.
-    assert list(y) == pytest.approx([100 * 7 / 8] + [100] * 4 + [0] * 3)
-    assert list(parted.get_lines()[1].get_ydata()) == [100] * 5 + [0] * 3
+    assert list(line.y) == pytest.approx([100 * 7 / 8] + [100] * 4 + [0] * 3)
+    assert list(parted["2 executions (reference)"].y) == [100] * 5 + [0] * 3
+    bands = {s.name: s for s in chart.panels[0].series if s.kind == "band"}
+    assert bands[line.name].low[0] < line.y[0] < bands[line.name].high[0] <= 100
 
 
 def test_the_grids_that_are_shown_as_wrong_are_wrong() -> None:
     made = _study(ARMS)
     _end(made)
-    figure = grids.draw(Results.read(made), "footer")["grids"]
+    figure = _view(made)
     titles = [strip.get_suptitle() for strip in figure.subfigs]
     assert titles[2:] == [
         "wrong at 2 executions, in how many of 2 trials",
@@ -109,9 +122,8 @@ def test_the_grids_that_are_shown_as_wrong_are_wrong() -> None:
 def test_nothing_that_was_searched_shows_what_it_gets_wrong() -> None:
     made = _study("")
     _end(made)
-    figures = grids.draw(Results.read(made), "footer")
-    assert set(figures) == {"grids"}
-    assert len(figures["grids"].subfigs) == 2
+    assert len(_view(made).subfigs) == 2
+    assert taken(Results.read(made)) == []
 
 
 def test_other_data_has_no_grids() -> None:
@@ -119,4 +131,4 @@ def test_other_data_has_no_grids() -> None:
     Path("study.yaml").write_text("study: digits\nspace: space.yaml\n")
     made = load_study(Path("study.yaml"))
     Ledger.create(made)
-    assert grids.draw(Results.read(made), "footer") == {}
+    assert _view(made) is None

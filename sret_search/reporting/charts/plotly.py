@@ -29,11 +29,17 @@ def figure(chart: Chart) -> dict[str, Any]:
     Panels lie in `layout.grid`: a page that is narrow sets as many rows as there are columns.
     """
     count = len(chart.panels)
+    is_titled = any(panel.title for panel in chart.panels)
     layout: dict[str, Any] = {
         "height": round(_PIXELS * chart.height),
         "grid": {"rows": 1, "columns": count, "pattern": "independent"},
         "hovermode": "closest",
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.08 if is_titled else 1.02,
+            "yanchor": "bottom",
+        },
         "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
         "annotations": [],
         "shapes": [],
@@ -156,8 +162,8 @@ def _band(series: Series) -> dict[str, Any]:
 def _axis(axis: Axis) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": _text(axis.label)}, "automargin": True}
     if axis.log:
-        found |= {"type": "log", "tickformat": "~s"}
-        # Plotly writes 2 and 5 alone between powers of ten, small.
+        # So few, since Plotly takes all of 1, 2 … 9 for ticks where it would have room for one more.
+        found |= {"type": "log", "tickformat": "~s", "nticks": 3}
     if axis.ticks is not None:
         found |= {
             "tickvals": [at for at, _ in axis.ticks],
