@@ -143,9 +143,7 @@ def _differences(results: Results) -> list[str]:
     if results.description["classes"] != 1000:
         found.append(f"it has {results.description['classes']} classes")
     axes = results.description["axes"]
-    for axis, what in (
-        ("recipe.epochs", "epochs"), ("recipe.distill", "distillation"), ("image_size", "resolution"),
-    ):  # fmt: skip
+    for axis, what in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
         if axis in axes:
             found.append(f"its candidates differ in {what}")
     if study.file.recipe.unit != "epochs":
