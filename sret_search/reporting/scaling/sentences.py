@@ -62,7 +62,7 @@ def _recurrence_sentences(law: Recurrence) -> list[str]:
         n += f" of {len(law.trained) + law.left_out:,}"
     said = [
         f"Law of recurrence: validation loss = E + A·(N_once + r^φ·N_rec)^−α, fitted to {n} candidates,"
-        f" with α = {_number(law.alpha)}, E = {_number(law.e)} and A = {law.a:.3g}; it explains"
+        f" with α {_equals(law.alpha)}, E {_equals(law.e)} and A = {law.a:.3g}; it explains"
         f" {100 * law.explained:.0f} % of the variance of log losses, and candidates scatter by"
         f" {100 * law.scatter:.0f} % about it."
     ]
@@ -100,7 +100,7 @@ def _phi_sentence(law: Recurrence) -> str:
     ]
     value, low, high = worth
     return (
-        f"A loop is worth φ = {_number(law.phi)}: to run weights {loops} times counts as much as"
+        f"A loop is worth φ {_equals(law.phi)}: to run weights {loops} times counts as much as"
         f" {value:.2f} times their parameters ({'less' if low is None else f'{low:.2f}'} to"
         f" {'more' if high is None else f'{high:.2f}'}), where 1 is no gain and {loops} that of weights"
         " of their own."
@@ -108,7 +108,7 @@ def _phi_sentence(law: Recurrence) -> str:
 
 
 def _kinds_sentence(law: Recurrence) -> str:
-    each = [f"at {kind.value} {_number(kind.phi)}" for kind in law.kinds]
+    each = [f"{_number(kind.phi)} at {kind.value}" for kind in law.kinds]
     return (
         f"What a loop is worth differs by {law.axis} most (a law for each of its values is better by BIC):"
         f" φ is {'; '.join(each)}, where 0 is no gain and 1 that of weights of their own."
@@ -191,16 +191,17 @@ def _best_depth(own: Sequence[Slice]) -> str:
     )
     told = [one for one in own if not one.is_open]
     if not told:
-        return f"{equal} no depth is measurably better than another."
-    found = [
+        return f"{equal} no depth is measurably worse than the best."
+    first, last = (
         f"{_executions(one.best.executions)}{_interval(one)} at {one.low:,}"
-        for one in (told[:1] if len(told) == 1 else (told[0], told[-1]))
-    ]
+        for one in (told[0], told[-1])
+    )
+    best = f"the best are {first}" if len(told) == 1 else f"the best go from {first} to {last}"
     others = len(own) - len(told)
     rest = (
-        f", and at the other {others} no depth is measurably better than another" if others else ""
+        f", and at the other {others} no depth is measurably worse than the best" if others else ""
     )
-    return f"{equal} depths can be told apart at {len(told)}: best are {' and '.join(found)} {cost}{rest}."
+    return f"{equal} depths can be told apart at {len(told)}: {best} {cost}{rest}."
 
 
 def _executions(count: int) -> str:
@@ -223,13 +224,19 @@ def _is_known(phi: Estimate | None) -> bool:
 
 
 def _number(estimate: Estimate) -> str:
-    if estimate.low is None and estimate.high is not None and estimate.high < estimate.value + 1e-9:
-        return f"{_signed(estimate.value)} or less"
+    if estimate.low is None and estimate.high is not None:
+        return f"less than {_signed(estimate.high)}"
+    if estimate.high is None and estimate.low is not None:
+        return f"more than {_signed(estimate.low)}"
     if estimate.low is None and estimate.high is None:
         return f"{_signed(estimate.value)} (nothing bounds it)"
-    low = "no lower end" if estimate.low is None else _signed(estimate.low)
-    high = "no upper end" if estimate.high is None else _signed(estimate.high)
-    return f"{_signed(estimate.value)} ({low} to {high})"
+    low, high = estimate.low or 0.0, estimate.high or 0.0
+    return f"{_signed(estimate.value)} ({_signed(low)} to {_signed(high)})"
+
+
+def _equals(estimate: Estimate) -> str:
+    is_half_open = (estimate.low is None) != (estimate.high is None)
+    return _number(estimate) if is_half_open else f"= {_number(estimate)}"
 
 
 def _range(estimate: Estimate, lowest: str, highest: str) -> str:
