@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from sret_search.reporting.results import Results
 
@@ -65,7 +65,7 @@ def surface(fronts: Sequence[tuple[Sequence[float], Sequence[float]]], seeds: in
 def band(seeds: int) -> tuple[int, int, float]:
     """Of how many seeds the surfaces are that hold the median between them, and in which share
     of studies they do (order statistics, as for any median)."""
-    outside = stats.binom.cdf(np.arange(seeds // 2), seeds, 0.5)
+    outside = special.bdtr(np.arange(seeds // 2), seeds, 0.5)
     covered = 1 - 2 * outside
     k = max(int((covered >= _COVERED).sum()), 1)
     return seeds + 1 - k, k, float(covered[k - 1])

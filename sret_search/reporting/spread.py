@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from sret_search.reporting.intervals import LEAST, Interval
 
 _POWER, _LEVEL = 0.8, 0.05
 _ADDED = 0.15
+"""Difference of the two images that are added to a table of one pair: as much as makes intervals
+cover where few images are wrong, and no more (`benchmarks/interval_coverage.py`)."""
 _MOST = 10_000
 """Seeds beyond which a difference counts as out of reach."""
 
@@ -130,22 +132,23 @@ class OverBoth:
 def interval(mean: float, spread: Spread) -> Interval:
     """At 95 %."""
     seeds = spread.seeds
-    half = float(stats.t.ppf(1 - _LEVEL / 2, spread.freedom(seeds))) * spread.error(seeds)
+    half = float(special.stdtrit(spread.freedom(seeds), 1 - _LEVEL / 2)) * spread.error(seeds)
     return mean - half, mean + half
 
 
 def p_value(mean: float, spread: Spread) -> float:
     """Of no difference, two-sided."""
     seeds = spread.seeds
-    return float(2 * stats.t.sf(abs(mean) / spread.error(seeds), spread.freedom(seeds)))
+    return float(2 * special.stdtr(spread.freedom(seeds), -abs(mean) / spread.error(seeds)))
 
 
 def power(difference: float, spread: Spread, seeds: int) -> float:
     """How likely a true difference shows at 5 % with so many seeds (the noncentral t)."""
     free = spread.freedom(seeds)
-    edge, moved = stats.t.ppf(1 - _LEVEL / 2, free), abs(difference) / spread.error(seeds)
-    # Far out, where the other tail has no weight, scipy's noncentral t may have no number for it.
-    return float(stats.nct.sf(edge, free, moved) + np.nan_to_num(stats.nct.cdf(-edge, free, moved)))
+    edge, moved = special.stdtrit(free, 1 - _LEVEL / 2), abs(difference) / spread.error(seeds)
+    # Where the noncentral t is so far out that it has no number, next to nothing lies below.
+    within, below = special.nctdtr(free, moved, edge), special.nctdtr(free, moved, -edge)
+    return float(1 - np.nan_to_num(within) + np.nan_to_num(below))
 
 
 def seeds_needed(difference: float, spread: Spread) -> int | None:
