@@ -37,4 +37,5 @@ def _is_there(name: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
+    *others, last = names
+    return f"{', '.join(others)} and {last} are" if others else f"{last} is"
