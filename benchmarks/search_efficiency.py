@@ -51,7 +51,11 @@ from tabular.replay import Replay, Table, hypervolumes, load, reference, replay
 from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
-from sret_search.reporting import intervals, style
+from sret_search.reporting import intervals
+from sret_search.reporting.charts import matplotlib
+from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.charts.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
+from sret_search.reporting.files import pictures
 from sret_search.search.samplers.ask import Sampler
 from sret_search.study import Study
 
@@ -69,8 +73,8 @@ _ASHA, _MOST = "mo_asha", 100
 """The scheduler; trials of what it is compared in, and of the ratio, at most."""
 _STRATA, _LOSS = 5, 0.003
 _COLOURS = {
-    "random": style.GREY, "stratified": "#999999", "sobol": "#BBBBBB", "tpe": style.ORANGE,
-    "nsga2": style.GREEN, "gp": "#56B4E9", "mo_bananas": "#CC79A7", "frontier": style.RED,
+    "random": GREY, "stratified": "#999999", "sobol": "#BBBBBB", "tpe": ORANGE,
+    "nsga2": GREEN, "gp": SKY, "mo_bananas": PURPLE, "frontier": RED,
 }  # fmt: skip
 
 
@@ -187,32 +191,38 @@ def _quartiles(values: pd.Series) -> dict[str, float | None]:
 def draw(found: pd.DataFrame, path: Path, name: str) -> None:
     """Hypervolume against trials and against training time: medians and quartiles."""
     plain = found[found.scheduler == "none"]
-    with plt.rc_context(style.STYLE):
-        figure, panels = style.subplots(2, (12, 5))
-        for method in METHODS:
-            own = plain[plain.method == method]
-            if own.empty:
-                continue
-            quarters = own.groupby("trials").selected.quantile([0.25, 0.5, 0.75]).unstack()
-            seconds = own.groupby("trials").seconds.median()
-            colour, width = _COLOURS[method], 2.2 if method == OURS else 1.2
-            for axes, x in ((panels[0], quarters.index), (panels[1], seconds / 60)):
-                axes.plot(x, quarters[0.5], color=colour, linewidth=width, label=method)
-                axes.fill_between(x, quarters[0.25], quarters[0.75], color=colour, alpha=0.12)
-        panels[0].set_xlabel("trials")
-        panels[1].set_xlabel("training time so far, minutes of one core")
-        panels[0].set_ylabel("hypervolume of what is selected, true accuracy × log10 parameters")
-        for axes in panels:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(style.thousands())
-        low = plain[plain.trials >= 5].selected.quantile(0.02)
-        panels[0].set_ylim(bottom=low)
-        panels[0].legend(loc="lower right", fontsize=9)
-        replays = plain.replay.nunique()
-        style.sign(figure, f"{replays} replays of {name}: medians and quartiles.")
-        for kind in ("png", "svg"):
-            figure.savefig(path.with_suffix(f".{kind}"))
-        plt.close(figure)
+    by_trials, by_time = [], []
+    for method in METHODS:
+        own = plain[plain.method == method]
+        if own.empty:
+            continue
+        quarters = own.groupby("trials").selected.quantile([0.25, 0.5, 0.75]).unstack()
+        minutes = own.groupby("trials").seconds.median() / 60
+        colour, width = _COLOURS[method], 2.2 if method == OURS else 1.2
+        for panel, x in ((by_trials, quarters.index), (by_time, minutes)):
+            panel += [
+                Series(method, "band", list(x), low=list(quarters[0.25]), high=list(quarters[0.75]),
+                       colour=colour, legend=False),
+                Series(method, "line", list(x), list(quarters[0.5]), colour=colour, width=width),
+            ]  # fmt: skip
+    low = float(plain[plain.trials >= 5].selected.quantile(0.02))
+    y = Axis("hypervolume, accuracy × decades", range=(low, float(plain.selected.max())))
+    chart = Chart(
+        name=path.stem,
+        title="Hypervolume of what is selected, by its true accuracy",
+        caption="",
+        panels=(
+            Panel(Axis("trials", log=True), y, tuple(by_trials)),
+            Panel(Axis("training time so far, minutes of one core", log=True), y, tuple(by_time)),
+        ),
+        height=5,
+    )
+    replays = plain.replay.nunique()
+    figure = matplotlib.figure(chart, f"{replays} replays of {name}: medians and quartiles.")
+    for kind, content in pictures(figure).items():
+        if kind != "pdf":
+            path.with_suffix(f".{kind}").write_bytes(content)
+    plt.close(figure)
 
 
 def main() -> None:

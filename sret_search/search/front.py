@@ -20,8 +20,11 @@ def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
     for start, i in enumerate(order):
         if accuracy[i] > best:
             best = accuracy[i]
-            same = [j for j in order[start:] if price[j] == price[i] and accuracy[j] == accuracy[i]]
-            on_front[same] = True
+            # Equal ones follow one another.
+            for j in order[start:]:
+                if price[j] != price[i] or accuracy[j] != accuracy[i]:
+                    break
+                on_front[j] = True
     return on_front
 
 

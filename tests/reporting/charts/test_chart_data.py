@@ -241,7 +241,7 @@ def test_elastic_models_stand_beside_models_alone() -> None:
 def test_the_confirmed_front_is_of_those_that_stay() -> None:
     one = Confirmed(
         candidate="a", params=100, macs=1000, executions=4, seeds=4, on="train", chosen=0.8, val=0.7,
-        val_interval=(0.6, 0.8), test=0.6, test_interval=(0.5, 0.7), on_front=True,
+        unique_blocks=2, test=0.6, test_interval=(0.5, 0.7), on_front=True,
     )  # fmt: skip
     other = replace(one, candidate="b", params=200, test=0.5, on_front=False)
     found = series(confirmed.chart([one, other]))
