@@ -20,7 +20,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 
 from sret_search.reporting.results import Results
@@ -125,6 +124,9 @@ def _study(table: pd.DataFrame, space: dict[str, BaseDistribution]) -> optuna.St
 
 def _evaluate(study: optuna.Study, accuracies: np.ndarray) -> dict[str, float]:
     """The importances for these accuracies, by trial."""
+    # With it comes scikit-learn, a second and 50 MB, which most reports do without.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     with warnings.catch_warnings():
         # Optuna says that a target is minimised, and where trials are few: the chart does so too.
         warnings.simplefilter("ignore")

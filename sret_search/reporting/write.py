@@ -46,9 +46,10 @@ def write_report(study: Study) -> Path:
     shown = published(results)
     made = [beside(chart, shown) for chart in charts.charts(results, compared)]
     folder.mkdir(parents=True, exist_ok=True)
-    _draw(folder, {chart.name: charts.matplotlib.figure(chart, footer) for chart in made})
+    for chart in made:
+        _draw(folder, chart.name, charts.matplotlib.figure(chart, footer))
     view = grids.draw(lengths.test_part(results), lengths.taken(results), footer)
-    images = {} if view is None else _draw(folder, {"grids": view})
+    images = {} if view is None else {"grids": _draw(folder, "grids", view)}
     front = tables.front(results, compared.confirmed, footer)
     facts = summary.summarise(results, compared, found)
     _write(folder, {
@@ -83,7 +84,8 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     made = [chart for chart in found if chart is not None]
     footers = [summary.footer(results) for results in every]
     folder.mkdir(parents=True, exist_ok=True)
-    _draw(folder, {c.name: charts.matplotlib.figure(c, " ".join(footers)) for c in made})
+    for one in made:
+        _draw(folder, one.name, charts.matplotlib.figure(one, " ".join(footers)))
     tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
     _write(folder, {
         "trials.csv": _csv(pd.concat(tables_of)),
@@ -156,15 +158,12 @@ def _choices(results: Results, found: Answer | None) -> list[tuple[str, Any, str
     ]
 
 
-def _draw(folder: Path, figures: dict[str, Figure]) -> dict[str, bytes]:
-    """Write each figure as each kind of file; the SVGs, by name."""
-    images = {}
-    for name, figure in figures.items():
-        kinds = pictures(figure)
-        _write(folder, {f"{name}.{kind}": content for kind, content in kinds.items()})
-        images[name] = kinds["svg"]
-        plt.close(figure)
-    return images
+def _draw(folder: Path, name: str, figure: Figure) -> bytes:
+    """Write a figure as each kind of file; the SVG."""
+    kinds = pictures(figure)
+    _write(folder, {f"{name}.{kind}": content for kind, content in kinds.items()})
+    plt.close(figure)
+    return kinds["svg"]
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
