@@ -61,7 +61,7 @@ def law(one: Recurrence) -> Chart:
                 x=Axis(label, log=True),
                 y=Axis("validation loss in nats", log=True),
                 series=(
-                    Series("95 % band", "band", x_line, low=low, high=high, colour=BLUE, opacity=0.25),
+                    Series("95 % band", "band", x_line, low=low, high=high, colour=BLUE),
                     Series("candidate", "points", x, fit.points.y_n, shades=executions, hover=names, size=5),
                     Series("law", "line", x_line, e + a * np.exp(-alpha * line), colour=RED),
                 ),
@@ -87,7 +87,7 @@ def saturations(found: Sequence[Saturation]) -> Chart | None:
         name="saturation",
         title="What more executions bring",
         caption="A law that saturates, L∞ + B·executions^−β, with its 95 % band (bootstrap). Candidates"
-        " that differ in loops alone are a family; where there are several, each is shown less its limit.",
+        " that differ in loops alone are a family; where there are several, each is shown less its law at the middle depth.",
         panels=panels,
     )
 
@@ -102,8 +102,8 @@ def _saturation(one: Saturation) -> Panel:
     e, a, _, alpha = fit.theta
     y_line, (low, high) = e + a * np.exp(-alpha * line), one.drawn.band(line, 0.0)
     y = points.y_n
-    if points.family_n is not None:  # less the limit of each family
-        y = a * np.exp(-alpha * log_e) + fit.residuals
+    if points.family_n is not None:  # less the law of each family at the middle depth
+        y, y_line = a * np.expm1(-alpha * log_e) + fit.residuals, a * np.expm1(-alpha * line)
     accuracy, several = one.measure == "accuracy", points.family_n is not None
     if accuracy:
         first = 0 if several else 100
@@ -111,11 +111,11 @@ def _saturation(one: Saturation) -> Panel:
         label = (
             "validation accuracy in %"
             if not several
-            else "validation accuracy less its limit, points"
+            else "accuracy less that at middle depth, points"
         )
     elif several:
         y, y_line, low, high = (100 * np.expm1(v) for v in (y, y_line, low, high))
-        label = "validation loss above its limit, in % of it"
+        label = "loss less that at middle depth, in % of it"
     else:
         label = "validation loss in nats"
     x_line = fit.centre * np.exp(line)
@@ -123,7 +123,7 @@ def _saturation(one: Saturation) -> Panel:
         x=Axis("executions (unique blocks × loops)", log=True),
         y=Axis(label),
         series=(
-            Series("95 % band", "band", x_line, low=low, high=high, colour=BLUE, opacity=0.25),
+            Series("95 % band", "band", x_line, low=low, high=high, colour=BLUE),
             Series("candidate", "points", executions, y, colour=SKY, size=5),
             Series("law", "line", x_line, y_line, colour=RED),
         ),

@@ -78,13 +78,16 @@ class Bootstraps:
         return float(np.sqrt(np.quantile(worse, 0.95)))
 
     def band(self, log_size: np.ndarray, phi: float) -> tuple[np.ndarray, np.ndarray]:
-        """The law's interval at each log(M / M₀), with M of this φ (percentiles)."""
+        """The law's interval at each log(M / M₀), with M of this φ (percentiles); less the law at
+        M₀, where each family has a limit of its own."""
         found = self.found
         start = self.theta_B4.copy()
         start[:, 2] = phi
         free = np.broadcast_to(found.free & (np.arange(4) != 2), start.shape)
         theta, _ = solve(found.points, found.centre, start, free, self.w_Bn, found.delta)
         e, a, _, alpha = theta.T[..., None]
+        if found.points.family_n is not None:
+            e = -a
         low, high = np.quantile(e + a * np.exp(-alpha * log_size), (0.025, 0.975), axis=0)
         return low, high
 
