@@ -26,9 +26,9 @@ def _sentence(one: Contrasted, contrasts: int) -> str:
         return f"{text}; one seed, no interval."
     what = "for other seeds and images" if one.over_both else "for other seeds on these images"
     text += f" (95 % interval {what} {bounds(tested.interval)}): {one.verdict}"
-    text += f" (p = {_p(tested.p)}"
+    text += f" (p {_p(tested.p)}"
     if contrasts > 1:
-        text += f", {_p(tested.p_holm)} after Holm's correction over {contrasts} contrasts"
+        text += f", {_p(tested.p_holm).removeprefix('= ')} after Holm's correction over {contrasts} contrasts"
     return f"{text}). {_power(one, tested)}"
 
 
@@ -48,13 +48,13 @@ def _power(one: Contrasted, tested: Tested) -> str:
     )
     difference = abs(one.difference or 0.0)
     if one.verdict == "no measurable difference" and difference >= ASKED / 10:
-        text += f", the {100 * difference:.1f} points seen here {_seeds(own)}"
+        text += f", and the {100 * difference:.1f} points seen here {_seeds(own)}"
     return f"{text}."
 
 
 def _seeds(needed: int | None) -> str:
-    return "more than any number of seeds on these images" if needed is None else f"{needed:,}"
+    return "more than seeds on these images" if needed is None else f"{needed:,} seeds"
 
 
 def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
