@@ -7,13 +7,29 @@ __version__ = "0.1.0"
 _PLACES = {
     "Architecture": "sret_search.architecture",
     "SReT": "sret_search.model",
+    "StudyError": "sret_search.study",
+    "cost": "sret_search.cost",
     "load": "sret_search.model",
+    "load_architecture": "sret_search.study",
     "load_study": "sret_search.study",
+    "results": "sret_search.api",
+    "run_study": "sret_search.api",
 }
 """Names of the Python API, and the rooms that they are from: imported when they are asked for.
 `__init__.pyi` has them for type checkers."""
 
-__all__ = ["Architecture", "SReT", "__version__", "load", "load_study"]
+__all__ = [
+    "Architecture",
+    "SReT",
+    "StudyError",
+    "__version__",
+    "cost",
+    "load",
+    "load_architecture",
+    "load_study",
+    "results",
+    "run_study",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -12,7 +12,8 @@ import sret_search
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
     "errors", "architecture", "variants", "cost", "job", "tasks",
-    "study", "model", "training", "export", "search", "reporting", "run", "commands",
+    "study", "model", "training", "export", "search", "reporting", "run", "api",
+    "commands",
     "__main__",
 ]  # fmt: skip
 HEAVY = {"torch", "torchvision", "ray", "optuna"}
@@ -32,6 +33,7 @@ FORBIDDEN = {
 FORBIDDEN_ON_IMPORT = FORBIDDEN | {
     "search": {"torch", "torchvision"},
     "run": {"torch", "torchvision", "ray"},
+    "api": {"torch", "torchvision", "ray"},
     "commands": {"torch", "torchvision", "ray"},
     "__main__": {"torch", "torchvision", "ray"},
 }

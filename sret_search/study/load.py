@@ -17,7 +17,7 @@ from sret_search.study.study import Study
 from sret_search.variants import VARIANTS
 
 
-def load_study(path: Path, *, calibrated: bool = True) -> Study:
+def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     """Read a study file and the space that it names.
 
     Args:
@@ -27,6 +27,7 @@ def load_study(path: Path, *, calibrated: bool = True) -> Study:
     Raises:
         StudyError: everything that is wrong with either file, with line and column.
     """
+    path = Path(path)
     study_document = _with_recipe(document.read(path))
     problems: list[Problem] = []
     study_file = space_file = space_document = None
