@@ -176,7 +176,7 @@ def _json(plain: dict[str, Any]) -> bytes:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False).encode()
+    return str(table.to_csv(index=False)).encode()
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

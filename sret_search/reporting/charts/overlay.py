@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from sret_search.reporting.charts import candidates
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.charts.chart import Axis, Chart, Marker, Panel, Series
 from sret_search.reporting.charts.colours import cycle
 from sret_search.reporting.charts.cost import LABELS, cost_axis
 from sret_search.reporting.results import Results
 from sret_search.search import front
 
-_MARKERS = ("circle", "square", "triangle", "diamond", "down", "star")
+_MARKERS: tuple[Marker, ...] = ("circle", "square", "triangle", "diamond", "down", "star")
 
 
 def chart(every: Sequence[Results], cost: str) -> Chart | None:

@@ -89,7 +89,7 @@ def _hash(script: str) -> str:
 def _plain(value: Any) -> str:
     """A value of an axis in a word."""
     if isinstance(value, bool | None):
-        return {None: "none", True: "true", False: "false"}[value]
+        return "none" if value is None else str(value).lower()
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
 
 

@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from sret_search.reporting.charts.chart import Chart, Series
+from sret_search.reporting.charts.chart import Chart, Marker, Series
 from sret_search.reporting.charts.colours import PURPLE, SKY
 from sret_search.reporting.results import Results
 from sret_search.reporting.words import listed
@@ -112,6 +112,10 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
         return chart
     own = [point for point in known if point.model.startswith("SReT")]
     others = [point for point in known if point not in own]
+    kinds: list[tuple[str, list[Point], str, Marker]] = [
+        ("published: SReT", own, PURPLE, "diamond"),
+        ("published: others", others, SKY, "square"),
+    ]
     series = tuple(
         Series(
             name=name, kind="points", colour=colour, marker=marker, hollow=True, size=9,
@@ -119,10 +123,7 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
             y=[100 * point.accuracy for point in points],
             hover=[_hover(point) for point in points],
         )
-        for name, points, colour, marker in (
-            ("published: SReT", own, PURPLE, "diamond"),
-            ("published: others", others, SKY, "square"),
-        )
+        for name, points, colour, marker in kinds
         if points
     )  # fmt: skip
     first, *rest = chart.panels
