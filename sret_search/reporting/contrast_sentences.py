@@ -53,7 +53,7 @@ def _power(one: Contrasted, tested: Tested) -> str:
 
 
 def _seeds(needed: int | None) -> str:
-    return "more than seeds on these images" if needed is None else f"{needed:,} seeds"
+    return "other images, not only more seeds" if needed is None else f"{needed:,} seeds"
 
 
 def _p(p: float) -> str:

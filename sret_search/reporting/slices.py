@@ -56,6 +56,11 @@ class Slice:
     error: float
 
     @property
+    def span(self) -> str:
+        """From where to where it goes, in words."""
+        return f"{self.low:,}" if self.low == self.high else f"{self.low:,} to {self.high:,}"
+
+    @property
     def best(self) -> AtDepth:
         return max(self.depths, key=lambda one: one.accuracy)
 

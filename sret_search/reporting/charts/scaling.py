@@ -150,7 +150,7 @@ def _best(own: Sequence[Slice]) -> Panel:
     x = np.sqrt([float(one.low) * one.high for one in own])
     low, high = np.array([one.interval for one in own], dtype=float).T
     hover = [
-        f"{one.low:,} to {one.high:,}\n{one.candidates} candidates of {len(one.depths)} depths\nbest:"
+        f"{one.span}\n{one.candidates} candidates of {len(one.depths)} depths\nbest:"
         f" {one.best.candidate}, {one.best.executions:,} executions, {100 * one.best.accuracy:.1f} %\nmay be"
         f" best: {', '.join(f'{at.executions:,}' for at in one.depths if at.may_be_best)} executions"
         for one in own
@@ -176,7 +176,7 @@ def at_equal_cost(own: Sequence[Slice]) -> Chart | None:
     cost = "parameters" if own[0].cost == "params" else "MACs"
     series = tuple(
         Series(
-            f"{one.low:,} to {one.high:,}", "line", [float(at.executions) for at in one.depths],
+            one.span, "line", [float(at.executions) for at in one.depths],
             [100 * at.accuracy for at in one.depths], colour=colour, marker="circle",
             hollow=[not at.may_be_best for at in one.depths],
             hover=[

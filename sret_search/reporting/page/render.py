@@ -88,14 +88,16 @@ def _hash(script: str) -> str:
 
 def _plain(value: Any) -> str:
     """A value of an axis in a word."""
-    if isinstance(value, bool | None):
-        return "none" if value is None else str(value).lower()
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
 
 
 def _yaml(plain: dict[str, Any]) -> str:
     writer, text = YAML(typ="safe"), io.StringIO()
-    writer.default_flow_style, writer.width = None, 100
+    writer.width = 100
     writer.sort_base_mapping_type_on_output = False
     writer.dump(plain, text)
     return text.getvalue()

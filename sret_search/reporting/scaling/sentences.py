@@ -184,11 +184,10 @@ def _saturation_sentence(one: Saturation) -> str:
 
 def _best_depth(own: Sequence[Slice]) -> str:
     cost = _COSTS[own[0].cost]
-    budgets = f"{len(own)} budgets" if len(own) > 1 else "1 budget"
-    equal = (
-        f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets} from {own[0].low:,} to"
-        f" {own[-1].high:,})"
-    )
+    budgets = f"{len(own)} budgets from {own[0].low:,} to {own[-1].high:,}"
+    if len(own) == 1:
+        budgets = f"1 budget, {own[0].span}"
+    equal = f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets})"
     told = [one for one in own if not one.is_open]
     if not told:
         return f"{equal} no depth is measurably worse than the best."
