@@ -98,6 +98,6 @@ def _plain(value: Any) -> str:
 def _yaml(plain: dict[str, Any]) -> str:
     writer, text = YAML(typ="safe"), io.StringIO()
     writer.width = 100
-    writer.sort_base_mapping_type_on_output = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.dump(plain, text)
     return text.getvalue()
