@@ -115,7 +115,10 @@ def _behind(choice: Choice, best: Choice) -> str:
     text = f": {points(choice.behind)} points"
     if choice.behind_interval is not None:
         text += f" ({bounds(choice.behind_interval)})"
-    return f"{text} for {choice.params / best.params:.2f} times the parameters of the best"
+    cost, of = ("macs", "MACs") if choice.params == best.params else ("params", "parameters")
+    return (
+        f"{text} for {getattr(choice, cost) / getattr(best, cost):.2f} times the {of} of the best"
+    )
 
 
 def _stopped_sentences(found: Stopped | None) -> list[str]:

@@ -21,7 +21,6 @@ from sret_search.reporting.files import pictures, write_whole
 from sret_search.reporting.page.render import blank, render
 from sret_search.reporting.published.points import Published, beside, published
 from sret_search.reporting.results import Results
-from sret_search.reporting.scaling import sentences as scaling_sentences
 from sret_search.reporting.tables import Front
 from sret_search.study import Study
 
@@ -122,7 +121,6 @@ def _page(
         results=results,
         sentences=sentences.sentences(results, compared, found),
         choices=_choices(results, found),
-        scaling_sentences=scaling_sentences.sentences(compared.scaling),
         compared=compared,
         facts=facts,
         front=front,
@@ -176,7 +174,8 @@ def _json(plain: dict[str, Any]) -> bytes:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    return str(table.to_csv(index=False)).encode()
+    text: str = table.to_csv(index=False)
+    return text.encode()
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

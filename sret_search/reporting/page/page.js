@@ -21,7 +21,13 @@
       modebar: { bgcolor: "rgba(0,0,0,0)", color: faint, activecolor: mark },
     });
     for (const [name, axis] of Object.entries(layout)) {
-      if (/^[xy]axis\d*$/.test(name)) Object.assign(axis, { gridcolor: line, zerolinecolor: line, linecolor: faint });
+      if (!/^[xy]axis\d*$/.test(name)) continue;
+      Object.assign(axis, { gridcolor: line, zerolinecolor: line, linecolor: faint });
+      // Left to itself, Plotly writes 6, 7, 8 and 9 of each decade over each other.
+      if (axis.type === "log" && axis.range && !axis.tickvals) {
+        const decades = Math.abs(axis.range[1] - axis.range[0]);
+        axis.nticks = Math.max(Math.floor(decades / (narrow.matches && decades > 2 ? 0.75 : 0.35)), 3);
+      }
     }
     if (narrow.matches) stacked(layout, figure);
     return layout;
@@ -34,7 +40,17 @@
     layout.height = 0.85 * panels * layout.height + 20 * entries;
     layout.margin = { ...layout.margin, l: 48, r: 8, b: 60 };
     layout.font.size = 11;
+    for (const [name, axis] of Object.entries(layout)) {
+      if (/^xaxis/.test(name) && axis.title?.text?.length > 36) axis.title.text = halved(axis.title.text);
+    }
     layout.dragmode = false; // or a finger on a chart could not scroll the page
+  }
+
+  /** A text on two lines, parted at the space that is nearest to its middle. */
+  function halved(text) {
+    const spaces = [...text.matchAll(/ /g)].map((found) => found.index);
+    const [middle] = spaces.sort((a, b) => Math.abs(a - text.length / 2) - Math.abs(b - text.length / 2));
+    return middle === undefined ? text : `${text.slice(0, middle)}<br>${text.slice(middle + 1)}`;
   }
 
   const charts = [...document.querySelectorAll(".chart")].map((place) => {

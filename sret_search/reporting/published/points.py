@@ -112,10 +112,10 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
         return chart
     own = [point for point in known if point.model.startswith("SReT")]
     others = [point for point in known if point not in own]
-    kinds: list[tuple[str, list[Point], str, Marker]] = [
+    looks: tuple[tuple[str, list[Point], str, Marker], ...] = (
         ("published: SReT", own, PURPLE, "diamond"),
         ("published: others", others, SKY, "square"),
-    ]
+    )
     series = tuple(
         Series(
             name=name, kind="points", colour=colour, marker=marker, hollow=True, size=9,
@@ -123,7 +123,7 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
             y=[100 * point.accuracy for point in points],
             hover=[_hover(point) for point in points],
         )
-        for name, points, colour, marker in kinds
+        for name, points, colour, marker in looks
         if points
     )  # fmt: skip
     first, *rest = chart.panels
