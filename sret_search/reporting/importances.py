@@ -7,6 +7,7 @@ how much that axis alone decides whether a candidate is one of the best.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -124,15 +125,27 @@ def _study(table: pd.DataFrame, space: dict[str, BaseDistribution]) -> optuna.St
 
 def _evaluate(study: optuna.Study, accuracies: np.ndarray) -> dict[str, float]:
     """The importances for these accuracies, by trial."""
-    # With it comes scikit-learn, a second and 50 MB, which most reports do without.
-    from optuna.importance import PedAnovaImportanceEvaluator
-
+    evaluator_of = _ped_anova()
     with warnings.catch_warnings():
         # Optuna says that a target is minimised, and where trials are few: the chart does so too.
         warnings.simplefilter("ignore")
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
+        evaluator = evaluator_of(target_quantile=BEST)
         found = evaluator.evaluate(study, target=lambda trial: -float(accuracies[trial.number]))
     return {name: float(value) for name, value in found.items()}
+
+
+def _ped_anova() -> Any:
+    """Optuna's evaluator, without scikit-learn: its package loads that for another evaluator, which
+    takes a second and 50 MB, and does without where there is none."""
+    hidden = "sklearn" not in sys.modules
+    if hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        from optuna.importance import PedAnovaImportanceEvaluator
+    finally:
+        if hidden:
+            del sys.modules["sklearn"]
+    return PedAnovaImportanceEvaluator
 
 
 def _distribution(column: pd.Series) -> BaseDistribution:

@@ -97,7 +97,7 @@ def _plain(value: Any) -> str:
 
 def _yaml(plain: dict[str, Any]) -> str:
     writer, text = YAML(typ="safe"), io.StringIO()
-    writer.width = 100
+    writer.default_flow_style, writer.width = None, 100
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.dump(plain, text)
     return text.getvalue()
