@@ -1,6 +1,6 @@
 """Whether the intervals of the report's laws cover the truth: fits to made-up candidates of known laws.
 
-    OMP_NUM_THREADS=1 python benchmarks/scaling_recovery.py      # some 3 minutes on one core
+    OMP_NUM_THREADS=1 python benchmarks/scaling_recovery.py      # some 3 minutes of one core
 
 For each law, repetitions with noise of their own: candidates with widths, unique blocks and loops
 drawn at random, and losses that scatter about the law, over seeds and over architectures. Prints one

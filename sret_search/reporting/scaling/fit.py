@@ -47,7 +47,7 @@ class Fit:
     @property
     def delta(self) -> float:
         """From which residual on a point counts less."""
-        return _HUBER * self.scale
+        return _delta(self.points, self.scale)
 
     @property
     def covariance(self) -> np.ndarray:
@@ -72,12 +72,12 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
     best = theta[[np.argmin(loss)]]
     scale = _scale(points, centre, best, dof)
     for _ in range(3):  # the scale of the residuals depends on the fit, and the fit on the scale
-        theta, loss = solve(points, centre, best, free[None], ones, _HUBER * scale)
+        theta, loss = solve(points, centre, best, free[None], ones, _delta(points, scale))
         best, scale = theta, _scale(points, centre, theta, dof)
     # Robust weights may favour another valley.
     again = np.concatenate([best, starts])
     frees = np.broadcast_to(free, again.shape)
-    theta, loss = solve(points, centre, again, frees, ones, _HUBER * scale)
+    theta, loss = solve(points, centre, again, frees, ones, _delta(points, scale))
     chosen = int(np.argmin(loss))
     r = points.residuals(theta[[chosen]], centre)[0][0]
     return Fit(
@@ -87,10 +87,16 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
         free=free,
         scale=scale,
         loss=float(loss[chosen]),
-        spread=spread(r[None], ones, _HUBER * scale, dof).item(),
+        spread=spread(r[None], ones, _delta(points, scale), dof).item(),
         residuals=r,
         dof=dof,
     )
+
+
+def _delta(points: Points, scale: float) -> float:
+    """From which residual on a point counts less. Least squares serves families: where they gain
+    unequally, the ends of all of them would count less, and the law would bend."""
+    return _HUBER * scale if points.family_n is None else np.inf
 
 
 def spread(r_Kn: np.ndarray, w_Kn: np.ndarray, delta: float, dof: int) -> np.ndarray:

@@ -5,7 +5,8 @@ worse. What is significant has two measures. One is the F distribution, right wh
 independent and alike. The other is a bootstrap over architectures, each with its seeds (over
 families, where each has a limit of its own), which asks how much better than the truth a fit
 becomes by chance; it sees where some architectures scatter more than others, but takes twenty of
-them. The wider one counts: `benchmarks/scaling_recovery.py` measures what each covers.
+them. The wider one counts; of families the bootstrap alone, wider by Student's t where they are few.
+`benchmarks/scaling_recovery.py` measures what each covers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sret_search.reporting.scaling.law import HIGHEST, LOWEST
 
 _BOOTSTRAPS = 200
 _BLOCKS = 20
-"""Fewest architectures, or families, whose bootstrap says how sure a fit is."""
+"""Fewest architectures whose bootstrap says how sure a fit is."""
 _AWAY = np.array([0.3, 0.6, 1, 1.5, 2, 2.5, 3, 4, 6, 10])
 """Standard errors at which a profile is taken, on both sides."""
 
@@ -95,11 +96,12 @@ class Bootstraps:
 def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
     """A parameter with its interval."""
     value = float(found.theta[place])
-    blocks = found.points.blocks
-    # The candidates of a family may share what parts them from the law.
-    dof = found.dof if found.points.family_n is None else min(found.dof, blocks - 1)
-    height = float(stats.t.ppf(0.975, dof))
-    if blocks >= _BLOCKS:
+    height = float(stats.t.ppf(0.975, found.dof))
+    if found.points.family_n is not None:
+        # The candidates of a family share what parts them from the law: F knows nothing of that.
+        few = float(stats.t.ppf(0.975, found.points.families - 1) / stats.norm.ppf(0.975))
+        height = few * drawn.height(place)
+    elif len(found.points.y_n) >= _BLOCKS:
         height = max(height, drawn.height(place))
     values, heights = profile(found, place)
     below, above = values < value, values > value
