@@ -112,6 +112,18 @@ def test_trials_that_a_model_chooses(tmp_path, search, chosen):
     assert learnt_trials(write(tmp_path, search)) == chosen
 
 
+@pytest.mark.parametrize(
+    ("search", "chosen"),
+    [("{sampler: tpe, trials: 100}", 70), ("{sampler: frontier, trials: 100}", 95),
+     ("{sampler: tpe, trials: 200, order: strict}", 164)],
+)  # fmt: skip
+def test_under_a_scheduler_few_trials_come_to_an_end_to_learn_from(tmp_path, search, chosen):
+    scheduler = "{name: mo_asha, grace: 1, eta: 3, strata: 3}"
+    study = write(tmp_path, search, extra=f"scheduler: {scheduler}\n")
+    assert len(study.rungs) == 1
+    assert learnt_trials(study) == chosen
+
+
 def test_what_is_drawn_counts_as_often_as_it_will_be_trained(tmp_path, capsys):
     write(tmp_path, RANDOM)
     facts = plan(capsys)

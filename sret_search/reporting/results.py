@@ -168,6 +168,8 @@ class Results:
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         known, result = entry.cost, entry.result
+        # What a trial that is open has reached, if it came to a rung.
+        waits = entry.stopped if entry.open and entry.rungs else {}
         return {
             "trial": entry.number,
             "candidate": entry.candidate,
@@ -178,8 +180,8 @@ class Results:
             "val_loss": None if entry.sees_validation else result.get("val_loss"),
             "test_accuracy": result.get("test_accuracy") if self.shows_test(entry) else None,
             **{name: known[name] for name in _COSTS},
-            "epochs": result.get("epochs", 0),
-            "seconds": result.get("seconds", 0.0),
+            "epochs": result.get("epochs", waits.get("epochs", 0)),
+            "seconds": result.get("seconds", waits.get("seconds", 0.0)),
             "attempts": result.get("attempts", len(self.attempts.get(entry.number, []))),
         }
 

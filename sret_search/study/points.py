@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,7 +50,7 @@ class Points:
         """Each feasible candidate once, by what it builds, in the order of the file."""
         assert self.whole is not None, "a space without end has no grid"
         for place in self.whole.distinct.tolist():
-            yield self._candidate(place)
+            yield self.whole.candidate(place)
 
     def at_random(self, place: int = 0) -> Iterator[Candidate]:
         """Feasible candidates for a place in the order of trials, choices drawn evenly, ranges
@@ -62,7 +62,7 @@ class Points:
             yield from self._drawn(place, _EACH * (place + 1) + _LAST)
         else:
             order = np.roll(self._order, -place)
-            yield from map(self._candidate, order.tolist())
+            yield from map(self.whole.candidate, order.tolist())
 
     def sample(self, draws: int) -> Screened:
         """Every combination, where there are not too many; otherwise so many random draws."""
@@ -70,6 +70,10 @@ class Points:
             return self.whole
         chance = random.Random(self.seed)
         points = [self.space.draw(chance) for _ in range(draws)]
+        return self.screened(points)
+
+    def screened(self, points: Sequence[Values]) -> Screened:
+        """Some points of the space, looked at."""
         return screen(Table.of(self.space, points), self.terms)
 
     @cached_property
@@ -85,7 +89,7 @@ class Points:
                 return
             if batch == len(self._batches):
                 points = [self.space.draw(self._chance) for _ in range(size)]
-                screened = screen(Table.of(self.space, points), self.terms)
+                screened = self.screened(points)
                 found = np.flatnonzero(screened.feasible).tolist()
                 self._batches.append([screened.table.values(screened.rows[i]) for i in found])
             for values in self._batches[batch]:
@@ -136,14 +140,3 @@ class Points:
         edges = np.log(np.arange(options[0], options[-1] + 2) - 0.5)
         chances: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
         return chances
-
-    def _candidate(self, place: int) -> Candidate:
-        """The same object each time, since its name takes longer than to look it up."""
-        if place not in self._known:
-            assert self.whole is not None
-            self._known[place] = self.whole.candidate(place)
-        return self._known[place]
-
-    @cached_property
-    def _known(self) -> dict[int, Candidate]:
-        return {}

@@ -93,8 +93,27 @@ class Screened:
         found = train_memory(architecture, batch, MEMORY_BUDGET, _numbers).total
         return np.broadcast_to(np.asarray(found, np.float64), (len(places),))
 
+    def cost(self, name: str, places: Rows) -> Numbers:
+        """A cost of some rows, in `costs` or not: train_macs and memory take time (places,)."""
+        if name == "memory":
+            return self.memory(places)
+        if name == "train_macs":
+            return self.train_macs(places, self.costs["macs"][places])
+        return self.costs[name][places]
+
     def candidate(self, place: int) -> Candidate:
-        """The candidate of a row."""
+        """The candidate of a row: the same object each time, since its name takes longer than to
+        look it up."""
+        if place not in self._candidates:
+            self._candidates[place] = self._candidate(place)
+        return self._candidates[place]
+
+    @cached_property
+    def _candidates(self) -> dict[int, Candidate]:
+        return {}
+
+    def _candidate(self, place: int) -> Candidate:
+        """One that is looked at once: of a million rows not all are kept."""
         return self.table.space.candidate(self.table.values(int(self.rows[place])))
 
     def _within(self, costs: dict[str, Numbers]) -> NDArray[np.bool_]:
@@ -115,7 +134,7 @@ class Screened:
         place_of = np.empty(len(self.rows), np.int64)
         place_of[places] = np.arange(len(places))
         for place, alike in self._kinds(among):
-            one = self.candidate(place)
+            one = self._candidate(place)
             found[place_of[alike]] = train_macs(one.architecture, one.recipe, images)
         return found
 
@@ -130,7 +149,7 @@ class Screened:
         found = np.full(len(self.rows), np.inf)
         assert self.terms.timing is not None
         for place, alike in self._kinds(among):
-            one = self.candidate(place)
+            one = self._candidate(place)
             seconds = self.terms.timing.seconds(one.architecture, one.recipe, self.terms.images)
             found[alike] = seconds
         return found
@@ -169,7 +188,7 @@ def _with_depths(screened: Screened) -> Screened:
     keep = np.ones(len(screened.rows), bool)
     for place, alike in screened._kinds(screened._is_elastic):
         try:
-            screened.candidate(place)
+            screened._candidate(place)
         except ValueError:
             keep[alike] = False
     if keep.all():

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from sret_search.job import step_memory
+from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.search.ledger import Ledger
 from sret_search.study import Study, load_study
@@ -296,3 +297,13 @@ def test_stopped_trials_are_counted_and_stand_in_no_front_and_no_mean(tmp_path: 
     table = pd.read_csv(made.report_folder / "trials.csv")
     assert list(table.state) == ["stopped", "stopped", "complete"]
     assert list(table.epochs) == [1, 1, 10]
+
+
+def test_a_trial_that_waits_at_a_rung_shows_how_far_it_came(tmp_path: Path) -> None:
+    made = study(tmp_path, arms=False)
+    ledger = Ledger.create(made)
+    candidate = next(made.points.all())
+    entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
+    ledger.reach(entry, 3, {"val_accuracy": 0.9, "val_loss": 1.0, "seconds": 2.0})
+    row = Results.read(made).table.iloc[0]
+    assert (row.state, row.epochs, row.seconds) == ("running", 3, 2.0)

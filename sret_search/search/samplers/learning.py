@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sret_search.study import Study
 
 TPE_FIRST = 10
@@ -17,17 +19,24 @@ FRONTIER_FIRST = 5
 
 
 def learnt_trials(study: Study) -> int:
-    """Trials that a model of the earlier ones chooses, if each has ended before the next one."""
+    """Trials that a model of the earlier ones chooses, if each has ended before the next one.
+
+    Under a scheduler all but `frontier` learn from trials alone that came to their end: of eta
+    that come to a rung one goes on, and in strict order a cohort is known only as a whole.
+    """
     search = study.file.search
+    ended = int(study.file.scheduler.eta ** len(study.rungs))
     match search.sampler:
         case "grid" | "random" | "stratified" | "sobol":
             return 0
         case "tpe":
-            first = TPE_FIRST
+            first = TPE_FIRST * ended
         case "gp":
-            first = GP_FIRST
+            first = GP_FIRST * ended
         case "nsga2":
-            first = POPULATION
+            first = POPULATION * ended
         case "frontier":
-            first = FRONTIER_FIRST
+            return max(study.trials - FRONTIER_FIRST * search.seeds, 0)
+    if study.rungs and search.order == "strict":
+        first = math.ceil(first / study.cohort) * study.cohort
     return max(study.trials - first * search.seeds, 0)

@@ -13,9 +13,8 @@ from sret_search.search.history import History
 from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.drawn import Drawn
 from sret_search.study import Study
-from sret_search.study.screening import Screened, screen
+from sret_search.study.screening import Screened
 from sret_search.study.space import Candidate, Space
-from sret_search.study.table import Table
 
 _EACH = 32_768
 """Points for each trial before chance goes on."""
@@ -37,7 +36,6 @@ class Sobol(Drawn):
         self._paths = [path for path, axis in axes if axis.same_as is None]
         self._blocks: list[Screened] = []
         """All points so far, block by block."""
-        self._known: dict[tuple[int, int], Candidate] = {}
         if self._paths:
             chance = np.random.default_rng(study.file.search.seed)
             self._sequence = qmc.Sobol(len(self._paths), scramble=True, seed=chance)
@@ -61,14 +59,8 @@ class Sobol(Drawn):
             if block == len(self._blocks):
                 self._blocks.append(self._next(size))
             for place in self._blocks[block].distinct.tolist():
-                yield self._candidate(block, place)
+                yield self._blocks[block].candidate(place)
             done += size
-
-    def _candidate(self, block: int, place: int) -> Candidate:
-        """The same object each time, since its name takes longer than to look it up."""
-        if (block, place) not in self._known:
-            self._known[block, place] = self._blocks[block].candidate(place)
-        return self._known[block, place]
 
     def _next(self, size: int) -> Screened:
         space = self.study.space
@@ -78,7 +70,7 @@ class Sobol(Drawn):
             )
             for point in self._sequence.random(size).tolist()
         ]
-        return screen(Table.of(space, points), self.study.terms)
+        return self.study.points.screened(points)
 
 
 def at(space: Space, path: str, share: float) -> Any:

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.drawn import Drawn
-from sret_search.study import Study
 from sret_search.study.screening import Screened
-from sret_search.study.space import Candidate
 
 _BITS = 5
 STRATA = 1 << _BITS
@@ -35,16 +33,12 @@ class Stratified(Drawn):
     has gives it, of two the cheaper.
     """
 
-    def __init__(self, study: Study) -> None:
-        super().__init__(study)
-        self._known: dict[int, Candidate] = {}
-
     def draw(self, history: History) -> Iterator[Ask]:
         place = len(history.firsts)
         wanted = stratum(self.study.file.search.seed, place)
         for near in sorted(range(STRATA), key=lambda one: (abs(one - wanted), one)):
             for number in self._strata[near]:
-                yield Ask(self._candidate(number), 0)
+                yield Ask(self._sample.candidate(number), 0)
         if self.study.points.whole is None:
             for candidate in self.at_random(place):
                 yield Ask(candidate, 0)
@@ -64,23 +58,8 @@ class Stratified(Drawn):
         """Places of candidates in the sample by slice, each in random order."""
         chance = np.random.default_rng(self.study.file.search.seed)
         places = chance.permutation(self._sample.distinct)
-        slices = _slices(np.log(self._costs(places)))
+        slices = _slices(np.log(self._sample.cost(self.cost, places)))
         return [places[slices == one].tolist() for one in range(STRATA)]
-
-    def _costs(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        match self.cost:
-            case "memory":
-                return self._sample.memory(places)
-            case "train_macs":
-                return self._sample.train_macs(places, self._sample.costs["macs"][places])
-            case name:
-                return self._sample.costs[name][places]
-
-    def _candidate(self, place: int) -> Candidate:
-        """The same object each time, since its name takes longer than to look it up."""
-        if place not in self._known:
-            self._known[place] = self._sample.candidate(place)
-        return self._known[place]
 
 
 def stratum(seed: int, place: int) -> int:

@@ -15,9 +15,8 @@ import numpy as np
 from sret_search.search.samplers.frontier.encoding import COSTS, Encoding
 from sret_search.search.samplers.frontier.surrogate import Numbers
 from sret_search.study import Study
-from sret_search.study.screening import Rows, Screened, screen
+from sret_search.study.screening import Rows, Screened
 from sret_search.study.space import Candidate, Space, Values
-from sret_search.study.table import Table
 
 _ALL = 4096
 """Candidates of a space, up to which all of them are looked at."""
@@ -96,7 +95,7 @@ class Pools:
         return [self._latest[1], *([self._pool(*changed)] if changed is not None else [])]
 
     def _pool(self, screened: Screened, places: Rows) -> Pool:
-        costs = [_costs(screened, places, name) for name in self.names]
+        costs = [screened.cost(name, places) for name in self.names]
         x = self.encoding.all(screened, places)
         return Pool(screened, places, x, np.log10(np.column_stack(costs)))
 
@@ -104,21 +103,19 @@ class Pools:
         """Draws; more of them where few are feasible."""
         space, rng = self.study.space, self._chance(0, number)
         points = [space.draw(rng) for _ in range(_DRAWN)]
-        screened = self._screened(points)
+        screened = self.study.points.screened(points)
         if len(screened.distinct) < _KEPT:
             found = self.study.points.at_random(number * _KEPT)
             points += [one.values for one in islice(found, _KEPT)]
-            screened = self._screened(points)
+            screened = self.study.points.screened(points)
         return screened, screened.distinct
-
-    def _screened(self, points: Sequence[Values]) -> Screened:
-        return screen(Table.of(self.study.space, points), self.study.terms)
 
     def _changed(self, index: int, best: Sequence[Values]) -> tuple[Screened, Rows] | None:
         if not best:
             return None
         rng = self._chance(1, index)
-        screened = self._screened([_changed(self.study.space, best, rng) for _ in range(_CHANGED)])
+        points = [_changed(self.study.space, best, rng) for _ in range(_CHANGED)]
+        screened = self.study.points.screened(points)
         return (screened, screened.distinct) if len(screened.distinct) else None
 
     def _chance(self, *of: int) -> random.Random:
@@ -145,11 +142,3 @@ def _changed(space: Space, best: Sequence[Values], rng: random.Random) -> Values
             values[path] = other[path]
     # An axis that begins to count has some value.
     return space.active(other | values)
-
-
-def _costs(screened: Screened, places: Rows, name: str) -> Numbers:
-    if name == "memory":
-        return screened.memory(places)
-    if name == "train_macs":
-        return screened.train_macs(places, screened.costs["macs"][places])
-    return screened.costs[name][places]
