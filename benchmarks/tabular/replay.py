@@ -213,7 +213,7 @@ def replay(
     name = sampler if isinstance(sampler, str) else "random"
     searched = _with_search(study, name, index, trials, scheduler)
     asked = sampling.build(searched, {}) if isinstance(sampler, str) else sampler(searched)
-    rungs = Rungs(searched)
+    rungs = Rungs(searched, asked)
     history = History(searched, ())
     found = Replay(index, seen, [])
     running: list[tuple[float, int]] = []
@@ -339,7 +339,7 @@ def _with_search(study: Study, sampler: str, seed: int, trials: int, scheduler: 
     other = replace(study, file=file)
     points = Points(study.space, study.terms, seed)
     # What does not depend on the seed is shared, the candidates with their names among it.
-    vars(points).update(whole=study.points.whole, _known=study.points._known)
+    vars(points).update(whole=study.points.whole)
     vars(other).update(points=points, terms=study.terms)
     return other
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sret_search.search.confirmation import Confirmation
 from sret_search.search.history import History
 from sret_search.search.rates import Rates
-from sret_search.search.samplers.ask import Ask, Sampler
+from sret_search.search.samplers.ask import Ask, Believer, Sampler
 from sret_search.search.samplers.frontier.frontier import Frontier
 from sret_search.search.samplers.sampling import build as build_sampler
 from sret_search.search.twins import Twins
@@ -46,3 +46,8 @@ class Phases:
             if asked is not None:
                 return asked
         return None
+
+    def promising(self, history: History) -> list[str]:
+        """What the first phase believes in; none where it has no model."""
+        first = self._phases[0]
+        return first.promising(history) if isinstance(first, Believer) else []

@@ -19,6 +19,7 @@ import numpy as np
 from sret_search.search.entry import Entry, objective_values
 from sret_search.search.front import nondominated
 from sret_search.search.history import History
+from sret_search.search.samplers.ask import Believer, Sampler
 from sret_search.study import Study
 
 _STAND_INS = {"latency_ms": "macs"}
@@ -50,15 +51,21 @@ class Rungs:
     decided for good, once all who may come to it are there: the best 1/eta of each stratum, and
     at least one, go on, all others are stopped. So the best of each stratum is trained to its end.
 
+    Where the sampler has a model of how trials will end, this rather than ranks says who is worth
+    it: of those with room among the best 1/eta only trials that it believes to be on the front
+    are promoted; and in the end all of these are, as long as there are any, before the others are
+    stopped.
+
     In strict order, where nothing may depend on who comes first, each cohort of trials is decided
-    by itself, and in that latter way alone.
+    by itself, in that latter way and by ranks alone.
 
     A trial that diverged or failed on the way to a rung counts as the last one there. Those that
     the study would not train any more are stopped where they wait.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, sampler: Sampler | None = None) -> None:
         self.study, self.epochs = study, study.rungs
+        self._believer = sampler if isinstance(sampler, Believer) else None
         self._eta = study.file.scheduler.eta
         self._orders: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
         """Members of a rung, and the same ranked, as they were when they were last asked for."""
@@ -96,6 +103,11 @@ class Rungs:
         own = [history.entries[number] for number in history.own]
         if self.study.file.search.order == "strict":
             return self._of_cohorts(own, len(history), is_over)
+        promising: set[str] = set()
+        if self._believer is not None:
+            promising.update(self._believer.promising(history))
+        if promising:
+            return self._believed(own, promising, is_over)
         return self._promotion(own) or (self._closed(own) if is_over else Decision())
 
     def _promotion(self, own: Sequence[Entry]) -> Decision:
@@ -106,6 +118,29 @@ class Rungs:
                     if self._waits_at(entry, epoch):
                         return Decision({number: self._above(epoch)})
         return Decision()
+
+    def _believed(self, own: Sequence[Entry], promising: set[str], is_over: bool) -> Decision:
+        """What becomes of trials by what the sampler believes."""
+        for epoch in reversed(self.epochs):
+            for order in self._ranked(own, epoch):
+                went_on = sum(self._went_on(entry, epoch) for _, entry in order)
+                if went_on >= len(order) // self._eta:
+                    continue
+                for number, entry in order:
+                    if self._waits_at(entry, epoch) and entry.candidate in promising:
+                        return Decision({number: self._above(epoch)})
+        if not is_over:
+            return Decision()
+        waiting = {e.number: e for e in own if self.waits(e)}
+        promoted = {
+            number: self._above(self.until(entry) or 0)
+            for number, entry in waiting.items()
+            if entry.candidate in promising
+        }
+        if promoted:
+            return Decision(promoted)
+        is_training = any(e.open and e.number not in waiting for e in own)
+        return Decision() if is_training else Decision(stopped=list(waiting))
 
     def _of_cohorts(self, own: Iterable[Entry], begun: int, is_over: bool) -> Decision:
         size = self.study.cohort
@@ -175,6 +210,9 @@ class Rungs:
 
     def _waits_at(self, entry: Entry, epoch: int) -> bool:
         return self.waits(entry) and self.until(entry) == epoch
+
+    def _went_on(self, entry: Entry, epoch: int) -> bool:
+        return entry.until is not None and entry.until > epoch
 
     def _above(self, epoch: int) -> int:
         """The next rung, or the last epoch."""

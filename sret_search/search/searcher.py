@@ -68,7 +68,7 @@ class LedgerSearcher(Searcher):
         self.study, self.ledger, self.history, self.sampler = study, ledger, history, sampler
         self.slots, self.stopping, self.progress = slots, stopping, progress
         self.keeper, self.watermark = keeper, watermark
-        self.rungs = Rungs(study)
+        self.rungs = Rungs(study, sampler)
         self.waiting = [
             (0.0, entry.number)
             for entry in history.entries

@@ -136,7 +136,7 @@ class Driver:
         ]
         self.history = History(self.made, self.entries, self.window)
         self.sampler = phases.build(self.made, json.loads(json.dumps(self.memory)))
-        self.rungs = Rungs(self.made)
+        self.rungs = Rungs(self.made, self.sampler)
         self.active = {e.number for e in self.entries if e.open and not self.rungs.waits(e)}
 
     def carry_out(self, decision: Decision) -> None:
@@ -145,7 +145,7 @@ class Driver:
             self.put(dataclasses.replace(self.entries[number], until=until))
             self.active.add(number)
         for number in decision.stopped:
-            outcome = self.entries[number].stopped
+            outcome = self.entries[number].stopped | {"rungs": self.entries[number].rungs}
             state = outcome.pop("state")
             self.put(dataclasses.replace(self.entries[number], state=state, result=outcome))
 
@@ -184,7 +184,8 @@ class Driver:
         elif epoch is not None:
             self.put(entry.at_rung(epoch, curve(entry, epoch)))
         else:
-            self.put(dataclasses.replace(entry, state="complete", result=curve(entry, 9)))
+            result = curve(entry, 9) | {"rungs": entry.rungs}
+            self.put(dataclasses.replace(entry, state="complete", result=result))
 
     def run(self, seed: int = 0, slots: int = 3, crash: bool = False) -> "Driver":
         """Attempts end in a random order; with crashes, everything is often built anew."""
@@ -220,7 +221,8 @@ def test_few_are_trained_to_the_end_and_nobody_is_left_waiting(
         assert entry.result["epochs" if entry.state == "stopped" else "seconds"] in (1, 3, 9)
         if entry.state == "stopped":
             last = entry.rungs[str(entry.result["epochs"])]
-            assert entry.result == {"epochs": entry.result["epochs"], **last}
+            known = {"epochs": entry.result["epochs"], "rungs": entry.rungs}
+            assert entry.result == known | last
 
 
 @pytest.mark.parametrize("extra", [ASHA, MO_ASHA])
@@ -307,6 +309,74 @@ def test_what_diverges_counts_as_the_last_of_its_rung(tmp_path: Path) -> None:
     for number in range(3):
         driver.end(number)
     assert driver.rungs.decide(driver.history) == Decision({2: 3})
+
+
+class Believing:
+    """Believes in some trials, whatever they reach."""
+
+    def __init__(self, driver: Driver, *numbers: int) -> None:
+        self.names = [driver.entries[number].candidate for number in numbers]
+
+    def ask(self, history: History) -> None:
+        return None
+
+    def promising(self, history: History) -> list[str]:
+        return self.names
+
+
+def test_what_a_sampler_believes_in_is_promoted_as_far_as_there_is_room(tmp_path: Path) -> None:
+    driver = Driver(study(tmp_path, ASHA))
+    assert not driver.fill(6)
+    by_loss = sorted(range(6), key=lambda n: curve(driver.entries[n], 1)["val_loss"])
+    best, *_, second, worst = by_loss
+    for number in range(6):
+        driver.end(number)
+    driver.rungs = Rungs(driver.made, Believing(driver, worst))
+    decision = driver.rungs.decide(driver.history)
+    assert decision == Decision({worst: 3})
+    driver.carry_out(decision)
+    # Of six trials two may go on, but the other believed ones have to wait for the end.
+    driver.rungs = Rungs(driver.made, Believing(driver, worst, second, best))
+    decision = driver.rungs.decide(driver.history)
+    assert decision == Decision({best: 3})
+    driver.carry_out(decision)
+    assert not driver.rungs.decide(driver.history)
+    assert driver.rungs.decide(driver.history, is_over=True) == Decision({second: 3})
+
+
+def test_without_hope_all_that_wait_are_stopped_once_none_is_in_training(tmp_path: Path) -> None:
+    driver = Driver(study(tmp_path, ASHA))
+    assert not driver.fill(4)
+    for number in range(3):
+        driver.end(number)
+    driver.rungs = Rungs(driver.made, Believing(driver, 3))
+    assert not driver.rungs.decide(driver.history, is_over=True)
+    driver.end(3)
+    driver.carry_out(driver.rungs.decide(driver.history))
+    driver.end(3)
+    driver.carry_out(driver.rungs.decide(driver.history, is_over=True))
+    driver.end(3)
+    assert driver.rungs.decide(driver.history, is_over=True) == Decision(stopped=[0, 1, 2])
+
+
+def test_the_front_that_frontier_believes_in_is_trained_to_its_end(tmp_path: Path) -> None:
+    driver = Driver(study(tmp_path, MO_ASHA, sampler="frontier")).run()
+    complete = {entry.candidate for entry in driver.entries if entry.state == "complete"}
+    assert len(complete) < TRIALS * 2 / 3
+    assert set(driver.sampler.promising(driver.history)) <= complete
+    assert not any(entry.open for entry in driver.entries)
+
+
+def test_in_strict_order_beliefs_decide_nothing(tmp_path: Path) -> None:
+    driver = Driver(study(tmp_path, ASHA, "strict"), window=9)
+    assert not driver.fill(9)
+    for number in range(9):
+        driver.end(number)
+    decision = Rungs(driver.made).decide(driver.history)
+    worst = max(driver.entries, key=lambda entry: entry.rungs["1"]["val_loss"]).number
+    assert len(decision.promoted) == 3 and worst not in decision.promoted
+    believing = Rungs(driver.made, Believing(driver, worst))
+    assert believing.decide(driver.history) == decision
 
 
 def test_without_a_scheduler_every_trial_is_trained_to_its_end(tmp_path: Path) -> None:

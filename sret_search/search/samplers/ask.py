@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from sret_search.search.history import History
 from sret_search.study.planned import Role
@@ -47,4 +47,14 @@ class Sampler(Protocol):
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
         """The next training; None where there is no more; WAIT where that cannot be said before
         an open trial has ended. The history must be ready."""
+        ...
+
+
+@runtime_checkable
+class Believer(Protocol):
+    """A sampler that has a model of how trials will end."""
+
+    def promising(self, history: History) -> list[str]:
+        """The names of the candidates that are believed to be on the front, whether they were
+        trained to their end or not; none where nothing is believed yet."""
         ...

@@ -108,14 +108,23 @@ class Frontier(Drawn):
         """The names of the candidates on the front of posterior means, among those with a
         training that came to its end and none that was lost, in the order in which they were
         begun."""
+        return self._front(history, ended=True)
+
+    def promising(self, history: History) -> list[str]:
+        """The same among all of which anything is known, trained to their end or not."""
+        return self._front(history, ended=False)
+
+    def _front(self, history: History, ended: bool) -> list[str]:
         self._follow(history)
         model = self._model(history)
         if model is None:
             return []
         lost = [place for place, outcome in self._outcomes.values() if math.isnan(outcome.odds)]
-        ended = np.flatnonzero((model.known.seeds > 0) & ~np.isin(model.known.which, lost))
-        which = model.known.which[ended]
-        points = np.column_stack([model.means[ended], -np.array(self._paid)[which]])
+        counts = ~np.isin(model.known.which, lost)
+        if ended:
+            counts &= model.known.seeds > 0
+        which = model.known.which[counts]
+        points = np.column_stack([model.means[counts], -np.array(self._paid)[which]])
         return [self._names[place] for place in which[nondominated(points)].tolist()]
 
     @property
@@ -129,6 +138,7 @@ class Frontier(Drawn):
         if history is not self._history:
             self._history = history
             self._begun = self._told = 0
+            self._latest: tuple[int, _Model | None] | None = None
             self._names: list[str] = []
             """Candidates that were begun, in order; their places here stand for them."""
             self._place: dict[str, int] = {}
@@ -153,7 +163,12 @@ class Frontier(Drawn):
         self._begun, self._told = len(history), len(history.results)
 
     def _model(self, history: History) -> _Model | None:
-        """None where too little is known."""
+        """None where too little is known. The one at the latest change is kept."""
+        if self._latest is None or self._latest[0] != history.changes:
+            self._latest = history.changes, self._learn(history)
+        return self._latest[1]
+
+    def _learn(self, history: History) -> _Model | None:
         told = self._so_far(history)
         if len({place for place, _ in told}) < 2:
             return None
