@@ -22,6 +22,7 @@ def replays(trials: int) -> pd.DataFrame:
                 rows.append(
                     pd.DataFrame({"trials": count, "seconds": cost * count})
                     .assign(selected=slope * count + index, method=method, replay=index)
+                    .assign(trained=1.1 * slope * count + index)
                     .assign(scheduler=scheduler)
                     .assign(**{f"stratum_{i}": 0.9 - loss for i in range(5)})
                 )
@@ -46,3 +47,9 @@ def test_figures_end_where_the_replays_end(trials: int) -> None:
     # Losses of 0 to 0.0063, of which 0.003 is allowed.
     assert found["scheduled"]["share_within"] == 4 / REPLAYS
     assert found["scheduled"]["loss_most"] == pytest.approx(0.0063)
+    assert found["scheduled"]["by_stratum"][0]["mean"] == pytest.approx(0.0009 * 3.5)
+    # In a third of the time without a scheduler as good, and others draws make no difference.
+    assert found["scheduled"]["same_time"]["share_within"] == 1
+    assert found["scheduled"]["over_same_time"]["mean"] == pytest.approx(2 * (last - last // 3))
+    assert found["scheduled"]["alike"]["loss_most"] == 0
+    assert found["trained"]["over_best_at_50"]["mean"] == pytest.approx(1.1 * 0.8 * 50)

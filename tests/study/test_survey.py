@@ -131,6 +131,13 @@ def test_an_impossible_budget_is_refused_with_the_closest_candidate(tmp_path, se
     assert study(tmp_path, f"{{params: {{max: {least}}}}}", recipe, search).points.whole is not None
 
 
+def test_a_candidate_that_is_asked_for_again_is_the_same_object(tmp_path: Path) -> None:
+    points = study(tmp_path, "{}").points
+    first = next(points.all())
+    assert points.whole is not None and next(points.all()) is first
+    assert points.whole.candidate(int(points.whole.distinct[0])) is first
+
+
 def test_the_closest_misses_the_worst_limit_by_the_smallest_factor(tmp_path):
     made = study(tmp_path)
     limits = {"params": 3000, "macs": 40_000}
