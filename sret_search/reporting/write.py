@@ -21,6 +21,7 @@ from sret_search.reporting.files import pictures, write_whole
 from sret_search.reporting.page.render import blank, render
 from sret_search.reporting.published.points import Published, beside, published
 from sret_search.reporting.results import Results
+from sret_search.reporting.scaling import sentences as scaling_sentences
 from sret_search.reporting.tables import Front
 from sret_search.study import Study
 
@@ -121,6 +122,7 @@ def _page(
         results=results,
         sentences=sentences.sentences(results, compared, found),
         choices=_choices(results, found),
+        scaling_sentences=scaling_sentences.sentences(compared.scaling),
         compared=compared,
         facts=facts,
         front=front,
