@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from sret_search.reporting.results import Results
 
@@ -140,7 +140,7 @@ def slice_of(part: pd.DataFrame, cost: Literal["params", "macs"], spread: Spread
     accuracy, seeds = part.val_accuracy.to_numpy(), part.seeds.to_numpy()
     variance, free = np.array([spread.at(value) for value in accuracy]).T
     best = int(np.argmax(accuracy))
-    bars = stats.t.ppf(1 - 0.05 / (len(part) - 1), np.minimum(free, free[best]))
+    bars = special.stdtrit(np.minimum(free, free[best]), 1 - 0.05 / (len(part) - 1))
     errors = np.sqrt(variance / seeds + variance[best] / seeds[best])
     may = accuracy >= accuracy[best] - bars * errors
     depths = []

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from sret_search.reporting.scaling.fit import Fit, solve, spread
 from sret_search.reporting.scaling.law import HIGHEST, LOWEST
@@ -96,10 +96,10 @@ class Bootstraps:
 def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
     """A parameter with its interval."""
     value = float(found.theta[place])
-    height = float(stats.t.ppf(0.975, found.dof))
+    height = float(special.stdtrit(found.dof, 0.975))
     if found.points.family_n is not None:
         # The candidates of a family share what parts them from the law: F knows nothing of that.
-        few = float(stats.t.ppf(0.975, found.points.families - 1) / stats.norm.ppf(0.975))
+        few = float(special.stdtrit(found.points.families - 1, 0.975) / special.ndtri(0.975))
         height = few * drawn.height(place)
     elif len(found.points.y_n) >= _BLOCKS:
         height = max(height, drawn.height(place))

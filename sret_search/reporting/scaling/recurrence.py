@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from sret_search.architecture import Architecture
 from sret_search.cost import params_by_runs
@@ -202,7 +202,7 @@ def depends(found: Fit) -> bool:
     _, loss = solve(found.points, found.centre, start, only_e, ones, found.delta)
     more = int(found.free[1:].sum())
     better = 2 * (float(loss[0]) - found.loss) / found.spread / more
-    return bool(found.theta[1] > 0 and better > stats.f.ppf(0.95, more, found.dof))
+    return bool(found.theta[1] > 0 and better > special.fdtri(more, found.dof, 0.95))
 
 
 def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.fit import Fit, fit
@@ -143,7 +143,7 @@ def doubling(points: Points, measure: Measure) -> Estimate:
     else:
         free = len(x) - points.families - 1
         error = np.sqrt(np.sum((y - slope * x) ** 2) / free / (x @ x))
-    half = float(stats.t.ppf(0.975, free) * error)
+    half = float(special.stdtrit(free, 0.975) * error)
     ends = (slope - half, slope, slope + half)
     if measure == "accuracy":
         low, value, high = (-end for end in reversed(ends))
