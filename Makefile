@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-kill test-postgres test-cluster test-export test-browser
+.PHONY: run test docs dist test-kill test-postgres test-cluster test-export test-browser
 
 # Set everything up, then train the depth-scaling study (or resume it) and draw its report.
 run: .venv/installed
@@ -37,6 +37,17 @@ test-browser: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[test,browser]'
 	$(BIN)/pytest -m browser -rs tests/browser
+
+# A wheel and a source distribution, in dist/.
+dist: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	rm -rf dist build/lib
+	$(BIN)/python -m build
+
+# The documentation as a site, in build/site/; a link that leads nowhere is an error.
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
