@@ -166,8 +166,9 @@ def _of_trial(number: int) -> str:
 
 
 def _dump(path: Path, content: Mapping[str, Any], comment: str) -> None:
-    yaml, text = YAML(), io.StringIO()
-    yaml.width = 100
+    yaml, text = YAML(typ="safe"), io.StringIO()
+    yaml.default_flow_style, yaml.width = False, 100
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(dict(content), text)
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     path.write_text(head + text.getvalue(), encoding="utf-8")
