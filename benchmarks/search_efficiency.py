@@ -1,13 +1,15 @@
 """How much of the front each sampler finds with the same trainings: studies replayed from the table
 of real trainings in `benchmarks/tabular/`, many times, by the samplers that real studies use.
 
-    python benchmarks/search_efficiency.py                     # 2 CPU cores: some 30 minutes
+    python benchmarks/search_efficiency.py                     # 2 CPU cores: some 10 minutes
     python benchmarks/search_efficiency.py --replays 8 --methods random,tpe,frontier
     python benchmarks/search_efficiency.py --held-back         # on the table that no sampler was tuned on
 
 A sampler sees the validation figures of one seed. What it selects by them (`frontier` by its
 posterior means, all others the front of what they saw) is scored by the mean test accuracy over the
 other seeds: the hypervolume of accuracy × log10 parameters, above chance and below the budget.
+What a sampler has trained is scored, too, as if the best of it were known: that is the search alone,
+without the selection.
 Every method meets the same replays. The first half of them chooses the best baseline, at 50 and
 at 100 trials; on the second half `frontier` is held against it, replay by replay.
 
@@ -24,10 +26,15 @@ Writes benchmarks/results/search_efficiency_<hardware>_<date>.json and plots of 
                             trials: its mean with a 95 % interval (t, paired by replay)
     ratio_to_best_at_100    trials after which `frontier` has what the best baseline has after 100
                             in the same replay, over 100: quartiles
+    trained                 the same three of all that was trained, whatever was selected of it
     scheduled               `frontier` under mo_asha against `frontier` without, 100 trials each:
                             the share of replays in which the best true accuracy is lower by more than
                             0.3 points in no stratum of parameters; the median and the largest such
-                            loss; and the training time of the one over that of the other, median
+                            loss; and the training time of the one over that of the other, median.
+                            `by_stratum` has the mean loss in each with a 95 % interval, `same_time`
+                            the losses of `frontier` without a scheduler that ends after the training
+                            time of the one with, `alike` those of `frontier` without one that only
+                            draws its first trials by another seed: what is chance in such losses
     hypervolume             by method and number of trials: quartiles over all replays
 """
 
@@ -38,7 +45,7 @@ import datetime
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,8 +53,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 from tabular.bananas import MOBananas
-from tabular.replay import Replay, Table, hypervolumes, load, reference, replay
+from tabular.replay import SEEDS, Replay, Table, hypervolumes, load, reference, replay
 from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
@@ -65,13 +73,16 @@ METHODS: dict[str, str | Callable[[Study], Sampler]] = {
 } | {"mo_bananas": MOBananas, "frontier": "frontier"}
 OURS, CHANCE = "frontier", "random"
 COUNTS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200)
-_SLOW = {"gp": 100}
-"""Trials after which the replays of a sampler end that takes most of a second for each."""
+_SLOW = {"gp": 50, "tpe": 100, "mo_bananas": 100}
+"""Trials after which the replays of samplers end that take long for each."""
 _TRIALS = {HERE: 200, HELD_BACK: 80}
 """Of each replay, by the folder of the table."""
 _ASHA, _MOST = "mo_asha", 100
 """The scheduler; trials of what it is compared in, and of the ratio, at most."""
 _STRATA, _LOSS = 5, 0.003
+_STRATUM = [f"stratum_{i}" for i in range(_STRATA)]
+_DRAWN = 4
+"""Trials from which on curves are drawn."""
 _COLOURS = {
     "random": GREY, "stratified": "#999999", "sobol": "#BBBBBB", "tpe": ORANGE,
     "nsga2": GREEN, "gp": SKY, "mo_bananas": PURPLE, "frontier": RED,
@@ -82,21 +93,31 @@ _loaded = cache(load)
 
 
 def replayed(folder: Path, method: str, index: int, trials: int, scheduler: str) -> pd.DataFrame:
-    """Hypervolumes of one replay, a row a trial; and, the same in each row, the best true accuracy
-    that is selected after `_MOST` trials, by parameters up to the end of each stratum."""
+    """One replay, scored."""
     study, table = _loaded(folder)
     found = replay(study, table, METHODS[method], index, trials, scheduler=scheduler)
+    return scored(study, table, found, method, scheduler)
+
+
+def scored(study: Study, table: Table, found: Replay, method: str, scheduler: str) -> pd.DataFrame:
+    """Hypervolumes of one replay, a row a trial; and of `OURS` the best true accuracy of what is
+    selected, by parameters up to the end of each stratum."""
     curve = hypervolumes(found, table.truth(found.seen), *reference(study))
-    best = {f"stratum_{i}": value for i, value in enumerate(_best(study, table, found))}
-    return curve.assign(method=method, replay=index, scheduler=scheduler, **best)
+    if method == OURS:
+        curve = pd.concat([curve, _strata(study, table, found)], axis=1)
+    return curve.assign(method=method, replay=found.index, scheduler=scheduler)
 
 
-def _best(study: Study, table: Table, found: Replay) -> Iterator[float]:
+def _strata(study: Study, table: Table, found: Replay) -> pd.DataFrame:
     truth = table.truth(found.seen)
     params = {one.name: one.cost.params for one in study.points.all()}
-    chosen = found.selected(_MOST)
-    for end in np.geomspace(min(params.values()), max(params.values()), _STRATA + 1)[1:]:
-        yield max((truth[name] for name in chosen if params[name] <= end * 1.001), default=0.0)
+    ends = np.geomspace(min(params.values()), max(params.values()), _STRATA + 1)[1:]
+    rows = []
+    for trials in range(1, len(found.told) + 1):
+        chosen = found.selected(trials)
+        within = ([truth[name] for name in chosen if params[name] <= 1.001 * end] for end in ends)
+        rows.append([max(some, default=0.0) for some in within])
+    return pd.DataFrame(rows, columns=list(_STRATUM))
 
 
 def curves(folder: Path, methods: Iterable[str], replays: int, trials: int) -> pd.DataFrame:
@@ -131,22 +152,11 @@ def trials_to(found: pd.DataFrame, method: str, wanted: pd.Series) -> pd.Series:
 def figures(found: pd.DataFrame) -> dict[str, Any]:
     """What is printed."""
     plain = found[found.scheduler == "none"]
-    replays, most = plain.replay.nunique(), int(plain.trials.max())
-    result: dict[str, Any] = {"replays": replays}
+    result: dict[str, Any] = {"replays": plain.replay.nunique()}
     if OURS in set(plain.method):
-        wanted = at(plain, most)[CHANCE]
-        result[f"trials_to_random_{most}"] = _reached(trials_to(plain, OURS, wanted))
-        chooses, compares = plain[plain.replay < replays // 2], plain[plain.replay >= replays // 2]
-        best, both = _best_baseline(chooses, 50), at(compares, 50)
-        gains = (both[OURS] - both[best]).to_numpy()
-        low, high = intervals.mean(gains)
-        mean = float(gains.mean())
-        result["over_best_at_50"] = {"baseline": best, "mean": mean, "low": low, "high": high}
-        count = min(most, _MOST)
-        best = _best_baseline(chooses, count)
-        ratios = trials_to(compares, OURS, at(compares, count)[best]) / count
-        result[f"ratio_to_best_at_{count}"] = {"baseline": best, **_reached(ratios)}
-        result["scheduled"] = scheduled(found)
+        result |= compared(plain)
+        result["trained"] = compared(plain.assign(selected=plain.trained))
+        result["scheduled"] = scheduled(found[found.method == OURS])
     result["hypervolume"] = {
         method: {
             int(count): _quartiles(rows.selected)
@@ -157,25 +167,58 @@ def figures(found: pd.DataFrame) -> dict[str, Any]:
     return result
 
 
+def compared(plain: pd.DataFrame) -> dict[str, Any]:
+    """`OURS` against chance and the best baseline."""
+    replays, most = plain.replay.nunique(), int(plain.trials.max())
+    wanted = at(plain, most)[CHANCE]
+    result: dict[str, Any] = {f"trials_to_random_{most}": _reached(trials_to(plain, OURS, wanted))}
+    chooses, compares = plain[plain.replay < replays // 2], plain[plain.replay >= replays // 2]
+    best, both = _best_baseline(chooses, 50), at(compares, 50)
+    result["over_best_at_50"] = {"baseline": best} | _mean(both[OURS] - both[best])
+    count = min(most, _MOST)
+    best = _best_baseline(chooses, count)
+    ratios = trials_to(compares, OURS, at(compares, count)[best]) / count
+    result[f"ratio_to_best_at_{count}"] = {"baseline": best, **_reached(ratios)}
+    return result
+
+
 def _best_baseline(found: pd.DataFrame, trials: int) -> str:
     medians = at(found, trials).drop(columns=OURS).median()
     return str(medians.idxmax())
 
 
-def scheduled(found: pd.DataFrame) -> dict[str, float]:
+def scheduled(own: pd.DataFrame) -> dict[str, Any]:
     """`OURS` under the scheduler against itself without."""
-    own = found[found.method == OURS]
-    last = own[own.trials == min(own.trials.max(), _MOST)]
-    last = last.set_index(["scheduler", "replay"])
-    names = [f"stratum_{i}" for i in range(_STRATA)]
-    losses = (last.loc["none"][names] - last.loc[_ASHA][names]).max(axis=1)
-    times = last.loc[_ASHA].seconds / last.loc["none"].seconds
+    count = min(own.trials.max(), _MOST)
+    ended = own[own.trials == count].set_index("replay")
+    plain, sooner = (ended[ended.scheduler == name] for name in ("none", _ASHA))
+    rest = own[(own.scheduler == "none") & (own.seconds <= own.replay.map(sooner.seconds))]
+    same_time = rest.groupby("replay").last()
+    # Which seed is seen alternates.
+    alike = plain.rename(index=lambda replay: replay - SEEDS)
+    losses = plain[_STRATUM] - sooner[_STRATUM]
     return {
-        "share_within": float((losses <= _LOSS).mean()),
-        "loss_median": float(losses.median()),
-        "loss_most": float(losses.max()),
-        "time_ratio": float(times.median()),
+        **_losses(losses),
+        "time_ratio": float((sooner.seconds / plain.seconds).median()),
+        "by_stratum": [_mean(losses[name]) for name in _STRATUM],
+        "same_time": _losses(plain[_STRATUM] - same_time[_STRATUM]),
+        "over_same_time": _mean(sooner.selected - same_time.selected),
+        "alike": _losses((plain[_STRATUM] - alike[_STRATUM]).dropna()),
     }
+
+
+def _losses(losses: pd.DataFrame) -> dict[str, float]:
+    most = losses.max(axis=1)
+    return {
+        "share_within": float((most <= _LOSS).mean()),
+        "loss_median": float(most.median()),
+        "loss_most": float(most.max()),
+    }
+
+
+def _mean(values: pd.Series) -> dict[str, float]:
+    low, high = intervals.mean(values.to_numpy())
+    return {"mean": float(values.mean()), "low": low, "high": high}
 
 
 def _reached(values: pd.Series) -> dict[str, float | None]:
@@ -206,19 +249,26 @@ def draw(found: pd.DataFrame, path: Path, name: str) -> None:
                 Series(method, "line", list(x), list(quarters[0.5]), colour=colour, width=width),
             ]  # fmt: skip
     low = float(plain[plain.trials >= 5].selected.quantile(0.02))
-    y = Axis("hypervolume, accuracy × decades", range=(low, float(plain.selected.max())))
+    y = Axis("hypervolume of what is selected", range=(low, float(plain.selected.max())))
+    first = plain[plain.trials == _DRAWN].seconds.median() / 60
+    trials = Axis("trials", log=True, range=(_DRAWN, plain.trials.max()))
+    minutes = "training time so far, minutes of one core"
+    time = Axis(minutes, log=True, range=(first, plain.seconds.max() / 60))
     chart = Chart(
         name=path.stem,
         title="Hypervolume of what is selected, by its true accuracy",
         caption="",
         panels=(
-            Panel(Axis("trials", log=True), y, tuple(by_trials)),
-            Panel(Axis("training time so far, minutes of one core", log=True), y, tuple(by_time)),
+            Panel(trials, y, tuple(by_trials)),
+            Panel(time, y, tuple(by_time)),
         ),
         height=5,
     )
     replays = plain.replay.nunique()
-    figure = matplotlib.figure(chart, f"{replays} replays of {name}: medians and quartiles.")
+    figure = matplotlib.figure(
+        chart,
+        f"{replays} replays of {name}: medians and quartiles of true accuracy × log10 parameters.",
+    )
     for kind, content in pictures(figure).items():
         if kind != "pdf":
             path.with_suffix(f".{kind}").write_bytes(content)
@@ -229,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--replays", type=int, default=40, help="of each method (40)")
+    parser.add_argument("--replays", type=int, default=20, help="of each method (20)")
     parser.add_argument("--trials", type=int, help="of each replay (200, held back 80)")
     parser.add_argument("--methods", default=",".join(METHODS), help="all, if not given")
     parser.add_argument("--held-back", action="store_true", help="on the held-back space")

@@ -12,8 +12,9 @@ benchmark of Guerrero-Viu et al. (2021, arXiv 2105.01015) and the documentation 
 
 What differs: the ensemble is a random forest, whose trees learn from a dozen points what the
 original's neural networks need hundreds for; values are encoded as such, not as paths through a
-cell, and not as `frontier` does, since trees need no scale and can tell what does not count; mutants over the budget or known before are not made; and with `batch=1` the ensemble
-learns after every trial, from all that is known, where the original waits for ten.
+cell, and not as `frontier` does, since trees need no scale and can tell what does not count; mutants
+over the budget or known before are not made; and with `batch=1` the ensemble learns after every
+trial, from all that is known, where the original waits for ten.
 """
 
 from __future__ import annotations
