@@ -53,7 +53,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.ticker import NullFormatter
 from tabular.bananas import MOBananas
 from tabular.replay import SEEDS, Replay, Table, hypervolumes, load, reference, replay
 from tabular.table import HELD_BACK, HERE
@@ -252,8 +251,10 @@ def draw(found: pd.DataFrame, path: Path, name: str) -> None:
     y = Axis("hypervolume of what is selected", range=(low, float(plain.selected.max())))
     first = plain[plain.trials == _DRAWN].seconds.median() / 60
     trials = Axis("trials", log=True, range=(_DRAWN, plain.trials.max()))
-    minutes = "training time so far, minutes of one core"
-    time = Axis(minutes, log=True, range=(first, plain.seconds.max() / 60))
+    time = Axis(
+        "training time so far, minutes of one core", log=True,
+        range=(first, plain.seconds.max() / 60),
+    )  # fmt: skip
     chart = Chart(
         name=path.stem,
         title="Hypervolume of what is selected, by its true accuracy",
