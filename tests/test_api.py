@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import made_up
@@ -40,6 +41,14 @@ def test_cost_is_the_room_and_the_function():
 
     a = sret_search.load_architecture("sret_t")
     assert cost(a).params == sret_search.cost(a).params == cost.cost(a).params == 4_755_979
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -116,7 +125,7 @@ def test_a_wrong_file_is_told_before_anything_starts(mine):
         api.run_study("study.yaml")
 
 
-def test_an_interrupted_run_is_stopped_in_order(mine, monkeypatch, capsys):
+def test_an_interrupted_run_is_stopped_in_order(mine, heard, monkeypatch, capsys):
     waiting = (
         "import time\nprint('up', flush=True)\ntry:\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    print('in order', flush=True)"

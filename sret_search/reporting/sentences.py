@@ -103,8 +103,9 @@ def _reached(choice: Choice) -> str:
 
 
 def _costs(choice: Choice) -> str:
+    runs = "execution" if choice.executions == 1 else "executions"
     return (
-        f"{choice.params:,} parameters, {choice.macs:,} MACs and {choice.executions:,} executions of"
+        f"{choice.params:,} parameters, {choice.macs:,} MACs and {choice.executions:,} {runs} of"
         f" {choice.unique_blocks} unique block{'s' if choice.unique_blocks != 1 else ''}"
     )
 
