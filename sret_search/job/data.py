@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+import re
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 from sret_search.errors import nearest
 from sret_search.job.need import STRICT, need
@@ -53,6 +54,7 @@ TORCHVISION = (
 """Classification data sets of torchvision that may be named by their class."""
 
 NAMES = (*_FACTS, *TORCHVISION)
+_IMPORTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Data:
             a path join the two marked cells? Half of each part are joined, evenly over path
             lengths, and neither the walls alone nor the marks alone tell which;
             "cifar10", "cifar100"; "imagenet" (folders train/ and val/ of one folder a
-            class); or a classification data set of torchvision by the name of its class.
+            class); a classification data set of torchvision by the name of its class; or your own
+            function by its import path, "package.module:function".
         imagefolder: in place of a name, a folder of one folder a class, or of such folders
             named train/ and test/ (and val/, if it is not to be cut from train/).
         root: where the files of a named set lie, or are downloaded to.
@@ -83,6 +86,7 @@ class Data:
         grid: of connectivity, cells a side of the grids that training and validation see, each
             somewhere in its image; None for those that fill it.
         test_grid: likewise of the test part, where it is to have grids of another size.
+        options: keyword arguments of your own function.
     """
 
     name: str = "digits"
@@ -99,6 +103,7 @@ class Data:
     images: int | None = None
     grid: int | None = None
     test_grid: int | None = None
+    options: dict[str, Any] | None = field(default=None, hash=False)
 
     __pydantic_config__ = STRICT
 
@@ -108,13 +113,15 @@ class Data:
             "`imagefolder` stands alone, without `name` or `root`",
         )
         need(
-            self.imagefolder is not None or self.name in NAMES,
+            self.imagefolder is not None or self.name in NAMES or ":" in self.name,
             f"unknown data set {self.name!r}; {nearest(self.name, NAMES)}"
             " (`imagefolder: path` is for your own images)",
         )
+        self._check_imported()
         own = _OWN.get(self.source)
+        placed = self.source == "imagefolder" or self.is_imported
         need(
-            own is not None or self.source == "imagefolder" or self.root is not None,
+            own is not None or placed or self.root is not None,
             f"the data set {self.name} needs `root`, the folder that its files are in",
         )
         need(
@@ -153,6 +160,24 @@ class Data:
                 f"each part needs an image, but val {self.val} and test {self.test} leave {sizes}",
             )
 
+    def _check_imported(self) -> None:
+        """The rules of a user's own function."""
+        if not self.is_imported:
+            need(
+                self.options is None,
+                "`options` are those of a function of your own, `name: package.module:function`",
+            )
+            return
+        need(
+            _IMPORTED.fullmatch(self.name) is not None,
+            f"{self.name!r} is not of the form package.module:function",
+        )
+        need(
+            self.root is None and not self.download,
+            f"{self.name} finds its own files: leave out `root` and `download`, or give it"
+            " what it needs in `options`",
+        )
+
     def _check_grids(self) -> None:
         """The rules of connectivity."""
         if self.source != "connectivity":
@@ -186,8 +211,21 @@ class Data:
         return "imagefolder" if self.imagefolder is not None else self.name
 
     @property
+    def is_imported(self) -> bool:
+        """Whether it is a user's own function."""
+        return self.imagefolder is None and ":" in self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, from which `Data(**plain)` is made again."""
+        plain = asdict(self)
+        # Said only where there are any, so that jobs of all other data keep their names.
+        if self.options is None:
+            del plain["options"]
+        return plain
+
+    @property
     def facts(self) -> Facts | None:
-        """What is known before loading; None for folders and sets named by their class."""
+        """What is known before loading; None for folders, sets named by their class and functions."""
         known = _FACTS.get(self.source)
         if known is None:
             return None

@@ -97,7 +97,7 @@ class Job:
         return {
             "architecture": self.architecture.to_dict(),
             "recipe": dataclasses.asdict(self.recipe),
-            "data": dataclasses.asdict(self.data),
+            "data": self.data.to_dict(),
             "seed": self.seed,
             "threads": self.threads,
             "device": self.device,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -34,7 +33,7 @@ def describe(study: Study) -> dict[str, Any]:
     return {
         **plain,
         "format": FORMAT,
-        "data": dataclasses.asdict(study.file.data) | {"sizes": list(study.sizes)},
+        "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
         "path": str(study.path.resolve()),
         "text": masked(study.path.read_text(encoding="utf-8")),
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),

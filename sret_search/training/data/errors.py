@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class DataError(Exception):
-    """A data set cannot be used: one line that names the file or folder, and what to do."""
+    """A data set cannot be used: one line that names the file or folder, and what to do.
+
+    Attributes:
+        key: of a study's `data`, what is to be mended there, where it is not the files.
+    """
+
+    def __init__(self, message: str, key: str = "name") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 def reason(error: Exception) -> str:

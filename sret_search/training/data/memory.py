@@ -42,6 +42,10 @@ class MemoryPart:
         """Pixels a side."""
         return self.images.shape[-1]
 
+    @property
+    def in_channels(self) -> int:
+        return self.images.shape[1]
+
     def take(self, index: NDArray[np.int64]) -> MemoryPart:
         """The part of some of the images."""
         taken = torch.from_numpy(index)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sret_search.job import Data
-from sret_search.training.data import folders
+from sret_search.training.data import folders, imported
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
 from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
@@ -42,6 +42,8 @@ def read(data: Data) -> Source:
     if data.imagefolder is not None:
         path = Path(data.imagefolder).expanduser().absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
+    if data.is_imported:
+        return Source(data.name, *imported.read(data))
     root = Path(data.root or "").expanduser().absolute()
     if data.source == "imagenet":
         return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)

@@ -59,7 +59,7 @@ def load(data: Data) -> Split:
         std=std,
         classes=1 + max(int(part.labels.max()) for part in parts),
         image_size=train.image_size,
-        in_channels=data.in_channels,
+        in_channels=train.in_channels,
         where=source.where,
     )
 

@@ -59,6 +59,10 @@ class StreamPart:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def in_channels(self) -> int:
+        return 1 if self.mode == "L" else 3
+
     def take(self, index: NDArray[np.int64]) -> StreamPart:
         """The part of some of the images."""
         return replace(self, index=self.index[index], labels=self.labels[torch.from_numpy(index)])

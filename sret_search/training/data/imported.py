@@ -1,0 +1,166 @@
+"""Data sets that a function of the user's returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sret_search import importing
+from sret_search.job import Data
+from sret_search.training.data.errors import DataError
+from sret_search.training.data.images import Items
+from sret_search.training.data.memory import MemoryPart, resized
+from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+
+_PARTS = ("train", "val", "test")
+_NEEDED = "`train`, perhaps `test`, and perhaps `val` beside it"
+_KINDS = "a pair of images and labels, or a data set of such pairs"
+_Parts = tuple[
+    MemoryPart | StreamPart, MemoryPart | StreamPart | None, MemoryPart | StreamPart | None
+]
+
+
+def read(data: Data) -> _Parts:
+    """What the function `data.name` returns, as parts for training, validation and test; those
+    that it has not are None.
+
+    Raises:
+        DataError: it cannot be imported, fails, or returns something else than it should.
+    """
+    try:
+        function = importing.load(data.name)
+    except importing.NotImportedError as error:
+        raise DataError(str(error)) from None
+    options = data.options or {}
+    try:
+        importing.check_options(function, options)
+    except TypeError as error:
+        raise DataError(f"{data.name} {error}", "options") from None
+    try:
+        found = function(**options)
+    except (Exception, SystemExit) as error:
+        raise DataError(f"{data.name} failed: {importing.told(error)}") from error
+    try:
+        return _parts(found, data)
+    except _WrongError as wrong:
+        raise DataError(f"{data.name} returned {wrong}") from None
+    except (Exception, SystemExit) as error:  # of the data set's own methods
+        told = importing.told(error)
+        raise DataError(f"what {data.name} returned cannot be read: {told}") from error
+
+
+class _WrongError(Exception):
+    """What is returned, and what would be right."""
+
+
+def _parts(found: Any, data: Data) -> _Parts:
+    if not isinstance(found, Mapping):
+        raise _WrongError(f"{_a(found)}; a mapping with {_NEEDED} is needed")
+    names = set(found)
+    if "train" not in names or not names <= set(_PARTS) or ("val" in names and "test" not in names):
+        given = ", ".join(map(str, found)) or "nothing"
+        raise _WrongError(f"a mapping with {given}; {_NEEDED} is needed")
+    train, val, test = (
+        _part(name, found[name], data) if name in names else None for name in _PARTS
+    )
+    assert train is not None
+    for name, other in (("val", val), ("test", test)):
+        if other is not None:
+            _check_alike(train, name, other)
+    if isinstance(train, MemoryPart) and isinstance(val, MemoryPart):
+        # One set: a confirmation may train on both.
+        images, count = torch.cat([train.images, val.images]), len(train)
+        whole = MemoryPart.whole(images, torch.cat([train.labels, val.labels]))
+        train, val = whole.take(np.arange(count)), whole.take(np.arange(count, len(whole)))
+    return train, val, test
+
+
+def _part(name: str, given: Any, data: Data) -> MemoryPart | StreamPart:
+    if isinstance(given, tuple):
+        if len(given) != 2:
+            raise _WrongError(f"as `{name}` {len(given)} things; {_KINDS} is needed")
+        images, labels = _images(name, given[0]), _labels(name, given[1])
+    elif hasattr(given, "__len__") and hasattr(given, "__getitem__") and len(given):
+        try:
+            first = given[0][0]
+        except (TypeError, KeyError, IndexError):
+            raise _WrongError(f"as `{name}` {_a(given)}; {_KINDS} is needed") from None
+        if isinstance(first, Image.Image):
+            return _streamed(name, given, first, data)
+        items = [given[i] for i in range(len(given))]
+        stacked = torch.stack([torch.as_tensor(item[0]) for item in items])
+        images, labels = _images(name, stacked), _labels(name, [int(item[1]) for item in items])
+    else:
+        raise _WrongError(f"as `{name}` {_a(given)}; {_KINDS} is needed")
+    if len(images) != len(labels) or not len(labels):
+        raise _WrongError(f"as `{name}` {len(images)} images and {len(labels)} labels")
+    size = data.image_size or images.shape[-1]
+    return MemoryPart.whole(images if size == images.shape[-1] else resized(images, size), labels)
+
+
+def _streamed(name: str, dataset: Any, first: Image.Image, data: Data) -> StreamPart:
+    """A data set of pictures, which are opened each time that they are seen."""
+    labels = getattr(dataset, "targets", None)
+    if labels is None or len(labels) != len(dataset):
+        labels = [int(dataset[i][1]) for i in range(len(dataset))]
+    items = Items(dataset, f"`{name}` of {data.name}")
+    mode = "L" if first.mode in ("1", "L", "I", "I;16", "F") else "RGB"
+    return StreamPart.whole(items, _labels(name, labels), data.image_size or PHOTOGRAPH, mode)
+
+
+def _images(name: str, given: Any) -> Tensor:
+    """Images (N, C, S, S), uint8, or float32 within 0 to 1."""
+    images = given if isinstance(given, Tensor) else torch.from_numpy(np.asarray(given))
+    images = images.detach().cpu()
+    if images.ndim == 3:
+        images = images[:, None]
+    shape = tuple(images.shape)
+    if images.ndim != 4 or shape[2] != shape[3] or shape[1] not in (1, 3):
+        raise _WrongError(
+            f"as images of `{name}` an array of {shape}; (images, channels, pixels, pixels) is"
+            " needed, with 1 or 3 channels"
+        )
+    if images.dtype not in (torch.uint8, torch.float32):
+        kind = str(images.dtype).removeprefix("torch.")
+        raise _WrongError(f"as images of `{name}` {kind}; uint8, or float32 in 0 to 1, is needed")
+    if images.dtype == torch.float32 and images.numel():
+        low, high = (float(end) for end in torch.aminmax(images))
+        if not (low >= 0 and high <= 1):
+            raise _WrongError(
+                f"as images of `{name}` values from {low:g} to {high:g}; 0 to 1 is needed: the"
+                " trainer itself normalises"
+            )
+    return images
+
+
+def _labels(name: str, given: Any) -> Tensor:
+    """Classes (N,), int64."""
+    labels = given.detach().cpu() if isinstance(given, Tensor) else np.asarray(given)
+    labels = torch.as_tensor(labels)
+    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    if labels.ndim != 1 or not whole or not len(labels) or int(labels.min()) < 0:
+        raise _WrongError(
+            f"as labels of `{name}` something else than whole numbers from 0, one an image"
+        )
+    return labels.long()
+
+
+def _check_alike(train: MemoryPart | StreamPart, name: str, other: MemoryPart | StreamPart) -> None:
+    facts = [
+        (type(part), part.in_channels, part.image_size)
+        + ((part.images.dtype,) if isinstance(part, MemoryPart) else ())
+        for part in (train, other)
+    ]
+    if facts[0] != facts[1]:
+        raise _WrongError(
+            f"images of another kind, size or number of channels as `{name}` than as `train`"
+        )
+
+
+def _a(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
