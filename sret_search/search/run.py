@@ -19,11 +19,12 @@ from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
 from sret_search.search.storage import LedgerLostError
-from sret_search.study import Study, StudyError
+from sret_search.study import Study, StudyError, document
 from sret_search.study.load import check_budget
 from sret_search.study.planned import least_trials, train_macs_planned
 
 if TYPE_CHECKING:
+    from sret_search.search.callbacks import Told
     from sret_search.search.searcher import LedgerSearcher
     from sret_search.search.slots import Slots
     from sret_search.search.stopping import Stopping
@@ -62,6 +63,9 @@ def see_data(study: Study) -> Study:
         split = data.load(study.file.data)
         data.check(split, study.space.architecture)
     except data.DataError as error:
+        if study.file.data.is_imported:
+            problem = document.read(study.path).problem(("data", error.key), str(error))
+            raise StudyError([problem]) from None
         raise StudyError(f"{study.path}: {error}") from None
     seen = replace(study, seen=(len(split.train), len(split.val), len(split.test)))
     if study.sizes[0] != seen.sizes[0]:
@@ -129,10 +133,12 @@ def _train(
     from sret_search.search.slots import slots
 
     with cluster.connected(study) as tune_folder:
+        from sret_search.search import callbacks
         from sret_search.search.searcher import PREFETCH, LedgerSearcher
         from sret_search.search.stopping import Stopping
 
         cluster.check_nodes(study, ledger.folders.root)
+        named = callbacks.named(study)
         first = slots(study)
         ledger.freeze(first.number + PREFETCH)
         history = history.under(ledger.window)
@@ -155,12 +161,16 @@ def _train(
             keeper,
             disk.Watermark(study, first.number),
         )
+        told = [
+            callbacks.Told(callback, path, searcher.entry_of, progress.write)
+            for callback, path in zip(named, study.file.compute.callbacks, strict=True)
+        ]
         watched = local.watched(_dead(progress, stopping), abandon)
         with suppress(KeyboardInterrupt), progress, stopping.on_signals(), watched:
             signals.raise_swallowed()
             while not searcher.over:
                 searcher.renew()
-                _fit(searcher, first, tune_folder, work)
+                _fit(searcher, first, tune_folder, work, told)
         if searcher.lost is not None:
             raise searcher.lost
         if searcher.trouble is not None:
@@ -235,7 +245,11 @@ def _trained(entry: Entry) -> float:
 
 
 def _fit(
-    searcher: LedgerSearcher, slots: Slots, folder: Path, work: Callable[..., None] | None
+    searcher: LedgerSearcher,
+    slots: Slots,
+    folder: Path,
+    work: Callable[..., None] | None,
+    told: list[Told],
 ) -> None:
     from ray import tune
 
@@ -257,7 +271,7 @@ def _fit(
                 name="attempts",
                 storage_path=str(folder),
                 failure_config=tune.FailureConfig(max_failures=0),
-                callbacks=[searcher.stopping, Deaths(searcher)],
+                callbacks=[searcher.stopping, Deaths(searcher), *told],
                 verbose=0,
             ),
         ).fit()

@@ -222,6 +222,10 @@ class LedgerSearcher(Searcher):
         self._note_path(entry)
         return entry.number
 
+    def entry_of(self, trial_id: str) -> Entry:
+        """The trial that an attempt, which Ray has, is at."""
+        return self.history.entries[self.attempts[trial_id].number]
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         attempt = self.attempts.get(trial_id)
         if attempt is None:

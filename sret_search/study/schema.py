@@ -13,6 +13,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63
 Positive = Annotated[int, Field(ge=1)]
 Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
 Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
+ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Objective = Literal[
     "accuracy", "loss", "params", "macs", "train_macs", "memory", "latency_ms"
 ]  # fmt: skip
@@ -166,6 +167,8 @@ class Compute(Strict):
         checkpoint_every: time between checkpoints in the middle of an epoch.
         step_timeout: time without a finished step after which a worker counts as hanging.
         max_hours: hours after which running trials write a checkpoint and the run stops.
+        callbacks: of Ray Tune, by their import paths: classes or functions, called without
+            arguments.
     """
 
     address: Annotated[str, StringConstraints(pattern=r"^(local|auto|[^\s:]+:\d+)$")] = "local"
@@ -177,6 +180,7 @@ class Compute(Strict):
     checkpoint_every: Duration = "10min"
     step_timeout: Duration = "30min"
     max_hours: Annotated[float, Field(gt=0)] | None = None
+    callbacks: list[ImportPath] = []
 
     @property
     def cpus(self) -> int:

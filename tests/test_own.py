@@ -1,0 +1,187 @@
+"""The page about a user's own code does as it says: data that are read, callbacks that are told."""
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from sret_search.__main__ import main
+from sret_search.search.entry import Entry
+from sret_search.search.run import see_data
+from sret_search.study import StudyError, load_study
+
+PAGE = Path(__file__).parents[1] / "docs" / "own.md"
+FILES = re.findall(
+    r"```\w+\n# (\w+\.(?:py|yaml))\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+@pytest.fixture(autouse=True)
+def page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name, text in FILES:
+        Path(name).write_text(text, encoding="utf-8")
+    yield
+    for name, _ in FILES:
+        sys.modules.pop(Path(name).stem, None)
+
+
+def changed(old, new):
+    text = Path("study.yaml").read_text(encoding="utf-8")
+    assert old in text
+    Path("study.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    return load_study("study.yaml")
+
+
+def test_the_data_are_read_when_the_study_runs_and_not_before(capsys):
+    assert main(["plan", "study.yaml"]) == 0
+    assert "study rings" in capsys.readouterr().out
+    study = load_study("study.yaml")
+    assert study.sizes == (0, 0, 0)
+    assert "shapes" not in sys.modules
+    assert see_data(study).sizes == (560, 80, 160)
+    assert "shapes" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("shapes:rings", "shapes:rigns", "study.yaml:3:14: .*no rigns; did you mean rings?"),
+        ("shapes:rings", "shape:rings", "study.yaml:3:14: no module shape, neither"),
+        ("seed: 1", "sead: 1", r"study.yaml:3:37: shapes:rings takes .*argument 'sead'"),
+        ("seed: 1", "seed: -1", r"study.yaml:3:14: shapes:rings failed: ValueError: .*shapes.py:6"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(old, new, said):
+    with pytest.raises(StudyError, match=said):
+        see_data(changed(old, new))
+
+
+def test_data_that_do_not_fit_the_architecture_are_refused():
+    text = Path("space.yaml").read_text(encoding="utf-8")
+    Path("space.yaml").write_text(text.replace("classes: 2", "classes: 3"), encoding="utf-8")
+    with pytest.raises(StudyError, match=r"study.yaml:3:14: shapes:rings has 2 classes, but"):
+        see_data(load_study("study.yaml"))
+
+
+def with_callback(path):
+    return changed("study: rings", f'study: rings\ncompute: {{callbacks: ["{path}"]}}')
+
+
+def entry_of(study):
+    job = study.job(study.grid[1], 0, "cpu")
+    entry = Entry.begun(3, job, study.grid[1].values, 560, "origin")
+    return lambda trial_id: {"a": entry}[trial_id]
+
+
+EPOCH = {"epoch": 1, "val_accuracy": 0.75, "training_iteration": 1}
+TRIAL = SimpleNamespace(trial_id="a", config={"job": "{}"})
+
+
+def told(study, name):
+    from sret_search.search import callbacks
+
+    said = []
+    (callback,) = callbacks.named(study)
+    return callbacks.Told(callback, name, entry_of(study), said.append), said
+
+
+def test_the_callback_of_the_page_is_told_of_trials_as_the_ledger_has_them():
+    callback, said = told(with_callback("lines:Lines"), "lines:Lines")
+    callback.setup(stop=None)
+    callback.on_trial_start(0, [TRIAL], TRIAL)
+    callback.on_trial_result(1, [TRIAL], TRIAL, EPOCH)
+    callback.on_trial_result(1, [TRIAL], TRIAL, {"ended": True})
+    callback.on_trial_complete(1, [TRIAL], TRIAL)
+    callback.on_experiment_end([TRIAL])
+    assert Path("lines.txt").read_text() == "3 2 0.75\n"
+    assert said == []
+
+
+RECORDER = """
+from ray.tune import Callback
+
+class Recorder(Callback):
+    calls = []
+    def on_trial_start(self, iteration, trials, trial, **info):
+        self.calls.append(("start", str(trial), trial.config, trial.trial_id))
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        self.calls.append(("result", result))
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        self.calls.append("complete")
+    def on_trial_error(self, iteration, trials, trial, **info):
+        self.calls.append("error")
+
+class Failing(Recorder):
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        raise OSError("no server")
+
+def broken():
+    raise KeyError("token")
+"""
+ENDS = [
+    # results, the hook that Ray calls, and what a callback is told
+    ([{"ended": True}], "on_trial_complete", "complete"),
+    ([{"ended": True}], "on_trial_error", "complete"),
+    ([{"failed": "error", "reason": "x"}, {"ended": True}], "on_trial_complete", "error"),
+    ([{"failed": "error", "reason": "x"}], "on_trial_error", "error"),
+    ([], "on_trial_error", "error"),
+]
+
+
+@pytest.mark.parametrize(("results", "hook", "end"), ENDS)
+def test_a_callback_gets_config_metrics_and_the_true_end(results, hook, end):
+    Path("lines.py").write_text(RECORDER)
+    callback, said = told(with_callback("lines:Recorder"), "lines:Recorder")
+    callback.on_trial_start(0, [TRIAL], TRIAL)
+    for result in (EPOCH, *results):
+        callback.on_trial_result(1, [TRIAL], TRIAL, result)
+    getattr(callback, hook)(1, [TRIAL], TRIAL)
+    start, result, last = sys.modules["lines"].Recorder.calls
+    assert start[1] == "trial_3"
+    assert start[3] == "a"
+    assert {"trial": 3, "seed": 0, "stages.loops": 2}.items() <= start[2].items()
+    assert {"candidate", "params", "macs", "executions"} <= start[2].keys()
+    assert result == ("result", EPOCH | {"config": start[2]})
+    assert last == end
+    assert said == []
+
+
+def test_a_callback_that_fails_is_named_once_and_told_no_more():
+    Path("lines.py").write_text(RECORDER)
+    callback, said = told(with_callback("lines:Failing"), "lines:Failing")
+    callback.on_trial_start(0, [TRIAL], TRIAL)
+    for _ in range(2):
+        callback.on_trial_result(1, [TRIAL], TRIAL, EPOCH)
+    callback.on_trial_complete(1, [TRIAL], TRIAL)
+    assert len(sys.modules["lines"].Recorder.calls) == 1
+    (line,) = said
+    assert line.startswith(
+        "the callback lines:Failing failed in on_trial_result: OSError: no server ("
+    )
+    assert "lines.py:17)" in line
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("lines:Recoder", "study.yaml:2:23: .*no Recoder; did you mean Recorder?"),
+        ("lines:broken", "study.yaml:2:23: lines:broken cannot be made: KeyError: 'token'"),
+        ("lines:dict", "study.yaml:2:23: .*has no dict"),
+        ("shapes:rings", "study.yaml:2:23: shapes:rings makes a dict, not a ray.tune.Callback"),
+    ],
+)
+def test_a_callback_that_is_none_is_refused_with_its_place(path, said):
+    from sret_search.search import callbacks
+
+    Path("lines.py").write_text(RECORDER)
+    with pytest.raises(StudyError, match=said):
+        callbacks.named(with_callback(path))
+
+
+def test_a_wrong_form_is_refused_when_the_study_is_loaded():
+    with pytest.raises(StudyError, match=r"study.yaml:2:23: \"lines\" is not of the form"):
+        with_callback("lines")
