@@ -9,6 +9,7 @@ from sret_search.reporting.confirmed import Confirmed, confirmed
 from sret_search.reporting.contrasts import Contrasted, contrasts
 from sret_search.reporting.depth import Depth, depths
 from sret_search.reporting.elastic import Elastic, elastics
+from sret_search.reporting.lengths import Tested, tested
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import Scaling, scaling
 from sret_search.reporting.tuned import Tuned, tuned
@@ -27,6 +28,7 @@ class Compared:
     confirmed: list[Confirmed]
     contrasts: list[Contrasted]
     scaling: Scaling
+    tested: Tested | None
 
 
 def compare(results: Results) -> Compared:
@@ -40,4 +42,5 @@ def compare(results: Results) -> Compared:
         confirmed=confirmed(results),
         contrasts=contrasts(results),
         scaling=scaling(results),
+        tested=tested(results),
     )

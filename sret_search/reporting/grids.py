@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE
 from sret_search.reporting.charts.matplotlib import STYLE, sign
-from sret_search.reporting.lengths import Taken
+from sret_search.reporting.lengths import Taken, Tested
 from sret_search.tasks import connectivity, paths
 from sret_search.tasks.connectivity import Grids
 
@@ -22,16 +22,16 @@ _WIDTH = 11.0
 _COLOURS = ListedColormap(("#3a3b3e", "#f1f1ee", BLUE))  # walls, free cells, marks
 
 
-def draw(test: Grids | None, arms: list[Taken], footer: str) -> Figure | None:
+def draw(tested: Tested | None, footer: str) -> Figure | None:
     """Pairs of the test part; below, what the reference and the deepest arm take wrongly. None of
     a study on other data.
 
     What was wrong on the test part is shown of candidates that were declared before training.
     """
-    if test is None:
+    if tested is None:
         return None
     with plt.rc_context(STYLE):
-        return _front_view(test, arms, footer)
+        return _front_view(tested.grids, tested.arms, footer)
 
 
 def _front_view(test: Grids, arms: list[Taken], footer: str) -> Figure:

@@ -28,6 +28,14 @@ class Taken(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Tested:
+    """The test part of a study on connectivity, and how each arm took it."""
+
+    grids: Grids
+    arms: list[Taken]
+
+
+@dataclass(frozen=True)
 class Lengths:
     """One arm: mean test accuracy over seeds, in fractions, at each length in steps, of grids
     that are joined, or of those that are not. Intervals are over seeds; None of one."""
@@ -38,6 +46,13 @@ class Lengths:
     steps: list[int]
     accuracy: list[float]
     interval: list[Interval | None]
+
+
+def tested(results: Results) -> Tested | None:
+    """What a study on connectivity was tested on, and its predictions; None of any other study,
+    whose predictions are not read."""
+    grids = test_part(results)
+    return None if grids is None else Tested(grids, taken(results))
 
 
 def test_part(results: Results) -> Grids | None:
@@ -70,10 +85,11 @@ def taken(results: Results) -> list[Taken]:
     return sorted(found, key=lambda arm: arm.executions)
 
 
-def by_length(test: Grids | None, arms: list[Taken]) -> list[Lengths]:
+def by_length(tested: Tested | None) -> list[Lengths]:
     """The accuracies of each arm, joined grids first; none where there is no such test part."""
-    if test is None:
+    if tested is None:
         return []
+    test, arms = tested.grids, tested.arms
     every = np.unique(test.lengths)
     found = []
     for joined in (True, False):

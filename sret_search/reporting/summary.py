@@ -13,6 +13,7 @@ from sret_search.reporting.answer import Answer
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.contrasts import Contrasted
 from sret_search.reporting.depth import Depth
+from sret_search.reporting.hypervolume import reference
 from sret_search.reporting.results import Results
 from sret_search.reporting.stopped import stopped
 from sret_search.search import front
@@ -115,14 +116,10 @@ def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
 
 
 def _hypervolume(results: Results) -> dict[str, float] | None:
-    reference = results.description["report"]["hypervolume_reference"]
-    most = reference["params"]
-    if most == "budget":
-        most = results.description["budget"]["params"]["max"]
-    if most is None:
+    point = reference(results)
+    if point is None:
         return None
-    chance = reference["accuracy"]
-    chance = 1 / results.description["classes"] if chance is None else chance
+    chance, most = point
     table = results.candidates
     area = front.hypervolume(table.val_accuracy, table.params, chance, most)
     return {"value": area, "accuracy": chance, "params": most}

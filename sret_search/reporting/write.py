@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from sret_search.reporting import charts, grids, lengths, overlay, sentences, summary, tables
+from sret_search.reporting import charts, grids, overlay, sentences, summary, tables
 from sret_search.reporting.answer import Answer, answer, export_command
 from sret_search.reporting.charts import Chart
 from sret_search.reporting.compared import Compared, compare
@@ -48,7 +48,7 @@ def write_report(study: Study) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for chart in made:
         _draw(folder, chart.name, charts.matplotlib.figure(chart, footer))
-    view = grids.draw(lengths.test_part(results), lengths.taken(results), footer)
+    view = grids.draw(compared.tested, footer)
     images = {} if view is None else {"grids": _draw(folder, "grids", view)}
     front = tables.front(results, compared.confirmed, footer)
     facts = summary.summarise(results, compared, found)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sret_search.reporting import grids
 from sret_search.reporting.charts import lengths
 from sret_search.reporting.lengths import by_length, taken
-from sret_search.reporting.lengths import test_part as grids_of
+from sret_search.reporting.lengths import tested as seen
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.search.ledger import Ledger
@@ -69,7 +69,7 @@ def _end(made: Study) -> None:
 
 def _view(made: Study) -> Figure | None:
     results = Results.read(made)
-    return grids.draw(grids_of(results), taken(results), "footer")
+    return grids.draw(seen(results), "footer")
 
 
 def test_a_report_shows_the_grids_and_the_accuracy_of_every_length(drawn: None) -> None:
@@ -89,7 +89,7 @@ def test_the_lines_are_the_accuracies_of_the_arms_at_each_length() -> None:
     made = _study(ARMS)
     _end(made)
     results = Results.read(made)
-    chart = lengths.chart(by_length(grids_of(results), taken(results)))
+    chart = lengths.chart(by_length(seen(results)))
     joined, parted = (
         {s.name: s for s in panel.series if s.kind == "line"} for panel in chart.panels
     )

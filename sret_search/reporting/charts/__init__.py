@@ -28,7 +28,7 @@ from sret_search.reporting.curves import learning_curves
 from sret_search.reporting.failures import causes
 from sret_search.reporting.hypervolume import growth
 from sret_search.reporting.importances import axis_importances
-from sret_search.reporting.lengths import by_length, taken, test_part
+from sret_search.reporting.lengths import by_length
 from sret_search.reporting.results import Results
 from sret_search.reporting.rungs import at_rungs
 
@@ -47,7 +47,7 @@ def charts(results: Results, compared: Compared) -> list[Chart]:
         twins.chart(compared.pairs),
         *scaling.charts(compared.scaling),
         elastic.chart(compared.elastics),
-        lengths.chart(by_length(test_part(results), taken(results))),
+        lengths.chart(by_length(compared.tested)),
         confirmed.chart(compared.confirmed),
         rates.by_arm(compared.tuned),
         rates.by_depth(compared.tuned),
