@@ -127,7 +127,7 @@ def test_a_wrong_file_is_told_before_anything_starts(mine):
 
 def test_an_interrupted_run_is_stopped_in_order(mine, heard, monkeypatch, capsys):
     waiting = (
-        "import time\nprint('up', flush=True)\ntry:\n    time.sleep(60)\n"
+        "import time\ntry:\n    print('up', flush=True)\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    print('in order', flush=True)"
     )
     child = Child(monkeypatch, 3, waiting)
