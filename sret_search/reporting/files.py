@@ -9,13 +9,12 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from PIL import Image
 
 _DPI = 300
-
-
-_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "Producer": None}}
 
 
 def pictures(figure: Figure) -> dict[str, bytes]:
@@ -24,13 +23,14 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     with matplotlib.rc_context({"svg.hashsalt": "sret_search"}), warnings.catch_warnings():
         # A name may have letters that the font has not: the picture has boxes for them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        found = {"png": _bitmap(figure)}
+        bitmap = _bitmap(figure)
         figure.set_layout_engine("none")  # all kinds have the layout of the first
-        for kind, nothing in _UNDATED.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata=nothing)
-            found[kind] = buffer.getvalue()
-    return found
+        # Each canvas prints by itself: `savefig` draws a figure once more to lay it out.
+        svg, pdf = io.BytesIO(), io.BytesIO()
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        undated = {"CreationDate": None, "Producer": None}
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata=undated)
+    return {"png": bitmap, "svg": svg.getvalue(), "pdf": pdf.getvalue()}
 
 
 def _bitmap(figure: Figure) -> bytes:

@@ -121,24 +121,29 @@ class Spread:
         accuracy, variance, free = table[["a", "v", "free"]].to_numpy(dtype=float).T
         return cls(accuracy, variance, free, images)
 
-    def at(self, accuracy: float) -> tuple[float, float]:
-        """Of one training that comes to this accuracy: the variance, of the candidates with the
-        most similar ones, and its degrees of freedom; that of the choice of images, where there
-        are no seeds."""
+    def at(self, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of trainings that come to these accuracies (n,): the variances, of the candidates with
+        the most similar ones, and their degrees of freedom; those of the choice of images, where
+        there are no seeds."""
         if self.free.sum() < 2:
-            p = min(max(accuracy, 0.5 / self.images), 1 - 0.5 / self.images)
-            return p * (1 - p) / self.images, math.inf
-        nearest = np.argsort(np.abs(self.accuracy - accuracy), kind="stable")
-        count = int(np.searchsorted(np.cumsum(self.free[nearest]), _FREE)) + 1
-        some = nearest[:count]
-        free = float(self.free[some].sum())
-        return float(self.variance[some] @ self.free[some]) / free, free
+            p = np.clip(accuracy, 0.5 / self.images, 1 - 0.5 / self.images)
+            return p * (1 - p) / self.images, np.full(len(p), math.inf)
+        # So many on each side are enough, as each has a degree of freedom at least.
+        near = np.searchsorted(self.accuracy, accuracy)[:, None] + np.arange(-_FREE, _FREE)
+        there = (near >= 0) & (near < len(self.accuracy))
+        near = near.clip(0, len(self.accuracy) - 1)
+        away = np.where(there, np.abs(self.accuracy[near] - accuracy[:, None]), math.inf)
+        near = np.take_along_axis(near, np.argsort(away, axis=1, kind="stable"), axis=1)
+        free = np.where(np.arange(2 * _FREE) < there.sum(1)[:, None], self.free[near], 0)
+        free = np.where(np.cumsum(free, axis=1) - free < _FREE, free, 0)
+        total = free.sum(1)
+        return (self.variance[near] * free).sum(1) / total, total
 
 
 def slice_of(part: pd.DataFrame, cost: Literal["params", "macs"], spread: Spread) -> Slice:
     """One slice of the table of candidates."""
     accuracy, seeds = part.val_accuracy.to_numpy(), part.seeds.to_numpy()
-    variance, free = np.array([spread.at(value) for value in accuracy]).T
+    variance, free = spread.at(accuracy)
     best = int(np.argmax(accuracy))
     bars = special.stdtrit(np.minimum(free, free[best]), 1 - 0.05 / (len(part) - 1))
     errors = np.sqrt(variance / seeds + variance[best] / seeds[best])

@@ -204,6 +204,21 @@ def test_a_slice_holds_its_best_depth_for_possible(rows: list[tuple[int, int, in
     assert sum(at.candidates for at in one.depths) == len(rows)
 
 
+@pytest.mark.parametrize("candidates", [1, 5, 31, 200])
+def test_the_spread_at_an_accuracy_is_that_of_the_most_similar(candidates: int) -> None:
+    rng = np.random.default_rng(candidates)
+    accuracies, variances = np.sort(rng.random(candidates)), rng.random(candidates)
+    free = rng.integers(2, 4, candidates).astype(float)
+    spread = Spread(accuracies, variances, free, 500)
+    asked = np.concatenate([[-1, 0, 1, 2], rng.random(20), accuracies[:3]])
+    for at, variance, own in zip(asked, *spread.at(asked), strict=True):
+        nearest = sorted(range(candidates), key=lambda i: abs(accuracies[i] - at))
+        enough = next((k for k in range(candidates) if free[nearest[:k]].sum() >= 30), candidates)
+        some = nearest[:enough]
+        assert own == free[some].sum()
+        assert variance == pytest.approx(np.average(variances[some], weights=free[some]))
+
+
 def test_depth_that_is_not_used_is_a_finding() -> None:
     sure = (0.9, 0.91)
 
