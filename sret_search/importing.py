@@ -65,12 +65,17 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> N
 
 def told(error: BaseException) -> str:
     """What went wrong in code of the user's, and in which line of it, on one line."""
-    said = " ".join(str(error).split())
+    said = next(iter(str(error).strip().splitlines()), "")
     text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     # Lines of libraries, further in, say less to who wrote the code here.
-    place = [frame for frame in frames if Path(frame.filename).is_relative_to(Path.cwd())][-1:]
+    place = [frame for frame in frames if _is_of_user(Path(frame.filename))][-1:]
     return f"{text} ({place[0].filename}:{place[0].lineno})" if place else text
+
+
+def _is_of_user(file: Path) -> bool:
+    installed = "site-packages" in file.parts or file.is_relative_to(Path(__file__).parent)
+    return file.is_relative_to(Path.cwd()) and not installed
 
 
 def _is_own(value: Any, module: str) -> bool:

@@ -81,6 +81,7 @@ def run(study: Study, *, fresh: bool) -> int:
     """Search and report; the exit code."""
     from sret_search.search import lease
     from sret_search.search.folders import Folders
+    from sret_search.search.given import see
     from sret_search.search.local import NotStartedError
     from sret_search.search.storage import LedgerLostError
 
@@ -88,6 +89,7 @@ def run(study: Study, *, fresh: bool) -> int:
         Folders(study.trials_root).check()
     try:
         with lease.hold(study) as held:
+            study = see(study)
             if fresh:
                 _keep_aside(study)
             return _run(study, held)
@@ -101,9 +103,8 @@ def run(study: Study, *, fresh: bool) -> int:
 
 def _run(study: Study, lease: Lease) -> int:
     from sret_search.search.ledger import Ledger
-    from sret_search.search.run import search, see_data
+    from sret_search.search.run import search
 
-    study = see_data(study)
     ledger = Ledger.create(study, lease)
     if ledger.last_path is not None:
         print(

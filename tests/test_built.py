@@ -248,7 +248,7 @@ def test_every_field_of_a_recipe_counts():
         "schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.1, "clip_grad_norm": None,
         "ema": 0.9, "precision": "bf16", "compile": True, "init": "trial 1",
         "augment": Augment(flip=True), "distill": Distill("trial 1"), "depth_training": "sampled",
-        "depths": (2,),
+        "depths": (2,), "loss": "package.module:name",
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Recipe)}
     base = Recipe(schedule="wsd", depth_training="mixed")

@@ -1,15 +1,21 @@
-"""The page about a user's own code does as it says: data that are read, callbacks that are told."""
+"""The page about a user's own code does as it says: data that are read, losses that are minimised,
+callbacks that are told."""
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import made_up
 import pytest
+import torch
 
 from sret_search.__main__ import main
+from sret_search.job import Recipe
+from sret_search.run import run
 from sret_search.search.entry import Entry
-from sret_search.search.run import see_data
+from sret_search.search.given import see
 from sret_search.study import StudyError, load_study
 
 PAGE = Path(__file__).parents[1] / "docs" / "own.md"
@@ -42,7 +48,7 @@ def test_the_data_are_read_when_the_study_runs_and_not_before(capsys):
     study = load_study("study.yaml")
     assert study.sizes == (0, 0, 0)
     assert "shapes" not in sys.modules
-    assert see_data(study).sizes == (560, 80, 160)
+    assert see(study).sizes == (560, 80, 160)
     assert "shapes" in sys.modules
 
 
@@ -57,14 +63,14 @@ def test_the_data_are_read_when_the_study_runs_and_not_before(capsys):
 )
 def test_what_is_wrong_is_said_with_its_place(old, new, said):
     with pytest.raises(StudyError, match=said):
-        see_data(changed(old, new))
+        see(changed(old, new))
 
 
 def test_data_that_do_not_fit_the_architecture_are_refused():
     text = Path("space.yaml").read_text(encoding="utf-8")
     Path("space.yaml").write_text(text.replace("classes: 2", "classes: 3"), encoding="utf-8")
     with pytest.raises(StudyError, match=r"study.yaml:3:14: shapes:rings has 2 classes, but"):
-        see_data(load_study("study.yaml"))
+        see(load_study("study.yaml"))
 
 
 def with_callback(path):
@@ -185,3 +191,114 @@ def test_a_callback_that_is_none_is_refused_with_its_place(path, said):
 def test_a_wrong_form_is_refused_when_the_study_is_loaded():
     with pytest.raises(StudyError, match=r"study.yaml:2:23: \"lines\" is not of the form"):
         with_callback("lines")
+
+
+def own(tmp_path, recipe):
+    """The job of the page's study with another recipe, and a folder to train it in."""
+    study = load_study("own_training.yaml")
+    job = study.job(study.grid[1], 0, "cpu")
+    return replace(job, recipe=replace(job.recipe, **recipe)), tmp_path / "trial" / "attempt-1"
+
+
+def test_the_loss_of_the_page_is_minimised_by_the_optimizer_that_is_named(tmp_path):
+    from sret_search.training.trainer import Trainer
+
+    job, attempt = own(tmp_path, {"epochs": None, "steps": 3})
+    trainer = Trainer(job, attempt)
+    import losses
+
+    seen = []
+    trainer.objective.own = lambda *given: seen.append(given) or losses.steady(*given)
+    assert sum(1 for _ in trainer.steps()) == 3
+    assert isinstance(trainer.optimizer, torch.optim.RAdam)
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.05, 0]
+    assert all(model is trainer.model for model, *_ in seen)
+    assert [(images.shape, targets.shape) for _, images, targets in seen] == [
+        ((32, 1, 16, 16), (32,))
+    ] * 3
+    assert trainer.end_epoch()["train_loss"] > 0
+
+
+def test_an_own_training_goes_on_where_it_was_stopped_to_the_same_bits(tmp_path):
+    from sret_search.training.train import train
+
+    job, attempt = own(tmp_path, {"epochs": 2})
+    whole = train(job, attempt, lambda metrics: None)
+    first, second = (tmp_path / "other" / f"attempt-{i}" for i in (1, 2))
+    assert train(job, first, lambda metrics: None, until=1)["state"] == "rung"
+    again = train(job, second, lambda metrics: None, [first])
+    assert whole["state"] == again["state"] == "complete"
+    for name in ("val_loss", "test_loss"):
+        assert whole[name] == again[name]
+
+
+WRONG_LOSSES = """
+def number(model, images, targets): return 1.0
+def each(model, images, targets): return model(images).sum(1)
+def unmoved(model, images, targets): return model(images).mean().detach()
+"""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"loss": "wrong:number"}, "wrong:number returned a value of type float; the mean loss"),
+        ({"loss": "wrong:each"}, r"wrong:each returned a tensor of shape \(32,\); the mean"),
+        ({"loss": "wrong:unmoved"}, "wrong:unmoved returned a tensor that no weight has a part"),
+        ({"optimizer": "builtins:dict"}, "builtins:dict returned a dict; a torch.optim.Optimizer"),
+    ],
+)
+def test_what_returns_something_else_is_named(recipe, said, tmp_path):
+    from sret_search.training.train import train
+
+    Path("wrong.py").write_text(WRONG_LOSSES)
+    with pytest.raises(TypeError, match=said):
+        train(*own(tmp_path, recipe), lambda metrics: None)
+    sys.modules.pop("wrong", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("losses:steady", "losses:stead", r"own_training.yaml:4:27: .*did you mean steady\?"),
+        ("optim:RAdam", "optim:RAdm", r"own_training.yaml:4:53: .*no RAdm"),
+        ("losses:steady", "steady", r"own_training.yaml:4:9: 'steady' is not of the form package"),
+        ("torch.optim:RAdam", "adam", r"own_training.yaml:4:9: unknown optimizer 'adam'; .*adamw"),
+        ("epochs: 4,", "label_smoothing: 0.1,", r"`label_smoothing` is not of a `loss` of your"),
+        ("epochs: 4,", "distill: {teacher: trial 0},", "soft labels are the whole loss"),
+        ("epochs: 4,", "depth_training: sandwich,", "`depth_training: sandwich` has losses of"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_with_its_place(old, new, said):
+    path = Path("own_training.yaml")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StudyError, match=said):
+        see(load_study(path))
+
+
+def test_a_loss_may_be_an_axis():
+    space = Path("space.yaml")
+    axis = '  recipe.loss: {choices: [null, "losses:steady"]}\n'
+    space.write_text(space.read_text() + axis)
+    study = see(load_study("study.yaml"))
+    assert {c.recipe.loss for c in study.grid} == {None, "losses:steady"}
+    assert len({c.name for c in study.grid}) == 6
+    space.write_text(space.read_text().replace("steady", "steadier"))
+    with pytest.raises(StudyError, match=r"space.yaml:9:33: .*no steadier"):
+        see(load_study("study.yaml"))
+
+
+def test_jobs_without_a_loss_of_their_own_keep_their_names():
+    assert "loss" not in Recipe().to_dict()
+    assert "loss" not in Recipe().built(1)
+    assert Recipe.from_dict(Recipe(loss="a:b").to_dict()).loss == "a:b"
+
+
+def test_a_study_that_cannot_run_is_not_kept_aside():
+    study = load_study("own_training.yaml")
+    made_up.run(study, lambda entry: made_up.complete(0.5))
+    Path("losses.py").unlink()
+    with pytest.raises(StudyError, match=r"own_training.yaml:4:27: no module losses"):
+        run(study, fresh=True)
+    assert [folder.name for folder in Path("runs").iterdir()] == ["steady"]

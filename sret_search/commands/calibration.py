@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from sret_search.study import Study, StudyError, hours, preflight, timing
 from sret_search.study.errors import shown
@@ -24,14 +24,14 @@ def calibrate(study: Study) -> Study:
 
     import torch
 
-    from sret_search.search.run import see_data
+    from sret_search.search.given import see
     from sret_search.training.speed import MeasuringError, speeds
 
     compute = study.file.compute
     device = "cuda" if uses_gpu(compute) else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise StudyError(f"{shown(study.path)}: torch sees no GPU here")
-    study = see_data(study)
+    study = see(study)
     share = Timing.guessed(compute).share
     candidates = [c for one in hours.trainings(study) for c in one.candidates]
     chosen = timing.varied(candidates, MEASURED)
@@ -46,7 +46,7 @@ def calibrate(study: Study) -> Study:
             points.append(
                 timing.Point(
                     architecture=job.architecture.to_dict(),
-                    recipe=asdict(job.recipe),
+                    recipe=job.recipe.to_dict(),
                     step=speed.step,
                     evaluated=speed.images,
                     evaluation=speed.evaluation,

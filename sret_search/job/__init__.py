@@ -1,5 +1,6 @@
 """What one training is a function of: architecture, recipe, data, seed, threads. Plain data."""
 
+from sret_search.job.augment import Augment
 from sret_search.job.data import TORCHVISION, Data, Facts
 from sret_search.job.job import (
     Job,
@@ -12,7 +13,7 @@ from sret_search.job.job import (
     trained_depths,
 )
 from sret_search.job.place import located, trial_folder
-from sret_search.job.recipe import Augment, Distill, Recipe
+from sret_search.job.recipe import Distill, Recipe
 from sret_search.job.recipes import RECIPES
 
 __all__ = [

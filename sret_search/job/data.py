@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sret_search.errors import nearest
-from sret_search.job.need import STRICT, need
+from sret_search.job.need import STRICT, need, need_import_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ TORCHVISION = (
 """Classification data sets of torchvision that may be named by their class."""
 
 NAMES = (*_FACTS, *TORCHVISION)
-_IMPORTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +166,7 @@ class Data:
                 "`options` are those of a function of your own, `name: package.module:function`",
             )
             return
-        need(
-            _IMPORTED.fullmatch(self.name) is not None,
-            f"{self.name!r} is not of the form package.module:function",
-        )
+        need_import_path(self.name)
         need(
             self.root is None and not self.download,
             f"{self.name} finds its own files: leave out `root` and `download`, or give it"

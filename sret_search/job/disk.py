@@ -36,8 +36,8 @@ def checkpoint_bytes(
         epochs: that its history has.
         monitor: whether that has what each execution did.
     """
-    moments = {"adamw": 2, "sgd": 1}[recipe.optimizer]
-    counters = 1 if recipe.optimizer == "adamw" else 0
+    # Of an optimizer that is not known, as much as AdamW has.
+    moments, counters = (1, 0) if recipe.optimizer == "sgd" else (2, 1)
     copies = 1 if recipe.ema is None else 2
     parameters, params = _tensors(architecture), cost(architecture).params
     buffers, of_buffers = _buffers(architecture)

@@ -96,7 +96,7 @@ class Job:
         curve = {"test_curve": True} if self.test_curve else {}
         return {
             "architecture": self.architecture.to_dict(),
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": self.recipe.to_dict(),
             "data": self.data.to_dict(),
             "seed": self.seed,
             "threads": self.threads,

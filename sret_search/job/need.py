@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 # Read by pydantic where a file is checked; the rooms that train do without pydantic.
 STRICT = {"extra": "forbid", "strict": True}
+
+_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def need(holds: bool, message: str) -> None:
     """Raise a ValueError with the rule and the values, where the rule does not hold."""
     if not holds:
         raise ValueError(message)
+
+
+def need_import_path(path: str) -> None:
+    """Raise a ValueError where code of the user's is named in another way than it can be found."""
+    formed = _IMPORT_PATH.fullmatch(path) is not None
+    need(formed, f"{path!r} is not of the form package.module:name")

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sret_search.architecture.parts import as_floats
-from sret_search.job.need import STRICT, need
+from sret_search.errors import nearest
+from sret_search.job.augment import Augment
+from sret_search.job.need import STRICT, need, need_import_path
+from sret_search.job.timetable import Timetable
 
+OPTIMIZERS = ("adamw", "sgd")
 LONGEST = 10**12
 """Epochs, steps or samples of a training."""
 
@@ -26,67 +30,6 @@ def check_name(key: str, name: str | None) -> None:
 
 
 DepthTraining = Literal["fixed", "mixed", "sampled", "sandwich"]
-
-
-@dataclass(frozen=True, slots=True)
-class Augment:
-    """Random changes of training images, drawn anew for each image; as in torchvision's
-    `transforms.v2`.
-
-    Attributes:
-        crop: smallest and largest area of a random crop that is resized to the whole image.
-        flip: half of the images, left to right.
-        rotate, shear: up to so many degrees to both sides; translate: up to that fraction of
-            the side; zoom: by up to that factor and its inverse. One resampling with the crop.
-        color_jitter: of brightness, contrast and saturation.
-        randaugment: magnitude (0 to 30) of two random operations (Cubuk et al., 1909.13719).
-        erasing: probability that a rectangle is replaced by noise (Zhong et al., 1708.04896).
-        mixup, cutmix: α of the Beta distribution of mixing weights (1710.09412, 1905.04899);
-            with both, each batch takes one of them.
-        repeats: each image comes so often in an epoch that has as many images as ever, so that
-            a third of the images comes in an epoch of 3 repeats (Hoffer et al., 1901.09335).
-    """
-
-    crop: tuple[float, float] | None = None
-    flip: bool = False
-    rotate: float = 0.0
-    shear: float = 0.0
-    translate: float = 0.0
-    zoom: float = 1.0
-    color_jitter: float = 0.0
-    randaugment: int | None = None
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    repeats: int = 1
-
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        as_floats(self)
-        if self.crop is not None:
-            object.__setattr__(self, "crop", tuple(map(float, self.crop)))
-        need(
-            self.crop is None or 0 < self.crop[0] <= self.crop[1] <= 1,
-            f"`crop: [low, high]` must be within 0 to 1, but got {self.crop}",
-        )
-        for name, most in (("rotate", 180), ("shear", 89), ("translate", 1), ("erasing", 1)):
-            value = getattr(self, name)
-            need(0 <= value <= most, f"`0 <= {name} <= {most}` must hold, but got {value}")
-        for name in ("color_jitter", "mixup", "cutmix"):
-            value = getattr(self, name)
-            need(0 <= value < math.inf, f"`{name} >= 0` must hold, but got {value}")
-        need(1 <= self.zoom < math.inf, f"`zoom >= 1` must hold, but got {self.zoom}")
-        need(
-            self.randaugment is None or 0 <= self.randaugment <= 30,
-            f"`0 <= randaugment <= 30` must hold, but got {self.randaugment}",
-        )
-        need(self.repeats >= 1, f"`repeats >= 1` must hold, but got {self.repeats}")
-
-    @property
-    def changes_images(self) -> bool:
-        """Whether the same image is ever seen changed."""
-        return self != Augment(repeats=self.repeats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +68,10 @@ class Recipe:
         batch_size: images a step, over all accumulated parts and all processes; the last batch
             of an epoch may be smaller.
         accumulate: parts that a batch is cut into, one after the other, for less memory.
-        optimizer: "adamw", or "sgd" with Nesterov momentum.
+        optimizer: "adamw", or "sgd" with Nesterov momentum; or the import path of one, which is
+            called with groups of parameters and `lr`.
+        loss: the import path of a function of model, images and targets, in place of the
+            cross-entropy of the model's outputs.
         lr: peak learning rate; lr_start and lr_end: before the first step and after the last.
         schedule: "cosine"; or "wsd": warmup, stable, then decay by 1 − √ (Hägele et al.,
             2405.18392), which alone can be continued to more epochs.
@@ -153,7 +99,8 @@ class Recipe:
     decay: float | int | None = None
     batch_size: int = 32
     accumulate: int = 1
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: str = "adamw"
+    loss: str | None = None
     lr: float = 3e-3
     lr_start: float = 0.0
     lr_end: float = 0.0
@@ -214,6 +161,7 @@ class Recipe:
             0 <= self.label_smoothing < 1,
             f"`0 <= label_smoothing < 1` must hold, but got {self.label_smoothing}",
         )
+        self._check_own()
         need(
             self.clip_grad_norm is None or self.clip_grad_norm > 0,
             f"`clip_grad_norm > 0` must hold, but got {self.clip_grad_norm}",
@@ -228,6 +176,31 @@ class Recipe:
             list(self.depths) == sorted(set(self.depths)) and min(self.depths, default=1) >= 1,
             f"`depths` must rise from 1 or more, but got {list(self.depths)}",
         )
+
+    def _check_own(self) -> None:
+        """The rules of a user's own optimizer and loss."""
+        if ":" in self.optimizer:
+            need_import_path(self.optimizer)
+        need(
+            ":" in self.optimizer or self.optimizer in OPTIMIZERS,
+            f"unknown optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
+            " (`package.module:name`, such as torch.optim:RAdam, is for others)",
+        )
+        if self.loss is None:
+            return
+        need_import_path(self.loss)
+        need(self.distill is None, "a teacher's soft labels are the whole loss: leave out `loss`")
+        need(self.label_smoothing == 0, "`label_smoothing` is not of a `loss` of your own")
+        need(
+            self.depth_training != "sandwich",
+            "`depth_training: sandwich` has losses of its own: leave out `loss`",
+        )
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Import paths of a user's code, by field."""
+        named = {"optimizer": self.optimizer, "loss": self.loss}
+        return {key: path for key, path in named.items() if path is not None and ":" in path}
 
     @property
     def unit(self) -> Literal["epochs", "steps", "samples"]:
@@ -268,7 +241,7 @@ class Recipe:
         if self.depth_training in ("sampled", "sandwich"):
             every = not self.depths or len(depths) == loops
             depths = [] if every else depths
-        return dataclasses.asdict(self) | {
+        return self.to_dict() | {
             "epochs": None if self.epochs is None else float(self.epochs),
             "warmup": float(self.warmup_in_units),
             "decay": float(self.decay_in_units) if self.schedule == "wsd" else None,
@@ -296,9 +269,17 @@ class Recipe:
         epochs, rest = divmod(times.total, times.epoch)
         return epochs * images + min(rest * self.batch_size, images)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` is its inverse."""
+        plain = dataclasses.asdict(self)
+        # Said only where there is one, so that all other jobs keep their names.
+        if self.loss is None:
+            del plain["loss"]
+        return plain
+
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Recipe:
-        """Build from what `dataclasses.asdict` gives, or JSON made of it."""
+        """Build from plain data, perhaps out of JSON."""
         values = dict(plain)
         augment = dict(values.get("augment") or {})
         if augment.get("crop") is not None:
@@ -308,27 +289,3 @@ class Recipe:
             values["distill"] = Distill(**values["distill"])
         values["depths"] = tuple(values.get("depths", ()))
         return cls(**values)
-
-
-@dataclass(frozen=True, slots=True)
-class Timetable:
-    """A recipe's durations in steps: of an epoch, in all, of the warmup, and until when the
-    learning rate is at its peak."""
-
-    epoch: int
-    total: int
-    warmup: int
-    stable_until: int
-
-    def lr_factor(self, step: int, recipe: Recipe) -> float:
-        """The learning rate of a step (0 is the first) over the peak."""
-        start, end = recipe.lr_start / recipe.lr, recipe.lr_end / recipe.lr
-        if step < self.warmup:
-            return start + (1 - start) * (step + 1) / self.warmup
-        if step < self.stable_until:
-            return 1.0
-        part = min((step - self.stable_until) / max(self.total - self.stable_until, 1), 1.0)
-        left = (
-            0.5 * (1 + math.cos(math.pi * part)) if recipe.schedule == "cosine" else 1 - part**0.5
-        )
-        return end + (1 - end) * left

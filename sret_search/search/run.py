@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,7 @@ from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
 from sret_search.search.storage import LedgerLostError
-from sret_search.study import Study, StudyError, document
-from sret_search.study.load import check_budget
+from sret_search.study import Study, StudyError
 from sret_search.study.planned import least_trials, train_macs_planned
 
 if TYPE_CHECKING:
@@ -45,32 +44,6 @@ class Outcome:
     trained: int
     failed: list[Entry]
     complete: bool
-
-
-def see_data(study: Study) -> Study:
-    """The study with its data looked at, so that what is wrong with it is said before anything
-    is trained. The digits are known.
-
-    Raises:
-        StudyError: files that are missing or cannot be read, or do not fit the architecture; or
-            no training on so many images is within the budget.
-    """
-    if study.file.data.source == "digits":
-        return study
-    from sret_search.training import data
-
-    try:
-        split = data.load(study.file.data)
-        data.check(split, study.space.architecture)
-    except data.DataError as error:
-        if study.file.data.is_imported:
-            problem = document.read(study.path).problem(("data", error.key), str(error))
-            raise StudyError([problem]) from None
-        raise StudyError(f"{study.path}: {error}") from None
-    seen = replace(study, seen=(len(split.train), len(split.val), len(split.test)))
-    if study.sizes[0] != seen.sizes[0]:
-        check_budget(seen)
-    return seen
 
 
 def search(

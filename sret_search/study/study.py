@@ -104,7 +104,9 @@ class Study:
     def origin(self) -> str:
         """A name of what it searches: another one as soon as an axis, the architecture, the
         recipe or the budget changes."""
-        plain = self.space.template() | {
+        plain = {
+            "architecture": self.space.architecture.to_dict(),
+            "recipe": self.space.recipe.to_dict(),
             "axes": [
                 (path, axis.model_dump(mode="json")) for path, axis in self.space.axes.items()
             ],

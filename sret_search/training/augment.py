@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sret_search.job.recipe import Augment
+from sret_search.job import Augment
 from sret_search.training.randaugment import RandAugment
 from sret_search.training.vision import transforms
 

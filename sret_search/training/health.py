@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from sret_search import importing
 from sret_search.cost import train_memory
 from sret_search.job import Job
 from sret_search.job.disk import checkpoint_bytes, in_words
@@ -54,7 +55,6 @@ def watched(attempt: Path, seconds: float) -> Iterator[Callable[[], None]]:
 
 def cause(error: Exception, job: Job) -> tuple[str, str]:
     """What kind of failure an error is, and a line for the reader."""
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, DataError | PretrainedError):
         return "data", str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
@@ -65,7 +65,7 @@ def cause(error: Exception, job: Job) -> tuple[str, str]:
         return "disk full", _what_would_be_written(full, job)
     if isinstance(error, ChildFailedError):
         return "worker died", "a process of the training was killed, or ended itself"
-    return "error", text
+    return "error", importing.told(error)
 
 
 def _what_would_be_written(error: OSError, job: Job) -> str:

@@ -6,13 +6,19 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from sret_search import importing
 from sret_search.job import Recipe
 
 _MOMENTUM = 0.9
 
 
 def optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """AdamW or SGD whose weight decay leaves norms, biases, positions and residual scales alone."""
+    """The optimizer of a recipe, whose weight decay leaves norms, biases, positions and residual
+    scales alone.
+
+    Raises:
+        TypeError: what the recipe names is none.
+    """
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
     for name, parameter in model.named_parameters():
@@ -24,7 +30,13 @@ def optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
     ]
     if recipe.optimizer == "sgd":
         return SGD(groups, lr=recipe.lr, momentum=_MOMENTUM, nesterov=True, fused=True)
-    return AdamW(groups, lr=recipe.lr, fused=True)
+    if recipe.optimizer == "adamw":
+        return AdamW(groups, lr=recipe.lr, fused=True)
+    made = importing.load(recipe.optimizer)(groups, lr=recipe.lr)
+    if not isinstance(made, Optimizer):
+        kind = type(made).__name__
+        raise TypeError(f"{recipe.optimizer} returned a {kind}; a torch.optim.Optimizer is needed")
+    return made
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sret_search.job.recipe import Augment
+from sret_search.job import Augment
 from sret_search.training import augment as module
 from sret_search.training.augment import Augmenter, epoch_order, normalize
 from sret_search.training.randaugment import RandAugment

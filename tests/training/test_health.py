@@ -81,7 +81,7 @@ def test_what_is_done_already_is_not_advised():
     [
         (RuntimeError("shapes differ\nand more"), "RuntimeError: shapes differ"),
         (KeyError("name"), "KeyError: 'name'"),
-        (ZeroDivisionError(), "ZeroDivisionError: "),
+        (ZeroDivisionError(), "ZeroDivisionError"),
         (Diverged(7, 2, float("nan")), "Diverged: the loss became nan at step 7 (epoch 2)"),
     ],
     ids=lambda value: type(value).__name__,

@@ -1,0 +1,70 @@
+"""Random changes of training images, as plain data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sret_search.architecture.parts import as_floats
+from sret_search.job.need import STRICT, need
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """Random changes of training images, drawn anew for each image; as in torchvision's
+    `transforms.v2`.
+
+    Attributes:
+        crop: smallest and largest area of a random crop that is resized to the whole image.
+        flip: half of the images, left to right.
+        rotate, shear: up to so many degrees to both sides; translate: up to that fraction of
+            the side; zoom: by up to that factor and its inverse. One resampling with the crop.
+        color_jitter: of brightness, contrast and saturation.
+        randaugment: magnitude (0 to 30) of two random operations (Cubuk et al., 1909.13719).
+        erasing: probability that a rectangle is replaced by noise (Zhong et al., 1708.04896).
+        mixup, cutmix: α of the Beta distribution of mixing weights (1710.09412, 1905.04899);
+            with both, each batch takes one of them.
+        repeats: each image comes so often in an epoch that has as many images as ever, so that
+            a third of the images comes in an epoch of 3 repeats (Hoffer et al., 1901.09335).
+    """
+
+    crop: tuple[float, float] | None = None
+    flip: bool = False
+    rotate: float = 0.0
+    shear: float = 0.0
+    translate: float = 0.0
+    zoom: float = 1.0
+    color_jitter: float = 0.0
+    randaugment: int | None = None
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    repeats: int = 1
+
+    __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        as_floats(self)
+        if self.crop is not None:
+            object.__setattr__(self, "crop", tuple(map(float, self.crop)))
+        need(
+            self.crop is None or 0 < self.crop[0] <= self.crop[1] <= 1,
+            f"`crop: [low, high]` must be within 0 to 1, but got {self.crop}",
+        )
+        for name, most in (("rotate", 180), ("shear", 89), ("translate", 1), ("erasing", 1)):
+            value = getattr(self, name)
+            need(0 <= value <= most, f"`0 <= {name} <= {most}` must hold, but got {value}")
+        for name in ("color_jitter", "mixup", "cutmix"):
+            value = getattr(self, name)
+            need(0 <= value < math.inf, f"`{name} >= 0` must hold, but got {value}")
+        need(1 <= self.zoom < math.inf, f"`zoom >= 1` must hold, but got {self.zoom}")
+        need(
+            self.randaugment is None or 0 <= self.randaugment <= 30,
+            f"`0 <= randaugment <= 30` must hold, but got {self.randaugment}",
+        )
+        need(self.repeats >= 1, f"`repeats >= 1` must hold, but got {self.repeats}")
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether the same image is ever seen changed."""
+        return self != Augment(repeats=self.repeats)
