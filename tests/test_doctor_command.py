@@ -44,7 +44,7 @@ def test_packages_are_held_against_their_ranges(monkeypatch):
     assert len(said) == 2
     [extras] = [finding for finding in found if finding.about == "extras"]
     assert "tensorboard" in extras.what
-    assert "postgres" not in extras.what
+    assert not any(name in extras.what for name in ("postgres", "browser", "docs"))
     assert extras.state == "note"
 
 
@@ -100,11 +100,11 @@ def test_a_package_that_does_not_load_is_a_finding(tmp_path, monkeypatch, capsys
     [("pass", "well", "a worker answers"),
      ("raise OSError('Ray did not start: no room')", "mend", "Ray did not start: no room"),
      ("raise SystemExit(7)", "mend", "ended with code 7"),
-     ("import time; time.sleep(60)", "mend", "did not start within 2 s")],
+     ("import time; time.sleep(60)", "mend", "did not start within 0.1 s")],
 )  # fmt: skip
 def test_what_ray_did(tried, state, said, monkeypatch):
     monkeypatch.setattr(findings, "_TRY_RAY", tried)
-    monkeypatch.setattr(findings, "_PATIENCE", 2.0 if "sleep" in tried else 60.0)
+    monkeypatch.setattr(findings, "_PATIENCE", 0.1 if "sleep" in tried else 60.0)
     [found] = findings.ray()
     assert found.state == state
     assert said in found.what

@@ -21,7 +21,7 @@ from typing import Literal
 _DISTRIBUTION = "sret-search"
 _NAMED = ("torch", "ray", "optuna")
 """Packages whose versions are told."""
-_FOR_DEVELOPERS = frozenset({"test", "dev", "docs"})
+_FOR_DEVELOPERS = frozenset({"test", "browser", "docs", "dev"})
 _INSTALL = f"pip install --upgrade {_DISTRIBUTION}"
 _SCARCE = 2 * 10**9
 """Bytes of free disk below which a study should be planned first."""
