@@ -8,7 +8,6 @@ import json
 import math
 import random
 import typing
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -131,10 +130,6 @@ class Space:
                 holder[last] = copy.deepcopy(value)
         return plain
 
-    def grid(self) -> Iterator[Values]:
-        """Every combination of a finite space, each once, in the order of the file."""
-        return self._combinations(list(self.axes), {})
-
     def draw(self, rng: random.Random) -> Values:
         """A random point: choices evenly, ranges evenly or evenly in the logarithm."""
         return self.active({path: self._draw(path, axis, rng) for path, axis in self._free})
@@ -244,19 +239,6 @@ class Space:
         low, high = axis.low, axis.high
         assert isinstance(low, int) and isinstance(high, int), "a continuous axis has no end"
         return range(low, high + 1)
-
-    def _combinations(self, paths: list[str], above: Values) -> Iterator[Values]:
-        if not paths:
-            yield above
-            return
-        path, *below = paths
-        if not self.counts(path, above):
-            yield from self._combinations(below, above)
-        elif self.axes[path].same_as is not None:
-            yield from self._combinations(below, above | {path: self.following(path, above)})
-        else:
-            for value in self.options(path):
-                yield from self._combinations(below, above | {path: value})
 
     def _draw(self, path: str, axis: Axis, rng: random.Random) -> Any:
         if axis.choices is not None:

@@ -147,12 +147,6 @@ class Table:
             columns[path] = Column([*values, None], codes)
         return cls(space, columns, len(points))
 
-    def take(self, rows: NDArray[Any]) -> Table:
-        """Some of the rows, by number or by a mask."""
-        columns = {path: column.take(rows) for path, column in self.columns.items()}
-        count = int(rows.sum()) if rows.dtype == bool else len(rows)
-        return Table(self.space, columns, count)
-
     def values(self, row: int) -> Values:
         """The values of the active axes of a row."""
         found = {path: (column.values, column.codes[row]) for path, column in self.columns.items()}

@@ -19,8 +19,6 @@ from sret_search.search.samplers.sobol import Sobol
 from sret_search.search.samplers.stratified import Stratified
 from sret_search.study import Study
 
-__all__ = ["Ask", "Grid", "Sampler", "build"]
-
 
 def build(study: Study, memory: dict[str, Any]) -> Sampler:
     """The sampler that the study names, with what earlier ones asked to keep in `Ask.memory`."""

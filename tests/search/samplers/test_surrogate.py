@@ -44,14 +44,14 @@ def test_the_posterior_is_that_of_dense_equations() -> None:
     variance = made.scale**2 * (own - np.einsum("ij,jk,ik->i", across, inverse, across))
     posterior = Posterior(made, results)
     assert posterior.mean(x) == pytest.approx(mean, abs=1e-4)
-    assert posterior.variance(x) == pytest.approx(variance, abs=1e-4)
+    assert posterior.both(x)[1] == pytest.approx(variance, abs=1e-4)
 
 
 def test_some_points_stand_for_many_results() -> None:
     made, (results, x) = settings(), made_up(0, 600)
     exact, projected = Posterior(made, results), Posterior(made, results, np.arange(0, 600, 2))
     assert projected.mean(x) == pytest.approx(exact.mean(x), abs=0.02)
-    assert np.sqrt(projected.variance(x)) == pytest.approx(np.sqrt(exact.variance(x)), abs=0.02)
+    assert np.sqrt(projected.both(x)[1]) == pytest.approx(np.sqrt(exact.both(x)[1]), abs=0.02)
 
 
 def test_the_gradient_is_that_of_the_density() -> None:

@@ -194,7 +194,7 @@ class Posterior:
         self, settings: Settings, results: Results, onto: NDArray[np.int64] | None = None
     ) -> None:
         """Project it onto some of the results, where `onto` says which."""
-        self.settings, self.results = settings, results
+        self.settings = settings
         self._points = results.x if onto is None else results.x[onto]
         inner = settings.kernel(self._points, self._points)
         inner[np.diag_indices_from(inner)] += 1e-6
@@ -212,12 +212,8 @@ class Posterior:
         """What is expected at some points (x,)."""
         return self._mean(self.settings.kernel(self._points, x))
 
-    def variance(self, x: Numbers) -> Numbers:
-        """How uncertain that is, noise apart (x,)."""
-        return self._variance(x, self.settings.kernel(self._points, x))
-
     def both(self, x: Numbers) -> tuple[Numbers, Numbers]:
-        """Mean and variance (x,)."""
+        """What is expected, and the variance of that, noise apart (x,)."""
         across = self.settings.kernel(self._points, x)
         return self._mean(across), self._variance(x, across)
 
