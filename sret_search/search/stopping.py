@@ -11,6 +11,8 @@ from typing import Any
 
 from ray.tune import Callback
 
+from sret_search.search.signals import STOPS
+
 GRACE = 60.0
 """Seconds that running trials have for the step that they are in, and for a checkpoint."""
 
@@ -34,14 +36,19 @@ class Stopping(Callback):
         self._ask, self._say = ask, say
         self._ends = None if hours is None else time.monotonic() + 3600 * hours
         self._hours, self._deadline = hours, float("inf")
+        self._why = "stopping: running trials save a checkpoint (Ctrl-C stops at once)"
 
     def look(self) -> bool:
-        """Whether the run is to end; asks the workers once. Called all the time."""
+        """Whether the run is to end; asks the workers, and tells the user, once. Called all the
+        time."""
         if self._ends is not None and time.monotonic() > self._ends and not self.asked:
             self.asked = True
-            self._say(f"stopping after max_hours {self._hours:g}: running trials save a checkpoint")
+            self._why = (
+                f"stopping after max_hours {self._hours:g}: running trials save a checkpoint"
+            )
         if self.asked and self._deadline == float("inf"):
             self._deadline = time.monotonic() + GRACE
+            self._say(self._why)
             with suppress(OSError):  # on a full disk they keep the checkpoint that they have
                 self._ask()
         return self.asked
@@ -66,15 +73,14 @@ class Stopping(Callback):
         Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
         handlers when it connects, so this comes after.
         """
-        kinds = (signal.SIGINT, signal.SIGTERM)
 
         def stop(number: int, frame: FrameType | None) -> None:
+            # A signal may come while the user is being told of something else: `look` tells.
             self.asked = True
-            for kind in kinds:
+            for kind in STOPS:
                 signal.signal(kind, signal.default_int_handler)
-            self._say("stopping: running trials save a checkpoint (Ctrl-C stops at once)")
 
-        before = {number: signal.signal(number, stop) for number in kinds}
+        before = {number: signal.signal(number, stop) for number in STOPS}
         try:
             yield
         finally:

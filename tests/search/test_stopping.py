@@ -38,7 +38,9 @@ def test_a_signal_asks_and_a_second_one_ends(clock: list[float]) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), made.on_signals():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGTERM)
+        assert said == [], "whatever the signal interrupts may itself be telling the user"
         assert made.look()
+        assert "Ctrl-C stops at once" in said[0]
         made.on_step_begin(0, [])
         os.kill(os.getpid(), signal.SIGINT)
     assert (len(asked), len(said)) == (1, 1)
