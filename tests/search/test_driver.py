@@ -82,11 +82,16 @@ def test_where_others_end_the_driver_somebody_is_left(work: str, said: str) -> N
 def test_what_asks_to_stop_reaches_the_driver_once(
     stop: signal.Signals, kill: Callable[[int, int], None]
 ) -> None:
-    work = (
-        "caught = []; signal.signal({0}, lambda *_: caught.append(1)); print('ready', flush=True)"
-    )
-    wait = "time.sleep(1); print(len(caught)); return 0"
-    command = Command(f"{work.format(int(stop))}; {wait}")
+    work = f"""
+            caught = []
+            signal.signal({int(stop)}, lambda *_: caught.append(1))
+            print("ready", flush=True)
+            while not caught:
+                time.sleep(0.01)
+            time.sleep(0.5)  # a second one would come at once
+            print(len(caught))
+            return 0"""
+    command = Command(work)
     assert command.process.stdout is not None
     assert command.process.stdout.readline() == "ready\n"
     kill(command.process.pid, stop)

@@ -65,8 +65,10 @@ def test_a_run_that_hangs_in_a_dead_ray_is_abandoned(
     assert ray.worker_ends()
 
 
-def test_a_ray_that_no_longer_listens_is_dead(ray: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_PATIENCE", 0.2)
+def test_a_ray_that_no_longer_listens_is_dead_and_a_run_that_ends_is_let_go(
+    ray: Ray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_PATIENCE", 600.0)
     said, told, abandoned = [], threading.Event(), threading.Event()
 
     def died(why: str) -> None:
@@ -74,10 +76,13 @@ def test_a_ray_that_no_longer_listens_is_dead(ray: Ray, monkeypatch: pytest.Monk
         told.set()
 
     with local.watched(died, abandoned.set):
+        (watching,) = [t for t in threading.enumerate() if t.name == "watches Ray"]
         ray.socket.close()
         assert told.wait(10)
     assert said == ["Ray on this machine died: its gcs_server was stopped"]
-    assert not abandoned.wait(0.4)
+    watching.join(10)
+    assert not watching.is_alive()
+    assert not abandoned.is_set()
 
 
 def test_a_ray_that_is_shut_down_is_not_dead(ray: Ray) -> None:
@@ -86,6 +91,7 @@ def test_a_ray_that_is_shut_down_is_not_dead(ray: Ray) -> None:
         (watching,) = [t for t in threading.enumerate() if t.name == "watches Ray"]
     ray.parent.kill()
     watching.join(10)
+    assert not watching.is_alive()
     assert said == []
 
 

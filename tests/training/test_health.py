@@ -101,10 +101,12 @@ from sret_search.training.health import watched
 def stuck_in_here():
     time.sleep(60)
 
-with watched(Path(sys.argv[1]), 1.5) as beat:
-    for _ in range(20):
+limit = 2.5
+with watched(Path(sys.argv[1]), limit) as beat:
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1.1 * limit:
         beat()
-        time.sleep(0.1)
+        time.sleep(0.05)
     print("beaten for longer than the limit", flush=True)
     stuck_in_here()
 print("never reached", flush=True)
