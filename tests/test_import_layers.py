@@ -11,7 +11,7 @@ import sret_search
 
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
-    "errors", "importing", "architecture", "variants", "cost", "job", "tasks",
+    "errors", "importing", "writing", "architecture", "variants", "cost", "job", "tasks",
     "study", "model", "training", "export", "search", "reporting", "run", "api",
     "commands",
     "__main__",
@@ -20,6 +20,7 @@ HEAVY = {"torch", "torchvision", "ray", "optuna"}
 FORBIDDEN = {
     "errors": HEAVY,
     "importing": HEAVY,
+    "writing": HEAVY,
     "architecture": HEAVY,
     "variants": HEAVY,
     "cost": HEAVY,

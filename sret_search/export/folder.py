@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from sret_search.architecture import Architecture
 from sret_search.export import graph
@@ -23,6 +20,7 @@ from sret_search.training import data
 from sret_search.training.evaluation import BATCH
 from sret_search.training.names import EVALUATION, STUDY, WEIGHTS
 from sret_search.training.trainer import evaluation_seed
+from sret_search.writing import yaml_text
 
 _ARCHITECTURE, _SPACE, _CARD = "architecture.yaml", "space.yaml", "README.md"
 _LONGEST = 50
@@ -166,9 +164,5 @@ def _of_trial(number: int) -> str:
 
 
 def _dump(path: Path, content: Mapping[str, Any], comment: str) -> None:
-    yaml, text = YAML(typ="safe"), io.StringIO()
-    yaml.default_flow_style, yaml.width = False, 100
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(dict(content), text)
     head = "".join(f"# {line}\n" for line in comment.splitlines())
-    path.write_text(head + text.getvalue(), encoding="utf-8")
+    path.write_text(head + yaml_text(content), encoding="utf-8")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
-from ruamel.yaml import YAML
 
 from sret_search.reporting import words
 from sret_search.reporting.charts import Chart, plotly
+from sret_search.writing import yaml_text
 
 KINDS = ("png", "svg", "pdf")
 """Files of each chart that lie beside the page."""
@@ -72,7 +72,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "percent": words.percent, "points": words.points, "plain": _plain, "yaml": _yaml,
+        "percent": words.percent, "points": words.points, "plain": _plain, "yaml": partial(yaml_text, inline=True),
     }  # fmt: skip
     return environment
 
@@ -93,11 +93,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
-
-
-def _yaml(plain: dict[str, Any]) -> str:
-    writer, text = YAML(typ="safe"), io.StringIO()
-    writer.default_flow_style, writer.width = None, 100
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.dump(plain, text)
-    return text.getvalue()
