@@ -311,8 +311,15 @@ def _lost(
     steps = [e for e in steps if e["step"] > start["step"] and e["time"] < begun]
     if not steps:
         return 0.0
-    own = [e["time"] for e in saved if e["attempt"] == last and e["step"] == start["step"]]
-    since = own[0] if own else steps[0]["time"]
+    # The interval to the next checkpoint begins when this one is forced to disk, which takes as
+    # long as others keep the disk busy.
+    own = [
+        event["time"]
+        for event in earlier
+        if event["what"] in ("saved", "forced")
+        and (event["attempt"], event["step"]) == (last, start["step"])
+    ]
+    since = max(own, default=steps[0]["time"])
     if len(steps) > 1:
         assert steps[-2]["time"] - since <= INTERVAL + _SLACK, "more than an interval is lost"
     return steps[-1]["time"] - since

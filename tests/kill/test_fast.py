@@ -41,7 +41,7 @@ def test_faults_and_torn_files_change_nothing(golden: Golden, told: Told, tmp_pa
     }
     box = Box(tmp_path, "grid_eager", [chosen[name] for name in chosen])
     box.finish()
-    assert len(box.refused) == 1 and box.refused[0] < 20
+    assert len(box.refused) == 1 and box.refused[0] < 60
     assert any("its worker died" in run.out for run in box.runs)
     row = told("some", list(chosen), box)
     row["lost_seconds"] = box.check_lost()

@@ -7,7 +7,8 @@ where KILL_BOX names a folder, in which are
     faults.json   what is to happen, one after the other: each waits for the one before it
     fault-<i>     that fault i has happened, made so that it happens once, whoever comes first
     held-<i>, go-<i>   that fault i holds a process, and that it may go on
-    events.jsonl  what trainings did: which attempt began, at which step, went on, saved, ended
+    events.jsonl  what trainings did: which attempt began, at which step, went on, saved, had
+                  forced what it saved to disk, ended
 
 A fault is {"where": "module:function:before" or ":after", "match": a pattern of one of its
 arguments, "inside": a function that must be on the stack, "who": "driver" or "worker", "n": at
@@ -32,6 +33,7 @@ from typing import Any
 _RECORDED = {
     "sret_search.training.train:train_as",
     "sret_search.training.trainer:Trainer.load_state_dict",
+    "sret_search.training.trainer:Trainer.save",
     "sret_search.training.trainer:Trainer.steps",
     "os:replace",
 }
@@ -107,6 +109,8 @@ class Injector(importlib.abc.MetaPathFinder):
             self.log("begun")
         elif (name, when) == ("Trainer.load_state_dict", "after"):
             self.log("continued", arguments[0].step)
+        elif (name, when) == ("Trainer.save", "after"):
+            self.log("forced", arguments[0].step)
         elif (name, when) == ("replace", "after"):
             target = Path(str(arguments[1]))
             if target.match("checkpoint-*.pt"):
