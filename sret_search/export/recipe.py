@@ -7,13 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sret_search.architecture import Architecture
-from sret_search.job import Job, Recipe
+from sret_search.job import Job, Recipe, seeds
 
 Named = Callable[[str], str]
 """The name under which a recipe's weights, or a teacher's, are found from elsewhere."""
-
-_CONFIRMING = 10_000
-"""A trial that confirms a candidate has a seed so far beyond that of one that chose it."""
 
 
 def space_of(architecture: Architecture) -> dict[str, Any]:
@@ -33,7 +30,7 @@ def study_of(
         named: what "trial N" is called elsewhere.
     """
     recipes = [_recipe(recipe, named) for recipe in (*before, job.recipe)]
-    first = job.seed - _CONFIRMING if job.whole else job.seed
+    first = job.seed - seeds.CONFIRMATION if job.whole else job.seed
     data = _changed(job.data)
     if job.data.folds is not None:
         data["fold"] = (job.data.fold - job.seed + first) % job.data.folds

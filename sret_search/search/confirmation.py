@@ -9,15 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from sret_search.job.seeds import CONFIRMATION
 from sret_search.search.entry import Entry, mean_objectives
 from sret_search.search.front import nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import WAIT, Ask
 from sret_search.study import Study
 from sret_search.study.schema import Confirm
-
-SEEDS = 10_000
-"""After a study's own seeds: those that chose a candidate do not confirm it."""
 
 
 class Confirmation:
@@ -43,7 +41,7 @@ class Confirmation:
         begun = {(e.candidate, e.seed) for e in own if e.about["on"] == on}
         for name in self._front(history):
             candidate = self.study.space.candidate(history.own[history.firsts[name]])
-            for seed in range(SEEDS, SEEDS + self.confirm.seeds):
+            for seed in range(CONFIRMATION, CONFIRMATION + self.confirm.seeds):
                 if (name, first + seed) not in begun:
                     about = {"of": name, "on": on}
                     whole = on == "train+val"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from sret_search.job.seeds import RATES
 from sret_search.search.entry import Entry, mean_result
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import WAIT, Ask
@@ -17,8 +18,6 @@ from sret_search.study.planned import at_rate, competitors
 from sret_search.study.schema import Rates as Grid
 from sret_search.study.space import Candidate
 
-SEEDS = 20_000
-"""After a study's own seeds: those that choose a rate train nothing that is compared."""
 _MOST = 8
 """Rates by which a grid may be extended at an end: a factor of 256."""
 
@@ -84,7 +83,7 @@ class Rates:
         every = [(turn, lr, one) for one in self._competitors for turn, lr in tried.rounds(one)]
         for turn, lr, competitor in sorted(every, key=lambda each: each[0]):
             candidate = at_rate(competitor, lr)
-            for seed in range(SEEDS, SEEDS + self.grid.seeds):
+            for seed in range(RATES, RATES + self.grid.seeds):
                 if not history.has(candidate, seed):
                     about = {"of": competitor.name, "lr": lr, "round": turn}
                     return Ask(candidate, seed, "rate", about)
@@ -106,9 +105,8 @@ class Tried:
         self._open: set[int] = set()
         """Rounds in which a trial has not ended."""
         self._results: dict[str, dict[float, list[Entry]]] = defaultdict(lambda: defaultdict(list))
-        seeds = range(
-            study.file.search.seed + SEEDS, study.file.search.seed + SEEDS + arms.lr.seeds
-        )
+        first = study.file.search.seed + RATES
+        seeds = range(first, first + arms.lr.seeds)
         for entry in entries:
             if entry.role == "rate" and entry.seed in seeds:
                 if entry.open:

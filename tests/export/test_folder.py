@@ -8,12 +8,11 @@ import torch
 from candidates import candidates
 
 from sret_search.architecture import NLL, Architecture, Stage
-from sret_search.export import recipe as recipes
 from sret_search.export.folder import write_folder
 from sret_search.export.origin import Origin
 from sret_search.job import Augment, Data, Distill, Job, Parent, Recipe
+from sret_search.job.seeds import CONFIRMATION
 from sret_search.model import SReT, save
-from sret_search.search.confirmation import SEEDS
 from sret_search.study import load_architecture, load_study, preflight
 
 torch.set_num_threads(1)
@@ -107,9 +106,8 @@ def test_what_went_on_from_another_trial_is_a_branch(tmp_path):
 
 
 def test_a_confirmation_comes_after_what_it_confirms(tmp_path):
-    assert recipes._CONFIRMING == SEEDS
     data = Data(folds=3, fold=1)
-    job = replace(JOB, whole=True, seed=SEEDS + 4, data=data)
+    job = replace(JOB, whole=True, seed=CONFIRMATION + 4, data=data)
     study, candidate = _written(tmp_path / "out", job)
     search, confirm = study.file.search, study.file.confirm
     assert (search.seed + SEEDS, confirm.on) == (job.seed, "train+val")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sret_search.search import confirmation, phases, rates
+from sret_search.job.seeds import CONFIRMATION, RATES
+from sret_search.search import phases
 from sret_search.search.entry import Entry
 from sret_search.search.front import nondominated, pareto
 from sret_search.search.history import History
@@ -125,7 +126,7 @@ def test_each_arm_is_compared_at_its_own_rate_inside_of_the_rates_it_tried(
         wanted = 0.04 / arm.architecture.executions
         assert abs(math.log2(choice.best / wanted)) <= 0.5
         assert set(choice.rates) >= {1e-3, 2e-3, 4e-3, 8e-3}
-        grid = {(lr, rates.SEEDS + seed) for lr in choice.rates for seed in range(seeds)}
+        grid = {(lr, RATES + seed) for lr in choice.rates for seed in range(seeds)}
         assert tried[arm.name] == grid
     main = driver.of("search")
     assert Counter(entry.seed for entry in main) == {0: 3, 1: 3}
@@ -236,7 +237,7 @@ def test_the_front_is_trained_again_with_fresh_seeds(sampler: str, on: str, tmp_
     again = driver.of("confirmation")
     assert {entry.candidate for entry in again} == front
     assert 1 < len(front) < 20
-    seeds = range(confirmation.SEEDS, confirmation.SEEDS + 3)
+    seeds = range(CONFIRMATION, CONFIRMATION + 3)
     assert Counter(entry.seed for entry in again) == dict.fromkeys(seeds, len(front))
     assert all(entry.job.whole == (on == "train+val") for entry in again)
     assert min(entry.number for entry in again) == 20
