@@ -110,7 +110,7 @@ def test_a_confirmation_comes_after_what_it_confirms(tmp_path):
     job = replace(JOB, whole=True, seed=CONFIRMATION + 4, data=data)
     study, candidate = _written(tmp_path / "out", job)
     search, confirm = study.file.search, study.file.confirm
-    assert (search.seed + SEEDS, confirm.on) == (job.seed, "train+val")
+    assert (search.seed + CONFIRMATION, confirm.on) == (job.seed, "train+val")
     again = study.job(candidate, job.seed, "cpu", compared=False)
     assert replace(again, whole=True) == job
 
