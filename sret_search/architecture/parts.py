@@ -13,7 +13,7 @@ Permutation = Literal["none", "stride", "official"]
 NLLShare = Literal["none", "stage", "block", "execution"]
 ResidualKind = Literal["lrc", "layerscale", "scaled"]
 
-# Read by pydantic where a file is checked; the rooms that build models do without pydantic.
+# Read by pydantic where a file is checked; the rooms that build and train do without pydantic.
 STRICT = {"extra": "forbid", "strict": True}
 
 

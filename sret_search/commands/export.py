@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sret_search.architecture import Architecture
 from sret_search.commands.arguments import command_line, positive
 from sret_search.errors import nearest
-from sret_search.job.place import trials_read
 from sret_search.study import StudyError, load_study
 from sret_search.study.errors import shown
 
@@ -96,7 +95,7 @@ def _export(arguments: argparse.Namespace) -> None:
     results = Results.read(study)
     entry, chosen = _trial(results, arguments.trial)
     architecture = _at_depth(entry, arguments.depth)
-    numbers = {n for recipe in _recipes(results, entry) for n in trials_read(recipe)}
+    numbers = {n for recipe in _recipes(results, entry) for n in recipe.trials_read}
     others = {number: _weights(results, number) for number in sorted(numbers)}
     weights = _weights(results, entry.number)
     origin = _origin(results, entry, architecture, chosen)

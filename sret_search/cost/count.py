@@ -133,7 +133,7 @@ def cost(a: Architecture, of: Apply = value) -> Cost:
     macs: dict[str, Any] = dict.fromkeys(MACS, 0)
     stem = (a.stem, a.stem_strides, a.image_size, a.in_channels, a.stages[0].width)
     params["stem"], macs["stem"] = of(_stem_params, *stem), of(_stem_macs, *stem)
-    lora, norm, gain = of(_or_zero, a.relax.lora), of(int, a.relax.norm), of(int, a.relax.gain)
+    lora, norm, gain = of(or_zero, a.relax.lora), of(int, a.relax.norm), of(int, a.relax.gain)
     own_nlls = of(_is_own, a.nll.share)
     stages = [numbers(a, i, of) for i in range(len(a.stages))]
 
@@ -244,7 +244,8 @@ def _is_own(share: NLLShare) -> int:
     return int(share == "execution")
 
 
-def _or_zero(number: int | None) -> int:
+def or_zero(number: int | None) -> int:
+    """A rank as a number; 0 where there is none."""
     return number or 0
 
 

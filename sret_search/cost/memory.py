@@ -17,7 +17,7 @@ import numpy as np
 
 from sret_search.architecture import Architecture
 from sret_search.architecture.parts import Stem, loops_by_block, sides, stem_channels
-from sret_search.cost.count import Apply, Numbers, cost, numbers, slices, value
+from sret_search.cost.count import Apply, Numbers, cost, numbers, or_zero, slices, value
 
 _FLOAT = 4
 
@@ -163,7 +163,7 @@ def _kept(a: Architecture, i: int, n: Numbers, of: Apply) -> Any:
     """Floats that an execution keeps for each token: the inputs of both norms, of the four
     linear layers and of GELU, queries, keys and values, the norms' two statistics, a sum for
     each head; then what the options add."""
-    s, lora = a.stages[i], of(_or_zero, a.relax.lora)
+    s, lora = a.stages[i], of(or_zero, a.relax.lora)
     permuted = of(_permuted, a.permutation, s.groups, s.unique, s.loops)
     of_nll = (n.nll > 0) * (2 * n.width + 2 + 2 * n.nll)
     options = n.looped / n.executions * 4 * lora + permuted / n.executions * n.width
@@ -199,10 +199,6 @@ def _permuted(
 
 def _is_learnt(kind: str) -> int:
     return int(kind != "scaled")
-
-
-def _or_zero(number: int | None) -> int:
-    return number or 0
 
 
 def _around(a: Architecture, batch: int, of: Apply) -> Any:

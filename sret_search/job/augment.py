@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sret_search.architecture.parts import as_floats
-from sret_search.job.need import STRICT, need
+from sret_search.architecture.parts import STRICT, as_floats
+from sret_search.job.need import need
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from sret_search.architecture.parts import STRICT
 from sret_search.errors import nearest
-from sret_search.job.need import STRICT, need, need_import_path
+from sret_search.job.need import need, need_import_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-# Read by pydantic where a file is checked; the rooms that train do without pydantic.
-STRICT = {"extra": "forbid", "strict": True}
-
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 

@@ -1,11 +1,11 @@
-"""Where the trials of a study lie, one folder each."""
+"""Where the trials of a study lie, one folder each, and how a model that is one of them is named."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from sret_search.job.recipe import Recipe
+from sret_search.job.need import need
 
 _TRIAL = "trial "
 
@@ -38,14 +38,21 @@ def trial_named(name: str) -> int | None:
     return int(name.removeprefix(_TRIAL)) if name.startswith(_TRIAL) else None
 
 
+def check_name(key: str, name: str | None) -> None:
+    """See that a model is named as a trial, or in a way that only looking for it can tell.
+
+    Raises:
+        ValueError: it is named as a trial without a number.
+    """
+    if name is not None and name.startswith("trial"):
+        number = name.removeprefix("trial").strip()
+        need(
+            number.isdecimal() and name == f"{_TRIAL}{number}",
+            f"`{key}: trial N` needs the number of a trial, but got {name!r}",
+        )
+
+
 def located(name: str, trials: Path) -> str:
     """The name of a model, where "trial N" is that trial's folder."""
     number = trial_named(name)
     return name if number is None else str(trial_folder(trials, number))
-
-
-def trials_read(recipe: Recipe) -> list[int]:
-    """The trials whose weights a training begins with, or learns from."""
-    teacher = None if recipe.distill is None else recipe.distill.teacher
-    found = [trial_named(name) for name in (recipe.init, teacher) if name is not None]
-    return [number for number in found if number is not None]

@@ -8,25 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sret_search.architecture.parts import as_floats
+from sret_search.architecture.parts import STRICT, as_floats
 from sret_search.errors import nearest
 from sret_search.job.augment import Augment
-from sret_search.job.need import STRICT, need, need_import_path
+from sret_search.job.need import need, need_import_path
+from sret_search.job.place import check_name, trial_named
 from sret_search.job.timetable import Timetable
 
 OPTIMIZERS = ("adamw", "sgd")
 LONGEST = 10**12
 """Epochs, steps or samples of a training."""
-
-
-def check_name(key: str, name: str | None) -> None:
-    """See that a model is named as a trial, or in a way that only looking for it can tell."""
-    if name is not None and name.startswith("trial"):
-        number = name.removeprefix("trial").strip()
-        need(
-            number.isdecimal() and name == f"trial {number}",
-            f"`{key}: trial N` needs the number of a trial, but got {name!r}",
-        )
 
 
 DepthTraining = Literal["fixed", "mixed", "sampled", "sandwich"]
@@ -224,6 +215,13 @@ class Recipe:
     def decay_in_units(self) -> float:
         """The decay of "wsd", in the recipe's own unit."""
         return self.length / 5 if self.decay is None else self.decay
+
+    @property
+    def trials_read(self) -> list[int]:
+        """The trials whose weights a training begins with, or learns from."""
+        teacher = None if self.distill is None else self.distill.teacher
+        found = [trial_named(name) for name in (self.init, teacher) if name is not None]
+        return [number for number in found if number is not None]
 
     @property
     def is_elastic(self) -> bool:

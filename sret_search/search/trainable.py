@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.job import Job
-from sret_search.job.place import trials_read
 from sret_search.search import scratch
 from sret_search.search.failures import MEMORY
 from sret_search.search.folders import Folders
@@ -55,7 +54,7 @@ def attempt_trial(config: dict[str, Any]) -> None:
         tune.report({"unseen": f"{platform.node()} does not see {config['attempt']}"})
         return
     job = Job.from_dict(json.loads(config["job"]))
-    models = trials_read(job.recipe)
+    models = job.recipe.trials_read
     with scratch.attempt(config["attempt"], config["earlier"], models) as (path, earlier, upload):
         cause = _train(config, job, path, earlier, upload, _stop_asked(folders), tune.report)
     tune.report({"ended": True})

@@ -100,12 +100,14 @@ def save_checkpoint(attempt: Path, state: dict[str, Any]) -> None:
 
 def _up_to(attempt: Path, pattern: str) -> list[Path]:
     """Files of a trial's attempts, from the first one to this."""
-    earlier = [a for a in attempt.parent.glob("attempt-*") if _number(a) < _number(attempt)]
-    attempts = [*sorted(earlier, key=_number), attempt]
+    earlier = [
+        a for a in attempt.parent.glob("attempt-*") if attempt_number(a) < attempt_number(attempt)
+    ]
+    attempts = [*sorted(earlier, key=attempt_number), attempt]
     return [file for each in attempts for file in each.glob(pattern)]
 
 
-def _number(attempt: Path) -> int:
+def attempt_number(attempt: Path) -> int:
     """Which attempt of its trial this is; a folder with another name stands alone."""
     number = attempt.name.removeprefix("attempt-")
     return int(number) if number.isdecimal() else 0

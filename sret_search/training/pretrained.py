@@ -14,6 +14,7 @@ from torch import nn
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.errors import nearest
 from sret_search.model import CheckpointError, SReT, load, load_official, rerun, resize
+from sret_search.training.files import attempt_number
 from sret_search.training.names import WEIGHTS
 from sret_search.training.vision import torchvision
 from sret_search.variants import VARIANTS
@@ -107,7 +108,7 @@ def _ours(path: Path) -> SReT:
     if not path.exists():
         raise PretrainedError(f"{path}: no such file or folder")
     if path.is_dir():
-        found = {_attempt(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")}
+        found = {attempt_number(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")}
         path = found[max(found)] if found else path / WEIGHTS
         if not path.exists():
             raise PretrainedError(f"{path.parent} has no {WEIGHTS}, nor has an attempt in it")
@@ -115,12 +116,6 @@ def _ours(path: Path) -> SReT:
         return load(path)
     except Exception as error:  # noqa: BLE001  whatever a damaged file raises
         raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
-
-
-def _attempt(folder: Path) -> int:
-    """The number of an attempt, so that the tenth comes after the ninth."""
-    number = folder.name.removeprefix("attempt-")
-    return int(number) if number.isdecimal() else 0
 
 
 def _difference(source: Architecture, a: Architecture) -> str:

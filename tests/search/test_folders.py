@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from sret_search.job import Distill, Recipe
-from sret_search.job.place import located, trials_read
+from sret_search.job.place import located
 from sret_search.search import scratch
 from sret_search.search.folders import Folders
 from sret_search.search.places import Disk
@@ -216,8 +216,8 @@ def test_a_study_has_its_own_part_of_a_place(given, root):
 
 def test_trials_that_a_recipe_reads_are_known_by_number():
     recipe = Recipe(init="trial 12", distill=Distill("trial 3", 1.0))
-    assert trials_read(recipe) == [12, 3]
-    assert trials_read(Recipe(init="runs/a/trials/00003")) == []
+    assert recipe.trials_read == [12, 3]
+    assert Recipe(init="runs/a/trials/00003").trials_read == []
     assert located("trial 12", Path("t")) == "t/00012"
 
 
