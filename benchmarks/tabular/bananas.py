@@ -36,7 +36,8 @@ from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.drawn import Drawn
 from sret_search.search.samplers.sobol import at
 from sret_search.study import Study
-from sret_search.study.space import Candidate, Space, Values
+from sret_search.study.candidate import Candidate, Values
+from sret_search.study.space import Space
 
 FIRST, PARENTS, MUTANTS = 10, 10, 5
 """Archai's defaults: random candidates at first; parents and mutants of each in a turn."""

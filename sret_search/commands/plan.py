@@ -15,9 +15,9 @@ from sret_search.commands.calibration import MEASURED, calibrate
 from sret_search.search.need import need
 from sret_search.search.samplers.learning import learnt_trials
 from sret_search.study import Study, StudyError, hours, load_study, preflight
+from sret_search.study.candidate import Candidate
 from sret_search.study.errors import shown
 from sret_search.study.planned import Planned, share_trained
-from sret_search.study.space import Candidate
 from sret_search.study.survey import Survey, survey
 from sret_search.study.timing import Timing
 

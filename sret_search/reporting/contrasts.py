@@ -21,9 +21,9 @@ from sret_search.reporting.spread import (
     seeds_needed,
 )
 from sret_search.search.entry import Entry
+from sret_search.study.candidate import Values
 from sret_search.study.contrasts import pairs
 from sret_search.study.schema import Axis, Contrast
-from sret_search.study.space import Values
 
 ASKED = 0.005
 """A difference for which the seeds are told, besides the one that was seen: half a point."""

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from sret_search.reporting.charts import matplotlib, space
 from sret_search.reporting.files import pictures, write_whole
 from sret_search.study import Study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 from sret_search.study.survey import Survey
 
 

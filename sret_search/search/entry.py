@@ -12,8 +12,8 @@ from typing import Any
 
 from sret_search.cost import cost
 from sret_search.job import Job, step_memory, train_macs
+from sret_search.study.candidate import Values
 from sret_search.study.planned import Role
-from sret_search.study.space import Values
 
 _COUNTED = (
     "params", "params_once", "params_shared", "macs", "executions", "unique_blocks", "sub_layers",

@@ -9,7 +9,8 @@ from typing import Any
 
 from sret_search.search.entry import Entry
 from sret_search.study import Study
-from sret_search.study.space import Candidate, Values, addresses
+from sret_search.study.candidate import Candidate, Values
+from sret_search.study.space import addresses
 
 
 class History:

@@ -36,8 +36,8 @@ from sret_search.search.storage import (
     writing,
 )
 from sret_search.study import Study, StudyError
+from sret_search.study.candidate import Values
 from sret_search.study.planned import Role
-from sret_search.study.space import Values
 from sret_search.training.names import ERROR, RESULT, RUNG
 
 # Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.

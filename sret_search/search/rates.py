@@ -14,9 +14,9 @@ from sret_search.search.entry import Entry, mean_result
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import WAIT, Ask
 from sret_search.study import Study
+from sret_search.study.candidate import Candidate
 from sret_search.study.planned import at_rate, competitors
 from sret_search.study.schema import Rates as Grid
-from sret_search.study.space import Candidate
 
 _MOST = 8
 """Rates by which a grid may be extended at an end: a factor of 256."""

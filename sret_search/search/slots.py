@@ -7,8 +7,8 @@ from typing import Any
 
 from sret_search.job import step_memory
 from sret_search.study import Study, StudyError
+from sret_search.study.candidate import Candidate
 from sret_search.study.planned import planned
-from sret_search.study.space import Candidate
 
 CONTEXT = 600 * 2**20
 """Bytes of a GPU that a process takes for CUDA itself."""

@@ -10,8 +10,8 @@ from sret_search.search.history import History
 from sret_search.search.rates import Tried
 from sret_search.search.samplers.ask import Ask
 from sret_search.study import Study
+from sret_search.study.candidate import Candidate
 from sret_search.study.planned import at_rate
-from sret_search.study.space import Candidate
 from sret_search.study.twins import Twin, twins
 
 

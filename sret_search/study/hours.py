@@ -9,8 +9,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from sret_search.study.candidate import Candidate
 from sret_search.study.planned import Planned, Role, planned
-from sret_search.study.space import Candidate
 from sret_search.study.study import Study
 from sret_search.study.timing import Timing
 

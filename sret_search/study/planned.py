@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sret_search.job import train_macs
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 from sret_search.study.study import Study
 from sret_search.study.twins import twins
 

@@ -11,8 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sret_search.study.candidate import Candidate, Terms, Values
 from sret_search.study.screening import Screened, screen
-from sret_search.study.space import Candidate, Space, Terms, Values
+from sret_search.study.space import Space
 from sret_search.study.table import Table
 
 AT_MOST = 2_000_000

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, shown
 from sret_search.study.points import AT_MOST
 from sret_search.study.screening import Screened, screen
-from sret_search.study.space import Space, Values
+from sret_search.study.space import Space
 from sret_search.study.study import Study
 from sret_search.study.table import Table
 

@@ -16,7 +16,7 @@ from sret_search.architecture import rules
 from sret_search.architecture.built import most_loops, pieces
 from sret_search.cost import MEMORY_BUDGET, cost, train_memory
 from sret_search.job import Recipe, train_macs
-from sret_search.study.space import Candidate, Terms
+from sret_search.study.candidate import Candidate, Terms
 from sret_search.study.table import Column, Table, applied, combined
 
 Rows = NDArray[np.int64]

@@ -13,9 +13,10 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.job import Job, train_macs, trained_depths
 from sret_search.job.place import beneath
+from sret_search.study.candidate import Candidate, Terms, Values
 from sret_search.study.points import Points
 from sret_search.study.schema import StudyFile
-from sret_search.study.space import Candidate, Space, Terms, Values
+from sret_search.study.space import Space
 
 _LISTED = 4096
 """Candidates of a grid that are gone through before it is run; examples stand for a larger one."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sret_search.study.candidate import Candidate, Terms, Values
 from sret_search.study.points import AT_MOST
 from sret_search.study.screening import screen
-from sret_search.study.space import Candidate, Space, Terms, Values
+from sret_search.study.space import Space
 from sret_search.study.study import Study
 from sret_search.study.table import Table
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage, tuples
 from sret_search.job import Recipe
-from sret_search.study.space import Space, Values, addresses
+from sret_search.study.candidate import Values
+from sret_search.study.space import Space, addresses
 
 Codes = NDArray[np.int32]
 

@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 from sret_search.architecture import Architecture
 from sret_search.cost import MEMORY_BUDGET, cost, segments, train_memory
 from sret_search.job import Recipe, depths_of_step
+from sret_search.study.candidate import Candidate
 from sret_search.study.errors import StudyError
 from sret_search.study.hardware import hardware, uses_gpu
 from sret_search.study.schema import Compute
-from sret_search.study.space import Candidate
 
 FILE = Path("runs") / "calibration.json"
 _EVALUATED = 256

@@ -22,8 +22,8 @@ from typing import Any
 from sret_search.architecture import Architecture, Stage
 from sret_search.cost import cost
 from sret_search.job import Recipe, train_macs
+from sret_search.study.candidate import Candidate
 from sret_search.study.schema import Control
-from sret_search.study.space import Candidate
 
 TOLERANCE = 0.02
 """Relative difference of a matched cost up to which a twin counts as equal in it."""

@@ -16,7 +16,7 @@ from sret_search.search.history import History
 from sret_search.search.samplers.ask import Sampler
 from sret_search.search.samplers.drawn import Random
 from sret_search.study import Study, load_study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 
 SPACE = """\
 architecture: sret_digits

@@ -16,7 +16,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.search.ledger import Ledger
 from sret_search.study import Study, load_study
-from sret_search.study.space import Values
+from sret_search.study.candidate import Values
 from sret_search.training.names import PREDICTIONS
 
 SPACE = """\

@@ -11,9 +11,9 @@ import pytest
 from candidates import SPACE
 
 from sret_search.study import Study, StudyError, load_study
+from sret_search.study.candidate import Terms
 from sret_search.study.schema import Budget, Limit
 from sret_search.study.screening import screen
-from sret_search.study.space import Terms
 from sret_search.study.survey import COSTS, combinations, survey
 from sret_search.study.table import Table
 

@@ -11,7 +11,7 @@ from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.cost import cost
 from sret_search.job import Recipe, train_macs
 from sret_search.study import Study, StudyError, load_study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 from sret_search.study.twins import TOLERANCE, twins
 from sret_search.variants import VARIANTS
 

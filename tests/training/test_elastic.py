@@ -12,7 +12,7 @@ from sret_search.cost import cost
 from sret_search.job import Data, Distill, Job, Recipe, train_macs, trained_depths
 from sret_search.model import SReT, rerun
 from sret_search.study import load_study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 from sret_search.training import train
 from sret_search.training.names import PREDICTIONS
 from sret_search.training.objective import Objective

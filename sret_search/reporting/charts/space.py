@@ -10,7 +10,7 @@ from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.charts.colours import BLUE, ORANGE, RED
 from sret_search.reporting.charts.cost import LABELS
 from sret_search.study import Study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 from sret_search.study.survey import Survey
 
 _NEAR = 10.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from sret_search.search.history import History
+from sret_search.study.candidate import Candidate
 from sret_search.study.planned import Role
-from sret_search.study.space import Candidate
 
 WAIT: Literal["wait"] = "wait"
 """The answer of a sampler that must see how trials end before it knows the next one."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import Ask
 from sret_search.study import Study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 
 
 class Drawn:

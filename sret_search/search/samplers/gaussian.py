@@ -19,7 +19,7 @@ from sret_search.search.samplers import mirror
 from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.learning import GP_FIRST
 from sret_search.search.samplers.modelled import LOST, Modelled
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 
 if TYPE_CHECKING:
     from optuna._gp.acqf import BaseAcquisitionFunc

@@ -26,7 +26,8 @@ from sret_search.search.samplers.drawn import Drawn
 from sret_search.search.samplers.learning import POPULATION, TPE_FIRST
 from sret_search.search.samplers.mirror import Mirror
 from sret_search.study import Study
-from sret_search.study.space import Candidate, Space, Values
+from sret_search.study.candidate import Candidate, Values
+from sret_search.study.space import Space
 
 _DRAWS = 32
 """Candidates that a model draws for one trial; where none is feasible and new, chance goes on."""

@@ -13,8 +13,9 @@ from sret_search.search.history import History
 from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.drawn import Drawn
 from sret_search.study import Study
+from sret_search.study.candidate import Candidate
 from sret_search.study.screening import Screened
-from sret_search.study.space import Candidate, Space
+from sret_search.study.space import Space
 
 _EACH = 32_768
 """Points for each trial before chance goes on."""

@@ -21,7 +21,7 @@ from sret_search.search.samplers.frontier.improvement import Steps, expected
 from sret_search.search.samplers.frontier.outcomes import Line, Outcome, log_odds
 from sret_search.search.samplers.frontier.surrogate import Numbers
 from sret_search.study import Study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 
 SPACE = """\
 architecture:

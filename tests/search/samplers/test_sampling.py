@@ -15,7 +15,7 @@ from sret_search.search.entry import Entry
 from sret_search.search.history import History
 from sret_search.search.samplers import sampling
 from sret_search.study import Study, load_study
-from sret_search.study.space import Candidate
+from sret_search.study.candidate import Candidate
 
 SPACE = """\
 architecture: sret_digits

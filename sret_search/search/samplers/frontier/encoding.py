@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sret_search.search.samplers.frontier.surrogate import Features, Numbers
+from sret_search.study.candidate import Values
 from sret_search.study.screening import Rows, Screened
-from sret_search.study.space import Space, Values
+from sret_search.study.space import Space
 
 COSTS = ("params", "macs", "executions")
 """Costs that are features, in the logarithm."""

@@ -31,7 +31,7 @@ from sret_search.search.samplers.frontier.pool import Pool, Pools, key
 from sret_search.search.samplers.frontier.surrogate import Numbers, Posterior, Results, Settings
 from sret_search.search.samplers.learning import FRONTIER_FIRST
 from sret_search.study import Study
-from sret_search.study.space import Values
+from sret_search.study.candidate import Values
 
 LEARNT = ("accuracy", "loss")
 _EACH = 30

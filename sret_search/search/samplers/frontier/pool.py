@@ -15,8 +15,9 @@ import numpy as np
 from sret_search.search.samplers.frontier.encoding import COSTS, Encoding
 from sret_search.search.samplers.frontier.surrogate import Numbers
 from sret_search.study import Study
+from sret_search.study.candidate import Candidate, Values
 from sret_search.study.screening import Rows, Screened
-from sret_search.study.space import Candidate, Space, Values
+from sret_search.study.space import Space
 
 _ALL = 4096
 """Candidates of a space, up to which all of them are looked at."""
