@@ -102,7 +102,7 @@ def _train(
     work: Callable[..., None] | None,
     abandon: Callable[[], None],
 ) -> History:
-    from sret_search.search import cluster, local
+    from sret_search.search import cluster, local, nodes
     from sret_search.search.slots import slots
 
     with cluster.connected(study) as tune_folder:
@@ -110,7 +110,7 @@ def _train(
         from sret_search.search.searcher import PREFETCH, LedgerSearcher
         from sret_search.search.stopping import Stopping
 
-        cluster.check_nodes(study, ledger.folders.root)
+        nodes.check(study, ledger.folders.root)
         named = callbacks.named(study)
         first = slots(study)
         ledger.freeze(first.number + PREFETCH)

@@ -19,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from sret_search.search import cluster, failures, slots
+from sret_search.search.nodes import look
 from sret_search.study.schema import Compute, Storage
 
 ROOT = Path(__file__).parents[2]
@@ -327,29 +328,25 @@ def test_folders_of_living_drivers_stay(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_a_node_says_of_a_folder(tmp_path: Path) -> None:
     probe = tmp_path / ".probe-1"
-    assert cluster.look(str(probe), None, "n").startswith(
-        f"does not see {tmp_path}; storage.trials"
-    )
+    assert look(str(probe), None, "n").startswith(f"does not see {tmp_path}; storage.trials")
     probe.write_text("that of another disk")
-    assert cluster.look(str(probe), None, "n").startswith(
-        f"does not see {tmp_path}; storage.trials"
-    )
+    assert look(str(probe), None, "n").startswith(f"does not see {tmp_path}; storage.trials")
     probe.write_text(probe.name)
-    assert cluster.look(str(probe), str(tmp_path), "n") == ""
+    assert look(str(probe), str(tmp_path), "n") == ""
     assert (tmp_path / ".probe-1-n").exists()
-    assert "does not see photos in " in cluster.look(None, "photos", "n")
-    assert cluster.look(str(probe), None, "n" * 300).startswith(f"cannot write into {tmp_path} (")
+    assert "does not see photos in " in look(None, "photos", "n")
+    assert look(str(probe), None, "n" * 300).startswith(f"cannot write into {tmp_path} (")
 
 
 BLIND = """
 import os, sys
 from sret_search import run
-from sret_search.search import cluster
+from sret_search.search import nodes
 def blind(probe, data, node):
     if os.environ.get("BLIND"):
         probe = "/nowhere" + probe
-    return cluster.look(probe, data, node)
-cluster.look = blind
+    return nodes.look(probe, data, node)
+nodes.look = blind
 sys.exit(run.main(sys.argv[1:]))
 """
 
