@@ -1,6 +1,6 @@
 """How often each interval that a report prints holds what it is for, in simulated studies.
 
-    python benchmarks/interval_coverage.py                # one CPU core: some 5 minutes
+    python benchmarks/interval_coverage.py                # one CPU core: some 6 minutes
     python benchmarks/interval_coverage.py --repetitions 200
 
 An image is classified right where level + seed + image + image of the arm + noise > 0, all of them
@@ -16,9 +16,13 @@ What an interval is for:
     accuracy and difference of one seed          these weights, on all images
     contrast over seeds and images               the mean over all seeds and images
     attainment                                   the median front of all seeds, at each cost
+    accuracy among candidates                    as accuracy, of each of a study's candidates
 
-`accuracy` is that of candidates, arms, depths and what is confirmed; `difference` that of arms,
-depths beside reruns, twins and elastic gaps. A percentile bootstrap over seeds stands beside them
+`accuracy` is that of a candidate alone, of elastic depths and of lengths; `accuracy among candidates`
+that of candidates, arms, depths and what is confirmed, whose spreads other candidates help to tell:
+here they spread unequally, so that one training of the noisiest third has four times the variance of
+one of the quietest, and the noisiest third is scored alone too. `difference` is that of arms, depths
+beside reruns, twins and elastic gaps. A percentile bootstrap over seeds stands beside them
 as what does not cover. Where fewer than `SPARSE` images are expected to be wrong, intervals of
 counts cannot but be too wide: there only the lower bound is required.
 
@@ -40,12 +44,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 
 from sret_search.reporting import attainment, intervals, spread
 from sret_search.reporting.intervals import Interval
+from sret_search.reporting.variances import Variances
 
 RESULTS = Path(__file__).parent / "results"
+TABLE = Path(__file__).parent / "tabular" / "trials.parquet"
+_VALIDATION = 539
+"""Images of validation of that table."""
 WANTED = 0.90, 0.98
 SPARSE = 4
 REPETITIONS = 1000
@@ -59,6 +68,15 @@ _MEASURED = [0.5, 0.73, 0.92, 0.995]
 _SEED, _IMAGE, _ARM = [0.3, 0.27, 0.13, 0.1], [1.0, 1.3, 2.0, 2.5], 0.6
 """Standard deviations beside that of noise, which is 1: of seeds and images at the accuracies
 above, of images that one arm alone finds hard."""
+AMONG = {
+    (0.6, 0.97): (0.7, 1.0, 1.4),
+    (0.9, 0.95): (0.45, 1.0, 2.3),
+    (0.985, 0.997): (0.3, 2.0, 5.0),
+}
+"""Accuracies of the candidates of a study, from the least to the most; and the deviations of seeds,
+of a third of them each, beside those that are measured, so that variances differ some fourfold."""
+CANDIDATES = 3, 6, 24
+NOISIEST = "accuracy of the noisiest third"
 
 Found = tuple[str, Interval, float]
 """What an interval is of, the interval, and the truth."""
@@ -155,6 +173,78 @@ def simulate(cell: Cell, repetitions: int) -> list[dict[str, Any]]:
     ]
 
 
+def among(
+    span: tuple[float, float], candidates: int, seeds: int, images: int, repetitions: int
+) -> list[dict[str, Any]]:
+    """The coverage of the interval of each candidate of a study: of all, and of those that spread
+    most."""
+    rng = np.random.default_rng((20261126, round(1000 * span[0]), candidates, seeds, images))
+    levels = np.linspace(*span, candidates)
+    held, width, variance = [], [], []
+    for _ in range(repetitions):
+        unequal = rng.permutation(np.resize(AMONG[span], candidates))
+        hard = _normal(rng, 1, images)
+        reached, truth = np.empty((candidates, seeds)), np.empty(candidates)
+        for i, level in enumerate(levels):
+            of_seed = unequal[i] * float(np.interp(level, _MEASURED, _SEED))
+            of_image = float(np.interp(level, _MEASURED, _IMAGE))
+            all_of = math.sqrt(1 + of_seed**2 + of_image**2 + _ARM**2)
+            here = of_image * hard + _normal(rng, _ARM, images) + norm.ppf(level) * all_of
+            right = here + _normal(rng, of_seed, (seeds, 1)) + _normal(rng, 1, (seeds, images)) > 0
+            reached[i], truth[i] = right.mean(1), norm.cdf(here / math.sqrt(1 + of_seed**2)).mean()
+        names = [str(i) for i in range(candidates) for _ in range(seeds)]
+        spread = Variances.of(names, reached.ravel().tolist(), images)
+        own = reached.var(1, ddof=1)
+        low, high = spread.intervals(reached.mean(1), own, np.full(candidates, seeds))
+        order = np.argsort(unequal, kind="stable")
+        held.append(((low - 1e-9 <= truth) & (truth <= high + 1e-9))[order])
+        width.append((high - low)[order])
+        variance.append(own[order])
+    third = slice(candidates - candidates // 3, None)
+    ratio = np.mean(variance, axis=0)
+    about = {
+        "from": span[0], "to": span[1], "candidates": candidates, "images": images, "seeds": seeds,
+        "sparse": False, "repetitions": repetitions,
+        "variances": round(float(ratio[third].mean() / ratio[: candidates // 3].mean()), 2),
+    }  # fmt: skip
+    kinds = ("accuracy among candidates", slice(None)), (f"{NOISIEST} among candidates", third)
+    return [
+        {"interval": name, **about, "coverage": float(np.mean(np.array(held)[:, part])),
+         "width": float(np.mean(np.array(width)[:, part]))}
+        for name, part in kinds
+    ]  # fmt: skip
+
+
+def measured(seeds: int) -> list[dict[str, Any]]:
+    """The same of real trainings, of the table of the digits: so many seeds of each candidate say
+    where the mean of its other ones is."""
+    table = pd.read_parquet(TABLE).pivot_table("val_accuracy", "candidate", "seed")
+    # Candidates have two seeds or five.
+    reached = table[table.notna().sum(axis=1) == 5].dropna(axis=1).to_numpy()
+    candidates, every = reached.shape
+    odds = reached.var(1, ddof=1) / (reached.mean(1) * (1 - reached.mean(1))) ** 2
+    held, width = [], []
+    for some in itertools.combinations(range(every), seeds):
+        own, others = reached[:, some], np.delete(reached, some, axis=1)
+        names = [str(i) for i in range(candidates) for _ in some]
+        spread = Variances.of(names, own.ravel().tolist(), _VALIDATION)
+        mean = own.mean(1)
+        low, high = spread.intervals(mean, own.var(1, ddof=1), np.full(candidates, seeds))
+        # The mean of the others is off too.
+        wider = math.sqrt(1 + seeds / (every - seeds))
+        off = others.mean(1) - mean
+        held.append((off >= wider * (low - mean)) & (off <= wider * (high - mean)))
+        width.append(high - low)
+    noisiest = odds >= np.quantile(odds, 2 / 3)
+    about = {"candidates": candidates, "seeds": seeds, "sparse": False, "repetitions": len(held) * candidates}  # fmt: skip
+    return [
+        {"interval": name, **about, "coverage": float(np.mean(np.array(held)[:, part])),
+         "width": float(np.mean(np.array(width)[:, part]))}
+        for name, part in (("accuracy among the digits' candidates", slice(None)),
+                           (f"{NOISIEST} of the digits' candidates", noisiest))
+    ]  # fmt: skip
+
+
 def fronts(seeds: int, repetitions: int, candidates: int = 8) -> dict[str, Any]:
     """The coverage of the band of fronts, at the cost of each candidate."""
     rng = np.random.default_rng((seeds, candidates))
@@ -227,6 +317,10 @@ def main() -> None:
     parser.add_argument("--hardware", default="any-cpu", help="a word for the name of the file")
     arguments = parser.parse_args()
     found = [fronts(seeds, arguments.repetitions) for seeds in SEEDS if seeds >= attainment.SEEDS]
+    found += [one for seeds in (2, 3) for one in measured(seeds)]
+    for span, candidates, seeds in itertools.product(AMONG, CANDIDATES, (2, *SEEDS[1:])):
+        found += among(span, candidates, seeds, 359, arguments.repetitions // 2)
+        print(f"{found[-2]}", flush=True)
     for cell in cells():
         found += simulate(cell, arguments.repetitions)
         print(f"{cell}", flush=True)

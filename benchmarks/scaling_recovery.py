@@ -29,7 +29,8 @@ from sret_search.reporting.scaling.fit import Fit, fit
 from sret_search.reporting.scaling.interval import Bootstraps, Estimate, crossing, estimate, profile
 from sret_search.reporting.scaling.law import ALPHA, PHI, E, Points
 from sret_search.reporting.scaling.saturation import doubling
-from sret_search.reporting.slices import Spread, slice_of
+from sret_search.reporting.slices import slice_of
+from sret_search.reporting.variances import Variances
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def best_depth(repetitions: int, each: int, apart: float) -> dict[str, float]:
         )
         table = trials.groupby("candidate", sort=False).val_accuracy.mean().reset_index()
         table = table.assign(seeds=3, params=1000, executions=np.repeat(2 ** np.arange(5), each))
-        one = slice_of(table, "params", Spread.of(trials, 540))
+        one = slice_of(table, "params", Variances.of(trials.candidate, trials.val_accuracy, 540))
         may = [at.executions for at in one.depths if at.may_be_best]
         found.append((4 in may, one.is_open))
     covers, is_open = np.mean(found, axis=0)

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sret_search.reporting import intervals, paired
+from sret_search.reporting import paired
 from sret_search.reporting.confirmed import Confirmed, confirmed
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.variances import Variances
 from sret_search.search.entry import Entry
 from sret_search.search.front import pareto
 from sret_search.study.errors import shown
@@ -103,13 +104,13 @@ def answer(results: Results) -> Answer | None:
     near = table[table.accuracy >= best.accuracy - NEAR]
     smallest = near.sort_values(["params", "macs"], kind="stable").iloc[0]
     part = again[0].decides if again else "val"
+    if again:
+        on = again[0].on
+        entries = {name: [e for e in own if e.about["on"] == on] for name, own in entries.items()}
+    every = [entry for own in entries.values() for entry in own]
 
     def choice(name: str) -> Choice:
-        own = entries[name]
-        if again:
-            own = [entry for entry in own if entry.about["on"] == again[0].on]
-        rivals = entries[best.candidate]
-        return _choice(results, own, rivals, part)
+        return _choice(results, entries[name], entries[best.candidate], every, part)
 
     bend = knee(table.accuracy.to_numpy(), table.params.to_numpy())
     return Answer(
@@ -162,18 +163,20 @@ def _confirmed_table(again: list[Confirmed]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["candidate", "accuracy", "params", "macs"])
 
 
-def _choice(results: Results, own: list[Entry], rivals: list[Entry], part: str) -> Choice:
+def _choice(
+    results: Results, own: list[Entry], rivals: list[Entry], every: list[Entry], part: str
+) -> Choice:
     own = sorted(own, key=lambda entry: (entry.seed, entry.number))
-    first, (_, *images) = own[0], results.description["data"]["sizes"]
+    first = own[0]
     behind, interval = paired.UNKNOWN
     if first.candidate != rivals[0].candidate:
         behind, interval = paired.difference(results, own, rivals, lambda e: e.result, part)
-    sizes = dict(zip(("val", "test"), images, strict=True))
     reached, interval_of = {}, {}
     for name in {part, "test"} if results.shows_test(first) else {part}:
         accuracies = [entry.result[f"{name}_accuracy"] for entry in own]
         reached[name] = float(np.mean(accuracies))
-        interval_of[name] = intervals.accuracy(accuracies, sizes[name])
+        spread = Variances.among(every, name, results.images(name))
+        interval_of[name] = spread.interval(accuracies)
     return Choice(
         candidate=first.candidate,
         trial=first.number,

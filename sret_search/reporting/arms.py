@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting import intervals, paired
+from sret_search.reporting import paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.variances import Variances
 from sret_search.search.entry import Entry
 
 
@@ -45,24 +46,26 @@ def arms(results: Results) -> list[Arm]:
     if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
         return []
     reference = groups.get(json.dumps(declared["reference"]), [])
-    return [_arm(results, name, group, reference) for name, group in groups.items()]
+    spread = Variances.among(results.complete, "test", results.images("test"))
+    return [_arm(results, name, group, reference, spread) for name, group in groups.items()]
 
 
-def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) -> Arm:
+def _arm(
+    results: Results, name: str, arm: list[Entry], reference: list[Entry], spread: Variances
+) -> Arm:
     val = [entry.result["val_accuracy"] for entry in arm]
     test = [entry.result["test_accuracy"] for entry in arm]
     is_reference = arm is reference
     difference, interval = paired.UNKNOWN
     if not is_reference:
         difference, interval = paired.difference(results, arm, reference, lambda e: e.result)
-    images = results.description["data"]["sizes"][2]
     return Arm(
         name=_words(json.loads(name)),
         seeds=len(arm),
         is_reference=is_reference,
         val=float(np.mean(val)),
         test=float(np.mean(test)),
-        test_interval=intervals.accuracy(test, images),
+        test_interval=spread.interval(test),
         train_macs=arm[0].train_macs,
         difference=difference,
         difference_interval=interval,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sret_search.reporting import intervals
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.variances import Variances
 from sret_search.search.front import pareto
 
 
@@ -54,10 +54,14 @@ def confirmed(results: Results) -> list[Confirmed]:
     if asked is None:
         return []
     chosen = dict(zip(results.candidates.candidate, results.candidates.val_accuracy, strict=True))
-    images = results.description["data"]["sizes"][2]
+    again = {
+        name: [entry for entry in every if entry.about["on"] == asked["on"]]
+        for name, every in results.having("confirmation").items()
+    }
+    every = [entry for entries in again.values() for entry in entries]
+    spread = Variances.among(every, "test", results.images("test"))
     found = []
-    for name, every in results.having("confirmation").items():
-        entries = [entry for entry in every if entry.about["on"] == asked["on"]]
+    for name, entries in again.items():
         if not entries:
             continue
         known = entries[0].cost
@@ -75,7 +79,7 @@ def confirmed(results: Results) -> list[Confirmed]:
                 chosen=chosen.get(name),
                 val=None if entries[0].sees_validation else float(np.mean(val)),
                 test=float(np.mean(test)),
-                test_interval=intervals.accuracy(test, images),
+                test_interval=spread.interval(test),
             )
         )
     found.sort(key=lambda one: one.params)

@@ -18,13 +18,12 @@ import pandas as pd
 from scipy import special
 
 from sret_search.reporting.results import Results
+from sret_search.reporting.variances import Variances
 
 TOLERANCE = 0.1
 """Costs of a slice differ by this share at most."""
 _DEPTHS, _CANDIDATES = 3, 4
 """Fewest of a slice."""
-_FREE = 30
-"""Degrees of freedom that the spread over seeds is taken from, where the study has so many."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,8 @@ def slices(results: Results, cost: Literal["params", "macs"]) -> list[Slice]:
         return []
     costs, depths = table[cost].to_numpy(), table.executions.to_numpy()
     ends = np.searchsorted(costs, costs * (1 + TOLERANCE), side="right")
-    spread = Spread.of(results.compared, results.description["data"]["sizes"][1])
+    trials = results.compared
+    spread = Variances.of(trials.candidate, trials.val_accuracy, results.images("val"))
     found, i = [], 0
     while i < len(table):
         if ends[i] - i >= _CANDIDATES and len(set(depths[i : ends[i]])) >= _DEPTHS:
@@ -100,50 +100,14 @@ def slices(results: Results, cost: Literal["params", "macs"]) -> list[Slice]:
     return found
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Variances over seeds of the study's candidates, by rising accuracy.
-
-    They depend on accuracy: what is learnt badly is learnt differently by each seed.
-    """
-
-    accuracy: np.ndarray
-    variance: np.ndarray
-    free: np.ndarray
-    images: int
-
-    @classmethod
-    def of(cls, trials: pd.DataFrame, images: int) -> Spread:
-        """Of the trials that are compared, and the images of validation."""
-        grouped = trials.groupby("candidate").val_accuracy
-        table = pd.DataFrame({"a": grouped.mean(), "v": grouped.var(), "free": grouped.size() - 1})
-        table = table[table.free > 0].sort_values("a")
-        accuracy, variance, free = table[["a", "v", "free"]].to_numpy(dtype=float).T
-        return cls(accuracy, variance, free, images)
-
-    def at(self, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of trainings that come to these accuracies (n,): the variances, of the candidates with
-        the most similar ones, and their degrees of freedom; those of the choice of images, where
-        there are no seeds."""
-        if self.free.sum() < 2:
-            p = np.clip(accuracy, 0.5 / self.images, 1 - 0.5 / self.images)
-            return p * (1 - p) / self.images, np.full(len(p), math.inf)
-        # So many on each side are enough, as each has a degree of freedom at least.
-        near = np.searchsorted(self.accuracy, accuracy)[:, None] + np.arange(-_FREE, _FREE)
-        there = (near >= 0) & (near < len(self.accuracy))
-        near = near.clip(0, len(self.accuracy) - 1)
-        away = np.where(there, np.abs(self.accuracy[near] - accuracy[:, None]), math.inf)
-        near = np.take_along_axis(near, np.argsort(away, axis=1, kind="stable"), axis=1)
-        free = np.where(np.arange(2 * _FREE) < there.sum(1)[:, None], self.free[near], 0)
-        free = np.where(np.cumsum(free, axis=1) - free < _FREE, free, 0)
-        total = free.sum(1)
-        return (self.variance[near] * free).sum(1) / total, total
-
-
-def slice_of(part: pd.DataFrame, cost: Literal["params", "macs"], spread: Spread) -> Slice:
+def slice_of(part: pd.DataFrame, cost: Literal["params", "macs"], spread: Variances) -> Slice:
     """One slice of the table of candidates."""
     accuracy, seeds = part.val_accuracy.to_numpy(), part.seeds.to_numpy()
     variance, free = spread.at(accuracy)
+    # Without seeds there is the choice of images.
+    p = np.clip(accuracy, 0.5 / spread.images, 1 - 0.5 / spread.images)
+    variance = np.where(free < 2, p * (1 - p) / spread.images, variance)
+    free = np.where(free < 2, math.inf, free)
     best = int(np.argmax(accuracy))
     bars = special.stdtrit(np.minimum(free, free[best]), 1 - 0.05 / (len(part) - 1))
     errors = np.sqrt(variance / seeds + variance[best] / seeds[best])

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sret_search.reporting import intervals
 from sret_search.reporting.confirmed import Confirmed
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.variances import Variances
 from sret_search.reporting.words import PARTS
 from sret_search.search.front import pareto
 
@@ -67,14 +67,18 @@ def _searched(results: Results, footer: str) -> Front:
     trials = results.compared[results.compared.candidate.isin(member.candidate)]
     values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
     tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
-    _, val_images, test_images = results.description["data"]["sizes"]
+    every = results.compared
+    of_val, of_test = (
+        Variances.of(every.candidate, every[f"{part}_accuracy"], results.images(part))
+        for part in ("val", "test")
+    )
     rows = []
     for row in member.itertuples():
         name = row.candidate
         rows.append((
             name, f"{row.params:,}", f"{row.macs:,}", f"{row.executions:,}",
-            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(values[name], val_images),
-            *([_accuracy(tests[name], test_images)] if results.declared else []),
+            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(values[name], of_val),
+            *([_accuracy(tests[name], of_test)] if results.declared else []),
         ))  # fmt: skip
     caption = (
         "Candidates that no other one beats in validation accuracy and parameters: means over"
@@ -109,8 +113,8 @@ def _confirmed(again: list[Confirmed], footer: str) -> Front:
 _COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "seeds")
 
 
-def _accuracy(values: list[float], images: int) -> str:
-    return _bounded(float(np.mean(values)), intervals.accuracy(values, images))
+def _accuracy(values: list[float], spread: Variances) -> str:
+    return _bounded(float(np.mean(values)), spread.interval(values))
 
 
 def _bounded(middle: float, interval: Interval) -> str:

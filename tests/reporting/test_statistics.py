@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sret_search.reporting import intervals
+from sret_search.reporting.variances import Variances
 from sret_search.search import front
 
 REPETITIONS = 2000
@@ -69,3 +70,29 @@ def test_hypervolume_is_the_area_under_the_stairs() -> None:
     area = front.hypervolume([0.6, 0.8, 0.3], [1e3, 1e4, 1e4], 0.1, 1e5)
     assert area == pytest.approx(0.5 * 2 + 0.2 * 1)
     assert front.hypervolume([0.05, 0.9], [1e3, 1e5], 0.1, 1e5) == 0
+
+
+def test_a_candidate_alone_has_its_own_spread() -> None:
+    values = [0.91, 0.93, 0.925]
+    alone = Variances.of(["a"] * 3, values, 500)
+    assert alone.interval(values) == pytest.approx(intervals.accuracy(values, 500))
+    assert alone.interval([0.9]) == intervals.proportion(0.9, 500)
+
+
+@pytest.mark.parametrize(("seeds", "narrower"), [(2, 2), (5, 1)])
+def test_candidates_tell_together_how_far_seeds_spread(seeds: int, narrower: float) -> None:
+    """Their variances differ fourfold, and with accuracy as log odds have it."""
+    rng = np.random.default_rng(0)
+    levels, factors = np.linspace(0.6, 0.97, 12), np.resize([0.7, 1, 1.4], 12)
+    held, width, own = [], 0.0, 0.0
+    for _ in range(60):
+        spread = 0.2 * levels * (1 - levels) * factors
+        drawn = levels + rng.normal(0, spread, (seeds, 12))
+        found = Variances.of(list("abcdefghijkl") * seeds, drawn.ravel(), 2000)
+        for level, values in zip(levels, drawn.T.tolist(), strict=True):
+            low, high = found.interval(values)
+            held.append(low <= level <= high)
+            width += high - low
+            own += np.subtract(*intervals.accuracy(values, 2000)[::-1])
+    assert 0.93 <= np.mean(held) <= 0.99
+    assert own > narrower * width
