@@ -4,7 +4,8 @@ In each slice stands, for each depth, its best candidate. Which depth is best is
 than the seeds allow: a depth may be the best one unless its best candidate is significantly worse
 than that of another (multiple comparisons with the best, Hsu 1984, with Bonferroni's correction
 over all candidates of the slice). So the depths that may be best hold the truly best one in at
-least 95 % of studies, however many candidates each depth has.
+least 95 % of studies, however many candidates each depth has: in so many where all are equal, and in
+more, up to all, where one is clearly the best, since a set of whole depths has no finer steps.
 """
 
 from __future__ import annotations
