@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from candidates import SPACE
+from points import points_of
 
 from sret_search.study import Study, StudyError, load_study
 from sret_search.study.candidate import Terms
@@ -53,7 +54,7 @@ def study(folder: Path, budget: str = "", recipe: str = RECIPE, search: str = "r
 def one_by_one(made: Study):
     """Candidates that can be built, and those of them that fit."""
     built, fits = [], []
-    for values in made.space.grid():
+    for values in points_of(made.space):
         try:
             candidate = made.space.candidate(values)
         except ValueError:
@@ -79,7 +80,7 @@ def test_a_finite_space_is_counted_exactly(tmp_path, budget):
     found = survey(made)
     distinct = {c.name: c for c in reversed(fits)}
     assert found.exact
-    assert found.looked_at == found.combinations == len(list(made.space.grid()))
+    assert found.looked_at == found.combinations == len(points_of(made.space))
     assert (found.built, found.feasible) == (len(built), len(fits))
     assert found.distinct == len(distinct) < len(fits)
     assert found.share_interval == (found.share, found.share)
@@ -100,7 +101,7 @@ def test_a_finite_space_is_counted_exactly(tmp_path, budget):
 
 def test_combinations_are_counted_without_going_through_them(tmp_path):
     made = study(tmp_path)
-    assert combinations(made.space) == len(list(made.space.grid()))
+    assert combinations(made.space) == len(points_of(made.space))
     found = survey(made, at_most=100)
     assert (found.exact, found.looked_at) == (False, 100)
     assert found.combinations == combinations(made.space)
