@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sret_search.architecture import Architecture, Stage
 from sret_search.job import Recipe
-from sret_search.study.schema import Axis, Budget
 from sret_search.study.space import Space
+from sret_search.study.space_file import Axis, Budget
 
 _CHOICES = {
     "image_size": [4, 8, 9, 12],

@@ -96,6 +96,8 @@ def test_every_key_is_described(made):
     for name, part in parts.items():
         assert part.get("description"), name
         assert part["additionalProperties"] is False, name
+        for key, one in part["properties"].items():
+            assert one.get("description"), f"{key} of {name}"
     assert "channels of a token" in json.dumps(space_schema())
 
 

@@ -64,6 +64,9 @@ class Architecture:
             linear one as wide as its stride.
         order: how a stage's blocks run: "sequence", each for all of its loops, A A B B (the
             paper); "cycle", neighbours with equally many loops take turns, A B A B.
+        nll: the non-linear projection layers.
+        residual: how branches are added.
+        relax: what loops of a block need not share.
         permutation: order of tokens from the second loop on, where attention is sliced:
             "none"; "stride", every G-th token in a slice; "official", a new random order at
             each forward pass, in evaluation too, as the published code does.

@@ -165,6 +165,8 @@ class Residual:
             "layerscale", a learnable gain per channel on the branch, initialised to `init`;
             "scaled", the constant `lam` · loops^-`p` · unique^-`q` on the branch, with the
             network's unique blocks and the block's loops (p = q = 0 is the plain residual).
+        init: of "layerscale".
+        lam, p, q: of "scaled".
     """
 
     kind: ResidualKind = "lrc"

@@ -17,8 +17,9 @@ class Augment:
     Attributes:
         crop: smallest and largest area of a random crop that is resized to the whole image.
         flip: half of the images, left to right.
-        rotate, shear: up to so many degrees to both sides; translate: up to that fraction of
-            the side; zoom: by up to that factor and its inverse. One resampling with the crop.
+        rotate, shear: up to so many degrees to both sides.
+        translate: up to that fraction of the side.
+        zoom: by up to that factor and its inverse. All moves are one resampling with the crop.
         color_jitter: of brightness, contrast and saturation.
         randaugment: magnitude (0 to 30) of two random operations (Cubuk et al., 1909.13719).
         erasing: probability that a rectangle is replaced by noise (Zhong et al., 1708.04896).

@@ -63,7 +63,8 @@ class Recipe:
             called with groups of parameters and `lr`.
         loss: the import path of a function of model, images and targets, in place of the
             cross-entropy of the model's outputs.
-        lr: peak learning rate; lr_start and lr_end: before the first step and after the last.
+        lr: peak learning rate.
+        lr_start, lr_end: learning rates before the first step and after the last.
         schedule: "cosine"; or "wsd": warmup, stable, then decay by 1 − √ (Hägele et al.,
             2405.18392), which alone can be continued to more epochs.
         weight_decay: of matrices and convolutions; norms, biases, positions and residual
@@ -75,6 +76,8 @@ class Recipe:
         precision: of activations in training and evaluation; weights are float32.
         compile: compile the blocks; pays on a GPU.
         init: start from these weights, positions resized; named as a teacher is.
+        augment: random changes of training images.
+        distill: learn from a teacher.
         depth_training: "fixed" trains at the architecture's own loops; "mixed" at each of
             `depths` jointly, the mean of their losses; "sampled" at one drawn for each step;
             "sandwich" at the deepest, the shallowest and a drawn one, both of which learn

@@ -23,7 +23,8 @@ from sret_search.reporting.spread import (
 from sret_search.search.entry import Entry
 from sret_search.study.candidate import Values
 from sret_search.study.contrasts import pairs
-from sret_search.study.schema import Axis, Contrast
+from sret_search.study.schema import Contrast
+from sret_search.study.space_file import Axis
 
 ASKED = 0.005
 """A difference for which the seeds are told, besides the one that was seen: half a point."""

@@ -20,7 +20,7 @@ from sret_search.search.need import Need, need
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import masked, shown
 from sret_search.study.preflight import existing_above
-from sret_search.study.schema import size
+from sret_search.study.strict import size
 from sret_search.training.names import STABLE
 
 SPARE = 50 * 10**6

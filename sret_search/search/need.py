@@ -12,7 +12,7 @@ from sret_search.study import Study
 from sret_search.study.candidate import Candidate
 from sret_search.study.planned import Role, planned
 from sret_search.study.preflight import at_a_time
-from sret_search.study.schema import size
+from sret_search.study.strict import size
 from sret_search.training.names import KEPT
 
 _IN_LEDGER, _EPOCH_IN_LEDGER, _RERUN_IN_LEDGER = 5_000, 170, 750

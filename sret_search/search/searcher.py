@@ -27,7 +27,7 @@ from sret_search.search.step import next_step
 from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
 from sret_search.study import Study, StudyError
-from sret_search.study.schema import seconds
+from sret_search.study.strict import seconds
 from sret_search.training.names import HANG
 
 PREFETCH = 1

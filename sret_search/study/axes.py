@@ -23,8 +23,8 @@ from sret_search.job import Recipe
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem
 from sret_search.study.fields import entry_type, field_paths, field_type
-from sret_search.study.schema import Axis
 from sret_search.study.space import Space, addresses, followed
+from sret_search.study.space_file import Axis
 
 MOST = 10_000
 """Values that one axis is written out to."""

@@ -11,7 +11,8 @@ from sret_search.errors import nearest
 from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem
-from sret_search.study.schema import Axis, Contrast
+from sret_search.study.schema import Contrast
+from sret_search.study.space_file import Axis
 from sret_search.study.study import Study
 
 _LISTED = 12

@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 
 from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
 from sret_search.job import RECIPES, Augment, Data, Distill, Recipe
-from sret_search.study import schema
+from sret_search.study import schema, space_file
 from sret_search.study.fields import field_paths
-from sret_search.study.schema import SpaceFile, StudyFile
+from sret_search.study.schema import StudyFile
+from sret_search.study.space_file import SpaceFile
 from sret_search.variants import VARIANTS
 
 _TYPES = (Architecture, Stage, NLL, Residual, Relax, Recipe, Augment, Distill, Data)
@@ -40,7 +41,11 @@ def space_schema() -> dict[str, Any]:
 def _described(model: Any) -> dict[str, Any]:
     """The schema of a model, with its docstrings in the places of what they describe."""
     found: dict[str, Any] = TypeAdapter(model).json_schema()
-    kinds = {kind.__name__: kind for kind in (*_TYPES, *vars(schema).values()) if _is_type(kind)}
+    kinds = {
+        kind.__name__: kind
+        for kind in (*_TYPES, *vars(schema).values(), *vars(space_file).values())
+        if _is_type(kind)
+    }
     for name, part in ((model.__name__, found), *found.get("$defs", {}).items()):
         whole, fields = _docstring(kinds[name].__doc__ or "")
         part["description"] = whole

@@ -11,8 +11,9 @@ from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError
 from sret_search.study.mistakes import check
-from sret_search.study.schema import Limit, SpaceFile, StudyFile
+from sret_search.study.schema import StudyFile
 from sret_search.study.space import Space
+from sret_search.study.space_file import Limit, SpaceFile
 from sret_search.study.study import Study
 from sret_search.variants import VARIANTS
 

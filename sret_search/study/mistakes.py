@@ -12,7 +12,8 @@ from sret_search.errors import nearest
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, StudyError
 from sret_search.study.fields import field_names
-from sret_search.study.schema import SpaceFile, StudyFile
+from sret_search.study.schema import StudyFile
+from sret_search.study.space_file import SpaceFile
 
 Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
 

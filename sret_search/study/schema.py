@@ -1,120 +1,29 @@
-"""The two files, as types: every key that a study or a space may have."""
+"""A study file, as types: every key that it may have."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from sret_search.architecture import Architecture
 from sret_search.job import Data, Recipe
+from sret_search.study.strict import Duration, Positive, Size, Strict
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-Positive = Annotated[int, Field(ge=1)]
-Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
-Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
 ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 Objective = Literal[
     "accuracy", "loss", "params", "macs", "train_macs", "memory", "latency_ms"
 ]  # fmt: skip
 
 
-def seconds(duration: str) -> float:
-    """A duration such as 10min."""
-    unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
-    return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
-
-
-def size(text: str) -> int:
-    """Bytes of a size such as 20GB."""
-    return round(float(text[:-2]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[text[-2:]])
-
-
-Bytes = Annotated[Size, AfterValidator(size)]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no conversions between types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Axis(Strict):
-    """Values for one field: `choices`, or the numbers from `low` to `high`, or those of another
-    axis.
-
-    Attributes:
-        choices: each value that the field may have.
-        low, high: the least and the largest number, both included; of divisors, those kept.
-        log: numbers are drawn evenly in the logarithm.
-        divisors: slice groups that divide the tokens of the stage, whatever these are.
-        entries: the values are lists of so many entries, each of which is one of the above.
-        same_as: another axis, above this one, which the field follows.
-        times, plus: what it is multiplied by, and what is then added, where it follows another.
-        when: other axes, and the values under which this one counts; elsewhere the field keeps
-            the value of the space's architecture.
-    """
-
-    choices: Annotated[list[Any], Field(min_length=1)] | None = None
-    low: float | int | None = None
-    high: float | int | None = None
-    log: bool = False
-    divisors: Literal["tokens"] | None = None
-    entries: Positive | None = None
-    same_as: str | None = None
-    times: float | int = 1
-    plus: float | int = 0
-    when: dict[str, list[Any]] = {}
-
-
-class Limit(Strict):
-    """Bounds, both included."""
-
-    min: float | int | None = None
-    max: float | int | None = None
-
-
-class SizeLimit(Strict):
-    """Bounds in bytes, both included; a size such as 2GB is one, too."""
-
-    min: Bytes | float | int | None = None
-    max: Bytes | float | int | None = None
-
-
-class Budget(Strict):
-    """What a candidate may cost; the others are dropped before training.
-
-    Attributes:
-        params: parameters.
-        macs: multiply-adds of one image.
-        train_macs: multiply-adds of the whole training.
-        executions: runs of blocks in one forward pass.
-        memory: bytes of a training step, of which activations beyond 2 GiB are recomputed.
-        seconds: predicted, of one training on this machine; needs a calibration.
-    """
-
-    params: Limit = Limit()
-    macs: Limit = Limit()
-    train_macs: Limit = Limit()
-    executions: Limit = Limit()
-    memory: SizeLimit = SizeLimit()
-    seconds: Limit = Limit()
-
-
-class SpaceFile(Strict):
-    """A complete architecture, or a variant's name, and axes that each replace one field."""
-
-    architecture: Architecture
-    axes: dict[str, Axis] = {}
-    budget: Budget = Budget()
-
-
 class Search(Strict):
     """Which candidates are trained.
 
     Attributes:
+        sampler: what asks for them.
         trials: trainings in all; a grid needs none, since it has its own number.
         seeds: trainings of each candidate, with seeds `seed`, `seed` + 1, …
+        seed: the first of these, and that of whatever the sampler draws.
         order: "eager" asks for a trial with all results that are there; "strict" with those of
             trials a fixed number before it, so that the table of trials is the same whatever
             ends first, and however often the study was killed.
@@ -141,10 +50,11 @@ class Latency(Strict):
 
 
 class Scheduler(Strict):
-    """Which trials are trained to their end: all ("none"), or those that do best at rungs, of one
-    objective ("asha") or of several ("mo_asha").
+    """Which trials are trained to their end.
 
     Attributes:
+        name: all ("none"), or those that do best at rungs, by one objective ("asha") or by several
+            ("mo_asha").
         grace: epochs at the first rung; each further one comes after `eta` times as many.
         eta: of the trials that reach a rung, one in so many goes on.
         strata: parts of the space, by multiply-adds, within which trials compete.
@@ -157,9 +67,12 @@ class Scheduler(Strict):
 
 
 class Compute(Strict):
-    """Where trials run: "local", or a Ray cluster ("auto" or host:port).
+    """Where trials run.
 
     Attributes:
+        address: "local", or that of a Ray cluster: host:port, or "auto" on one of its machines.
+        cpus_per_trial: threads of a trial, over all of its processes.
+        gpus_per_trial: a part of one, or several; "auto" is what a trial has a use for.
         processes_per_trial: that share each batch of a trial; "auto" is one for each GPU.
         deterministic: only operations that give the same bits each time.
         concurrent: trials at a time; "auto" is as many as fit the machine, or the cluster as it
@@ -211,15 +124,25 @@ class Storage(Strict):
 
 
 class Reference(Strict):
-    """The worst corner of the hypervolume. `params` is a number or the budget's maximum."""
+    """The worst corner of the hypervolume.
+
+    Attributes:
+        accuracy: as a fraction; chance where not given.
+        params: a number, or the budget's maximum.
+    """
 
     accuracy: Annotated[float, Field(ge=0, lt=1)] | None = None
     params: Positive | Literal["budget"] = "budget"
 
 
 class Report(Strict):
-    """What the report is held against. The reference's accuracy is chance where not given. With
-    `reference`, published models stand beside the study's own, where they were trained alike."""
+    """What the report is held against.
+
+    Attributes:
+        hypervolume_reference: the worst corner of the hypervolume.
+        reference: published models that stand beside the study's own, where they were trained
+            alike.
+    """
 
     hypervolume_reference: Reference = Reference()
     reference: Literal["sret_imagenet"] | None = None
@@ -238,9 +161,15 @@ class Rates(Strict):
 
 
 class Arms(Strict):
-    """The axis whose values are compared, declared before training, and the value that the
-    others are held against. Its test accuracies may be shown. With `lr`, each arm is trained at
-    the learning rate that is best for it on the validation part."""
+    """Values of an axis that are compared, declared before training, so that their test accuracies
+    may be shown.
+
+    Attributes:
+        axis: by its path.
+        reference: the value that the others are held against.
+        lr: train each arm at the one of these learning rates that is best for it on the
+            validation part.
+    """
 
     axis: str
     reference: Any
@@ -252,6 +181,7 @@ class Contrast(Strict):
     differ in nothing else. Test accuracies of these candidates may be shown.
 
     Attributes:
+        axis: by its path.
         of, against: the value, and the one that it is held against.
         within: other axes, and the value, or a list of the values, that the candidates have there.
     """
@@ -280,18 +210,44 @@ class Confirm(Strict):
 
 class Branch(Strict):
     """Another training that begins where a trial ended, with its weights, averages and optimizer
-    state, and with this recipe from its first step on. It is a trial of its own."""
+    state. It is a trial of its own.
+
+    Attributes:
+        trial: the number of the one that it goes on from.
+        recipe: from its first step on.
+    """
 
     trial: Annotated[int, Field(ge=0)]
     recipe: Recipe
 
 
 class StudyFile(Strict):
-    """A study: the question, and everything that its answer depends on. With `monitor`, each
-    trial records after each epoch what each execution does; with `tensorboard`, it writes its
-    metrics as event files. With `test_curve`, it reads the test part after each epoch too, not
-    only once: for benchmarks of samplers, which score by it what was chosen without it; no report
-    shows it, and nothing is chosen by it."""
+    """A study: the question, and everything that its answer depends on.
+
+    Attributes:
+        study: its name, and that of its folders in runs/ and reports/.
+        space: the space file, by its path from this one.
+        data: the data set, and how it is cut.
+        recipe: how each candidate is trained; or the name of a recipe.
+        objectives: what is to be large or small; one is accuracy or loss, the others are costs.
+        latency: how the objective latency_ms is measured.
+        search: which candidates are trained.
+        arms: the values of one axis that are compared.
+        branches: trainings that go on where trials ended.
+        contrasts: pairs of values that are compared.
+        controls: what stands beside each candidate: twins that recur nowhere, or reruns of its
+            weights at other depths.
+        confirm: train the front again with fresh seeds.
+        scheduler: which trials are trained to their end.
+        compute: where trials run.
+        storage: where the study is kept.
+        report: what the report is held against.
+        monitor: each trial records after each epoch what each execution does.
+        test_curve: each trial reads the test part after each epoch too, not only once: for
+            benchmarks of samplers, which score by it what was chosen without it. No report shows
+            it, and nothing is chosen by it.
+        tensorboard: each trial writes its metrics as event files.
+    """
 
     study: Name
     space: str

@@ -16,7 +16,7 @@ from sret_search.architecture import Architecture
 from sret_search.job import Recipe, check_depths
 from sret_search.study.candidate import Candidate, Terms, Values
 from sret_search.study.fields import field_type
-from sret_search.study.schema import Axis, Budget
+from sret_search.study.space_file import Axis, Budget
 
 
 @dataclass(frozen=True)

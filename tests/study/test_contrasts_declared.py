@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sret_search.study import Study, StudyError, load_study
 from sret_search.study.contrasts import pairs, takes_part
-from sret_search.study.schema import Axis, Contrast
+from sret_search.study.schema import Contrast
+from sret_search.study.space_file import Axis
 
 SPACE = """\
 architecture:

@@ -11,7 +11,7 @@ from sret_search.job import step_memory, train_macs
 from sret_search.study import Study, StudyError, load_study, points
 from sret_search.study.candidate import Terms
 from sret_search.study.points import Points
-from sret_search.study.schema import Axis, Budget
+from sret_search.study.space_file import Axis, Budget
 from sret_search.study.timing import Timing
 
 ARCHITECTURE = """\

@@ -13,8 +13,8 @@ from points import points_of
 
 from sret_search.study import Study, StudyError, load_study
 from sret_search.study.candidate import Terms
-from sret_search.study.schema import Budget, Limit
 from sret_search.study.screening import screen
+from sret_search.study.space_file import Budget, Limit
 from sret_search.study.survey import COSTS, combinations, survey
 from sret_search.study.table import Table
 

@@ -1,0 +1,31 @@
+"""What all parts of both files have in common: no unknown keys, durations, sizes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+Positive = Annotated[int, Field(ge=1)]
+Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
+Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
+
+
+def seconds(duration: str) -> float:
+    """A duration such as 10min."""
+    unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
+    return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as 20GB."""
+    return round(float(text[:-2]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[text[-2:]])
+
+
+Bytes = Annotated[Size, AfterValidator(size)]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no conversions between types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
