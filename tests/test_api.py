@@ -1,4 +1,4 @@
-"""The Python API: few names, lazy, typed, and as its page says."""
+"""The Python API: few names, quick to import, typed, and as its page says."""
 
 import re
 import signal
@@ -18,6 +18,24 @@ PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 SPACE = "architecture: sret_digits\naxes:\n  stages.*.loops: {choices: [1, 2, 4]}\n"
 STUDY = "study: mine\nspace: space.yaml\nsearch: {sampler: grid}\n"
+
+
+LOOK = """
+import sys, time
+before, start = set(sys.modules), time.process_time()
+import sret_search
+seconds = time.process_time() - start
+new = {name.partition('.')[0] for name in set(sys.modules) - before}
+print(seconds, *(new - set(sys.stdlib_module_names)))
+"""
+
+
+def test_importing_it_imports_nothing_else_and_takes_no_time():
+    look = [sys.executable, "-c", LOOK]
+    done = subprocess.run(look, capture_output=True, text=True, check=True)
+    seconds, *modules = done.stdout.split()
+    assert modules == ["sret_search"]
+    assert float(seconds) < 0.1
 
 
 def test_names_are_those_of_the_stub_and_of_the_page():

@@ -98,13 +98,3 @@ def test_a_quick_command_loads_nothing_slow(arguments, never, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-
-
-def test_the_package_alone_loads_no_package():
-    code = (
-        "import sys\nbefore = set(sys.modules)\nimport sret_search\n"
-        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
-        "print(sorted(loaded - sys.stdlib_module_names))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['sret_search']"
