@@ -10,6 +10,7 @@ import pandas as pd
 
 from sret_search import __version__
 from sret_search.reporting.answer import Answer
+from sret_search.reporting.charts.chart import Chart
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.contrasts import Contrasted
 from sret_search.reporting.depth import Depth
@@ -85,19 +86,25 @@ def provenance(results: Results) -> dict[str, Any]:
     }
 
 
-def footer(results: Results) -> str:
-    """Where a figure comes from, in a line: study, date, versions, seeds, number of trials."""
+def footer(results: Results, chart: Chart | None = None) -> str:
+    """Where a figure comes from, in a line: study, date, versions, seeds, number of trials; and
+    what the bars and bands of a chart are, or intervals that say nothing else."""
     facts, table = provenance(results), results.table
     complete = int((table.state == "complete").sum())
     seeds = len({entry.seed for entry in results.complete})
     data = results.description["data"]
     over = "images, since there is one seed: exploratory" if seeds < 2 else f"{seeds} seeds"
+    shown = f" Intervals: 95 %, over {over}, where nothing else is said."
+    if chart is not None:
+        usual = f"Bars and bands: 95 % intervals over {over}."
+        said = chart.bars or (usual if chart.has_bars else "")
+        shown = f" {said}" if said else ""
     return (
         f"study {results.name}, {facts['last_trial_ended'] or 'no trial ended yet'}; {complete} of"
         f" {results.planned} trials complete; {seeds} seed{'s' if seeds != 1 else ''};"
         f" {data['name']}, split {data['split_seed']};"
         f" sret_search {__version__}, torch {', '.join(facts.get('torch', ['?']))}."
-        f" Bars and bands: 95 % intervals over {over}."
+        f"{shown}"
     )
 
 

@@ -47,7 +47,7 @@ def write_report(study: Study) -> Path:
     made = [beside(chart, shown) for chart in charts.charts(results, compared)]
     folder.mkdir(parents=True, exist_ok=True)
     for chart in made:
-        _draw(folder, chart.name, charts.matplotlib.figure(chart, footer))
+        _draw(folder, chart.name, charts.matplotlib.figure(chart, summary.footer(results, chart)))
     view = grids.draw(compared.tested, footer)
     images = {} if view is None else {"grids": _draw(folder, "grids", view)}
     front = tables.front(results, compared.confirmed, footer)
@@ -85,7 +85,8 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     footers = [summary.footer(results) for results in every]
     folder.mkdir(parents=True, exist_ok=True)
     for one in made:
-        _draw(folder, one.name, charts.matplotlib.figure(one, " ".join(footers)))
+        signed = " ".join(summary.footer(results, one) for results in every)
+        _draw(folder, one.name, charts.matplotlib.figure(one, signed))
     tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
     _write(folder, {
         "trials.csv": _csv(pd.concat(tables_of)),

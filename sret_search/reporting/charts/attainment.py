@@ -42,6 +42,14 @@ def caption(attained: Attained | None) -> str:
     )
 
 
+def bars(attained: Attained | None) -> str | None:
+    """What bars and the band are, where there is one."""
+    if attained is None:
+        return None
+    level = f"{100 * attained.covered:.0f} %"
+    return f"Bars: 95 % intervals over seeds; band: {level}, of the median front of {attained.seeds} seeds."
+
+
 def _at(stairs: Stairs, x: np.ndarray) -> np.ndarray:
     """The height of a front at these costs; nan before its first corner."""
     costs, accuracies = stairs

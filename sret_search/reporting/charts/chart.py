@@ -135,6 +135,7 @@ class Chart:
         title: what it shows, and of how much of it, where not all is drawn.
         caption: a sentence or two on how to read it.
         height: of the whole figure, in inches.
+        bars: a sentence on what bars and bands are, where they are not 95 % intervals over seeds.
     """
 
     name: str
@@ -142,6 +143,13 @@ class Chart:
     caption: str
     panels: tuple[Panel, ...]
     height: float = 4.6
+    bars: str | None = None
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether any of its series has intervals."""
+        every = [series for panel in self.panels for series in panel.series]
+        return any(series.low is not None or series.left is not None for series in every)
 
 
 def percent(values: Sequence[float | None]) -> np.ndarray:

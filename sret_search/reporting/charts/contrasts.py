@@ -23,6 +23,7 @@ def chart(contrasts: list[Contrasted]) -> Chart | None:
         caption="Test accuracy of the first value less that of the second, a mean over seeds and over"
         " the pairs of candidates that differ in nothing else, with 95 % intervals that are not yet"
         " corrected for the number of contrasts.",
+        bars="Bars: 95 % intervals over what the legend says.",
         panels=(
             Panel(
                 x=Axis("difference of test accuracy, points", line=0),

@@ -69,7 +69,8 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
         *attainment.series(of_seeds, axis.range[1]),
         _steps(x[members], y[members], axis.range[1]),
     ]
-    moved = " Points of equal cost stand side by side, by their depth."
+    moved = " Points of equal cost stand side by side, by their depth, around that cost"
+    moved += "." if of_seeds is None else ", where the median front and its band have them."
     note = "" if np.array_equal(x, costs) else moved
     drawn = candidates.how_many(len(table), len(every))
     return Chart(
@@ -85,6 +86,7 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
                 scale=colours,
             ),
         ),
+        bars=attainment.bars(of_seeds),
     )
 
 

@@ -56,6 +56,7 @@ def law(one: Recurrence) -> Chart:
         caption="Validation loss against parameters, each counted r^φ times where it runs r times, with"
         " the fitted law and its 95 % band at this φ (bootstrap over candidates). Right: what the law"
         " leaves, which should not depend on executions.",
+        bars="Band: 95 %, by a bootstrap over candidates.",
         panels=(
             Panel(
                 x=Axis(label, log=True),
@@ -88,6 +89,7 @@ def saturations(found: Sequence[Saturation]) -> Chart | None:
         title="What more executions bring",
         caption="A law that saturates, L∞ + B·executions^−β, with its 95 % band (bootstrap). Candidates"
         " that differ in loops alone are a family; where there are several, each is shown less its law at the middle depth.",
+        bars="Bands: 95 %, by a bootstrap over candidates, or over families where there are several.",
         panels=panels,
     )
 
@@ -142,6 +144,7 @@ def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
         caption=f"Of candidates whose costs are equal within {100 * TOLERANCE:.0f} %, the executions of the"
         " most accurate one; the bar spans all depths whose best candidate is not significantly worse"
         " (95 %, corrected for the choice among many). Hollow: no depth is measurably better than another.",
+        bars="Bars: depths that may be best, at 95 % or more.",
         panels=panels,
     )
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sret_search.reporting import intervals
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.attainment import Attained
 from sret_search.reporting.charts import (
@@ -37,6 +36,7 @@ from sret_search.reporting.importances import Importance, Importances
 from sret_search.reporting.rungs import AtRung
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
+from sret_search.reporting.variances import Variances
 from sret_search.search import front
 
 NOTHING = SimpleNamespace(pairs=[], depths=[])
@@ -75,7 +75,7 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
     return SimpleNamespace(
         candidates=table.reset_index(), compared=compared, searched=searched,
         description={"axes": {"width": None}, "data": {"sizes": [1000, 200, 300]}},
-        having=lambda role: {},
+        having=lambda role: {}, images=lambda part: {"val": 200, "test": 300}[part],
     )  # fmt: skip
 
 
@@ -88,7 +88,8 @@ def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() ->
     assert np.abs(np.asarray(points.x) / table.params - 1).max() < 0.02  # equal ones side by side
     assert list(points.shades) == list(table.executions)
     values = made.compared[made.compared.candidate == "c0"].val_accuracy
-    low, high = intervals.accuracy(list(values), 200)
+    spread = Variances.of(made.compared.candidate, made.compared.val_accuracy, 200)
+    low, high = spread.interval(list(values))
     place = list(table.candidate).index("c0")
     assert (points.low[place], points.high[place]) == pytest.approx((100 * low, 100 * high))
     on_front = front.pareto(table.val_accuracy, table.params)
@@ -157,7 +158,18 @@ def test_fronts_of_seeds_are_a_median_and_a_band_over_all_their_corners() -> Non
     np.testing.assert_allclose(band.high, [80] * 4)
     np.testing.assert_allclose(median.y, [50, 50, 70, 70])
     assert "94 % of studies" in attainment.caption(attained)
+    assert "band: 94 %" in attainment.bars(attained)
     assert attainment.series(None, 1.0) == []
+
+
+def test_a_chart_says_what_its_bars_are_and_where_points_were_moved_to() -> None:
+    few, many = (cost.chart(results(20, seeds), NOTHING, "params") for seeds in (2, 5))
+    assert (few.has_bars, few.bars) == (True, None)
+    assert (
+        many.bars == "Bars: 95 % intervals over seeds; band: 94 %, of the median front of 5 seeds."
+    )
+    assert few.caption.endswith("around that cost.")
+    assert many.caption.endswith("the median front and its band have them.")
 
 
 def test_depths_stand_beside_their_reruns_on_both_parts() -> None:
