@@ -54,10 +54,15 @@ class Elastic:
     rival: Rung | None
 
 
+def has_elastic(results: Results) -> bool:
+    """Whether a study may train elastic candidates."""
+    axis = "recipe.depth_training" in results.description["axes"]
+    return axis or results.description["recipe"]["depth_training"] != "fixed"
+
+
 def elastics(results: Results) -> list[Elastic]:
     """Every elastic candidate with a complete trial."""
-    axis = "recipe.depth_training" in results.description["axes"]
-    if not axis and results.description["recipe"]["depth_training"] == "fixed":
+    if not has_elastic(results):
         return []
     complete = results.complete
     groups: dict[str, list[Entry]] = {}

@@ -160,6 +160,23 @@ def test_a_study_says_what_a_loop_is_worth() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_elastic_trainings_are_not_of_the_law() -> None:
+    space = (
+        SPACE.replace("LOOPS", "[2, 4]") + "  recipe.depth_training: {choices: [fixed, mixed]}\n"
+    )
+    made = made_up.written(space, STUDY.replace("SEEDS", "1"))
+
+    def worse_where_elastic(entry: Entry) -> dict:
+        found = by_law(entry)
+        return found | {"val_loss": found["val_loss"] * (3 if entry.job.recipe.is_elastic else 1)}
+
+    law = scaling(Results.read(made_up.run(made, worse_where_elastic))).recurrence
+    assert law is not None
+    assert len(law.trained) == 24
+    assert law.scatter < 0.05
+
+
+@pytest.mark.usefixtures("here")
 def test_a_law_that_is_not_identifiable_is_said_to_be_so() -> None:
     found = scaling(results("[4]", by_law))
     said = " ".join(sentences(found))

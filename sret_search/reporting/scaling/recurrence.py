@@ -19,6 +19,7 @@ from scipy import special
 
 from sret_search.architecture import Architecture
 from sret_search.cost import params_by_runs
+from sret_search.reporting.elastic import has_elastic
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.fit import Fit, fit, solve
 from sret_search.reporting.scaling.interval import Bootstraps, Estimate, estimate
@@ -120,7 +121,11 @@ class Recurrence:
 
 
 def trained(results: Results) -> list[Trained]:
-    """Every candidate and twin with a validation loss, that was trained as long as most."""
+    """Every candidate and twin with a validation loss, that was trained as long as most.
+
+    Elastic ones are left out: a training that serves several depths has a lesser share of itself
+    for the deepest, where its loss is measured, and would be taken for loops that are worth less.
+    """
     entries: dict[str, list[Entry]] = {}
     sound = set(results.sound.candidate)
     own = (entry for entry in results.complete if entry.candidate in sound)
@@ -128,6 +133,8 @@ def trained(results: Results) -> list[Trained]:
     longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
     for entry in (*own, *(e for e in twins if e.about["control"] != longer)):
         entries.setdefault(entry.candidate, []).append(entry)
+    if has_elastic(results):
+        entries = {n: of for n, of in entries.items() if not of[0].job.recipe.is_elastic}
     epochs = [of[0].result.get("epochs") for of in entries.values()]
     usual = max(set(epochs), key=epochs.count, default=None)
     found = []
