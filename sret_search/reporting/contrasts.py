@@ -22,7 +22,7 @@ from sret_search.reporting.spread import (
 )
 from sret_search.search.entry import Entry
 from sret_search.study.candidate import Values
-from sret_search.study.contrasts import pairs
+from sret_search.study.contrasts import idle, pairs
 from sret_search.study.schema import Contrast
 from sret_search.study.space_file import Axis
 
@@ -118,7 +118,7 @@ def contrasts(results: Results) -> list[Contrasted]:
 def _contrasted(results: Results, contrast: Contrast) -> Contrasted:
     values, trials = _candidates(results)
     axes = {path: Axis(**plain) for path, plain in results.description["axes"].items()}
-    every = pairs(contrast, values, axes)
+    every = pairs(contrast, values, axes, idle(contrast, values, results.study.space))
     failed = [any(e.state in ("diverged", "failed") for e in own.values()) for own in trials]
     kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
     complete = {entry.number for entry in results.complete}

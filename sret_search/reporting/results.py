@@ -20,7 +20,7 @@ from sret_search.search.folders import Folders
 from sret_search.search.ledger import Ledger
 from sret_search.search.storage import explained
 from sret_search.study import Study
-from sret_search.study.contrasts import takes_part
+from sret_search.study.contrasts import idle, takes_part
 from sret_search.study.planned import Role
 from sret_search.study.schema import Contrast
 from sret_search.training.names import PREDICTIONS
@@ -82,7 +82,15 @@ class Results:
         return bool(self.contrasts) and all(self._in_contrast(entry) for entry in own)
 
     def _in_contrast(self, entry: Entry) -> bool:
-        return any(takes_part(contrast, entry.values) for contrast in self.contrasts)
+        free = self._idle
+        return any(
+            takes_part(c, entry.values, own) for c, own in zip(self.contrasts, free, strict=True)
+        )
+
+    @cached_property
+    def _idle(self) -> list[dict[str, set[str]]]:
+        own = [entry.values for entry in self.entries if entry.role == "search"]
+        return [idle(contrast, own, self.study.space) for contrast in self.contrasts]
 
     def images(self, part: str) -> int:
         """Images of a part of the data, "val" or "test"."""

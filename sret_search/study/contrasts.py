@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sret_search.errors import nearest
@@ -12,44 +13,90 @@ from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem
 from sret_search.study.schema import Contrast
+from sret_search.study.space import Space
 from sret_search.study.space_file import Axis
 from sret_search.study.study import Study
 
 _LISTED = 12
 """Values of an axis that a message lists."""
+_LOOKED_AT = 64
+"""Candidates that tell whether an axis changes anything."""
 _GONE_THROUGH = 4096
 """Candidates of a grid in which a pair is looked for before it is run."""
 
 
-def takes_part(contrast: Contrast, values: Values) -> bool:
+Idle = Mapping[str, set[str]]
+"""By the JSON of a contrast's value, the axes of its `within` that make no difference there."""
+
+
+def idle(contrast: Contrast, candidates: Sequence[Values], space: Space) -> dict[str, set[str]]:
+    """Which axes of `within` change nothing that is built with each of the two values: a grid has
+    such a candidate once, at one of their values, and it stands for all."""
+    found = {}
+    for side in (contrast.of, contrast.against) if contrast.within else ():
+        known = (values for values in candidates if values.keys() <= space.axes.keys())
+        own = [values for values in known if values.get(contrast.axis) == side]
+        some = own[:: len(own) // _LOOKED_AT + 1]
+        found[json.dumps(side)] = {path for path in contrast.within if _is_idle(path, some, space)}
+    return found
+
+
+def _is_idle(path: str, candidates: Sequence[Values], space: Space) -> bool:
+    having = [values for values in candidates if path in values]
+    return bool(having) and all(
+        len({_built(values | {path: one}, space) for one in space.options(path)}) == 1
+        for values in having
+    )
+
+
+def _built(values: Values, space: Space) -> str:
+    """The name of what is built; the rule that is broken, where nothing is."""
+    try:
+        return space.candidate(values).name
+    except ValueError as error:
+        return str(error)
+
+
+def takes_part(contrast: Contrast, values: Values, free: Idle = MappingProxyType({})) -> bool:
     """Whether a candidate stands on one of the two sides."""
-    if contrast.axis not in values:
+    side = values.get(contrast.axis)
+    if contrast.axis not in values or side not in (contrast.of, contrast.against):
         return False
-    return values[contrast.axis] in (contrast.of, contrast.against) and all(
-        path in values and (values[path] == wanted or _among(values[path], wanted))
+    anywhere = free.get(json.dumps(side), ())
+    return all(
+        path in anywhere
+        or (path in values and (values[path] == wanted or _among(values[path], wanted)))
         for path, wanted in contrast.within.items()
     )
 
 
 def pairs(
-    contrast: Contrast, candidates: Sequence[Values], axes: Mapping[str, Axis]
+    contrast: Contrast,
+    candidates: Sequence[Values],
+    axes: Mapping[str, Axis],
+    free: Idle = MappingProxyType({}),
 ) -> list[tuple[int, int]]:
     """The places of each candidate with the first value, and of one with the second that differs
     from it in nothing else.
 
     They agree on every axis but the contrast's own, those that follow it, and those that only one
-    of the two has, since these belong to one of the values. A candidate may so stand in several
-    pairs.
+    of the two has, or that change nothing with one of the values, since these belong to the other.
+    A candidate may so stand in several pairs.
     """
     dependent = _dependent(contrast.axis, axes)
+    anywhere = {below for path in set().union(*free.values()) for below in _dependent(path, axes)}
     of: dict[str, list[int]] = defaultdict(list)
     against: dict[str, list[int]] = defaultdict(list)
     for place, values in enumerate(candidates):
-        if takes_part(contrast, values):
-            rest = {path: value for path, value in values.items() if path not in dependent}
+        if takes_part(contrast, values, free):
+            rest = {p: value for p, value in values.items() if p not in dependent | anywhere}
             side = of if values[contrast.axis] == contrast.of else against
             side[json.dumps(rest, sort_keys=True)].append(place)
-    both = [path for path in dependent if axes[path].same_as is None and path != contrast.axis]
+    both = [
+        path
+        for path in dependent - anywhere
+        if axes[path].same_as is None and path != contrast.axis
+    ]
     return [
         (first, second)
         for rest, places in of.items()
@@ -98,7 +145,10 @@ def contrast_problems(study: Study, doc: Document) -> Iterator[Problem]:
         seen.append(key)
         if study.points.number > _GONE_THROUGH:
             continue
-        if not pairs(contrast, [one.values for one in study.grid], study.space.axes):
+        candidates = [one.values for one in study.grid]
+        if not pairs(
+            contrast, candidates, study.space.axes, idle(contrast, candidates, study.space)
+        ):
             message = (
                 f"no two candidates differ in nothing but {contrast.axis}, {_text(contrast.of)}"
                 f" in one and {_text(contrast.against)} in the other"

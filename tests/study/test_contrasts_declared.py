@@ -1,5 +1,6 @@
 """Contrasts: which candidates stand in them, and what is wrong with one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sret_search.study import Study, StudyError, load_study
-from sret_search.study.contrasts import pairs, takes_part
+from sret_search.study.contrasts import idle, pairs, takes_part
 from sret_search.study.schema import Contrast
 from sret_search.study.space_file import Axis
 
@@ -48,7 +49,7 @@ def load(
 def values_of(study: Study) -> list[tuple[dict, dict]]:
     (contrast,) = study.file.contrasts
     candidates = [one.values for one in study.grid]
-    found = pairs(contrast, candidates, study.space.axes)
+    found = pairs(contrast, candidates, study.space.axes, idle(contrast, candidates, study.space))
     return [(candidates[i], candidates[j]) for i, j in found]
 
 
@@ -94,6 +95,26 @@ def test_within_takes_a_value_or_a_list_of_them(within: str, kept: set) -> None:
     )
     seen = {(of["stages.*.loops"], tuple(of["stages.*.groups"])) for of, _ in found}
     assert {one for one in seen if one[1] == (4,)} == kept
+
+
+@pytest.mark.parametrize("p", [0, 1])
+def test_within_an_axis_that_one_side_does_not_know_keeps_the_other_side(p: int) -> None:
+    space = SPACE.replace(
+        "budget:",
+        """\
+  residual.kind: {choices: [scaled, lrc]}
+  residual.p: {choices: [0, 1]}
+  residual.q: {same_as: residual.p, times: 0.5}
+budget:""",
+    )
+    text = f"[{{axis: residual.kind, of: lrc, against: scaled, within: {{residual.p: {p}}}}}]"
+    study = load(text, space=space)
+    found = values_of(study)
+    assert {of["residual.kind"] for of, _ in found} == {"lrc"}
+    assert len(found) == len({json.dumps(of) for of, _ in found}) > 20
+    for of, against in found:
+        assert against["residual.p"] == p
+        assert of | {k: v for k, v in against.items() if "residual" in k} == against
 
 
 @given(

@@ -44,7 +44,7 @@ def _series(
     if not found:
         return None
     return Series(
-        name=f"95 % for {label}",
+        name=f"for {label}",
         kind="points",
         x=[100 * (one.difference or 0.0) for _, one, _ in found],
         y=[i + offset for i, _, _ in found],
