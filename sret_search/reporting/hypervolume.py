@@ -41,10 +41,14 @@ def reference(results: Results) -> tuple[float, float] | None:
     return (1 / results.description["classes"] if chance is None else chance), most
 
 
-def growth(results: Results) -> Growth | None:
+def growth(results: Results, point: tuple[float, float] | None = None) -> Growth | None:
     """The hypervolume after every complete trial, or after some of very many; None where it is
-    not defined, or nothing is complete."""
-    point, complete = reference(results), results.complete
+    not defined, or nothing is complete.
+
+    Args:
+        point: accuracy and parameters of another reference than the study's own.
+    """
+    point, complete = point or reference(results), results.complete
     if point is None or not complete:
         return None
     chance, most = point

@@ -10,6 +10,7 @@ from typing import Any
 
 from sret_search.reporting import paired
 from sret_search.reporting.answer import Answer, Choice, answer
+from sret_search.reporting.hypervolume import Growth, growth
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.words import bounds, in_percent, percent, points
@@ -119,6 +120,19 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
     }
 
 
+def growths(every: list[Results]) -> dict[str, Growth]:
+    """How the hypervolume of each study grew, against one reference for all, by its name and
+    sampler; empty where one has no budget of parameters."""
+    most = _budget(every)
+    if most is None:
+        return {}
+    found = {
+        f"{each.name} ({each.description['search']['sampler']})": growth(each, _point(each, most))
+        for each in every
+    }
+    return {name: one for name, one in found.items() if one is not None}
+
+
 def _differences(first: Results, other: Results) -> Iterator[Problem]:
     mine, theirs = first.description["data"], other.description["data"]
     for name in mine:
@@ -171,8 +185,12 @@ def _budget(every: list[Results]) -> int | None:
 
 
 def _hypervolume(results: Results, most: int) -> float:
-    chance, table = 1 / results.description["classes"], results.candidates
-    return front.hypervolume(table.val_accuracy, table.params, chance, most)
+    table = results.candidates
+    return front.hypervolume(table.val_accuracy, table.params, *_point(results, most))
+
+
+def _point(results: Results, most: int) -> tuple[float, int]:
+    return 1 / results.description["classes"], most
 
 
 def _length(results: Results) -> str:

@@ -80,7 +80,8 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     title = " + ".join(results.name for results in every)
     if folder is None:
         folder = Path("reports") / "+".join(results.name for results in every)
-    found = (charts.overlay.chart(every, cost) for cost in charts.cost.LABELS)
+    found = [charts.overlay.chart(every, cost) for cost in charts.cost.LABELS]
+    found.append(charts.hypervolume.overlaid(overlay.growths(every)))
     made = [chart for chart in found if chart is not None]
     footers = [summary.footer(results) for results in every]
     folder.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,11 @@ def test_studies_of_the_same_images_stand_on_one_page(capsys: pytest.CaptureFixt
     assert list(pd.read_csv(folder / "trials.csv").study.value_counts()) == [6, 6]
     chart = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', page)[0])
     assert {trace["name"] for trace in chart["data"]} == {"a", "b", "front of a", "front of b"}
+    assert {trace["name"] for trace in chart["data"] if "error_y" in trace} == {"a", "b"}
+    grown = json.loads(re.findall(r'<script type="application/json">(.*?)</script>', page)[-1])
+    assert {trace["name"] for trace in grown["data"]} == {"a (grid)", "b (grid)"}
+    ends = {trace["name"][0]: trace["y"][-1] for trace in grown["data"]}
+    assert ends == {name: pytest.approx(rows[name]["hypervolume"]) for name in "ab"}
     assert main(["report", *files, "--out", "elsewhere"]) == 0
     assert Path("elsewhere/accuracy_params.svg").exists()
 

@@ -32,7 +32,7 @@ from sret_search.reporting.lengths import by_length
 from sret_search.reporting.results import Results
 from sret_search.reporting.rungs import at_rungs
 
-__all__ = ["Chart", "charts", "cost", "matplotlib", "overlay", "plotly"]
+__all__ = ["Chart", "charts", "cost", "hypervolume", "matplotlib", "overlay", "plotly"]
 
 
 def charts(results: Results, compared: Compared) -> list[Chart]:

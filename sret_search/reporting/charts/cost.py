@@ -22,7 +22,7 @@ LABELS = {
     "executions": "executions (unique blocks × loops)",
 }
 """What a cost counts."""
-_WITH_BARS = 150
+WITH_BARS = 150
 """Candidates whose intervals are drawn; those of more hide one another."""
 
 
@@ -37,7 +37,7 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
     x = _side_by_side(costs)
     hover, colours = candidates.hover(results, table, low, high), scale(table.executions)
-    is_crowded = len(table) > _WITH_BARS
+    is_crowded = len(table) > WITH_BARS
     size = 5.0 if is_crowded else 7.0
     points = Series(
         name="candidate", kind="points", x=x, y=y, colour=BLUE, size=size,
