@@ -52,9 +52,7 @@ READ = [
 """Files of an attempt that this program reads."""
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def study(text: str = STUDY) -> Study:

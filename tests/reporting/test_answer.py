@@ -24,9 +24,7 @@ axes:
 STUDY = "study: made_up\nspace: space.yaml\n"
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 REACHED = {1: 0.70, 1.5: 0.86, 2: 0.90, 3: 0.915, 4: 0.92}

@@ -38,9 +38,7 @@ SPACES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def run(text: str, accuracy: Callable[[Entry], float], seeds: int = 3, on: str = "train") -> Study:

@@ -30,9 +30,7 @@ TWO_ARMS = "  recipe.depth_training: {choices: [fixed, mixed]}\n"
 ARMS = "arms: {axis: recipe.depth_training, reference: fixed}\n"
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def study(axes: str, seeds: int, extra: str = ARMS) -> Study:

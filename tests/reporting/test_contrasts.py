@@ -40,9 +40,7 @@ Reached = Callable[[Values, int], np.ndarray | None]
 """Of a candidate's values and a seed, whether each image is right; None where training failed."""
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def trained(contrasts: str, reached: Reached, seeds: int = 3, files: bool = True) -> Study:

@@ -38,9 +38,7 @@ LONGEST = {1: 6, 2: 9, 8: 11}
 """Steps up to which a made-up model of so many executions is right."""
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def _study(more: str) -> Study:

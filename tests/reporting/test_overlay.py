@@ -28,9 +28,7 @@ budget: {params: {max: 100_000}}
 """
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def study(name: str, seeds: int = 2, more: str = "") -> Study:

@@ -36,9 +36,7 @@ ARMS = "arms: {axis: stages.*.loops, reference: 5}\ncontrols: [rerun]\n"
 TEST_IMAGES = 359
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def study(folder: Path, *, arms: bool = True, seeds: int = 1) -> Study:

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import made_up
 import numpy as np
@@ -110,11 +109,6 @@ def by_law(entry: Entry) -> dict:
     noise = np.random.default_rng([entry.seed, entry.cost["params"], entry.cost["executions"]])
     loss = (0.1 + 0.3 * (m / 1e4) ** -0.4) * np.exp(0.02 * noise.normal())
     return made_up.complete(1 - loss / 2, val_loss=float(loss))
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def results(

@@ -30,9 +30,7 @@ def study(folder: Path, extra: str = "", space: str = SPACE) -> Study:
     return load_study(folder / "study.yaml")
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

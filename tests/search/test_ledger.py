@@ -43,9 +43,7 @@ def study(folder: Path, search: str, space: str = SPACE, extra: str = "") -> Stu
     return load_study(folder / "study.yaml")
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:

@@ -30,7 +30,10 @@ from sret_search.search.storage import (
 from sret_search.study import Study, StudyError, load_study
 
 psycopg = pytest.importorskip("psycopg")
-pytestmark = pytest.mark.skipif(bool(postgres_server.MISSING), reason=postgres_server.MISSING)
+pytestmark = [
+    pytest.mark.skipif(bool(postgres_server.MISSING), reason=postgres_server.MISSING),
+    pytest.mark.usefixtures("here"),
+]
 
 HOLDER = """
 import sys, time
@@ -53,11 +56,6 @@ RUNNING = create_trial(
 def server():
     with postgres_server.running() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

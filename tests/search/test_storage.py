@@ -40,9 +40,7 @@ store /mnt/fuse fuse.mergerfs rw 0 0
 """
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture

@@ -28,9 +28,7 @@ search: {sampler: grid, seeds: 2}
 """
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def network(width: int, loops: int, unique: int = 2) -> Architecture:
