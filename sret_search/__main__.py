@@ -64,6 +64,11 @@ COMMANDS = {
         "",
         "whether this machine and this folder are fit for studies",
     ),
+    "completion": Command(
+        "sret_search.commands.completion",
+        "[SHELL]",
+        "what a shell must read to complete all of these",
+    ),
 }
 _EPILOG = """\
 examples:
@@ -71,8 +76,7 @@ examples:
   sret-search run studies/smoke.yaml
   sret-search cost sret_t
 
-each command takes --help; `pip install 'sret-search[completion]'` and
-`eval "$(register-python-argcomplete sret-search)"` complete them in bash and zsh
+each command takes --help; `eval "$(sret-search completion)"` completes them in bash and zsh
 """
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sret_search.__main__ import COMMANDS, PROG, main
+from sret_search.export import extras
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +78,15 @@ def test_a_shell_completes_commands_options_variants_and_files(tmp_path):
     assert completed(f"{PROG} plan ", tmp_path) >= {"study.yaml"}
     assert "notes.txt" not in completed(f"{PROG} plan ", tmp_path)
     assert completed(f"{PROG} cost sret_1000_n", tmp_path) >= {"sret_1000_narrow"}
+
+
+def test_completion_without_its_extra_says_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    assert main(["completion", "fish"]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "argcomplete is not installed; install with: pip install 'sret-search[completion]'\n"
+    )
 
 
 SMOKE = ROOT / "studies" / "smoke.yaml"

@@ -1,4 +1,4 @@
-"""Completion of the command line in a shell, by argcomplete, which is an extra.
+"""`sret-search completion`: the command line is completed in a shell, by argcomplete, an extra.
 
 The shell runs the command with the line in its environment. What stands before the word that is
 completed is known by then, so that only the parser of that one command is built.
@@ -11,10 +11,47 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 
+from sret_search.commands.arguments import command_line
+from sret_search.export.extras import need
 from sret_search.variants import VARIANTS
 
+_DESCRIPTION = """\
+Print what a shell must read to complete commands, options, variants and files. Put the line of your
+shell into the file that it reads when it starts, such as ~/.bashrc.
+"""
+_EXAMPLES = """\
+completion           # eval "$(sret-search completion)", in bash and zsh
+completion fish      # sret-search completion fish | source"""
+_SHELLS = ("bash", "zsh", "fish", "tcsh")
 _SKIPPED = "_ARGCOMPLETE"
 """How many words argcomplete leaves aside from the beginning, plus one: set by the shell."""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command line of `completion`."""
+    result = command_line(prog, _DESCRIPTION, _EXAMPLES)
+    result.add_argument(
+        "shell",
+        metavar="SHELL",
+        nargs="?",
+        default="bash",
+        choices=_SHELLS,
+        help=", ".join(_SHELLS),
+    )
+    return result
+
+
+def main(argv: list[str], prog: str) -> None:
+    """Print it.
+
+    Raises:
+        ExtraError: argcomplete is not installed.
+    """
+    arguments = parser(prog).parse_args(argv)
+    need("completion")
+    import argcomplete
+
+    print(argcomplete.shellcode([prog.partition(" ")[0]], shell=arguments.shell))
 
 
 def complete(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> None:

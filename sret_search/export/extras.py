@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from sret_search.errors import InputError
+
 _PACKAGES = {
+    "completion": ("argcomplete",),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "hub": ("huggingface_hub",),
     "timm": ("timm",),
 }
 
 
-class ExtraError(ImportError):
+class ExtraError(ImportError, InputError):
     """An extra is not installed; the message has the line that installs it."""
 
 
@@ -25,7 +28,7 @@ def need(extra: str) -> None:
     missing = [name for name in _PACKAGES[extra] if not _is_there(name)]
     if missing:
         raise ExtraError(
-            f"{_listed(missing)} not installed; install with: pip install 'sret_search[{extra}]'"
+            f"{_listed(missing)} not installed; install with: pip install 'sret-search[{extra}]'"
         )
 
 

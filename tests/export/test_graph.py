@@ -70,7 +70,7 @@ def test_an_extra_that_is_missing_is_named_with_what_installs_it(extra, monkeypa
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     for module in ("sret_search.export.hub", "sret_search.export.timm"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    line = rf"not installed; install with: pip install 'sret_search\[{extra}\]'"
+    line = rf"not installed; install with: pip install 'sret-search\[{extra}\]'"
     asked = {
         "onnx": partial(write_graph, _model(), "onnx", Path("model.onnx")),
         "hub": partial(import_module, "sret_search.export.hub"),
