@@ -7,6 +7,7 @@ import re
 import shlex
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -166,6 +167,7 @@ def test_the_reference_has_every_key(made):
 
 
 LINK = re.compile(r"\]\((?!https?:)([^)\s]*)\)")
+OUTWARD = re.compile(r"\]\((\w+:[^)]*)\)")
 
 
 def anchors(text):
@@ -182,6 +184,16 @@ def test_links_lead_to_files_and_headings(page):
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_links_out_of_the_project_have_the_form_of_one(page):
+    """That they answer is not looked at: tests ask no network."""
+    for link in OUTWARD.findall(BLOCK.sub("", page.read_text(encoding="utf-8"))):
+        parts = urlsplit(link)
+        assert parts.scheme == "https", link
+        assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), link
+        assert not re.search(r"[\s<>\"]", link), link
 
 
 def test_figures_are_those_that_are_drawn():
