@@ -69,7 +69,8 @@ class Answer:
     Attributes:
         best: the highest mean; the cheaper one of equals.
         knee: of the front of accuracy against parameters; None where it has no knee.
-        smallest: the fewest parameters, then multiply-adds, within one point of the best.
+        smallest: the fewest parameters, then multiply-adds, within one point of the best; the
+            most accurate of equals.
         among: candidates that were chosen from.
         is_confirmed: whether fresh seeds decided.
     """
@@ -102,7 +103,8 @@ def answer(results: Results) -> Answer | None:
     order = ["accuracy", "macs"]
     best = table.sort_values(order, ascending=[False, True], kind="stable").iloc[0]
     near = table[table.accuracy >= best.accuracy - NEAR]
-    smallest = near.sort_values(["params", "macs"], kind="stable").iloc[0]
+    by = ["params", "macs", "accuracy"]
+    smallest = near.sort_values(by, ascending=[True, True, False], kind="stable").iloc[0]
     part = again[0].decides if again else "val"
     if again:
         on = again[0].on

@@ -101,6 +101,14 @@ def test_there_is_no_answer_without_a_complete_trial() -> None:
     assert answer(Results.read(made)) is None
 
 
+def test_of_candidates_that_cost_the_same_the_smallest_is_the_most_accurate() -> None:
+    space = "architecture: sret_digits\naxes: {recipe.lr: {choices: [1e-3, 2e-3, 4e-3]}}\n"
+    made = run(written(space, STUDY), lambda entry: complete(0.9 + entry.values["recipe.lr"]))
+    found = answered(made)
+    assert found.best == found.smallest
+    assert found.best.accuracy == pytest.approx(0.904)
+
+
 def test_one_candidate_is_best_and_smallest_and_no_knee() -> None:
     found = answered(run(written(SPACE, STUDY), saturating, most=1))
     assert found.best == found.smallest

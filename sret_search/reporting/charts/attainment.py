@@ -34,9 +34,10 @@ def caption(attained: Attained | None) -> str:
     """What the band is, to follow other sentences."""
     if attained is None:
         return ""
+    among = f"{attained.candidates:,} candidates" if attained.candidates > 1 else "candidate"
     return (
         f" The median front is what half of {attained.seeds} seeds attain with the"
-        f" {attained.candidates:,} candidates that all of them trained; the band holds that of all"
+        f" {among} that all of them trained; the band holds that of all"
         f" seeds that might have been in {100 * attained.covered:.0f} % of studies, at each cost. It takes the"
         " best of single trainings, which is more than the front of means."
     )
