@@ -195,6 +195,6 @@ def _side_by_side(costs: np.ndarray) -> np.ndarray:
     x = costs.copy()
     for value in np.unique(costs):
         same = np.flatnonzero(costs == value)
-        step = min(0.03, 0.3 / len(same))
+        step = min(0.03, 0.12 / len(same))
         x[same] = value * (1 + step * (np.arange(len(same)) - (len(same) - 1) / 2))
     return x
