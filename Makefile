@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test docs dist test-kill test-postgres test-cluster test-export test-browser
+.PHONY: run test docs dist test-kill test-postgres test-cluster test-export test-browser test-installed test-snippets
 
 # Set everything up, then train the depth-scaling study (or resume it) and draw its report.
 run: .venv/installed
@@ -38,9 +38,19 @@ test-browser: .venv/installed
 		--constraint constraints.txt --editable '.[test,browser]'
 	$(BIN)/pytest -m browser -rs tests/browser
 
+# Every command and every piece of code in README and docs, on shortened studies.
+test-snippets: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[test,onnx,hub,timm]'
+	$(BIN)/pytest -m "" -rs tests/test_snippets.py
+
+# Wheel and source distribution in empty environments, and each extra alone: some 20 minutes.
+test-installed: .venv/installed
+	$(BIN)/pytest -m "" -rs tests/installed
+
 # A wheel and a source distribution, in dist/.
 dist: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt build
 	rm -rf dist build/lib
 	$(BIN)/python -m build
 

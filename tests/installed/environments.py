@@ -1,0 +1,71 @@
+"""Environments in which this project is installed, and nothing else that was not asked for."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# What would lead out of an environment, or into another one.
+_LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "_ARGCOMPLETE")
+
+
+class Environment:
+    """A virtual environment, and a folder outside of the sources in which its commands run."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        """Make an empty one."""
+        self.bin, self.work = folder / "venv" / "bin", folder / "work"
+        self.work.mkdir(parents=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+        self.install(*arguments)
+
+    def with_extra(self, extra: str, wheel: Path, folder: Path) -> "Environment":
+        """A copy, by hard links, into which one extra of the wheel is installed as well."""
+        copy = object.__new__(Environment)
+        copy.bin, copy.work = folder / "venv" / "bin", folder / "work"
+        shutil.copytree(self.bin.parent, copy.bin.parent, symlinks=True, copy_function=os.link)
+        shutil.copytree(self.work, copy.work)
+        # Again, since its commands would start the first environment's Python.
+        copy.install("--force-reinstall", "--no-deps", str(wheel))
+        copy.install(f"{wheel}[{extra}]")
+        return copy
+
+    def install(self, *arguments: str) -> None:
+        pip = [str(self.bin / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+        versions = ["--quiet", "--constraint", str(ROOT / "constraints.txt")]
+        done = subprocess.run([*pip, *versions, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def smoke(self) -> str:
+        """Run the smoke study; what that says."""
+        for folder in ("studies", "spaces"):
+            shutil.copytree(ROOT / folder, self.work / folder)
+        return self.run("sret-search", "run", "studies/smoke.yaml")[0]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name not in _LEAKS}
+        path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
+        return kept | {"PATH": path, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+
+    def run(self, *command: str, code: int = 0) -> tuple[str, str]:
+        """What a command says, in its output and its errors; it must end with this code."""
+        done = subprocess.run(
+            command, cwd=self.work, env=self.variables, capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout, done.stderr
+
+    def python(self, text: str, code: int = 0) -> tuple[str, str]:
+        return self.run("python", "-c", text, code=code)
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            cwd=self.work,
+            env=self.variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
