@@ -33,7 +33,7 @@ the best). Of a candidate with several seeds the first is exported, not the luck
 """
 _EXAMPLES = """\
 export studies/depth_scaling.yaml --trial best --out exported
-export studies/elastic.yaml --trial 0 --depth 20 --out exported
+export studies/elastic.yaml --trial 0 --depth 8 --out exported
 export studies/small.yaml --trial 3 --format onnx --out exported"""
 _CHOICES = ("best", "knee", "smallest")
 _FORMATS = ("torch_export", "onnx")
