@@ -51,7 +51,7 @@ def main(argv: list[str], prog: str) -> None:
     need("completion")
     import argcomplete
 
-    print(argcomplete.shellcode([prog.partition(" ")[0]], shell=arguments.shell))
+    print(argcomplete.shellcode([prog.partition(" ")[0]], True, arguments.shell))
 
 
 def complete(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> None:
