@@ -57,8 +57,9 @@ def speeds(jobs: Sequence[Job], at_a_time: int, gpus: int) -> Iterator[Speed]:
     """
     context = multiprocessing.get_context("spawn")
     barrier, found = context.Barrier(at_a_time), context.Queue()
+    # Not daemons: those could not start processes that read images.
     workers = [
-        context.Process(target=_work, args=(jobs, barrier, found, _visible(i, gpus)), daemon=True)
+        context.Process(target=_work, args=(jobs, barrier, found, _visible(i, gpus)))
         for i in range(at_a_time)
     ]
     try:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from sret_search.architecture import Architecture, Stage
 from sret_search.job import Data, Job, Recipe
@@ -59,6 +60,19 @@ def test_processes_measure_at_once_and_say_what_does_not_run():
     assert [found.images for found in speed.speeds([JOB, JOB], 2, 0)] == [180, 180]
     with pytest.raises(speed.MeasuringError, match="8 pixels a side, but the architecture has 16"):
         list(speed.speeds([JOB, wrong], 2, 0))
+
+
+@pytest.mark.slow
+def test_images_that_other_processes_read_are_measured_too(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(40):
+            Image.new("L", (8, 8), i).save(tmp_path / name / f"{i}.png")
+    data = Data(imagefolder=str(tmp_path), image_size=8)
+    two = Architecture(8, 3, 2, (1, 2), (Stage(8, 2),))
+    streamed = replace(JOB, architecture=two, recipe=Recipe(batch_size=8), data=data)
+    (found,) = speed.speeds([streamed], 1, 0)
+    assert found.step > 0
 
 
 def test_gpus_are_taken_in_turn(monkeypatch):
