@@ -79,7 +79,8 @@ SHORTER = (
     (r"recipe: small", "recipe: {name: small, epochs: 1}"),
     (r"\{name: small, epochs: 1", "{name: small, epochs: 1, warmup: 0"),
     (r"choices: \[16, 27\]", "choices: [1, 2]"),
-    (r", 23, 52, 114, 250\]", "]"),
+    (r", 11, 23, 52, 114, 250\]", ", 6, 7, 8, 9, 10]"),
+    (r"choices: \[5, 250\]", "choices: [5, 10]"),
     (r"trials: (16|40|200)\b", "trials: 6"),
     # Data that would be fetched, and machines that are not there.
     (r"name: cifar10, root: [\w/]+(, download: true)?", "imagefolder: cifar, image_size: 32"),
@@ -156,7 +157,7 @@ def call(world, words):
     done = subprocess.run(
         [sys.executable, "-m", "sret_search", *words],
         cwd=world,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
     )

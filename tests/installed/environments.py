@@ -10,6 +10,9 @@ ROOT = Path(__file__).parents[2]
 # What would lead out of an environment, or into another one.
 _LEAKS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "_ARGCOMPLETE")
 
+# What Material says of MkDocs' future whenever a site is built, as `make docs` does.
+_QUIET = {"NO_MKDOCS_2_WARNING": "1"}
+
 
 class Environment:
     """A virtual environment, and a folder outside of the sources in which its commands run."""
@@ -48,7 +51,7 @@ class Environment:
     def variables(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _LEAKS}
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
-        return kept | {"PATH": path, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+        return kept | {"PATH": path, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"} | _QUIET
 
     def run(self, *command: str, code: int = 0) -> tuple[str, str]:
         """What a command says, in its output and its errors; it must end with this code."""
