@@ -5,21 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from environments import ROOT, Environment
+from environments import Environment, build
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Path:
-    """A folder with the source distribution, and the wheel that was built from it. The sources are
-    a copy, since setuptools keeps what it once built beside them."""
-    folder = tmp_path_factory.mktemp("built")
-    shutil.copytree(ROOT / "sret_search", folder / "source" / "sret_search")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, folder / "source")
-    build = Environment(folder / "build", "build")
-    build.run("python", "-m", "build", "--outdir", str(folder / "dist"), str(folder / "source"))
-    assert len(list((folder / "dist").iterdir())) == 2
-    return folder / "dist"
+    return build(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="session")

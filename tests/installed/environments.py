@@ -47,6 +47,10 @@ class Environment:
             shutil.copytree(ROOT / folder, self.work / folder)
         return self.run("sret-search", "run", "studies/smoke.yaml")[0]
 
+    def packages(self) -> set[str]:
+        """What is installed, as name==version."""
+        return set(self.run("python", "-m", "pip", "freeze", "--all")[0].splitlines())
+
     @property
     def variables(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _LEAKS}
@@ -72,3 +76,15 @@ class Environment:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+
+def build(folder: Path) -> Path:
+    """A folder with the source distribution, and the wheel that was built from it. The sources are
+    a copy, since setuptools keeps what it once built beside them."""
+    shutil.copytree(ROOT / "sret_search", folder / "source" / "sret_search")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, folder / "source")
+    builder = Environment(folder / "build", "build")
+    builder.run("python", "-m", "build", "--outdir", str(folder / "dist"), str(folder / "source"))
+    assert len(list((folder / "dist").iterdir())) == 2
+    return folder / "dist"
