@@ -41,7 +41,7 @@ _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
 """What torchvision's models were trained for."""
 _EXAMPLES = """\
 evaluate exported
-evaluate runs/smoke/trials/00003 --data studies/smoke.yaml --loops 50
+evaluate runs/smoke/trials/00000 --data studies/smoke.yaml --loops 50
 evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
 
 
