@@ -114,6 +114,39 @@ def test_the_yaml_of_a_page_is_valid(page):
             Architecture.from_dict(plain)
 
 
+LOOPS = {"stages.*.loops": {"choices": [1, 2, 4, 5]}}
+CONTRASTED = {
+    "stages.0.groups": {"choices": [[1], [4, 2]]},
+    "nll.share": {"choices": ["none", "block"]},
+}
+READ_WHOLE = ("own.md", "training.md", "tutorial.md")
+"""Pages whose YAML other tests load, file by file or line by line."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_the_yaml_of_a_page_is_of_a_study_that_loads(page, tmp_path):
+    """What the schema does not say: keys that need one another, values that must be of an axis."""
+    if page.name in READ_WHOLE:
+        return
+    parts = [YAML(typ="safe").load(text) for text in blocks(page, "yaml")]
+    arms = next((part["arms"] for part in parts if "arms" in part), {})
+    for part in parts:
+        axes = LOOPS | (CONTRASTED if "contrasts" in part else {})
+        space = {"architecture": "sret_digits", "axes": axes}
+        study = {"study": "s", "space": "space.yaml"}
+        if part.keys() <= keys(space_schema()):
+            space, study = part, study | {"search": {"sampler": "random", "trials": 4}}
+        elif part.keys() <= keys(study_schema()):
+            study |= part | ({"arms": arms} if "controls" in part else {})
+            if "space" in part:
+                study["space"] = str(ROOT / "spaces" / Path(part["space"]).name)
+        else:
+            continue
+        for name, text in (("space", space), ("study", study)):
+            (tmp_path / f"{name}.yaml").write_text(json.dumps(text), encoding="utf-8")
+        assert load_study(tmp_path / "study.yaml").trials > 0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_the_python_of_a_page_imports_what_there_is(page):
     for text in blocks(page, "python"):

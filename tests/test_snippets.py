@@ -21,13 +21,13 @@ from test_pages import BLOCK, PAGES, commands, ids, told
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
-    "cluster.md": "tests/search/test_cluster.py",
-    "own.md": "tests/test_own.py",
-    "python.md": "tests/test_api.py",
+    "cluster.md": ("tests/search/test_cluster.py", r"(sh|bash|yaml)\n"),
+    "own.md": ("tests/test_own.py", r"(python\n# \w+\.py|yaml\n(# \w+\.yaml|compute:))\n"),
+    "python.md": ("tests/test_api.py", r"python\n"),
 }
-"""Pages that are run from their first snippet to their last one."""
+"""Pages that are run from their first snippet to their last one, and how those begin that are."""
 SERVED = {"optuna-dashboard": "dashboard", "tensorboard": "tensorboard"}
-"""Programs of extras, which `tests/installed/test_extras.py` starts as the pages do."""
+"""Programs of extras, which `tests/installed/checks.py` starts as the pages do."""
 PYTHON = ("architectures.md", "exporting.md")
 """Pages whose Python is run here."""
 LISTS = ("sret_search/", "photos/", "imagenet/", "runs/<study>/", "# yaml-language-server:")
@@ -50,7 +50,7 @@ def is_run(line):
     if first == "make":
         return f"\n{words[0]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
     if first in SERVED:
-        checked = (ROOT / "tests/installed/test_extras.py").read_text(encoding="utf-8")
+        checked = (ROOT / "tests/installed/checks.py").read_text(encoding="utf-8")
         return f'"{first}"' in checked and f'"{SERVED[first]}"' in checked
     if first.endswith("pip") and words[0] == "install":
         file = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -62,7 +62,10 @@ def is_run(line):
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_no_snippet_is_left_over(page):
     if page.name in ELSEWHERE:
-        assert page.name in (ROOT / ELSEWHERE[page.name]).read_text(encoding="utf-8")
+        reader, begins = ELSEWHERE[page.name]
+        assert f'"{page.name}"' in (ROOT / reader).read_text(encoding="utf-8")
+        for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+            assert re.match(begins, f"{kind}\n{text}"), f"no test runs {text}"
         return
     for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         assert kind in ("", "sh", "bash", "yaml", "python"), f"no test runs {kind}"
@@ -159,7 +162,7 @@ def call(world, words):
     done = subprocess.run(
         [sys.executable, "-m", "sret_search", *words],
         cwd=world,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         capture_output=True,
         text=True,
     )
