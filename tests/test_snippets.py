@@ -60,6 +60,15 @@ def is_run(line):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
+def test_no_snippet_is_written_in_a_form_that_is_not_read(page):
+    """Markdown has others: fences of tildes, with attributes, in lists, and indented lines."""
+    text = page.read_text(encoding="utf-8")
+    fences = re.findall(r"^.*(?:`{3}|~{3}).*$", text, re.MULTILINE)
+    assert len(fences) == 2 * len(BLOCK.findall(text))
+    assert re.findall(r"\n\n {4,}.*", BLOCK.sub("", text)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids(PAGES))
 def test_no_snippet_is_left_over(page):
     if page.name in ELSEWHERE:
         reader, begins = ELSEWHERE[page.name]

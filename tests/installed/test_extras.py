@@ -1,6 +1,7 @@
 """Each extra, alone beside what everyone has, does what it is for; without it the error says how to
 install it."""
 
+import re
 import tomllib
 
 import pytest
@@ -16,6 +17,16 @@ def test_every_extra_is_checked():
     assert CHECKS.keys() == PROJECT["optional-dependencies"].keys()
     assert set(FOR_DEVELOPERS) == _FOR_DEVELOPERS
     assert {*COMMANDS, *MODULES, *PROGRAMS, *FOR_DEVELOPERS} == CHECKS.keys()
+
+
+def test_every_line_that_installs_an_extra_names_one_that_there_is():
+    sources = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("sret_search/**/*.py")]
+    texts = "".join(path.read_text(encoding="utf-8") for path in sources)
+    named = {
+        name for found in re.findall(r"sret-search\[([\w,]+)\]", texts) for name in found.split(",")
+    }
+    assert named == CHECKS.keys() - set(FOR_DEVELOPERS)
+    assert "sret_search[" not in texts
 
 
 @pytest.mark.slow
