@@ -46,7 +46,7 @@ def main() -> None:
     if extras == USERS:
         name = f"extras_{hardware()}_{datetime.date.today():%Y%m%d}.json"
         known = {"extras": figures, "python_version": platform.python_version()}
-        text = json.dumps(known, indent=1)
+        text = json.dumps(known, indent=1, ensure_ascii=False)
         (ROOT / "benchmarks" / "results" / name).write_text(f"{text}\n")
     for extra, found in figures.items():
         print(f"{extra:12}{found['alone']:8}{found['without']['said']}")
