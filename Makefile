@@ -54,10 +54,11 @@ dist: .venv/installed
 	rm -rf dist build/lib
 	$(BIN)/python -m build
 
-# The documentation as a site, in build/site/; a link that leads nowhere is an error.
+# The documentation as a site, in build/site/; a link that leads nowhere is an error. With --quiet MkDocs
+# does not count warnings, and none would be an error.
 docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,5 +1,6 @@
 """What the site has beyond the pages of this folder: the README as its start, the pages of the
-repository's root, and the reference of both files, made from their JSON schemas. A hook of MkDocs."""
+repository's root, whatever pages link to outside of this folder, and the reference of both files, made
+from their JSON schemas. Hooks of MkDocs."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from sret_search.commands.schema import FILES
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -27,19 +29,30 @@ _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is not in this folder: called by MkDocs before it reads any page."""
-    from mkdocs.structure.files import File
+    from mkdocs.structure.files import File, InclusionLevel
 
-    linked: set[str] = set()
+    linked = {
+        link.removeprefix("../")
+        for path in (ROOT / "docs").glob("*.md")
+        for link in _LINK.findall(path.read_text(encoding="utf-8"))
+        if link.startswith("../")
+    }
     for name, page in PAGES.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         linked |= {link for link in _LINK.findall(text) if not link.startswith("docs/")}
         files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
     for link in sorted(linked - PAGES.keys()):
-        files.append(File.generated(config, link, abs_src_path=str(ROOT / link)))
+        beside = {"abs_src_path": str(ROOT / link), "inclusion": InclusionLevel.NOT_IN_NAV}
+        files.append(File.generated(config, link, **beside))
     for name, made in FILES.items():
         page = f"reference/{Path(name).name.partition('.')[0]}.md"
         files.append(File.generated(config, page, content=reference(made())))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """What lies beside this folder in the repository lies in it in the site."""
+    return markdown.replace("](../", "](")
 
 
 def reference(schema: dict[str, Any]) -> str:

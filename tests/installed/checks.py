@@ -158,9 +158,9 @@ driver.quit()
 
 def docs(environment: Environment) -> None:
     site, settings = environment.work / "site", ROOT / "mkdocs.yml"
-    command = ("mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings))
-    warned = environment.run(*command, "--site-dir", str(site))[1]
-    assert warned.strip() == ""
+    command = ("mkdocs", "build", "--strict", "--config-file", str(settings))
+    said = environment.run(*command, "--site-dir", str(site))[1]
+    assert all(line.startswith("INFO ") for line in said.splitlines())
     assert (site / "tutorial" / "index.html").is_file()
     assert (site / "reference" / "study" / "index.html").is_file()
 
