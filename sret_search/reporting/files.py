@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import matplotlib
@@ -20,20 +21,25 @@ _DPI = 300
 def pictures(figure: Figure) -> dict[str, bytes]:
     """The figure as each kind of file, the same bytes for the same results; bitmaps have 300 dpi
     and 256 colours, since a chart has few."""
-    with matplotlib.rc_context({"svg.hashsalt": "sret_search"}), warnings.catch_warnings():
+    with (
+        ThreadPoolExecutor(1) as beside,
+        matplotlib.rc_context({"svg.hashsalt": "sret_search"}),
+        warnings.catch_warnings(),
+    ):
         # A name may have letters that the font has not: the picture has boxes for them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        bitmap = _bitmap(figure)
+        # Another core packs the bitmap meanwhile.
+        bitmap = beside.submit(_png, _bitmap(figure))
         figure.set_layout_engine("none")  # all kinds have the layout of the first
         # Each canvas prints by itself: `savefig` draws a figure once more to lay it out.
         svg, pdf = io.BytesIO(), io.BytesIO()
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
         undated = {"CreationDate": None, "Producer": None}
         FigureCanvasPdf(figure).print_pdf(pdf, metadata=undated)
-    return {"png": bitmap, "svg": svg.getvalue(), "pdf": pdf.getvalue()}
+    return {"png": bitmap.result(), "svg": svg.getvalue(), "pdf": pdf.getvalue()}
 
 
-def _bitmap(figure: Figure) -> bytes:
+def _bitmap(figure: Figure) -> Image.Image:
     figure.set_dpi(_DPI)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -41,7 +47,10 @@ def _bitmap(figure: Figure) -> bytes:
     view = Image.frombuffer(
         "RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1
     )
-    image = view.convert("RGB")
+    return view.convert("RGB")
+
+
+def _png(image: Image.Image) -> bytes:
     few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
     few.save(buffer, format="png", dpi=(_DPI, _DPI))
