@@ -86,13 +86,13 @@ def test_no_snippet_is_left_over(page):
 
 
 SHORTER = (
-    (r"epochs: \d+", "epochs: 1"),
+    (r"epochs: \d+", "epochs: 2"),  # a scheduler needs one after its first rung
     (r"warmup: \d+", "warmup: 0"),
     (r"seeds: \d+", "seeds: 1"),
     (r"confirm: \{seeds: 1", "confirm: {seeds: 2"),
-    (r"recipe: small", "recipe: {name: small, epochs: 1}"),
-    (r"\{name: small, epochs: 1", "{name: small, epochs: 1, warmup: 0"),
-    (r"choices: \[16, 27\]", "choices: [1, 1.5]"),
+    (r"recipe: small", "recipe: {name: small, epochs: 2}"),
+    (r"\{name: small, epochs: 2", "{name: small, epochs: 2, warmup: 0"),
+    (r"choices: \[16, 27\]", "choices: [2, 3]"),
     (r", 11, 23, 52, 114, 250\]", ", 6, 7, 8, 9, 10]"),
     (r"choices: \[5, 250\]", "choices: [5, 10]"),
     (r"trials: (16|40|200)\b", "trials: 6"),
