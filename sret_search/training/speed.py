@@ -92,6 +92,8 @@ def _next(found: Any, workers: Sequence[Any]) -> Speed:
 
 
 def _work(jobs: Sequence[Job], barrier: Any, found: Any, visible: str | None) -> None:
+    # What reads images is to start here as in a trial, where it is not spawned anew.
+    multiprocessing.set_start_method(None, force=True)
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     for job in jobs:
