@@ -8,7 +8,7 @@ chosen among many by the numbers that are shown looks better than it is.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,13 @@ def answer(results: Results) -> Answer | None:
     if again:
         on = again[0].on
         entries = {name: [e for e in own if e.about["on"] == on] for name, own in entries.items()}
-    every = [entry for own in entries.values() for entry in own]
+    spreads = results.spreads
+    if again:
+        every = [entry for own in entries.values() for entry in own]
+        spreads = {p: Variances.among(every, p, results.images(p)) for p in {part, "test"}}
 
     def choice(name: str) -> Choice:
-        return _choice(results, entries[name], entries[best.candidate], every, part)
+        return _choice(results, entries[name], entries[best.candidate], spreads, part)
 
     bend = knee(table.accuracy.to_numpy(), table.params.to_numpy())
     return Answer(
@@ -166,7 +169,11 @@ def _confirmed_table(again: list[Confirmed]) -> pd.DataFrame:
 
 
 def _choice(
-    results: Results, own: list[Entry], rivals: list[Entry], every: list[Entry], part: str
+    results: Results,
+    own: list[Entry],
+    rivals: list[Entry],
+    spreads: Mapping[str, Variances],
+    part: str,
 ) -> Choice:
     own = sorted(own, key=lambda entry: (entry.seed, entry.number))
     first = own[0]
@@ -177,8 +184,7 @@ def _choice(
     for name in {part, "test"} if results.shows_test(first) else {part}:
         accuracies = [entry.result[f"{name}_accuracy"] for entry in own]
         reached[name] = float(np.mean(accuracies))
-        spread = Variances.among(every, name, results.images(name))
-        interval_of[name] = spread.interval(accuracies)
+        interval_of[name] = spreads[name].interval(accuracies)
     return Choice(
         candidate=first.candidate,
         trial=first.number,

@@ -11,7 +11,6 @@ import numpy as np
 from sret_search.reporting import paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.variances import Variances
 from sret_search.search.entry import Entry
 
 
@@ -46,13 +45,10 @@ def arms(results: Results) -> list[Arm]:
     if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
         return []
     reference = groups.get(json.dumps(declared["reference"]), [])
-    spread = Variances.among(results.complete, "test", results.images("test"))
-    return [_arm(results, name, group, reference, spread) for name, group in groups.items()]
+    return [_arm(results, name, group, reference) for name, group in groups.items()]
 
 
-def _arm(
-    results: Results, name: str, arm: list[Entry], reference: list[Entry], spread: Variances
-) -> Arm:
+def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) -> Arm:
     val = [entry.result["val_accuracy"] for entry in arm]
     test = [entry.result["test_accuracy"] for entry in arm]
     is_reference = arm is reference
@@ -65,7 +61,7 @@ def _arm(
         is_reference=is_reference,
         val=float(np.mean(val)),
         test=float(np.mean(test)),
-        test_interval=spread.interval(test),
+        test_interval=results.spreads["test"].interval(test),
         train_macs=arm[0].train_macs,
         difference=difference,
         difference_interval=interval,

@@ -15,7 +15,6 @@ import numpy as np
 from sret_search.reporting import paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.variances import Variances
 from sret_search.search.entry import Entry
 
 
@@ -78,17 +77,10 @@ def depths(results: Results) -> list[Depth]:
     for entry in complete:
         by_arm.setdefault(entry.job.architecture.executions, []).append(entry)
     reference = [entry for entry in complete if entry.values.get(arms["axis"]) == arms["reference"]]
-    spreads = [Variances.among(complete, part, results.images(part)) for part in ("val", "test")]
-    return [_depth(results, by_arm[e], reference, *spreads) for e in sorted(by_arm)]
+    return [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
 
 
-def _depth(
-    results: Results,
-    arm: list[Entry],
-    reference: list[Entry],
-    of_val: Variances,
-    of_test: Variances,
-) -> Depth:
+def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
     executions = arm[0].job.architecture.executions
     val = [entry.result["val_accuracy"] for entry in arm]
     test = [entry.result["test_accuracy"] for entry in arm]
@@ -105,9 +97,9 @@ def _depth(
         seeds=len(arm),
         is_reference=is_reference,
         val=float(np.mean(val)),
-        val_interval=of_val.interval(val),
+        val_interval=results.spreads["val"].interval(val),
         test=float(np.mean(test)),
-        test_interval=of_test.interval(test),
+        test_interval=results.spreads["test"].interval(test),
         rerun_val=_mean([r["val_accuracy"] for r in rerun]),
         rerun_test=_mean([r["test_accuracy"] for r in rerun]),
         back_val=_mean([b["val_accuracy"] for b in back]),

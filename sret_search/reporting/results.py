@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from sret_search.reporting.variances import Variances
 from sret_search.search import disk
 from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
@@ -202,6 +203,12 @@ class Results:
     def compared(self) -> pd.DataFrame:
         """The rows of the complete trials that are compared."""
         return self.table[self.table.trial.isin([entry.number for entry in self.complete])]
+
+    @cached_property
+    def spreads(self) -> dict[str, Variances]:
+        """How far seeds spread among the trials that are compared, on "val" and on "test"."""
+        parts = ("val", "test")
+        return {part: Variances.among(self.complete, part, self.images(part)) for part in parts}
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

@@ -89,8 +89,7 @@ def slices(results: Results, cost: Literal["params", "macs"]) -> list[Slice]:
         return []
     costs, depths = table[cost].to_numpy(), table.executions.to_numpy()
     ends = np.searchsorted(costs, costs * (1 + TOLERANCE), side="right")
-    trials = results.compared
-    spread = Variances.of(trials.candidate, trials.val_accuracy, results.images("val"))
+    spread = results.spreads["val"]
     found, i = [], 0
     while i < len(table):
         if ends[i] - i >= _CANDIDATES and len(set(depths[i : ends[i]])) >= _DEPTHS:

@@ -67,18 +67,13 @@ def _searched(results: Results, footer: str) -> Front:
     trials = results.compared[results.compared.candidate.isin(member.candidate)]
     values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
     tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
-    every = results.compared
-    of_val, of_test = (
-        Variances.of(every.candidate, every[f"{part}_accuracy"], results.images(part))
-        for part in ("val", "test")
-    )
     rows = []
     for row in member.itertuples():
         name = row.candidate
         rows.append((
             name, f"{row.params:,}", f"{row.macs:,}", f"{row.executions:,}",
-            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(values[name], of_val),
-            *([_accuracy(tests[name], of_test)] if results.declared else []),
+            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(values[name], results.spreads["val"]),
+            *([_accuracy(tests[name], results.spreads["test"])] if results.declared else []),
         ))  # fmt: skip
     caption = (
         "Candidates that no other one beats in validation accuracy and parameters: means over"

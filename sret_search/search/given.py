@@ -41,12 +41,12 @@ def _named(study: Study) -> Iterator[tuple[document.Document, document.Path, str
     for i, branch in enumerate(study.file.branches):
         for key, path in branch.recipe.own.items():
             yield doc, ("branches", i, "recipe", key), path
-    for key in ("optimizer", "loss"):
-        axis = study.space.axes.get(f"recipe.{key}")
-        space = document.read(study.path.parent / study.file.space)
+    doc = document.read(study.path.parent / study.file.space)
+    for name in ("recipe.optimizer", "recipe.loss"):
+        axis = study.space.axes.get(name)
         for i, path in enumerate(axis.choices or [] if axis is not None else []):
             if path is not None and ":" in path:
-                yield space, ("axes", f"recipe.{key}", "choices", i), path
+                yield doc, ("axes", name, "choices", i), path
 
 
 def _see_data(study: Study) -> Study:

@@ -9,7 +9,6 @@ from sret_search.reporting import intervals
 from sret_search.reporting.charts.chart import Series
 from sret_search.reporting.charts.colours import RED
 from sret_search.reporting.results import Results
-from sret_search.reporting.variances import Variances
 
 DRAWN = 1000
 """Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,
@@ -35,10 +34,9 @@ def how_many(drawn: int, every: int, what: str = "candidates") -> str:
 def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the interval of each candidate's mean, in fractions; they hold the mean."""
     trials, images = results.compared, results.images("val")
-    spread = Variances.of(trials.candidate, trials.val_accuracy, images)
     means, seeds = table.val_accuracy.to_numpy(float), table.seeds.to_numpy(float)
     own = trials.groupby("candidate").val_accuracy.var().reindex(table.candidate).to_numpy(float)
-    low, high = spread.intervals(means, np.nan_to_num(own), np.maximum(seeds, 2))
+    low, high = results.spreads["val"].intervals(means, np.nan_to_num(own), np.maximum(seeds, 2))
     for i in np.flatnonzero(seeds == 1):
         low[i], high[i] = intervals.proportion(means[i], images)
     return np.minimum(low, means), np.maximum(high, means)

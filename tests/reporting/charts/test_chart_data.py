@@ -76,6 +76,7 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
         candidates=table.reset_index(), compared=compared, searched=searched,
         description={"axes": {"width": None}, "data": {"sizes": [1000, 200, 300]}},
         having=lambda role: {}, images=lambda part: {"val": 200, "test": 300}[part],
+        spreads={"val": Variances.of(compared.candidate, compared.val_accuracy, 200)},
     )  # fmt: skip
 
 
