@@ -48,6 +48,8 @@ class Entry:
         rungs: what it reached at each rung, by the epoch's number as text: `val_accuracy`,
             `val_loss`, and the `seconds` until then.
         until: the epoch that it was promoted to train until; None before its first rung.
+        declared: the place, among the declarations of its ledger, of the one in force when it
+            began; None in ledgers of programs that stored none.
     """
 
     number: int
@@ -69,6 +71,7 @@ class Entry:
     rungs: dict[str, dict[str, float]] = field(default_factory=dict)
     until: int | None = None
     ended: datetime | None = None
+    declared: int | None = None
 
     @classmethod
     def begun(
@@ -81,6 +84,7 @@ class Entry:
         notes: dict[str, Any] | None = None,
         role: Role = "search",
         about: dict[str, Any] | None = None,
+        declared: int | None = None,
     ) -> Entry:
         """A trial that has just got its number."""
         a, recipe = job.architecture, job.recipe
@@ -103,13 +107,17 @@ class Entry:
             role=role,
             about=about or {},
             notes=notes or {},
+            declared=declared,
         )
 
     @property
     def attributes(self) -> dict[str, Any]:
         """What is stored when it begins."""
         facts = {name: getattr(self, name) for name in _FACTS}
-        return {"values": self.values, "facts": facts, "job": self.plain, "notes": self.notes}
+        return {
+            "values": self.values, "facts": facts, "job": self.plain, "notes": self.notes,
+            "declared": self.declared,
+        }  # fmt: skip
 
     @classmethod
     def stored(
@@ -133,6 +141,7 @@ class Entry:
             failures=json.loads(attributes.get("failures", "{}")),
             rungs=json.loads(attributes.get("rungs", "{}")),
             until=json.loads(attributes.get("until", "null")),
+            declared=json.loads(attributes.get("declared", "null")),
             ended=ended,
             **json.loads(attributes["facts"]),
         )

@@ -24,6 +24,7 @@ from sqlalchemy import DateTime, text
 
 from sret_search.job import Job
 from sret_search.search import edits, failures
+from sret_search.search.declarations import Declaration, next_declarations
 from sret_search.search.entry import Entry, objective_values
 from sret_search.search.folders import Folders
 from sret_search.search.lease import Lease
@@ -103,6 +104,8 @@ class Ledger:
             description = edits.describe(study)
             description["stored"] = edits.stored_axes(study, before.get("stored", {}))
             ledger._grow(before.get("stored", {}), description["stored"])
+            # What was declared is durable before any trial can begin under it.
+            ledger._declare(description)
             ledger._remember("study", description)
         path = before.get("path")
         ledger.last_path = path if path not in (None, description["path"]) else None
@@ -128,6 +131,11 @@ class Ledger:
         """The study as it was when it last ran."""
         description: dict[str, Any] = self._attributes["study"]
         return description
+
+    @property
+    def declarations(self) -> list[Declaration]:
+        """What the study declared, run after run; empty in ledgers of programs that stored none."""
+        return [Declaration(**plain) for plain in self._attributes.get("declarations", [])]
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -187,7 +195,10 @@ class Ledger:
         """
         if memory:
             self._remember("memory", self.memory | memory)
-        entry = Entry.begun(len(self._ids), job, values, images, self._origin, notes, role, about)
+        entry = Entry.begun(
+            *(len(self._ids), job, values, images, self._origin, notes, role, about),
+            declared=len(self._attributes["declarations"]) - 1,
+        )
         trial = create_trial(
             state=TrialState.RUNNING,
             params={p: edits.as_stored(v, self._stored[p]) for p, v in values.items()},
@@ -288,6 +299,15 @@ class Ledger:
     def _remember(self, name: str, value: Any) -> None:
         self._write(lambda: self._storage.set_study_user_attr(self._study_id, name, value))
         self._attributes[name] = value
+
+    def _declare(self, description: dict[str, Any]) -> None:
+        """Record what the study declares, unless that is what it declared last."""
+        entries = self.entries()
+        ended = sum(not e.open or self.outcome(e) is not None for e in entries)
+        before = self._attributes.get("study")
+        found = next_declarations(self.declarations, before, description, len(entries), ended)
+        if found != self.declarations:
+            self._remember("declarations", [vars(each) for each in found])
 
     def _write(self, write: Callable[[], _T]) -> _T:
         """Write while the study is held, and again while there is no room for it."""
