@@ -191,7 +191,7 @@ def test_other_models_are_evaluated_as_they_are(option, monkeypatch, capsys):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_missing_gpu_is_said_in_one_line(capsys):
-    assert main(["evaluate", "none", "--data", DIGITS, "--device", "cuda"]) == 2
+    assert main(["evaluate", "sret_t:none", "--data", DIGITS, "--device", "cuda"]) == 2
     assert capsys.readouterr().err == "--device cuda: torch sees no GPU here\n"
 
 

@@ -103,6 +103,7 @@ def test_an_exported_trial_evaluates_to_the_accuracy_in_the_report(capsys):
     # The model draws permutations, and the second seed has the second fold.
     assert entry.job.data.fold == 1
     assert (facts["part"], facts["accuracy"]) == ("val", entry.result["val_accuracy"])
+    assert (facts["fold"], facts["trained_on"]) == (1, 0)
     assert facts["loss"] == pytest.approx(entry.result["val_loss"], rel=1e-6)
     again = _evaluated(capsys, str(folder), "--part", "test")
     assert again["accuracy"] == entry.result["test_accuracy"]
@@ -113,7 +114,7 @@ def test_another_depth_is_exported_with_its_own_accuracy(capsys):
     folder, entry = _exported("--trial", "0", "--depth", "4"), _entry(0)
     facts = _evaluated(capsys, str(folder))
     shallow = {run["executions"]: run for run in entry.result["reruns"]}[4]
-    assert facts["executions"] == 4
+    assert (facts["executions"], facts["trained_on"]) == (4, 0)
     assert facts["accuracy"] == shallow["val_accuracy"] != entry.result["val_accuracy"]
     architecture = load_architecture(str(folder / "architecture.yaml"))
     assert architecture == entry.job.architecture.at_loops(2)
@@ -210,7 +211,7 @@ def test_a_study_that_never_ran_is_said_to_be_so(capsys):
 
 def test_evaluation_still_asks_for_data(capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["evaluate", "model.safetensors"])
+        main(["evaluate", "sret_t:model.pth"])
     assert "--data" in capsys.readouterr().err
 
 

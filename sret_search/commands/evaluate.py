@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.commands.arguments import command_line, positive
-from sret_search.job import Data
+from sret_search.job import Data, Provenance
 from sret_search.study import StudyError, document, load_study
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem
@@ -35,13 +35,16 @@ MODEL is one of
   sret_t:SReT_T.pth           an official checkpoint, after the name of its variant
   torchvision:resnet18        a model of torchvision, downloaded once
 DATA is a study file, or its `data` section inline: '{name: imagenet, root: /data/imagenet}'.
+Left out, it is what the model was trained on, where its file says so: a trial's own data, split and
+fold. Of a study with folds, the trial's own fold is taken. Of another split of the same data set,
+images that were trained on are counted, and said to be there.
 Images are resized to what the model takes.
 """
 _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
 """What torchvision's models were trained for."""
 _EXAMPLES = """\
 evaluate exported
-evaluate runs/smoke/trials/00000 --data studies/smoke.yaml --loops 50
+evaluate runs/smoke/trials/00000 --loops 50
 evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
 
 
@@ -49,7 +52,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of `evaluate`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument("model", metavar="MODEL")
-    result.add_argument("--data", help="needed, except of an exported model")
+    result.add_argument("--data", help="needed, where the model does not say")
     result.add_argument("--part", choices=("test", "val"), help="test, if the model does not say")
     result.add_argument("--loops", type=positive, metavar="K", help="run the same weights so often")
     result.add_argument(
@@ -75,26 +78,49 @@ def main(argv: list[str], prog: str) -> None:
     """
     command = parser(prog)
     arguments = command.parse_args(argv)
-    for name, value in _usual(Path(arguments.model)).items():
+    known = _known(arguments.model)
+    for name, value in _usual(Path(arguments.model), known).items():
         if getattr(arguments, name, None) is None:
             setattr(arguments, name, value)
-    if arguments.data is None:
+    if arguments.data is not None:
+        data = read_data(arguments.data)
+    elif known is not None:
+        data = known.data
+    else:
         command.error("the following arguments are required: --data")
-    facts = evaluated(arguments, read_data(arguments.data))
+    facts = evaluated(arguments, data, known)
     if arguments.json:
         print(json.dumps(facts, indent=1))
     else:
         _print(facts)
 
 
-def _usual(folder: Path) -> dict[str, Any]:
-    """How a model is evaluated where nothing else is said: an exported one as it was when its
-    accuracy was measured.
+def _known(name: str) -> Provenance | None:
+    """What a model's file says of its training; None where it says nothing.
+
+    Raises:
+        StudyError: there is no such model, or its file is damaged.
+    """
+    from sret_search.training.pretrained import PretrainedError, provenance
+
+    try:
+        return provenance(name)
+    except PretrainedError as error:
+        raise StudyError(str(error)) from None
+
+
+def _usual(folder: Path, known: Provenance | None) -> dict[str, Any]:
+    """How a model is evaluated where nothing else is said: a trial as it was at its end, an
+    exported one as it was when its accuracy was measured.
 
     Raises:
         StudyError: the folder is an exported model's, and its file is damaged.
     """
+    from sret_search.training.evaluation import BATCH
+
     usual = {"part": "test", "batch": 64, "seed": 0, "precision": "float32"}
+    if known is not None:
+        usual |= {"batch": BATCH, "seed": known.seed, "precision": known.precision}
     if (folder / EVALUATION).is_file():
         measured = document.read(folder / EVALUATION).data
         usual |= {name: measured[name] for name in usual if name in measured}
@@ -122,16 +148,19 @@ def read_data(text: str) -> Data:
         raise StudyError(Problem(f"--data: {p.message}") for p in error.problems) from None
 
 
-def evaluated(arguments: argparse.Namespace, data: Data) -> dict[str, Any]:
+def evaluated(
+    arguments: argparse.Namespace, data: Data, known: Provenance | None
+) -> dict[str, Any]:
     """What was evaluated, and how well it does, as plain data.
 
     Raises:
-        StudyError: model or data cannot be had, or do not fit each other or the options.
+        StudyError: model or data cannot be had, or do not fit each other or the options; or
+            whether the model was trained on the images cannot be told.
     """
     import torch
 
     from sret_search.model import SReT, rerun, resize
-    from sret_search.training.data import DataError, load
+    from sret_search.training.data import DataError, difference, load, overlap, same_folds
     from sret_search.training.evaluation import evaluate
     from sret_search.training.pretrained import PretrainedError, load_model
 
@@ -147,11 +176,17 @@ def evaluated(arguments: argparse.Namespace, data: Data) -> dict[str, Any]:
             raise StudyError(f"--loops and --resolution are for SReT, which {name} is not")
         a = model.architecture if isinstance(model, SReT) else None
         needs = _IMAGENET if a is None else {field: getattr(a, field) for field in _IMAGENET}
-        split = load(replace(data, image_size=needs["image_size"]))
+        data = replace(data, image_size=needs["image_size"])
+        if known is not None and same_folds(data, known.data):
+            data = replace(data, fold=known.data.fold)
+        split = load(data)
         for field, needed in needs.items():
             if (given := getattr(split, field)) != needed:
                 message = f"{field} {given} in {split.where}, {needed} in the model"
                 raise StudyError(f"{name} does not fit: {message}")
+        seen = None
+        if known is not None:
+            seen = overlap(known.seen, data, arguments.part, split.uncut)
         part = getattr(split, arguments.part).to(arguments.device)
         torch.manual_seed(arguments.seed)
         start = time.perf_counter()
@@ -165,9 +200,13 @@ def evaluated(arguments: argparse.Namespace, data: Data) -> dict[str, Any]:
         raise StudyError(f"{name} cannot run so: {error}") from None
     return {
         "model": name,
-        "data": arguments.data,
+        "data": arguments.data or data.imagefolder or data.name,
         "part": arguments.part,
+        "fold": None if data.folds is None else data.fold,
+        "folds": data.folds,
         "images": len(part),
+        "trained_on": seen,
+        "difference": difference(known.seen, data) if known and seen else None,
         "accuracy": result.accuracy,
         "accuracy_standard_error": math.sqrt(result.accuracy * (1 - result.accuracy) / len(part)),
         "loss": result.loss,
@@ -195,7 +234,8 @@ def _print(facts: dict[str, Any]) -> None:
     table.add_column()
     table.add_column(justify="right")
     error = 100 * facts["accuracy_standard_error"]
-    table.add_row("images", f"{facts['images']:,} ({facts['part']})")
+    fold = f", fold {facts['fold']} of {facts['folds']}" if facts["folds"] else ""
+    table.add_row("images", f"{facts['images']:,} ({facts['part']}{fold})")
     table.add_row("accuracy", f"{100 * facts['accuracy']:.2f} ± {error:.2f} %")
     table.add_row("loss", f"{facts['loss']:.4f}")
     if facts["executions"]:
@@ -206,3 +246,9 @@ def _print(facts: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     console.print("± is one binomial standard error", style="dim")
+    if facts["trained_on"]:
+        text = f"{facts['trained_on']:,} of these {facts['images']:,} images were trained on"
+        console.print(f"{text} ({facts['difference']})", style="bold", soft_wrap=True)
+    elif facts["trained_on"] is None and ":" not in facts["model"]:
+        text = "the model's file does not say what it was trained on: it may have seen these images"
+        console.print(text, style="dim", soft_wrap=True)

@@ -15,7 +15,7 @@ from sret_search.export.origin import Origin
 from sret_search.export.recipe import plain, space_of, study_of
 from sret_search.job import Data
 from sret_search.job.place import trial_name, trial_named
-from sret_search.model import SReT, load, rerun, save
+from sret_search.model import SReT, load, rerun, save, training_of
 from sret_search.training import data
 from sret_search.training.evaluation import BATCH
 from sret_search.training.names import EVALUATION, STUDY, WEIGHTS
@@ -111,7 +111,7 @@ def _model(path: Path, weights: bytes, architecture: Architecture) -> SReT:
         raise WeightsError(f"the weights cannot be read: {str(error).splitlines()[0]}") from None
     if architecture != model.architecture:
         model = rerun(model, architecture)
-        save(model, path)
+        save(model, path, training_of(path))
     return model
 
 

@@ -13,6 +13,7 @@ from sret_search.job.job import (
     trained_depths,
 )
 from sret_search.job.place import located, trial_folder
+from sret_search.job.provenance import Provenance, Seen
 from sret_search.job.recipe import Distill, Recipe
 from sret_search.job.recipes import RECIPES
 
@@ -25,7 +26,9 @@ __all__ = [
     "Facts",
     "Job",
     "Parent",
+    "Provenance",
     "Recipe",
+    "Seen",
     "candidate_name",
     "check_depths",
     "depths_of_step",

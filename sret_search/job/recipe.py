@@ -75,7 +75,8 @@ class Recipe:
             evaluated and kept; it follows faster over the first steps, (1 + n) / (10 + n).
         precision: of activations in training and evaluation; weights are float32.
         compile: compile the blocks; pays on a GPU.
-        init: start from these weights, positions resized; named as a teacher is.
+        init: start from these weights, positions resized; named as a teacher is, and like it not
+            trained on images of validation or test here.
         augment: random changes of training images.
         distill: learn from a teacher.
         depth_training: "fixed" trains at the architecture's own loops; "mixed" at each of
@@ -220,10 +221,15 @@ class Recipe:
         return self.length / 5 if self.decay is None else self.decay
 
     @property
+    def models_read(self) -> list[str]:
+        """The names of the models whose weights a training begins with, or learns from."""
+        teacher = None if self.distill is None else self.distill.teacher
+        return [name for name in (self.init, teacher) if name is not None]
+
+    @property
     def trials_read(self) -> list[int]:
         """The trials whose weights a training begins with, or learns from."""
-        teacher = None if self.distill is None else self.distill.teacher
-        found = [trial_named(name) for name in (self.init, teacher) if name is not None]
+        found = [trial_named(name) for name in self.models_read]
         return [number for number in found if number is not None]
 
     @property

@@ -5,7 +5,7 @@ from sret_search.model.monitor import DepthProfile, depth_profile, gradient_shar
 from sret_search.model.official import CheckpointError, load_official
 from sret_search.model.reuse import positions_at, rerun, resize
 from sret_search.model.sret import SReT
-from sret_search.model.weights import load, save
+from sret_search.model.weights import load, save, training_of
 
 __all__ = [
     "CheckpointError",
@@ -20,4 +20,5 @@ __all__ = [
     "rerun",
     "resize",
     "save",
+    "training_of",
 ]

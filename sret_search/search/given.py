@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from sret_search import importing
-from sret_search.study import Study, StudyError, document
+from sret_search.job import Data, Seen, located
+from sret_search.job.place import is_url, trial_named
+from sret_search.study import Study, StudyError, document, preflight
 from sret_search.study.load import check_budget
 
 
 def see(study: Study) -> Study:
-    """The study with its data looked at, so that what is wrong with them, or with code that it
-    names, is said before anything is trained.
+    """The study with its data looked at, so that what is wrong with them, or with code or models
+    that it names, is said before anything is trained.
 
     Raises:
         StudyError: code or files that are missing or cannot be read, or data that do not fit the
-            architecture; or no training on so many images is within the budget.
+            architecture; no training on so many images is within the budget; or a model that was
+            trained on images of validation or test.
     """
     _see_code(study)
-    return _see_data(study)
+    study = _see_data(study)
+    _see_models(study)
+    return study
 
 
 def _see_code(study: Study) -> None:
@@ -66,3 +72,39 @@ def _see_data(study: Study) -> Study:
     if study.sizes[0] != seen.sizes[0]:
         check_budget(seen)
     return seen
+
+
+def _see_models(study: Study) -> None:
+    problems = []
+    for doc, place, name in preflight.models(study):
+        if ":" not in name and (wrong := _seen_before(study, name)) is not None:
+            problems.append(doc.problem(place, wrong))
+    if problems:
+        raise StudyError(problems)
+
+
+def _seen_before(study: Study, name: str) -> str | None:
+    """What forbids to begin with a model of ours, or to learn from it."""
+    from sret_search.training.data import DataError
+    from sret_search.training.pretrained import PretrainedError, check_unseen, provenance
+
+    trials, of_study = study.trials_root, trial_named(name) is not None
+    try:
+        known = None
+        if not (of_study and is_url(trials)):
+            known = provenance(located(name, Path(trials)))
+        seen = known.seen if known is not None else (Seen(study.file.data),) * of_study
+        check_unseen(name, seen, list(_cuts(study)))
+    except (PretrainedError, DataError) as error:
+        return str(error)
+    return None
+
+
+def _cuts(study: Study) -> Iterator[Data]:
+    """The data of a study's trainings: with folds, those of all seeds."""
+    data, file = study.file.data, study.file
+    seeds = file.search.seeds
+    if data.folds is not None and (file.confirm or (file.arms and file.arms.lr)):
+        seeds = data.folds
+    for turn in range(min(seeds, data.folds or 1)):
+        yield data if data.folds is None else replace(data, fold=(data.fold + turn) % data.folds)

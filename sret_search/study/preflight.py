@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sret_search.job import Recipe
 from sret_search.job.place import is_url, located, trial_named
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
@@ -86,15 +87,30 @@ def _resources(study: Study) -> Iterator[Problem]:
 
 def _models(study: Study) -> Iterator[Problem]:
     """Weights that a recipe starts from or learns from, and that are not there."""
+    for doc, place, name in models(study):
+        path = _weights(study, name)
+        if path is not None and not path.exists():
+            message = f"no weights for {name!r}: {shown(path)} is not there"
+            yield doc.problem(place, message)
+
+
+def models(study: Study) -> Iterator[tuple[document.Document, document.Path, str]]:
+    """The models that recipes start from or learn from, by name, and where each is named."""
     doc = document.read(study.path)
-    for key, place in (("init", ("recipe", "init")), ("distill", ("recipe", "distill", "teacher"))):
-        axis = study.space.axes.get(f"recipe.{key}")
-        for given in (getattr(study.file.recipe, key), *(axis.choices or [] if axis else [])):
-            name = given["teacher"] if isinstance(given, dict) else getattr(given, "teacher", given)
-            path = None if name is None else _weights(study, name)
-            if path is not None and not path.exists():
-                message = f"no weights for {name!r}: {shown(path)} is not there"
-                yield doc.problem(place, message)
+    recipes: list[tuple[document.Path, Recipe]] = [(("recipe",), study.file.recipe)]
+    recipes += [(("branches", i, "recipe"), b.recipe) for i, b in enumerate(study.file.branches)]
+    for place, recipe in recipes:
+        if recipe.init is not None:
+            yield doc, (*place, "init"), recipe.init
+        if recipe.distill is not None:
+            yield doc, (*place, "distill", "teacher"), recipe.distill.teacher
+    doc = document.read(study.path.parent / study.file.space)
+    for path in ("recipe.init", "recipe.distill", "recipe.distill.teacher"):
+        axis = study.space.axes.get(path)
+        for i, choice in enumerate(axis.choices or [] if axis is not None else []):
+            name = choice["teacher"] if isinstance(choice, dict) else choice
+            if name is not None:
+                yield doc, ("axes", path, "choices", i), name
 
 
 def _weights(study: Study, name: str) -> Path | None:

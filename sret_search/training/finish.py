@@ -61,7 +61,8 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
             }
         )
     if trainer.rank.is_first:
-        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file))
+        about = trainer.provenance.to_dict()
+        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file, about))
         files.write_whole(
             attempt / PREDICTIONS,
             lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,17 @@ from torch import nn
 
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.errors import nearest
-from sret_search.model import CheckpointError, SReT, load, load_official, rerun, resize
+from sret_search.job import Data, Provenance, Seen
+from sret_search.model import (
+    CheckpointError,
+    SReT,
+    load,
+    load_official,
+    rerun,
+    resize,
+    training_of,
+)
+from sret_search.training import data
 from sret_search.training.files import attempt_number
 from sret_search.training.names import WEIGHTS
 from sret_search.training.vision import torchvision
@@ -48,6 +58,49 @@ def load_model(name: str) -> nn.Module:
     else:
         model = _ours(Path(name))
     return model.float().eval()
+
+
+def provenance(name: str) -> Provenance | None:
+    """The training that the weights of a named model are from; None where nothing is known of it:
+    of official checkpoints, of torchvision's models, and of files that do not say.
+
+    Raises:
+        PretrainedError: there is no such model, or what its file says cannot be read.
+    """
+    if ":" in name:
+        return None
+    path = _file(Path(name))
+    try:
+        found = training_of(path)
+        return None if found is None else Provenance.from_dict(found)
+    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+
+
+def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
+    """See that none of these trainings had an image that is of validation or test here: what
+    begins with the weights, or learns from them, would know it.
+
+    Args:
+        name: of the model.
+        seen: what its weights were trained on.
+        cuts: data of the trainings here: one, or several folds.
+
+    Raises:
+        PretrainedError: there are such images; with how many, and how the cuts differ.
+        DataError: that cannot be known, or the data cannot be had.
+    """
+    if not any(data.same_set(each.data, cuts[0]) for each in seen):
+        return
+    sizes = data.load(cuts[0]).uncut
+    for cut in cuts:
+        val, test = (data.overlap(seen, cut, part, sizes) for part in ("val", "test"))
+        if val or test:
+            several = "; a study with folds needs a model of each" if len(cuts) > 1 else ""
+            raise PretrainedError(
+                f"{name} was trained on {test:,} of the test images and {val:,} of the validation"
+                f" images here ({data.difference(seen, cut)}){several}"
+            )
 
 
 def start_from(model: SReT, name: str) -> None:
@@ -102,7 +155,16 @@ def _official(variant: str, file: str) -> SReT:
         raise PretrainedError(str(error)) from None
 
 
-def _ours(path: Path) -> SReT:
+def _ours(name: Path) -> SReT:
+    path = _file(name)
+    try:
+        return load(path)
+    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+
+
+def _file(path: Path) -> Path:
+    """The model file that is named, or that of a trial, of an attempt or of an exported folder."""
     if path.suffix == ".pth":
         raise PretrainedError(f"{path}: name its variant, as in sret_t:{path}")
     if not path.exists():
@@ -112,10 +174,7 @@ def _ours(path: Path) -> SReT:
         path = found[max(found)] if found else path / WEIGHTS
         if not path.exists():
             raise PretrainedError(f"{path.parent} has no {WEIGHTS}, nor has an attempt in it")
-    try:
-        return load(path)
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
-        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+    return path
 
 
 def _difference(source: Architecture, a: Architecture) -> str:

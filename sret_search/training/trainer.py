@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job import Job, located
+from sret_search.job import Job, Provenance, Seen, located
 from sret_search.model import SReT, map_large_blocks
 from sret_search.training import data, files
 from sret_search.training.augment import Augmenter, epoch_order
@@ -22,7 +22,7 @@ from sret_search.training.evaluation import Evaluation, judge, logits_of
 from sret_search.training.health import Diverged
 from sret_search.training.objective import Objective
 from sret_search.training.optimizer import averaged, optimizer
-from sret_search.training.pretrained import start_from
+from sret_search.training.pretrained import check_unseen, provenance, start_from
 from sret_search.training.teacher import Teacher
 
 _STEP, _DEPTH, _IMAGES, _END = range(2**31, 2**31 + 4)
@@ -46,6 +46,11 @@ def _seed(seed: int, *stream: int) -> int:
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
+def _before(state: dict[str, Any]) -> list[Seen]:
+    """What came before the training of a checkpoint, which earlier programs did not keep."""
+    return [Seen.from_dict(plain) for plain in state.get("before", ())]
+
+
 class Trainer:
     """A training between two steps.
 
@@ -57,6 +62,14 @@ class Trainer:
     def __init__(self, job: Job, trials: Path, rank: Rank = ALONE) -> None:
         self.job, self.rank = job, rank
         recipe, self.device = job.recipe, rank.device(job.device)
+        self.before: tuple[Seen, ...] = ()
+        """What the weights were trained on that it begins with or learns from."""
+        for name in recipe.models_read:
+            place = located(name, trials)
+            known = provenance(place)
+            if known is not None:
+                check_unseen(place, known.seen, [job.data])
+                self._also_before(known.seen)
         split = data.load(job.data)
         self.split = split = split.whole if job.whole else split
         data.check(split, job.architecture)
@@ -223,6 +236,16 @@ class Trainer:
         assert isinstance(model, SReT)
         return model
 
+    @property
+    def provenance(self) -> Provenance:
+        """What is kept beside the weights of where they are from."""
+        own = Seen(self.job.data, self.job.whole)
+        return Provenance(
+            seen=tuple(dict.fromkeys((own, *self.before))),
+            precision=self.job.recipe.precision,
+            seed=evaluation_seed(self.job.seed, self.step),
+        )
+
     def evaluate(self, model: SReT, part: data.Part) -> Evaluation:
         """Evaluate a model on a part of the data, with random numbers of its own, if it draws
         any."""
@@ -252,6 +275,7 @@ class Trainer:
             "seconds": self.seconds,
             "history": self.history,
             "depths": self.depths,
+            "before": [each.to_dict() for each in self.before],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -263,6 +287,7 @@ class Trainer:
         self._epoch_loss = state["epoch_loss"]
         self.seconds = state["seconds"]
         self.history, self.depths = state["history"], state["depths"]
+        self._also_before(_before(state))
         self._since = time.perf_counter()
 
     def begin_from(self, parent: dict[str, Any]) -> None:
@@ -276,6 +301,10 @@ class Trainer:
         own, other = self.optimizer.state_dict(), parent["optimizer"]
         if own["param_groups"][0].keys() == other["param_groups"][0].keys():
             self.optimizer.load_state_dict(own | {"state": other["state"]})
+        self._also_before(_before(parent))
+
+    def _also_before(self, seen: Iterable[Seen]) -> None:
+        self.before = tuple(dict.fromkeys((*self.before, *seen)))
 
     def _clock(self) -> None:
         now = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
+from sret_search.training.data.overlap import difference, overlap, same_folds, same_set
 from sret_search.training.data.parts import Part
 from sret_search.training.data.split import Split, check, load
 from sret_search.training.data.streams import StreamPart, data_workers
@@ -14,5 +15,9 @@ __all__ = [
     "StreamPart",
     "check",
     "data_workers",
+    "difference",
     "load",
+    "overlap",
+    "same_folds",
+    "same_set",
 ]

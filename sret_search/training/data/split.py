@@ -22,6 +22,8 @@ class Split:
     Attributes:
         mean, std: of each channel, to normalise by, of values within 0 to 1.
         where: what to name in an error: the folder, or the set and its folder.
+        uncut: images of the set as it comes, before any cut: what training is cut from, and
+            validation and test where it has such parts of its own, or 0.
     """
 
     train: Part
@@ -33,6 +35,7 @@ class Split:
     image_size: int
     in_channels: int
     where: str
+    uncut: tuple[int, int, int]
 
     @property
     def whole(self) -> Split:
@@ -48,7 +51,7 @@ def load(data: Data) -> Split:
         DataError: files are missing or broken, or the set cannot be cut as is asked.
     """
     source = read(data)
-    parts = [part for part in (source.train, source.val, source.test) if part is not None]
+    whole = source.train, source.val, source.test
     train, val, test = _cut(data, source)
     mean, std = train.statistics()
     return Split(
@@ -57,10 +60,11 @@ def load(data: Data) -> Split:
         test=test,
         mean=mean,
         std=std,
-        classes=1 + max(int(part.labels.max()) for part in parts),
+        classes=1 + max(int(part.labels.max()) for part in whole if part is not None),
         image_size=train.image_size,
         in_channels=train.in_channels,
         where=source.where,
+        uncut=(len(source.train), len(source.val or ()), len(source.test or ())),
     )
 
 
