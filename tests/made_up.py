@@ -23,9 +23,10 @@ def written(space: str, study: str, folder: str = ".") -> Study:
 
 
 def run(made: Study, result: Callable[[Entry], dict[str, Any]], most: int = 1000) -> Study:
-    """Train at most so many trials, each to the result that is made up for it."""
+    """Train until there are so many trials, each to the result that is made up for it; those of
+    an earlier run stay."""
     ledger = Ledger.create(made)
-    asker, history = phases.build(made, {}), History(made, [])
+    asker, history = phases.build(made, {}), History(made, ledger.entries())
     while len(history) < most and isinstance(ask := asker.ask(history), Ask):
         job = made.job(ask.candidate, made.file.search.seed + ask.seed, "cpu")
         entry = ledger.begin(

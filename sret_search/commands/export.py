@@ -172,9 +172,10 @@ def _at_depth(entry: Entry, depth: int | None) -> Architecture:
 
 def _weights(results: Results, number: int) -> bytes:
     """The model file of a trial."""
+    from sret_search.search.folders import Folders
     from sret_search.training.names import WEIGHTS
 
-    folders = results.folders
+    folders = Folders(results.study.trials_root)
     attempt = folders.weights(number)
     if attempt is None:
         raise StudyError(f"trial {number} has no {WEIGHTS} any more in {folders.name}")

@@ -14,7 +14,8 @@ from sret_search.study.errors import shown
 
 _DESCRIPTION = """\
 Redraw the report of a study from runs/<study>/ into reports/<study>/; or draw several studies over
-each other into reports/<study>+<study>/."""
+each other into reports/<study>+<study>/. A study that was never run here is drawn from its packed
+ledger, reports/<study>/ledger.json.xz, if it has one."""
 _EXAMPLES = """\
 report studies/smoke.yaml
 report studies/depth_scaling.yaml studies/depth_scaling_full.yaml --out both"""
@@ -28,6 +29,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--out", metavar="DIR", type=Path, help="a folder for the page of several studies"
+    )
+    result.add_argument(
+        "--pack",
+        action="store_true",
+        help="write reports/<study>/ledger.json.xz too, from which this command draws the report"
+        " where the study was never run",
     )
     return result
 
@@ -43,6 +50,8 @@ def main(argv: list[str], prog: str) -> None:
     given = command.parse_args(argv)
     if given.out is not None and len(given.studies) == 1:
         command.error("--out is for several studies; one has its folder, reports/<study>/")
+    if given.pack and len(given.studies) > 1:
+        command.error("--pack is for one study")
     studies = [load_study(path) for path in given.studies]
     for study in studies:
         preflight.check_folders(study)
@@ -50,7 +59,9 @@ def main(argv: list[str], prog: str) -> None:
         from sret_search.reporting.write import write_overlay, write_report
 
         one = len(studies) == 1
-        page = write_report(studies[0]) if one else write_overlay(studies, given.out)
+        page = (
+            write_report(studies[0], pack=given.pack) if one else write_overlay(studies, given.out)
+        )
     print(f"report: {shown(page)}")
 
 

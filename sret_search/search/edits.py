@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from optuna.distributions import (
@@ -23,6 +24,13 @@ FORMAT = 3
 """Of the ledger; raised whenever an older program could no longer read it."""
 
 _COMPARED = ("data", "objectives", "latency")
+_REPORTED = (
+    "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
+    "confirm", "scheduler", "report",
+)  # fmt: skip
+"""Keys of a study file that a report depends on."""
+_LONGEST = 80
+"""Letters of a value in a message."""
 
 
 def describe(study: Study) -> dict[str, Any]:
@@ -89,6 +97,49 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
             + "; ".join(differences)
             + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
         )
+
+
+def differences(study: Study, description: dict[str, Any]) -> list[str]:
+    """In what a study file, or its space, differs from what a ledger describes, a text for each
+    field. Where trials run and are kept is left aside."""
+    now = study.file.model_dump(mode="json") | {
+        "data": study.file.data.to_dict(),
+        "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
+        "budget": study.space.budget.model_dump(mode="json"),
+        "architecture": study.space.architecture.to_dict(),
+    }
+    found = []
+    for name in (*_REPORTED, "axes", "budget", "architecture"):
+        before: Any = description.get(name, now[name])  # an earlier program stored less
+        if name == "data":
+            before = {key: value for key, value in before.items() if key != "sizes"}
+        found += list(_different(name, before, json.loads(json.dumps(now[name]))))
+    return found
+
+
+def _different(path: str, before: Any, now: Any) -> Iterator[str]:
+    if before == now:
+        return
+    if isinstance(before, dict) and isinstance(now, dict) and path not in ("objectives",):
+        if path == "axes":
+            gone = [f"axis {name}" for name in before if name not in now]
+            yield from (f"{name} is not in it any more" for name in gone)
+            yield from (f"axis {name} is new in it" for name in now if name not in before)
+            yield from (
+                f"axis {name} was {_brief(before[name])} and is now {_brief(now[name])}"
+                for name in before
+                if name in now and before[name] != now[name]
+            )
+            return
+        for name in dict.fromkeys((*before, *now)):
+            yield from _different(f"{path}.{name}", before.get(name), now.get(name))
+        return
+    yield f"{path} was {_short(before)} and is now {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:

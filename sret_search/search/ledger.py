@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import json_to_distribution
@@ -34,6 +34,7 @@ from sret_search.search.storage import (
     open_storage,
     place,
     read_storage,
+    stored_study,
     writing,
 )
 from sret_search.study import Study, StudyError
@@ -44,8 +45,6 @@ from sret_search.training.names import ERROR, RESULT, RUNG
 # Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-_DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 
 _T = TypeVar("_T")
 
@@ -66,7 +65,6 @@ _ATTRIBUTES = text(
     " AND trial_user_attributes.trial_id BETWEEN :first AND :last"
 )
 _PAGE = 1000
-_ANY = text("SELECT 1 FROM trials WHERE study_id = :study LIMIT 1")
 
 
 class Ledger:
@@ -99,7 +97,7 @@ class Ledger:
         """
         with explained(study):
             storage = open_storage(study)
-            stored, before = _stored_study(storage, study)
+            stored, before = stored_study(storage, study)
             ledger = cls(study, storage, stored, lease)
             description = edits.describe(study)
             description["stored"] = edits.stored_axes(study, before.get("stored", {}))
@@ -332,31 +330,3 @@ class Ledger:
                 values = {"now": now[path], "path": path, "study": self._study_id}
                 connection.execute(change, values)
         self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}
-
-
-def _stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[str, Any]]:
-    """The study in the database, made if need be, and its description before this run.
-
-    Raises:
-        StudyError: what is there cannot be compared, or another version wrote it.
-    """
-    names = [summary.study_name for summary in storage.get_all_studies()]
-    if study.name in names:
-        stored = optuna.load_study(storage=storage, study_name=study.name)
-        before = stored.user_attrs.get("study")
-        if before is not None:
-            edits.refuse_other_format(place(study), before)
-        with storage.engine.connect() as connection:
-            begun = connection.execute(_ANY, {"study": stored._study_id}).first()
-        if before is not None and begun:
-            edits.refuse_incomparable(study, before)
-            return stored, before
-        # Nothing was begun, so nothing is lost; the objectives may have changed.
-        optuna.delete_study(study_name=study.name, storage=storage)
-    stored = optuna.create_study(
-        storage=storage,
-        study_name=study.name,
-        directions=[_DIRECTIONS[d] for d in study.file.objectives.values()],
-    )
-    stored.set_metric_names(list(study.file.objectives))
-    return stored, {}

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from alembic.migration import MigrationContext
@@ -26,9 +26,12 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from sret_search.search import postgres, sqlite
+from sret_search.search import edits, postgres, sqlite
 from sret_search.study import Study, StudyError, document
 from sret_search.study.errors import Problem, masked
+
+_DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
+_ANY = text("SELECT 1 FROM trials WHERE study_id = :study LIMIT 1")
 
 
 class LedgerLostError(Exception):
@@ -69,6 +72,34 @@ def read_storage(study: Study) -> RDBStorage:
         sqlite.check_place(study)
         sqlite.examine(study)
         return _open(study, *sqlite.options(study), create=False)
+
+
+def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[str, Any]]:
+    """The study in a database, made if need be, and its description before this run.
+
+    Raises:
+        StudyError: what is there cannot be compared, or another version wrote it.
+    """
+    names = [summary.study_name for summary in storage.get_all_studies()]
+    if study.name in names:
+        stored = optuna.load_study(storage=storage, study_name=study.name)
+        before = stored.user_attrs.get("study")
+        if before is not None:
+            edits.refuse_other_format(place(study), before)
+        with storage.engine.connect() as connection:
+            begun = connection.execute(_ANY, {"study": stored._study_id}).first()
+        if before is not None and begun:
+            edits.refuse_incomparable(study, before)
+            return stored, before
+        # Nothing was begun, so nothing is lost; the objectives may have changed.
+        optuna.delete_study(study_name=study.name, storage=storage)
+    stored = optuna.create_study(
+        storage=storage,
+        study_name=study.name,
+        directions=[_DIRECTIONS[d] for d in study.file.objectives.values()],
+    )
+    stored.set_metric_names(list(study.file.objectives))
+    return stored, {}
 
 
 def set_aside(study: Study, name: str) -> bool:

@@ -62,6 +62,15 @@ def read(file: File) -> Document:
         if isinstance(error, UnicodeDecodeError):
             reason = "it is not UTF-8 text"
         raise StudyError([Problem(f"cannot be read: {reason}", file)]) from None
+    return parse(text, file)
+
+
+def parse(text: str, file: File) -> Document:
+    """Read a mapping from the text of a file.
+
+    Raises:
+        StudyError: not YAML, not a mapping, a key that stands twice.
+    """
     try:
         yaml = YAML(typ="safe", pure=True)
         root = yaml.compose(text)

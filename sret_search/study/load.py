@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
@@ -97,6 +98,40 @@ def load_architecture(name: str) -> Architecture:
     if "architecture" in found.data:
         return check(SpaceFile, _with_variant(found)).architecture
     return check(Architecture, found)
+
+
+def recorded(study: Study, description: dict[str, Any]) -> Study:
+    """A study as a ledger describes it, kept where the study file of today says.
+
+    Whether a budget of seconds is kept is not looked at: it depends on this machine, and what was
+    trained was within it.
+
+    Raises:
+        StudyError: this program cannot read the description.
+    """
+    kept = {"storage": study.file.storage.model_dump(mode="json")}
+    plain = {name: description[name] for name in StudyFile.model_fields if name in description}
+    data = {name: value for name, value in description["data"].items() if name != "sizes"}
+    file = check(StudyFile, Document(study.path, plain | kept | {"data": data}))
+    if "architecture" in description:
+        architecture = Architecture.from_dict(description["architecture"])
+    else:  # of an earlier program
+        text = document.parse(description["space_text"], study.path)
+        architecture = check(SpaceFile, _with_variant(text)).architecture
+    space = {
+        "architecture": architecture.to_dict(),
+        "axes": description["axes"],
+        "budget": {
+            name: limit for name, limit in description["budget"].items() if name != "seconds"
+        },
+    }
+    found = check(SpaceFile, Document(study.path, space))
+    return Study(
+        study.path,
+        file,
+        Space(architecture, file.recipe, found.axes, found.budget),
+        seen=tuple(description["data"]["sizes"]),
+    )
 
 
 def _read_space(path: Path, name: str, study_document: Document) -> Document:
