@@ -1,8 +1,11 @@
 """Which candidate to train: the best, the knee of the front, the smallest near the best.
 
-All three are read from means over seeds, never from the best observed run. Where a study confirms
-its front, the trainings with fresh seeds decide alone; elsewhere validation does, and what was
-chosen among many by the numbers that are shown looks better than it is.
+All three are read from means over seeds, never from the best observed run, and chosen by the study's
+objective, accuracy or loss. Where a study confirms its front, the trainings with fresh seeds decide
+alone. The test part never chooses.
+
+What is chosen among m candidates by the numbers that are shown looks better than it is: the interval
+of such a number has a lower end that holds for all m at once (Bonferroni).
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from sret_search.reporting import paired
-from sret_search.reporting.confirmed import Confirmed, confirmed
+from sret_search.reporting.confirmed import confirmations, confirmed
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.variances import Variances
@@ -27,6 +30,8 @@ from sret_search.study.errors import shown
 
 NEAR = 0.01
 """How far below the best the smallest may lie, as a fraction: one point."""
+_NEAR_LOSS = 0.05
+"""How far above the least loss that of the smallest may lie, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,10 @@ class Choice:
     Attributes:
         trial: whose weights are exported: the first of the candidate's complete ones, not the
             luckiest.
-        part: of the data, by whose accuracy it was chosen: "val" or "test".
-        interval: of `accuracy`, over seeds, or over images where there is one seed.
+        part: of the data, on which `accuracy` is: "val", or "test" where validation was trained on.
+        interval: of `accuracy`, over seeds, or over images where there is one seed; with what the
+            choice among others costs.
+        loss: on validation.
         test, test_interval: of trials that may show them; None elsewhere.
         behind: accuracy less that of the best, paired by seed, with its interval.
         values: of the study's axes, by path.
@@ -54,6 +61,7 @@ class Choice:
     part: str
     accuracy: float
     interval: Interval
+    loss: float | None
     test: float | None
     test_interval: Interval | None
     behind: float | None
@@ -72,14 +80,23 @@ class Answer:
         smallest: the fewest parameters, then multiply-adds, within one point of the best; the
             most accurate of equals.
         among: candidates that were chosen from.
-        is_confirmed: whether fresh seeds decided.
+        measure: the objective that chose, "accuracy" or "loss".
+        is_confirmed: whether the accuracies are of fresh seeds.
     """
 
     best: Choice
     knee: Choice | None
     smallest: Choice
     among: int
+    measure: Literal["accuracy", "loss"]
     is_confirmed: bool
+
+    @property
+    def near(self) -> str:
+        """How near to the best the smallest is, in words."""
+        return (
+            "one point" if self.measure == "accuracy" else f"{100 * _NEAR_LOSS:.0f} % of the loss"
+        )
 
     @property
     def choices(self) -> dict[str, Choice]:
@@ -89,42 +106,48 @@ class Answer:
 
 
 def answer(results: Results) -> Answer | None:
-    """The answer of a study; None while no candidate is complete."""
+    """The answer of a study; None while no candidate is complete with all of its seeds."""
     # Of a front that is half confirmed, the other half may be the better one.
     again = [] if any(entry.open for entry in results.entries) else confirmed(results)
     if again:
-        entries = results.having("confirmation")
-        table = _confirmed_table(again)
+        entries = confirmations(results)
+        rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
+        table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
     else:
         entries = _by_candidate(results.complete)
-        table = results.sound.rename(columns={"val_accuracy": "accuracy"})
+        table = results.sound.assign(score=results.scores(results.sound))
     if not len(table):
         return None
-    order = ["accuracy", "macs"]
+    order = ["score", "macs"]
     best = table.sort_values(order, ascending=[False, True], kind="stable").iloc[0]
-    near = table[table.accuracy >= best.accuracy - NEAR]
-    by = ["params", "macs", "accuracy"]
+    near = table[table.score >= _least(best.score, results.measure)]
+    by = ["params", "macs", "score"]
     smallest = near.sort_values(by, ascending=[True, True, False], kind="stable").iloc[0]
-    part = again[0].decides if again else "val"
-    if again:
-        on = again[0].on
-        entries = {name: [e for e in own if e.about["on"] == on] for name, own in entries.items()}
+    # Of what trained on validation, test alone can be shown, and the search chose.
+    sees_all = bool(again) and again[0].val is None
+    part, among = ("test", 1) if sees_all else ("val", len(table))
     spreads = results.spreads
     if again:
         every = [entry for own in entries.values() for entry in own]
-        spreads = {p: Variances.among(every, p, results.images(p)) for p in {part, "test"}}
+        spreads = {p: results.spread(every, p) for p in {part, "test"}}
 
     def choice(name: str) -> Choice:
-        return _choice(results, entries[name], entries[best.candidate], spreads, part)
+        return _choice(results, entries[name], entries[best.candidate], spreads, part, among)
 
-    bend = knee(table.accuracy.to_numpy(), table.params.to_numpy())
+    bend = knee(table.score.to_numpy(), table.params.to_numpy())
     return Answer(
         best=choice(best.candidate),
         knee=None if bend is None else choice(table.candidate.iloc[bend]),
         smallest=choice(smallest.candidate),
         among=len(table),
+        measure=results.measure,
         is_confirmed=bool(again),
     )
+
+
+def _least(best: float, measure: str) -> float:
+    """The least score of what counts as near the best."""
+    return best - NEAR if measure == "accuracy" else best - _NEAR_LOSS * abs(best)
 
 
 def knee(accuracies: Sequence[float], params: Sequence[float]) -> int | None:
@@ -163,17 +186,13 @@ def _by_candidate(entries: list[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
-def _confirmed_table(again: list[Confirmed]) -> pd.DataFrame:
-    rows = [(one.candidate, one.reached, one.params, one.macs) for one in again]
-    return pd.DataFrame(rows, columns=["candidate", "accuracy", "params", "macs"])
-
-
 def _choice(
     results: Results,
     own: list[Entry],
     rivals: list[Entry],
     spreads: Mapping[str, Variances],
     part: str,
+    among: int,
 ) -> Choice:
     own = sorted(own, key=lambda entry: (entry.seed, entry.number))
     first = own[0]
@@ -184,7 +203,7 @@ def _choice(
     for name in {part, "test"} if results.shows_test(first) else {part}:
         accuracies = [entry.result[f"{name}_accuracy"] for entry in own]
         reached[name] = float(np.mean(accuracies))
-        interval_of[name] = spreads[name].interval(accuracies)
+        interval_of[name] = spreads[name].interval(accuracies, first.candidate, among)
     return Choice(
         candidate=first.candidate,
         trial=first.number,
@@ -193,6 +212,7 @@ def _choice(
         part=part,
         accuracy=reached[part],
         interval=interval_of[part],
+        loss=None if part == "test" else float(np.mean([e.result["val_loss"] for e in own])),
         test=reached.get("test"),
         test_interval=interval_of.get("test"),
         behind=behind,

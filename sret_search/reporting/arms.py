@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,60 +11,75 @@ import numpy as np
 from sret_search.reporting import paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.verdict import Comparison, family
 from sret_search.search.entry import Entry
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One value of the arms' axis. Accuracies are means over seeds, in fractions.
+    """One value of the arms' axis. Accuracies are means over seeds, in fractions; of test they are
+    None where the arm was declared after the results.
 
     Attributes:
         train_macs: multiply-adds of one training.
-        difference: test accuracy over that of the reference, paired by seed.
+        difference: test accuracy over that of the reference.
     """
 
     name: str
     seeds: int
     is_reference: bool
     val: float
-    test: float
-    test_interval: Interval
+    test: float | None
+    test_interval: Interval | None
     train_macs: int
-    difference: float | None = None
-    difference_interval: Interval | None = None
+    difference: Comparison = field(default_factory=Comparison)
 
 
 def arms(results: Results) -> list[Arm]:
     """Every arm with a complete trial; empty where arms are loops, or have several candidates."""
-    declared = results.description["arms"]
-    if declared is None or declared["axis"].endswith(".loops"):
+    declared = results.study.file.arms
+    if declared is None or declared.axis.endswith(".loops"):
         return []
     groups: dict[str, list[Entry]] = {}
     for entry in results.complete:
-        groups.setdefault(json.dumps(entry.values.get(declared["axis"])), []).append(entry)
+        groups.setdefault(json.dumps(entry.values.get(declared.axis)), []).append(entry)
     if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
         return []
-    reference = groups.get(json.dumps(declared["reference"]), [])
-    return [_arm(results, name, group, reference) for name, group in groups.items()]
+    reference = groups.get(json.dumps(declared.reference), [])
+    found = [_arm(results, name, group, reference) for name, group in groups.items()]
+    others = [i for i, arm in enumerate(found) if not arm.is_reference]
+    tests = family([found[i].difference for i in others], planned(results) - len(found))
+    for i, difference in zip(others, tests, strict=True):
+        found[i] = replace(found[i], difference=difference)
+    return found
+
+
+def planned(results: Results) -> int:
+    """The number of arms that a study asks for, trained yet or not."""
+    declared = results.study.file.arms
+    if declared is None:
+        return 0
+    values = (candidate.values.get(declared.axis) for candidate in results.study.grid)
+    return len({json.dumps(value) for value in values})
 
 
 def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) -> Arm:
     val = [entry.result["val_accuracy"] for entry in arm]
-    test = [entry.result["test_accuracy"] for entry in arm]
+    test = None if paired.is_closed(results, arm) else [e.result["test_accuracy"] for e in arm]
     is_reference = arm is reference
-    difference, interval = paired.UNKNOWN
-    if not is_reference:
-        difference, interval = paired.difference(results, arm, reference, lambda e: e.result)
     return Arm(
         name=_words(json.loads(name)),
-        seeds=len(arm),
+        seeds=len({entry.seed for entry in arm}),
         is_reference=is_reference,
         val=float(np.mean(val)),
-        test=float(np.mean(test)),
-        test_interval=results.spreads["test"].interval(test),
+        test=None if test is None else float(np.mean(test)),
+        test_interval=None
+        if test is None
+        else results.spreads["test"].interval(test, arm[0].candidate),
         train_macs=arm[0].train_macs,
-        difference=difference,
-        difference_interval=interval,
+        difference=Comparison()
+        if is_reference
+        else paired.compared(results, arm, reference, "test"),
     )
 
 

@@ -77,6 +77,7 @@ def attained(results: Results, cost: str) -> Attained | None:
     Seeds are compared on the same candidates: those that have the most seeds.
     """
     table = results.compared.dropna(subset="val_accuracy")
+    table = table[table.candidate.isin(results.sound.candidate)]
     if not len(table):
         return None
     by_seed = table.pivot_table(index="candidate", columns="seed", values="val_accuracy")

@@ -9,6 +9,7 @@ from sret_search.reporting.confirmed import Confirmed, confirmed
 from sret_search.reporting.contrasts import Contrasted, contrasts
 from sret_search.reporting.depth import Depth, depths
 from sret_search.reporting.elastic import Elastic, elastics
+from sret_search.reporting.importances import Importances, axis_importances
 from sret_search.reporting.lengths import Tested, tested
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import Scaling, scaling
@@ -28,6 +29,7 @@ class Compared:
     confirmed: list[Confirmed]
     contrasts: list[Contrasted]
     scaling: Scaling
+    importances: Importances | None
     tested: Tested | None
 
 
@@ -42,5 +44,6 @@ def compare(results: Results) -> Compared:
         confirmed=confirmed(results),
         contrasts=contrasts(results),
         scaling=scaling(results),
+        importances=axis_importances(results),
         tested=tested(results),
     )

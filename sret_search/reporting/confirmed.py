@@ -8,20 +8,28 @@ import numpy as np
 
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.variances import Variances
-from sret_search.search.front import pareto
+from sret_search.search.confirmation import members
+from sret_search.search.entry import Entry, mean_objectives
+from sret_search.search.front import nondominated
+from sret_search.search.history import History
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate of a front. Accuracies are means over fresh seeds, in fractions.
+    """A candidate of a front. Accuracies are means over fresh seeds, in fractions, each with the
+    95 % interval of this member alone.
 
     Attributes:
         on: the part that it was trained on.
-        chosen: validation accuracy by which it came on the front.
+        chosen: validation accuracy that the search measured.
+        is_observed: whether it is on the front of what the search measured, which is not the front
+            that was trained again where a sampler's model believes in another.
         val: of the fresh seeds; None where they trained on those images too.
-        on_front: whether it is on the front of what was trained again, by validation, or by test
-            where validation was trained on.
+        score: of the fresh seeds, by which the best member is chosen, more is better: validation
+            accuracy, or minus the loss of a study that minimises loss. Where validation was
+            trained on, that of the search: the test part chooses nothing.
+        on_front: whether it is on the front of what was trained again, in the study's objectives;
+            None where validation was trained on, so that nothing decides.
     """
 
     candidate: str
@@ -32,41 +40,58 @@ class Confirmed:
     seeds: int
     on: str
     chosen: float | None
+    is_observed: bool
     val: float | None
     test: float
     test_interval: Interval
-    on_front: bool = False
+    score: float
+    on_front: bool | None = None
 
-    @property
-    def decides(self) -> str:
-        """The part of the data that decides: "val", or "test" where validation was trained on."""
-        return "test" if self.val is None else "val"
 
-    @property
-    def reached(self) -> float:
-        """The accuracy that decides."""
-        return self.test if self.val is None else self.val
+def confirmations(results: Results) -> dict[str, list[Entry]]:
+    """The trials that confirm each member, as the study asks now; only of members that the
+    description in force trains, and of which no fresh seed diverged or failed."""
+    asked = results.description["confirm"]
+    if asked is None:
+        return {}
+    own = {entry.candidate for entry in results.own}
+    again: dict[str, list[Entry]] = {}
+    for entry in results.entries:
+        if entry.role == "confirmation" and entry.about["on"] == asked["on"]:
+            again.setdefault(entry.candidate, []).append(entry)
+    found = {
+        name: [entry for entry in entries if entry.state == "complete"]
+        for name, entries in again.items()
+        if name in own and not any(e.state in ("diverged", "failed") for e in entries)
+    }
+    return {name: entries for name, entries in found.items() if entries}
+
+
+def observed_front(results: Results) -> list[str]:
+    """The candidates that no other one beats in the study's objectives, as the search measured
+    them."""
+    return members(results.study, History(results.study, results.entries))
 
 
 def confirmed(results: Results) -> list[Confirmed]:
-    """Every candidate that was trained again as the study asks now, by parameters."""
-    asked = results.description["confirm"]
-    if asked is None:
+    """Every member that was trained again, by parameters."""
+    again = confirmations(results)
+    if not again:
         return []
-    chosen = dict(zip(results.candidates.candidate, results.candidates.val_accuracy, strict=True))
-    again = {
-        name: [entry for entry in every if entry.about["on"] == asked["on"]]
-        for name, every in results.having("confirmation").items()
-    }
-    every = [entry for entries in again.values() for entry in entries]
-    spread = Variances.among(every, "test", results.images("test"))
+    observed = set(observed_front(results))
+    searched = results.candidates.set_index("candidate")
+    scores = dict(
+        zip(results.candidates.candidate, results.scores(results.candidates), strict=True)
+    )
+    spread = results.spread([entry for entries in again.values() for entry in entries], "test")
     found = []
     for name, entries in again.items():
-        if not entries:
-            continue
         known = entries[0].cost
-        val = [entry.result["val_accuracy"] for entry in entries]
+        is_whole = entries[0].sees_validation
+        val = float(np.mean([entry.result["val_accuracy"] for entry in entries]))
+        loss = float(np.mean([entry.result["val_loss"] for entry in entries]))
         test = [entry.result["test_accuracy"] for entry in entries]
+        fresh = val if results.measure == "accuracy" else -loss
         found.append(
             Confirmed(
                 candidate=name,
@@ -75,13 +100,28 @@ def confirmed(results: Results) -> list[Confirmed]:
                 executions=known["executions"],
                 unique_blocks=known["unique_blocks"],
                 seeds=len(entries),
-                on=asked["on"],
-                chosen=chosen.get(name),
-                val=None if entries[0].sees_validation else float(np.mean(val)),
+                on=entries[0].about["on"],
+                chosen=float(searched.val_accuracy[name]) if name in searched.index else None,
+                is_observed=name in observed,
+                val=None if is_whole else val,
                 test=float(np.mean(test)),
-                test_interval=spread.interval(test),
+                test_interval=spread.interval(test, name),
+                score=scores.get(name, -np.inf) if is_whole else fresh,
             )
         )
     found.sort(key=lambda one: one.params)
-    on_front = pareto([one.reached for one in found], [one.params for one in found])
+    if found[0].val is None:
+        return found
+    on_front = _on_front(results, [again[one.candidate] for one in found])
     return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]
+
+
+def _on_front(results: Results, groups: list[list[Entry]]) -> np.ndarray:
+    """Which members no other one beats in all of the study's objectives, by their fresh seeds."""
+    objectives = results.description["objectives"]
+    signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
+    points = [
+        signs * np.array(mean_objectives(objectives, each[0].cost, [e.result for e in each]))
+        for each in groups
+    ]
+    return nondominated(points)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from sret_search.reporting.contrasts import ASKED, Contrasted, Tested
-from sret_search.reporting.words import bounds, in_percent, points
+from sret_search.reporting.contrasts import ASKED, Contrasted, Over
+from sret_search.reporting.verdict import NOT_TOLD, certainty
+from sret_search.reporting.words import PARTS, bounds, in_percent, points
 
 
 def contrast_sentences(contrasts: list[Contrasted]) -> list[str]:
     """What each contrast found, how sure that is, and what it would have taken."""
-    return [_sentence(one, len(contrasts)) for one in contrasts]
+    return [_sentence(one) for one in contrasts]
 
 
-def _sentence(one: Contrasted, contrasts: int) -> str:
+def _sentence(one: Contrasted) -> str:
     if one.difference is None:
         return f"{one.name}: {one.verdict}{_lost(one)}."
     over = f"over {one.seeds} seed{'s' if one.seeds > 1 else ''}"
@@ -19,17 +20,18 @@ def _sentence(one: Contrasted, contrasts: int) -> str:
         over += f" and {one.pairs} pairs of candidates that differ in nothing else"
     text = (
         f"{one.name}: {in_percent(one.of_accuracy)} and {in_percent(one.against_accuracy)} on"
-        f" test {over}, {points(one.difference)} points{_lost(one)}"
+        f" {PARTS[one.part]} {over}, {points(one.difference)} points{_lost(one)}"
     )
-    tested = one.tested
-    if tested is None:
-        return f"{text}; one seed, no interval."
+    if one.tested.is_closed:
+        return f"{text}: {one.verdict}; no verdict."
+    own = one.certainty
+    if own is None:
+        return f"{text}; one seed, no interval and no verdict."
     what = "for other seeds and images" if one.over_both else "for other seeds on these images"
-    text += f" (95 % interval {what} {bounds(tested.interval)}): {one.verdict}"
-    text += f" (p {_p(tested.p)}"
-    if contrasts > 1:
-        text += f", {_p(tested.p_holm).removeprefix('= ')} after Holm's correction over {contrasts} contrasts"
-    return f"{text}). {_power(one, tested)}"
+    return (
+        f"{text} (95 % interval {what} {bounds(own.interval)}): {one.verdict}"
+        f" ({certainty(one.tested, 'contrasts')}). {_power(one, own)}"
+    )
 
 
 def _lost(one: Contrasted) -> str:
@@ -39,22 +41,20 @@ def _lost(one: Contrasted) -> str:
     return f", without {pairs} of which a training diverged or failed"
 
 
-def _power(one: Contrasted, tested: Tested) -> str:
-    """Which difference would have shown, and what another takes."""
-    own, asked = tested.needed
+def _power(one: Contrasted, own: Over) -> str:
+    """Which difference gets a verdict, and what another takes."""
+    seen, asked = own.needed
+    first = f" at the first step of Holm's correction (p < 0.05 / {one.tested.tests})"
     text = (
-        f"In 80 % of studies {one.seeds} seeds show a difference of"
-        f" {100 * tested.detectable:.1f} points; half a point takes {_seeds(asked)}"
+        f"With {one.seeds} seeds a true difference of {100 * own.detectable:.1f} points gets this"
+        f" verdict in 80 % of studies{first if one.tested.tests > 1 else ''}; half a point takes"
+        f" {_seeds(asked)}"
     )
     difference = abs(one.difference or 0.0)
-    if one.verdict == "no measurable difference" and difference >= ASKED / 10:
-        text += f", and the {100 * difference:.1f} points seen here {_seeds(own)}"
+    if one.verdict == NOT_TOLD and difference >= ASKED / 10:
+        text += f", and the {100 * difference:.1f} points seen here {_seeds(seen)}"
     return f"{text}."
 
 
 def _seeds(needed: int | None) -> str:
     return "other images, not only more seeds" if needed is None else f"{needed:,} seeds"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"

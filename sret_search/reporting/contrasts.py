@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from sret_search.reporting import paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.spread import (
+    LEVEL,
     OverBoth,
     OverSeeds,
     Spread,
     detectable,
-    holm,
     interval,
     p_value,
     seeds_needed,
 )
+from sret_search.reporting.verdict import Comparison, family
 from sret_search.search.entry import Entry
 from sret_search.study.candidate import Values
 from sret_search.study.contrasts import idle, pairs
 from sret_search.study.schema import Contrast
-from sret_search.study.space_file import Axis
 
+EXPLORATORY = "declared after the results, exploratory, on validation"
 ASKED = 0.005
 """A difference for which the seeds are told, besides the one that was seen: half a point."""
 _NONE = 1e-9
@@ -33,36 +35,39 @@ _NONE = 1e-9
 
 
 @dataclass(frozen=True)
-class Tested:
-    """A mean difference beside none.
+class Over:
+    """The certainty of a difference, over seeds alone or over seeds and images.
 
     Attributes:
+        interval: at 95 %, of this contrast alone.
         freedom: degrees of freedom.
-        p_holm: the p-value as all contrasts of the study together allow (Holm).
-        detectable: the difference that so many seeds show in 80 % of studies.
-        needed: seeds that show the difference that was seen, and those that show `ASKED`; None
-            where no number would.
+        p: of this contrast alone.
+        detectable: the true difference that gets its verdict in 80 % of studies, at the first step
+            of Holm's correction.
+        needed: seeds with which the difference that was seen gets it, and those with which `ASKED`
+            does; None where no number would do.
     """
 
     interval: Interval
     freedom: float
     p: float
-    p_holm: float
     detectable: float
     needed: tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
 class Contrasted:
-    """A contrast of test accuracies. Accuracies are means over pairs and seeds, in fractions.
+    """A contrast. Accuracies are means over pairs and seeds, in fractions.
 
     Attributes:
         of, against: the values of the axis, as the study has them.
         pairs: of candidates that differ in nothing else; lost: those of which one diverged or
             failed, which are left out.
         seeds: for which all pairs are complete.
+        part: of the data: "test", or "val" where it was declared after the results.
         over_seeds: for these images; over_both: for other images too, where each image's outcome
             is known.
+        tested: by the wider claim that can be made, among all contrasts of the study.
     """
 
     axis: str
@@ -72,34 +77,34 @@ class Contrasted:
     pairs: int
     lost: int
     seeds: int
+    part: str
     of_accuracy: float | None = None
     against_accuracy: float | None = None
-    difference: float | None = None
-    over_seeds: Tested | None = None
-    over_both: Tested | None = None
+    over_seeds: Over | None = None
+    over_both: Over | None = None
+    tested: Comparison = field(default_factory=Comparison)
 
     @property
     def name(self) -> str:
-        """As the study has it."""
+        """The contrast as the study has it."""
         text = f"{self.axis} {_written(self.of)} against {_written(self.against)}"
         within = (f"{path} {_written(value)}" for path, value in self.within.items())
         return f"{text}, within {', '.join(within)}" if self.within else text
 
     @property
-    def tested(self) -> Tested | None:
-        """The one that says most."""
+    def difference(self) -> float | None:
+        """The mean difference of accuracies."""
+        return self.tested.difference
+
+    @property
+    def certainty(self) -> Over | None:
+        """That of the wider claim that can be made."""
         return self.over_both or self.over_seeds
 
     @property
     def verdict(self) -> str:
-        """In words, what the value is beside the other."""
-        if self.difference is None:
-            return "not complete"
-        if self.tested is None:
-            return "one seed: no interval"
-        if self.tested.p_holm >= 0.05:
-            return "no measurable difference"
-        return "better" if self.difference > 0 else "worse"
+        """What the value is beside the other, in words."""
+        return EXPLORATORY if self.tested.is_closed else self.tested.verdict
 
 
 def contrasts(results: Results) -> list[Contrasted]:
@@ -107,25 +112,36 @@ def contrasts(results: Results) -> list[Contrasted]:
     if not results.contrasts:
         return []
     found = [_contrasted(results, contrast) for contrast in results.contrasts]
-    for name in ("over_seeds", "over_both"):
-        places = [i for i, one in enumerate(found) if getattr(one, name) is not None]
-        corrected = holm([getattr(found[i], name).p for i in places])
-        for i, p in zip(places, corrected, strict=True):
-            found[i] = replace(found[i], **{name: replace(getattr(found[i], name), p_holm=p)})
-    return found
+    tests = family([one.tested for one, *_ in found])
+    return [
+        replace(
+            one,
+            tested=tested,
+            over_seeds=_over(tested, over_seeds),
+            over_both=_over(tested, over_both),
+        )
+        for (one, over_seeds, over_both), tested in zip(found, tests, strict=True)
+    ]
 
 
-def _contrasted(results: Results, contrast: Contrast) -> Contrasted:
+def _contrasted(
+    results: Results, contrast: Contrast
+) -> tuple[Contrasted, OverSeeds | None, OverBoth | None]:
+    """A contrast alone, and its spreads."""
     values, trials = _candidates(results)
-    axes = {path: Axis(**plain) for path, plain in results.description["axes"].items()}
+    axes = results.study.space.axes
     every = pairs(contrast, values, axes, idle(contrast, values, results.study.space))
     failed = [any(e.state in ("diverged", "failed") for e in own.values()) for own in trials]
     kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
-    complete = {entry.number for entry in results.complete}
     seeds = [
-        {seed for seed, entry in own.items() if entry.number in complete} for own in trials
+        {seed for seed, entry in own.items() if entry.state == "complete"} for own in trials
     ]  # by candidate
     both = sorted(set.intersection(*(seeds[i] & seeds[j] for i, j in kept))) if kept else []
+    compared = [[(trials[i][seed], trials[j][seed]) for i, j in kept] for seed in both]
+    is_closed = not results.is_declared(contrast) or paired.is_closed(
+        results, [entry for own in compared for pair in own for entry in pair]
+    )
+    part = "val" if is_closed else "test"
     found = Contrasted(
         axis=contrast.axis,
         of=contrast.of,
@@ -134,46 +150,37 @@ def _contrasted(results: Results, contrast: Contrast) -> Contrasted:
         pairs=len(kept),
         lost=len(every) - len(kept),
         seeds=len(both),
+        part=part,
+        tested=Comparison(is_closed=is_closed),
     )
     if not both:
-        return found
+        return found, None, None
     of, against = (
-        np.array([
-            [trials[pair[side]][seed].result["test_accuracy"] for pair in kept] for seed in both
-        ]) for side in (0, 1)
-    )  # fmt: skip
+        np.array([[pair[side].result[f"{part}_accuracy"] for pair in own] for own in compared])
+        for side in (0, 1)
+    )
     differences = (of - against).mean(1)
-    mean = float(differences.mean())
+    tested = Comparison(float(differences.mean()), seeds=len(both))
     over_seeds = over_both = None
     if len(both) > 1:
-        spread = OverSeeds.of(list(differences), results.images("test"), len(kept))
-        over_seeds = _tested(mean, spread)
-        images = _by_image(results, [[(trials[i][s], trials[j][s]) for i, j in kept] for s in both])
-        if images is not None:
-            over_both = _tested(mean, OverBoth.of(images, len(kept)))
-    return replace(
+        over_seeds = OverSeeds.of(list(differences), results.images(part), len(kept))
+        images = None if is_closed else _by_image(results, compared)
+        over_both = None if images is None else OverBoth.of(images, len(kept))
+        tested = Comparison.of(float(differences.mean()), over_both or over_seeds)
+    found = replace(
         found,
         of_accuracy=float(of.mean()),
         against_accuracy=float(against.mean()),
-        difference=mean,
-        over_seeds=over_seeds,
-        over_both=over_both,
+        tested=replace(tested, is_closed=is_closed),
     )
+    return found, over_seeds, over_both
 
 
 def _candidates(results: Results) -> tuple[list[Values], list[dict[int, Entry]]]:
-    """The values of each candidate that the study asks for now, and its trials by their seeds.
-
-    Of candidates with the same values the last is meant: those before it were trained at another
-    learning rate, or with another recipe.
-    """
-    own = [e for e in results.entries if e.role == "search" and e.parent is None]
-    keys = {entry.number: json.dumps(entry.values, sort_keys=True) for entry in own}
-    now = {keys[entry.number]: entry.candidate for entry in own}
+    """The values of each candidate that the study asks for, and its trials by their seeds."""
     found: dict[str, dict[int, Entry]] = {}
-    for entry in own:
-        if now[keys[entry.number]] == entry.candidate:
-            found.setdefault(keys[entry.number], {})[entry.seed] = entry
+    for entry in results.own:
+        found.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
     return [json.loads(key) for key in found], list(found.values())
 
 
@@ -200,16 +207,17 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _tested(mean: float, spread: Spread) -> Tested:
-    p = p_value(mean, spread)
-    return Tested(
+def _over(tested: Comparison, spread: Spread | None) -> Over | None:
+    if spread is None or tested.difference is None:
+        return None
+    mean, level = tested.difference, LEVEL / max(tested.tests, 1)
+    return Over(
         interval=interval(mean, spread),
-        freedom=spread.freedom(spread.seeds),
-        p=p,
-        p_holm=p,
-        detectable=detectable(spread),
+        freedom=spread.seeds - 1,
+        p=p_value(mean, spread),
+        detectable=detectable(spread, level),
         needed=(
-            seeds_needed(mean, spread) if abs(mean) > _NONE else None,
-            seeds_needed(ASKED, spread),
+            seeds_needed(mean, spread, level) if abs(mean) > _NONE else None,
+            seeds_needed(ASKED, spread, level),
         ),
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sret_search.reporting.results import Results
-from sret_search.search import front
 from sret_search.search.entry import Entry
 
 _MOST = 30
@@ -18,7 +17,7 @@ class Curve:
     """One trial on validation, an entry an epoch. Accuracies are fractions, losses nats an image.
 
     Attributes:
-        on_front: whether its candidate is on the front of accuracy and parameters.
+        on_front: whether its candidate is on the front of validation and parameters.
     """
 
     trial: int
@@ -46,8 +45,7 @@ def learning_curves(results: Results) -> Curves | None:
     own = [e for e in results.complete if len(e.result.get("history", ())) > 1]
     if not own:
         return None
-    table = results.candidates
-    members = set(table.candidate[front.pareto(table.val_accuracy, table.params)])
+    members = set(results.front.candidate)
     firsts: dict[str, Entry] = {}
     for entry in own:
         firsts.setdefault(entry.candidate, entry)

@@ -1,17 +1,19 @@
-"""Elastic candidates: what one set of weights reaches at every depth that it was trained for,
+"""Elastic candidates: what one set of weights reaches at every depth that it was evaluated at,
 beside weights that were trained for that depth alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from sret_search.job import Recipe, train_macs
-from sret_search.reporting import intervals
+from sret_search.architecture import Architecture
+from sret_search.job import Recipe, train_macs, trained_depths
+from sret_search.reporting import intervals, paired
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.verdict import Comparison, family
 from sret_search.search.entry import Entry
 
 _SAME_COMPUTE = 0.05
@@ -22,16 +24,19 @@ class Rung:
     """An elastic candidate at one depth. Accuracies are means over seeds, in fractions.
 
     Attributes:
-        alone: of weights trained for this depth alone, as long; gap: accuracy over theirs,
-            paired by seed.
+        is_trained: whether the candidate was trained at this depth, not only evaluated.
+        has_rival: whether the study trains weights for this depth alone, as long.
+        alone: what they reach, once they are trained.
+        gap: accuracy over theirs.
     """
 
     executions: int
+    is_trained: bool
+    has_rival: bool
     accuracy: float
     interval: Interval | None
     alone: float | None
-    gap: float | None
-    gap_interval: Interval | None
+    gap: Comparison = field(default_factory=Comparison)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Elastic:
         part: "test" where candidates were declared before training, else "val".
         cost: multiply-adds of its training over those of its deepest alone, as long.
         rungs: from shallow to deep; the last is its own depth.
-        rival: its deepest beside weights trained alone for as many multiply-adds in all.
+        rival: its deepest beside weights trained alone for as many multiply-adds in all, where
+            these are not the ones that were trained as long.
     """
 
     candidate: str
@@ -52,6 +58,16 @@ class Elastic:
     cost: float
     rungs: list[Rung]
     rival: Rung | None
+
+    @property
+    def trained(self) -> list[Rung]:
+        """The depths that it was trained at."""
+        return [rung for rung in self.rungs if rung.is_trained]
+
+    @property
+    def compared(self) -> list[Rung]:
+        """The depths that have a gap to weights trained for them alone."""
+        return [rung for rung in self.rungs if rung.gap.difference is not None]
 
 
 def has_elastic(results: Results) -> bool:
@@ -64,76 +80,116 @@ def elastics(results: Results) -> list[Elastic]:
     """Every elastic candidate with a complete trial."""
     if not has_elastic(results):
         return []
-    complete = results.complete
     groups: dict[str, list[Entry]] = {}
-    for entry in complete:
+    for entry in results.complete:
         if entry.job.recipe.is_elastic:
             groups.setdefault(entry.candidate, []).append(entry)
-    alone = [entry for entry in complete if not entry.job.recipe.is_elastic]
-    part = "test" if results.declared else "val"
-    images = results.images(part)
-    return [_elastic(group, alone, part, images) for group in groups.values()]
-
-
-def _elastic(group: list[Entry], alone: list[Entry], part: str, images: int) -> Elastic:
-    job = group[0].job
-    plain = replace(job.recipe, depth_training="fixed", depths=())
-    as_long = [entry for entry in alone if entry.job.recipe == plain]
-    depths = [*job.reruns, job.architecture]
-    rungs = []
-    for i, depth in enumerate(depths):
-        own = [entry for entry in as_long if entry.job.architecture == depth]
-
-        def reached(entry: Entry, i: int = i) -> float:
-            last = i == len(depths) - 1
-            found = entry.result if last else entry.result["reruns"][i]
-            return float(found[f"{part}_accuracy"])
-
-        rungs.append(_rung(depth.executions, group, own, reached, part, images))
-    deepest = [entry for entry in alone if entry.job.architecture == job.architecture]
-    rivals = [
-        entry
-        for entry in deepest
-        if _undated(entry.job.recipe) == _undated(plain)
-        and abs(entry.train_macs / group[0].train_macs - 1) < _SAME_COMPUTE
+    alone = _alone(results)
+    found = [_elastic(results, group, alone) for group in groups.values()]
+    tests = iter(family([rung.gap for elastic in found for rung in _tested(elastic)]))
+    return [
+        replace(
+            elastic,
+            rungs=[replace(r, gap=next(tests)) if r.has_rival else r for r in elastic.rungs],
+            rival=None if elastic.rival is None else replace(elastic.rival, gap=next(tests)),
+        )
+        for elastic in found
     ]
-    deepest_macs = train_macs(job.architecture, plain, group[0].images)
+
+
+def _tested(elastic: Elastic) -> list[Rung]:
+    """What is compared, or is to be."""
+    own = [rung for rung in elastic.rungs if rung.has_rival]
+    return own if elastic.rival is None else [*own, elastic.rival]
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """Weights for one depth, and their complete trials: none yet, where they are to be trained."""
+
+    architecture: Architecture
+    recipe: Recipe
+    train_macs: int
+    entries: list[Entry]
+
+
+def _alone(results: Results) -> list[_Alone]:
+    """All that the study trains for one depth alone."""
+    images = results.description["data"]["sizes"][0]
+    known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
+    if results.description["search"]["sampler"] == "grid":
+        known = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | known
+    complete: dict[str, list[Entry]] = {}
+    for entry in results.complete:
+        complete.setdefault(entry.candidate, []).append(entry)
+    return [
+        _Alone(
+            architecture,
+            recipe,
+            train_macs(architecture, recipe, images),
+            complete.get(name, []),
+        )
+        for name, (architecture, recipe) in known.items()
+        if not recipe.is_elastic
+    ]
+
+
+def _elastic(results: Results, group: list[Entry], alone: list[_Alone]) -> Elastic:
+    job, macs = group[0].job, group[0].train_macs
+    plain = replace(job.recipe, depth_training="fixed", depths=())
+    as_long = {one.architecture: one for one in alone if one.recipe == plain}
+    rival = next(
+        (
+            one
+            for one in alone
+            if one.architecture == job.architecture
+            and one.recipe != plain
+            and _undated(one.recipe) == _undated(plain)
+            and abs(one.train_macs / macs - 1) < _SAME_COMPUTE
+        ),
+        None,
+    )
+    depths = [*job.reruns, job.architecture]
+    trained = trained_depths(job.architecture, job.recipe)
+    part = paired.part(results)
+    beside = [as_long[depth] for depth in depths if depth in as_long]
+    entries = [entry for one in [*beside, *([rival] if rival else [])] for entry in one.entries]
+    is_closed = part == "test" and paired.is_closed(results, [*group, *entries])
+    if is_closed:
+        part = "val"
+
+    def rung(i: int, other: _Alone | None) -> Rung:
+        def reached(entry: Entry) -> dict[str, Any]:
+            is_own = i == len(depths) - 1
+            found: dict[str, Any] = entry.result if is_own else entry.result["reruns"][i]
+            return found
+
+        name, theirs = f"{part}_accuracy", [] if other is None else other.entries
+        values = [float(reached(entry)[name]) for entry in group]
+        several = len(values) > 1
+        gap = (
+            paired.on_validation(results, group, theirs, reached)
+            if is_closed
+            else paired.compared(results, group, theirs, part, mine_reached=reached)
+        )
+        return Rung(
+            executions=depths[i].executions,
+            is_trained=depths[i] in trained,
+            has_rival=other is not None,
+            accuracy=float(np.mean(values)),
+            interval=intervals.accuracy(values, results.images(part)) if several else None,
+            alone=float(np.mean([e.result[name] for e in theirs])) if theirs else None,
+            gap=gap,
+        )
+
     return Elastic(
         candidate=job.candidate,
         mode=job.recipe.depth_training,
         part=part,
-        seeds=len(group),
-        cost=group[0].train_macs / deepest_macs,
-        rungs=rungs,
-        rival=_rung(
-            job.architecture.executions, group, rivals,
-            lambda e: float(e.result[f"{part}_accuracy"]), part, images,
-        ) if rivals else None,
-    )  # fmt: skip
-
-
-def _rung(
-    executions: int,
-    group: list[Entry],
-    alone: list[Entry],
-    reached: Callable[[Entry], float],
-    part: str,
-    images: int,
-) -> Rung:
-    values = [reached(entry) for entry in group]
-    by_seed = {entry.seed: float(entry.result[f"{part}_accuracy"]) for entry in alone}
-    gaps = [
-        value - by_seed[entry.seed]
-        for entry, value in zip(group, values, strict=True)
-        if entry.seed in by_seed
-    ]
-    return Rung(
-        executions=executions,
-        accuracy=float(np.mean(values)),
-        interval=intervals.accuracy(values, images) if len(values) > 1 else None,
-        alone=float(np.mean(list(by_seed.values()))) if by_seed else None,
-        gap=float(np.mean(gaps)) if gaps else None,
-        gap_interval=intervals.difference(gaps, images) if len(gaps) > 1 else None,
+        seeds=len({entry.seed for entry in group}),
+        cost=macs / train_macs(job.architecture, plain, group[0].images),
+        rungs=[rung(i, as_long.get(depth)) for i, depth in enumerate(depths)],
+        rival=None if rival is None else rung(len(depths) - 1, rival),
     )
 
 

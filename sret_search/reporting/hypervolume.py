@@ -17,7 +17,8 @@ class Growth:
     """Hypervolume of accuracy × log10 parameters after so many complete trials, by number.
 
     Each is of the means over the seeds that were there by then, never of the best observed runs:
-    it falls where another seed says that a candidate was lucky.
+    it falls where another seed says that a candidate was lucky. Candidates that lost a seed are
+    left out, from the beginning.
 
     Attributes:
         accuracy, params: of the reference point: chance, and the budget's maximum.
@@ -48,7 +49,9 @@ def growth(results: Results, point: tuple[float, float] | None = None) -> Growth
     Args:
         point: accuracy and parameters of another reference than the study's own.
     """
-    point, complete = point or reference(results), results.complete
+    sound = set(results.sound.candidate)
+    complete = [entry for entry in results.complete if entry.candidate in sound]
+    point = point or reference(results)
     if point is None or not complete:
         return None
     chance, most = point

@@ -20,16 +20,26 @@ LEAST = 0.25
 images each would otherwise leave no doubt; with more than this, intervals near 100 % are too wide."""
 
 
-def proportion(fraction: float, images: int) -> Interval:
-    """Of one accuracy over images (Wilson's score interval)."""
-    centre = (fraction + _Z**2 / (2 * images)) / (1 + _Z**2 / images)
-    spread = fraction * (1 - fraction) / images + _Z**2 / (4 * images**2)
-    half = _Z / (1 + _Z**2 / images) * math.sqrt(spread)
-    return max(0.0, centre - half), min(1.0, centre + half)
+def proportion(fraction: float, images: int, among: int = 1) -> Interval:
+    """The interval of one accuracy over images (Wilson's score interval).
+
+    Args:
+        among: trainings that it was chosen from as the best; for each of so many the lower end has
+            the level that Bonferroni's correction asks for.
+    """
+    low = _wilson(fraction, images, float(special.ndtri(0.025 / among)))
+    return max(0.0, low), min(1.0, _wilson(fraction, images, _Z))
+
+
+def _wilson(fraction: float, images: int, z: float) -> float:
+    """The end of the score interval on the side of the quantile `z`."""
+    centre = fraction + z**2 / (2 * images)
+    spread = fraction * (1 - fraction) / images + z**2 / (4 * images**2)
+    return (centre + z * math.sqrt(spread)) / (1 + z**2 / images)
 
 
 def accuracy(values: Sequence[float], images: int) -> Interval:
-    """Of an accuracy: over seeds, or over images where there is one seed."""
+    """The interval of an accuracy: over seeds, or over images where there is one seed."""
     if len(values) == 1:
         return proportion(values[0], images)
     low, high = mean(values, LEAST / images)
@@ -37,12 +47,12 @@ def accuracy(values: Sequence[float], images: int) -> Interval:
 
 
 def difference(values: Sequence[float], images: int) -> Interval:
-    """Of the difference of two accuracies, of two or more seeds, each pair on the same images."""
+    """The interval of the difference of two accuracies, of two or more seeds, each pair on the same images."""
     return mean(values, math.sqrt(2) * LEAST / images)
 
 
 def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
-    """Of the difference of two accuracies on the same images (Bonett and Price, 2012).
+    """The interval of the difference of two accuracies on the same images (Bonett and Price, 2012).
 
     Args:
         first, second: whether each image was classified right.
@@ -55,7 +65,7 @@ def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
 
 
 def mean(values: Sequence[float], least: float = 0.0) -> Interval:
-    """Of the mean of two or more seeds (Student's t), whose standard deviation is no less than
+    """The interval of the mean of two or more seeds (Student's t), whose standard deviation is no less than
     `least`."""
     n = len(values)
     deviation = max(float(np.std(values, ddof=1)), least)

@@ -63,12 +63,10 @@ def test_part(results: Results) -> Grids | None:
 
 
 def taken(results: Results) -> list[Taken]:
-    """The arms with predictions, by depth; none of what was searched, which shows no test."""
-    if not results.declared:
-        return []
+    """The arms with predictions that show test accuracy, by depth."""
     declared = results.description["arms"]
     groups: dict[str, list[tuple[int, bool, np.ndarray]]] = {}
-    for entry in results.complete:
+    for entry in filter(results.shows_test, results.complete):
         executions, right = entry.job.architecture.executions, results.right(entry, "test")
         name, is_reference = f"{executions:,} execution{'s' if executions > 1 else ''}", True
         if declared is not None:

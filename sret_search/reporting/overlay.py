@@ -10,10 +10,11 @@ from typing import Any
 
 from sret_search.reporting import paired
 from sret_search.reporting.answer import Answer, Choice, answer
+from sret_search.reporting.confirmed import confirmations
 from sret_search.reporting.hypervolume import Growth, growth
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.words import bounds, in_percent, percent, points
+from sret_search.reporting.words import PARTS, bounds, in_percent, percent, points
 from sret_search.search import front
 from sret_search.search.entry import Entry
 from sret_search.study.errors import Problem, StudyError
@@ -72,13 +73,11 @@ def refuse_incomparable(every: list[Results]) -> None:
 
 def sentences(rows: list[Row]) -> list[str]:
     """What the overlay shows, for the top of its page."""
-    best = _best(rows)
-    if best is None:
+    if all(row.answer is None for row in rows):
         return ["No trial of these studies is complete yet."]
-    assert best.answer is not None
-    found = [
-        f"The best of all is of study {best.name}: {_reached(best.answer.best)}.",
-    ]
+    best, found = _best(rows), []
+    if best is not None and best.answer is not None:
+        found = [f"The best of all is of study {best.name}: {_reached(best.answer.best)}."]
     for row in rows:
         if row is best:
             continue
@@ -91,10 +90,15 @@ def sentences(rows: list[Row]) -> list[str]:
             if row.behind_interval is not None:
                 text += f" (95 % interval {bounds(row.behind_interval)}, paired by seed)"
         found.append(f"{text}.")
-    parts = {row.answer.best.part for row in rows if row.answer is not None}
-    if len(parts) > 1:
+    if best is None:
         found.append(
-            "Some were decided by validation and some by test, so that they are not subtracted."
+            "Some of these accuracies are on validation and some on test: they are not compared, and"
+            " there is no best of all."
+        )
+    elif any(row.behind is not None for row in rows):
+        found.append(
+            "The best of each study was chosen by these numbers, so that differences of the chosen"
+            " look larger than they are."
         )
     lengths = {row.name: _length(row.results) for row in rows}
     if len(set(lengths.values())) > 1:
@@ -146,7 +150,11 @@ def _differences(first: Results, other: Results) -> Iterator[Problem]:
 
 
 def _best(rows: list[Row]) -> Row | None:
+    """The row with the highest accuracy; None where there is none, or accuracies are of different
+    parts of the data."""
     having = [row for row in rows if row.answer is not None]
+    if len({row.answer.best.part for row in having if row.answer is not None}) > 1:
+        return None
     return max(having, key=lambda row: row.answer.best.accuracy if row.answer else 0, default=None)
 
 
@@ -154,8 +162,6 @@ def _beside(row: Row, best: Row) -> Row:
     if row is best or row.answer is None or best.answer is None:
         return row
     mine, theirs = row.answer.best, best.answer.best
-    if mine.part != theirs.part:
-        return row
     own, rivals = _trials(row, mine), _trials(best, theirs)
     seeds = {entry.seed for entry in own} & {entry.seed for entry in rivals}
     if not seeds:
@@ -171,12 +177,9 @@ def _beside(row: Row, best: Row) -> Row:
 
 def _trials(row: Row, choice: Choice) -> list[Entry]:
     assert row.answer is not None
-    role = "confirmation" if row.answer.is_confirmed else "search"
-    return [
-        entry
-        for entry in row.results.entries
-        if (entry.candidate, entry.role, entry.state) == (choice.candidate, role, "complete")
-    ]
+    if row.answer.is_confirmed:
+        return confirmations(row.results)[choice.candidate]
+    return [entry for entry in row.results.complete if entry.candidate == choice.candidate]
 
 
 def _budget(every: list[Results]) -> int | None:
@@ -185,7 +188,7 @@ def _budget(every: list[Results]) -> int | None:
 
 
 def _hypervolume(results: Results, most: int) -> float:
-    table = results.candidates
+    table = results.sound
     return front.hypervolume(table.val_accuracy, table.params, *_point(results, most))
 
 
@@ -201,6 +204,6 @@ def _length(results: Results) -> str:
 def _reached(choice: Choice) -> str:
     low, high = choice.interval
     return (
-        f"{in_percent(choice.accuracy)} (95 % interval {percent(low)} to {percent(high)}), with"
+        f"{in_percent(choice.accuracy)} on {PARTS[choice.part]} (95 % interval {percent(low)} to {percent(high)}), with"
         f" {choice.params:,} parameters, {choice.macs:,} MACs and {choice.executions:,} executions"
     )

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections import defaultdict
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
-from zipfile import BadZipFile
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from sret_search.reporting.declared import Declared, own_trials
 from sret_search.reporting.variances import Variances
-from sret_search.search import disk
+from sret_search.search import disk, edits, packed
+from sret_search.search.declarations import Declaration
 from sret_search.search.entry import Entry
-from sret_search.search.folders import Folders
+from sret_search.search.front import pareto
 from sret_search.search.ledger import Ledger
+from sret_search.search.outcomes import Outcomes, Predictions
+from sret_search.search.packed import Packed
 from sret_search.search.storage import explained
 from sret_search.study import Study
-from sret_search.study.contrasts import idle, takes_part
+from sret_search.study.load import recorded
 from sret_search.study.planned import Role
 from sret_search.study.schema import Contrast
-from sret_search.training.names import PREDICTIONS
 
 _COSTS = (
     "params", "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks",
@@ -37,27 +38,75 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Results:
-    """A study's description and trials, as read from its ledger and folders at one moment."""
+    """A study's description and trials, as read from its ledger and folders at one moment.
+
+    Attributes:
+        study: as the ledger describes it, not as the study file has it now.
+        edited: in what the study file differs from the ledger, a text for each field.
+        declarations: what the study declared, run after run; empty of earlier programs.
+        outcomes: per image, what each trial classified right.
+    """
 
     study: Study
     description: dict[str, Any]
     entries: list[Entry]
-    folders: Folders
+    outcomes: Outcomes
     attempts: dict[int, list[str]]
+    only_retrainable: list[int]
+    declarations: list[Declaration] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, study: Study) -> Results:
-        """Read a study, also while it is being written.
+        """Read a study, also while it is being written; its packed ledger, where it was never run
+        here.
+
+        Args:
+            study: the study file, which says where the ledger is.
 
         Raises:
             StudyError: it was never run, or cannot be read.
         """
+        if packed.stands_for(study):
+            return cls._from_packed(study)
         with explained(study):
             ledger = Ledger.read(study)
             entries, description, folders = ledger.entries(), ledger.description, ledger.folders
+            declarations = ledger.declarations
             ledger.close()
-        seen = replace(study, seen=tuple(description["data"]["sizes"]))
-        return cls(seen, description, entries, folders, folders.all_attempts())
+        attempts = folders.all_attempts()
+        return cls(
+            study=recorded(study, description),
+            description=description,
+            entries=entries,
+            outcomes=Predictions(folders, attempts),
+            attempts=attempts,
+            only_retrainable=disk.only_retrainable(folders, attempts, entries),
+            declarations=declarations,
+            edited=edits.differences(study, description),
+        )
+
+    @classmethod
+    def _from_packed(cls, study: Study) -> Results:
+        found = packed.read(study)
+        return cls(
+            study=recorded(study, found.description),
+            description=found.description,
+            entries=found.entries,
+            outcomes=found.outcomes,
+            attempts={},
+            only_retrainable=found.only_retrainable,
+            declarations=found.declarations,
+            edited=edits.differences(study, found.description),
+        )
+
+    @property
+    def packed(self) -> Packed:
+        """All that a packed ledger keeps."""
+        return Packed(
+            *(self.description, self.declarations, self.entries, self.only_retrainable),
+            self.outcomes,
+        )
 
     @property
     def name(self) -> str:
@@ -70,28 +119,30 @@ class Results:
 
     @cached_property
     def contrasts(self) -> list[Contrast]:
-        """Those that the study declares, which earlier programs did not know."""
+        """The contrasts of the description in force; none of earlier programs."""
         return [Contrast(**plain) for plain in self.description.get("contrasts", [])]
 
     @cached_property
-    def declared(self) -> bool:
-        """Whether the candidates were declared before training, as arms, as the only one, or each
-        by some contrast, so that nothing is chosen among them."""
-        if self.description["arms"] is not None or not self.description["axes"]:
-            return True
-        own = [entry for entry in self.entries if entry.role == "search"]
-        return bool(self.contrasts) and all(self._in_contrast(entry) for entry in own)
-
-    def _in_contrast(self, entry: Entry) -> bool:
-        free = self._idle
-        return any(
-            takes_part(c, entry.values, own) for c, own in zip(self.contrasts, free, strict=True)
+    def _declared(self) -> Declared:
+        known = self.declarations or [Declaration(self.description, "", None, None)]
+        return Declared(
+            [
+                recorded(self.study, declaration.description)
+                for declaration in known
+                if declaration.is_before_results
+            ],
+            self.entries,
         )
 
     @cached_property
-    def _idle(self) -> list[dict[str, set[str]]]:
-        own = [entry.values for entry in self.entries if entry.role == "search"]
-        return [idle(contrast, own, self.study.space) for contrast in self.contrasts]
+    def declared(self) -> bool:
+        """Whether all candidates that are compared were declared before any result was known, so
+        that nothing is chosen among them and test accuracy may be shown of each."""
+        return all(self.shows_test(entry) for entry in self.complete)
+
+    def is_declared(self, contrast: Contrast) -> bool:
+        """Whether a contrast was declared before any result was known."""
+        return self._declared.has(contrast)
 
     def images(self, part: str) -> int:
         """Images of a part of the data, "val" or "test"."""
@@ -106,24 +157,29 @@ class Results:
     def shows_test(self, entry: Entry) -> bool:
         """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
         not chosen itself."""
-        if entry.role in ("search", "twin") and self.declared:
-            return True
-        in_contrast = entry.role == "search" and self._in_contrast(entry)
-        return in_contrast or entry.role == "confirmation"
+        return entry.role == "confirmation" or self._declared.shows_test(entry)
+
+    @cached_property
+    def own(self) -> list[Entry]:
+        """The trials of candidates that are compared: those that the description in force trains.
+
+        Left out are trials of another recipe, space or budget; branches, since what was trained
+        in two pieces does not stand beside what was trained in one; trials that only stand beside
+        others, or chose a learning rate; and arms at a rate that is no longer theirs.
+        """
+        numbers = own_trials(self.study, self.entries)
+        own = [entry for entry in self.entries if entry.number in numbers]
+        arms = self.study.file.arms
+        if arms is not None and arms.lr is not None:
+            of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in own}
+            last = {of[entry.number]: entry.candidate for entry in own}
+            own = [entry for entry in own if entry.candidate == last[of[entry.number]]]
+        return own
 
     @cached_property
     def complete(self) -> list[Entry]:
-        """The complete trials that are compared. Branches are left out: what was trained in two
-        pieces does not stand beside what was trained in one. So are trials that only stand beside
-        others, or chose a learning rate; and arms at a rate that is no longer theirs."""
-        own = [e for e in self.entries if e.parent is None and e.role == "search"]
-        declared = self.description["arms"]
-        if declared is not None:
-            arms = {e.number: json.dumps(e.values.get(declared["axis"])) for e in own}
-            now = {arms[e.number]: e.candidate for e in own}
-            if declared["lr"] is not None:
-                own = [e for e in own if e.candidate == now[arms[e.number]]]
-        return [e for e in own if e.state == "complete"]
+        """The complete trials that are compared."""
+        return [entry for entry in self.own if entry.state == "complete"]
 
     def having(self, role: Role) -> dict[str, list[Entry]]:
         """The complete trials of a role, by the name of their candidate."""
@@ -137,11 +193,6 @@ class Results:
     def parents(self) -> dict[int, int]:
         """The trial that each branch goes on from."""
         return {e.number: e.parent for e in self.entries if e.parent is not None}
-
-    @cached_property
-    def only_retrainable(self) -> list[int]:
-        """Complete trials whose full checkpoint is gone, so that nothing can go on from them."""
-        return disk.only_retrainable(self.folders, self.attempts, self.entries)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -206,9 +257,15 @@ class Results:
 
     @cached_property
     def spreads(self) -> dict[str, Variances]:
-        """How far seeds spread among the trials that are compared, on "val" and on "test"."""
-        parts = ("val", "test")
-        return {part: Variances.among(self.complete, part, self.images(part)) for part in parts}
+        """How far seeds spread among the trials that are compared, on "val" and on "test"; on test
+        among those alone that show it."""
+        shown = {"val": self.complete, "test": [e for e in self.complete if self.shows_test(e)]}
+        return {part: self.spread(entries, part) for part, entries in shown.items()}
+
+    def spread(self, entries: Iterable[Entry], part: str) -> Variances:
+        """How far seeds spread among some trials, on "val" or on "test"."""
+        folds = self.description["data"]["folds"]
+        return Variances.among(entries, part, self.images(part), folds)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
@@ -222,27 +279,43 @@ class Results:
 
     @cached_property
     def sound(self) -> pd.DataFrame:
-        """The candidates of which no seed was lost; all of them, where each lost one."""
-        lost = {e.candidate for e in self.entries if e.state in ("diverged", "failed")}
-        sound = self.candidates[~self.candidates.candidate.isin(lost)]
-        return sound if len(sound) else self.candidates
+        """The candidates of which no seed diverged or failed. Only these are on a front, best, or
+        in a law: the seeds that are left of the others are the lucky ones."""
+        lost = {entry.candidate for entry in self.own if entry.state in ("diverged", "failed")}
+        return self.candidates[~self.candidates.candidate.isin(lost)]
 
     @property
-    def best(self) -> pd.Series:
-        """The candidate with the highest mean validation accuracy; the cheaper one of equals."""
-        order = ["val_accuracy", "macs"]
-        return self.sound.sort_values(order, ascending=[False, True], kind="stable").iloc[0]
+    def measure(self) -> Literal["accuracy", "loss"]:
+        """The objective that candidates are chosen by: accuracy, or loss where a study has that
+        instead."""
+        objectives = self.description["objectives"]
+        return "loss" if "loss" in objectives and "accuracy" not in objectives else "accuracy"
+
+    def scores(self, table: pd.DataFrame) -> np.ndarray:
+        """How good each candidate of a table is on validation; more is better: its accuracy, or
+        minus its loss."""
+        column = table.val_accuracy if self.measure == "accuracy" else -table.val_loss
+        return np.asarray(column, float)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The sound candidates that no other one beats on validation and in parameters, by
+        parameters."""
+        table = self.sound
+        on_front = table[pareto(list(self.scores(table)), list(table.params))]
+        return on_front.sort_values(["params", "macs"], kind="stable")
+
+    @property
+    def best(self) -> pd.Series | None:
+        """The sound candidate that is best on validation, the cheaper one of equals; None where
+        there is none."""
+        table = self.sound.assign(score=self.scores(self.sound))
+        order = table.sort_values(["score", "macs"], ascending=[False, True], kind="stable")
+        return order.iloc[0] if len(order) else None
 
     def right(self, entry: Entry, what: str) -> np.ndarray | None:
         """Per test image, whether it was classified right; `what` is "test" or "rerun-<i>"."""
-        for attempt in self.attempts.get(entry.number, []):
-            # A file that is damaged in any way is as good as absent.
-            with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
-                file = self.folders.open(attempt, PREDICTIONS)
-                with np.load(file, allow_pickle=False) as arrays:
-                    right: np.ndarray = arrays[what] == arrays["labels"]
-                    return right
-        return None
+        return self.outcomes.right(entry.number, what)
 
 
 def _flat(value: Any) -> Any:

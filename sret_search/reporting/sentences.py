@@ -6,17 +6,19 @@ from collections import Counter
 from typing import Any
 
 from sret_search.reporting.answer import Answer, Choice
-from sret_search.reporting.arms import Arm
 from sret_search.reporting.compared import Compared
-from sret_search.reporting.confirmed import Confirmed
+from sret_search.reporting.comparison_sentences import (
+    arm_sentences,
+    depth_sentences,
+    elastic_sentence,
+    pair_sentences,
+)
+from sret_search.reporting.confirmed import Confirmed, observed_front
 from sret_search.reporting.contrast_sentences import contrast_sentences
-from sret_search.reporting.depth import Depth
-from sret_search.reporting.elastic import Elastic
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.sentences import headlines, unused_depth
 from sret_search.reporting.stopped import Stopped, stopped
 from sret_search.reporting.tuned import Tuned
-from sret_search.reporting.twins import Pair
 from sret_search.reporting.words import PARTS, bounds, in_percent, listed, percent, points
 from sret_search.search.progress import duration
 
@@ -27,14 +29,14 @@ def sentences(results: Results, compared: Compared, found: Answer | None) -> lis
         return [_nothing_yet(results)]
     return [
         *_answer_sentences(results, found),
-        *_confirmed_sentences(compared.confirmed),
-        *_depth_sentences(compared.depths, len({entry.seed for entry in results.complete})),
+        *_confirmed_sentences(results, compared.confirmed),
+        *depth_sentences(compared.depths, len({entry.seed for entry in results.complete})),
         *unused_depth(compared.depths),
         *headlines(compared.scaling),
-        *_arm_sentences(compared.arms),
+        *arm_sentences(compared.arms),
         *contrast_sentences(compared.contrasts),
-        *(_elastic_sentence(elastic) for elastic in compared.elastics),
-        *_pair_sentences(compared.pairs, results.best.candidate),
+        *(elastic_sentence(elastic) for elastic in compared.elastics),
+        *pair_sentences(compared.pairs, found.best.candidate),
         *_rate_sentences(results.description, compared.tuned),
         *_stopped_sentences(stopped(results)),
     ]
@@ -45,25 +47,27 @@ def _nothing_yet(results: Results) -> str:
     if not results.entries:
         return f"{text}: none has begun."
     states = Counter(entry.state for entry in results.entries)
+    if results.complete:
+        return "No candidate is complete: each lost a seed, which diverged or failed."
     return f"{text}: {listed([f'{times:,} {state}' for state, times in states.items()])}."
 
 
 def _answer_sentences(results: Results, found: Answer) -> list[str]:
     best, knee, smallest = found.best, found.knee, found.smallest
-    says = [f"Best: {_reached(best)}, with {_costs(best)}."]
+    says = [f"Best: {_reached(best, found.measure)}, with {_costs(best)}."]
     if knee is not None and knee.candidate != best.candidate:
         says.append(
-            f"Knee of the front, from where more parameters buy less: {_reached(knee)}, with"
+            f"Knee of the front, from where more parameters buy less: {_reached(knee, found.measure)}, with"
             f" {_costs(knee)}{_behind(knee, best)}."
         )
     if smallest.candidate == best.candidate:
         if found.among > 1:
-            says.append("None smaller lies within one point of it.")
+            says.append(f"None smaller lies within {found.near} of it.")
     elif knee is not None and smallest.candidate == knee.candidate:
-        says.append("That is also the smallest within one point of the best.")
+        says.append(f"That is also the smallest within {found.near} of the best.")
     else:
         says.append(
-            f"Smallest within one point of the best: {_reached(smallest)}, with"
+            f"Smallest within {found.near} of the best: {_reached(smallest, found.measure)}, with"
             f" {_costs(smallest)}{_behind(smallest, best)}."
         )
     return [*says, *_grounds(results, found)]
@@ -71,16 +75,25 @@ def _answer_sentences(results: Results, found: Answer) -> list[str]:
 
 def _grounds(results: Results, found: Answer) -> list[str]:
     """What these numbers are, and how far they are to be believed."""
+    chosen = f"mean {found.measure} on validation"
+    if found.is_confirmed and found.best.part == "test":
+        return [
+            f"These are means on test over fresh seeds, which chose nothing: the {chosen} of the search"
+            f" chose among the {found.among} members of the front that were trained again."
+        ]
+    widened = "the lower end of each interval allows for that choice"
     if found.is_confirmed:
         return [
-            f"These are means over fresh seeds, which chose nothing, of the {found.among} members of"
-            " the front that were trained again."
+            f"Chosen among the {found.among} members of the front that were trained again, by their"
+            f" {chosen} over fresh seeds, which are the numbers shown; {widened}."
         ]
-    if found.among == 1 or results.declared:
+    if found.among == 1:
         return []
+    if results.declared:
+        return [f"Chosen among {found.among:,} candidates by their {chosen}; {widened}."]
     text = (
-        f"Chosen among {found.among:,} candidates by their means on validation, in which whatever"
-        " is chosen looks better than it is"
+        f"Chosen among {found.among:,} candidates by their {chosen}, in which whatever is chosen looks"
+        f" better than it is; {widened}"
     )
     if results.description["confirm"] is None:
         text += " (“confirm” in the study file trains the front again, with fresh seeds)"
@@ -89,13 +102,15 @@ def _grounds(results: Results, found: Answer) -> list[str]:
     return [f"{text}."]
 
 
-def _reached(choice: Choice) -> str:
+def _reached(choice: Choice, measure: str) -> str:
     low, high = choice.interval
     over = f"{choice.seeds} seeds" if choice.seeds > 1 else "images, of one seed"
     text = (
         f"{in_percent(choice.accuracy)} on {PARTS[choice.part]} (95 % interval {percent(low)} to"
         f" {percent(high)} over {over})"
     )
+    if measure == "loss" and choice.loss is not None:
+        text = f"loss {choice.loss:.3g}, {text}"
     if choice.part == "val" and choice.test is not None and choice.test_interval is not None:
         low, high = choice.test_interval
         text += f" and {in_percent(choice.test)} on test ({percent(low)} to {percent(high)})"
@@ -133,58 +148,27 @@ def _stopped_sentences(found: Stopped | None) -> list[str]:
     ]
 
 
-def _confirmed_sentences(confirmed: list[Confirmed]) -> list[str]:
+def _confirmed_sentences(results: Results, confirmed: list[Confirmed]) -> list[str]:
     if not confirmed:
         return []
-    first = confirmed[0]
-    stay = [one for one in confirmed if one.on_front]
-    part = "validation" if first.val is not None else "test"
-    found = [
-        f"Trained again with {first.seeds} fresh seeds each, {len(stay)} of {len(confirmed)} members"
-        f" of the front stay on it, by {part}."
-    ]
-    best = max(stay, key=lambda one: one.test if one.val is None else one.val)
-    low, high = best.test_interval
-    text = (
-        f"The best of them: {best.executions:,} executions, {best.params:,} parameters,"
-        f" {best.macs:,} MACs: {in_percent(best.test)} on test"
-        f" (95 % interval {in_percent(low)} to {in_percent(high)})"
-    )
-    if best.chosen is not None:
-        text += f"; it was chosen at {in_percent(best.chosen)} on validation"
-    return [*found, f"{text}."]
-
-
-_CONTROLS = {
-    "unshared": "with a block of its own for each execution",
-    "shallow": "with each block run once",
-    "iso_params": "with each block run once, as wide as gives its parameters",
-    "iso_macs": "with each block run once, as wide as gives its multiply-adds",
-    "iso_train_macs": "with each block run once, trained for as many multiply-adds",
-}
-
-
-def _pair_sentences(pairs: list[Pair], best: str) -> list[str]:
-    """Of the best candidate that recurs: the best of all, or else the deepest."""
-    if not pairs:
-        return []
-    own = [pair for pair in pairs if pair.candidate == best]
-    own = own or [pair for pair in pairs if pair.candidate == pairs[-1].candidate]
+    number, again = len(confirmed), f"Trained again with {confirmed[0].seeds} fresh seeds each"
     found = []
-    for pair in own:
-        if pair.difference is None:
-            continue
-        part = PARTS[pair.part]
-        text = (
-            f"{pair.candidate_executions:,} executions beside the same {_CONTROLS[pair.control]}"
-            f" ({pair.params:,} parameters, {pair.macs:,} MACs): {in_percent(pair.accuracy)} and"
-            f" {in_percent(pair.twin_accuracy)} on {part}, {points(pair.difference)} points"
+    if confirmed[0].on_front is not None:
+        stay = sum(one.on_front is True for one in confirmed)
+        objectives = listed(list(results.description["objectives"]))
+        found.append(
+            f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
+            f" objectives that chose them ({objectives})."
         )
-        if pair.interval is not None:
-            text += f" (95 % interval {bounds(pair.interval)}): {pair.verdict}"
-        if not pair.is_matched:
-            text += f"; the twin's {pair.matched} are off by {100 * pair.gap:+.0f} %"
-        found.append(f"{text}.")
+    believed = sum(not one.is_observed for one in confirmed)
+    if results.description["search"]["sampler"] == "frontier":
+        again_names = {one.candidate for one in confirmed}
+        missed = sum(name not in again_names for name in observed_front(results))
+        found.append(
+            f"The front that was trained again is the one that the sampler's model believed in:"
+            f" {believed} of its {number} members are not on the front of what the search measured,"
+            f" and {missed} of those that are were not trained again."
+        )
     return found
 
 
@@ -212,95 +196,3 @@ def _rate_sentences(description: dict[str, Any], tuned: list[Tuned]) -> list[str
             f"; at {listed(ends)} executions no rate was found that has worse ones on both sides"
         )
     return [f"{text}."]
-
-
-def _arm_sentences(arms: list[Arm]) -> list[str]:
-    reference = next((arm for arm in arms if arm.is_reference), None)
-    found = []
-    for arm in arms:
-        if reference is None or arm.difference is None or arm.difference_interval is None:
-            continue
-        low, high = arm.difference_interval
-        verdict = "gained" if low > 0 else "lost" if high < 0 else "made no measurable difference"
-        found.append(
-            f"{arm.name} {verdict} against {reference.name}: {in_percent(arm.test)} and"
-            f" {in_percent(reference.test)} on test, a difference of {points(arm.difference)} points"
-            f" (95 % interval {points(low)} to {points(high)}), for"
-            f" {arm.train_macs / reference.train_macs:.2f} times the training multiply-adds."
-        )
-    return found
-
-
-def _elastic_sentence(elastic: Elastic) -> str:
-    text = (
-        f"One model for {len(elastic.rungs)} depths ({elastic.mode}), for {elastic.cost:.2f} times the"
-        " training multiply-adds of its deepest alone"
-    )
-    gaps = [rung for rung in elastic.rungs if rung.gap is not None]
-    if not gaps:
-        return f"{text}: {in_percent(elastic.rungs[-1].accuracy)} at its own depth."
-    worst = min(gaps, key=lambda rung: rung.gap or 0.0)
-    assert worst.gap is not None
-    text += (
-        f": against a model for each depth alone its worst is {points(worst.gap)} points, at"
-        f" {worst.executions} executions"
-    )
-    if worst.gap_interval:
-        text += f" (95 % interval {bounds(worst.gap_interval)})"
-    rival = elastic.rival
-    if rival is not None and rival.gap is not None and rival.gap_interval:
-        text += (
-            f"; its deepest against one model trained for as many multiply-adds in all:"
-            f" {points(rival.gap)} ({bounds(rival.gap_interval)})"
-        )
-    return f"{text}."
-
-
-def _depth_sentences(depths: list[Depth], seeds: int) -> list[str]:
-    compared = [depth for depth in depths if depth.gain_interval and not depth.is_reference]
-    if not compared:
-        return []
-    reference = next(depth for depth in depths if depth.is_reference)
-    groups: dict[str, list[str]] = {}
-    for depth in compared:
-        groups.setdefault(depth.verdict, []).append(f"{depth.executions:,}")
-    found = [
-        f"At {listed(names)} executions {verdict}, beside the weights trained at"
-        f" {reference.executions} executions and run there without training."
-        for verdict, names in groups.items()
-    ]
-    beside: dict[str, list[str]] = {}
-    for depth in compared:
-        if depth.difference_interval is not None:
-            low, high = depth.difference_interval
-            how = "better" if low > 0 else "worse" if high < 0 else "neither better nor worse"
-            beside.setdefault(how, []).append(f"{depth.executions:,}")
-    found += [
-        f"Each as it was trained, {listed(names)} executions are {how} than"
-        f" {reference.executions}, as far as these seeds and images tell."
-        for how, names in beside.items()
-    ]
-    deepest = compared[-1]
-    assert deepest.gain is not None
-    assert deepest.gain_interval is not None
-    low, high = deepest.gain_interval
-    found.append(
-        f"Deepest: trained at {deepest.executions:,} executions {in_percent(deepest.test)} on test,"
-        f" weights trained at {reference.executions} and run at {deepest.executions:,}"
-        f" {in_percent(deepest.rerun_test)}, a difference of {points(deepest.gain)} points"
-        f" (95 % interval {points(low)} to {points(high)})."
-    )
-    if deepest.difference is not None and deepest.difference_interval is not None:
-        low, high = deepest.difference_interval
-        found.append(
-            f"Against {reference.executions} executions as they were trained"
-            f" ({in_percent(reference.test)}) that is {points(deepest.difference)} points"
-            f" ({points(low)} to {points(high)}), for"
-            f" {deepest.executions / reference.executions:.0f} times the executions."
-        )
-    if seeds < 2:
-        found.append(
-            "Exploratory: one seed. The intervals cover the choice of images, not that of the seed:"
-            " with another one the same differences may vanish or turn round."
-        )
-    return found

@@ -1,16 +1,20 @@
 """Depth at equal cost: candidates that have about equally many parameters, or MACs.
 
 In each slice stands, for each depth, its best candidate. Which depth is best is not known better
-than the seeds allow: a depth may be the best one unless its best candidate is significantly worse
-than that of another (multiple comparisons with the best, Hsu 1984, with Bonferroni's correction
-over all candidates of the slice). So the depths that may be best hold the truly best one in at
-least 95 % of studies, however many candidates each depth has: in so many where all are equal, and in
-more, up to all, where one is clearly the best, since a set of whole depths has no finer steps.
+than the seeds allow. First all depths of a slice are taken for equal: they can be told apart only if
+the best candidate of one depth is significantly worse than the best of all, at 5 % for all slices of
+a page together (Bonferroni). So of pages on which nothing is true at most 5 % say that depths can
+be told apart. Where they can, a depth may be the best one unless its best candidate is
+significantly worse than that of another (multiple comparisons with the best, Hsu 1984, with
+Bonferroni's correction over all candidates of the slice): the depths that may be best hold the
+truly best one in at least 95 % of studies.
+
+Differences between candidates are judged by how seeds spread beyond what they do to all candidates
+alike. One seed tells nothing of that, so that all depths stay open.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,6 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from sret_search.reporting.intervals import LEAST
 from sret_search.reporting.results import Results
 from sret_search.reporting.variances import Variances
 
@@ -45,7 +50,8 @@ class Slice:
     Attributes:
         cost: which is equal: "params" or "macs".
         low, high: the lowest and highest of the slice.
-        error: standard error of the difference of two candidates as accurate as the best.
+        error: standard error of the difference of two candidates as accurate as the best; None
+            where one seed tells nothing of it.
     """
 
     cost: Literal["params", "macs"]
@@ -53,7 +59,7 @@ class Slice:
     high: int
     candidates: int
     depths: tuple[AtDepth, ...]
-    error: float
+    error: float | None
 
     @property
     def span(self) -> str:
@@ -84,44 +90,56 @@ class Slice:
 def slices(results: Results, cost: Literal["params", "macs"]) -> list[Slice]:
     """Every slice with enough depths, from the cheapest on; none has a candidate of another."""
     table = results.sound
-    table = table[np.isfinite(table.val_accuracy)].sort_values(cost, kind="stable")
-    if len(table) < _CANDIDATES:
-        return []
+    table = table[np.isfinite(table.val_accuracy)]
+    parts = {name: _cut(table, name) for name in ("params", "macs")}
+    tests = sum(map(len, parts.values()))
+    return [slice_of(part, cost, results.spreads["val"], tests) for part in parts[cost]]
+
+
+def _cut(table: pd.DataFrame, cost: str) -> list[pd.DataFrame]:
+    """The parts of a table of candidates that are slices."""
+    table = table.sort_values(cost, kind="stable")
     costs, depths = table[cost].to_numpy(), table.executions.to_numpy()
     ends = np.searchsorted(costs, costs * (1 + TOLERANCE), side="right")
-    spread = results.spreads["val"]
     found, i = [], 0
     while i < len(table):
         if ends[i] - i >= _CANDIDATES and len(set(depths[i : ends[i]])) >= _DEPTHS:
-            found.append(slice_of(table.iloc[i : ends[i]], cost, spread))
+            found.append(table.iloc[i : ends[i]])
             i = int(ends[i])
         else:
             i += 1
     return found
 
 
-def slice_of(part: pd.DataFrame, cost: Literal["params", "macs"], spread: Variances) -> Slice:
-    """One slice of the table of candidates."""
+def slice_of(
+    part: pd.DataFrame, cost: Literal["params", "macs"], spread: Variances, tests: int = 1
+) -> Slice:
+    """One slice of the table of candidates.
+
+    Args:
+        tests: slices of the page, whose depths are told apart at 5 % together.
+    """
     accuracy, seeds = part.val_accuracy.to_numpy(), part.seeds.to_numpy()
-    variance, free = spread.at(accuracy)
-    # Without seeds there is the choice of images.
-    p = np.clip(accuracy, 0.5 / spread.images, 1 - 0.5 / spread.images)
-    variance = np.where(free < 2, p * (1 - p) / spread.images, variance)
-    free = np.where(free < 2, math.inf, free)
+    names, executions = part.candidate.to_numpy(), part.executions.to_numpy()
+    groups = [np.flatnonzero(executions == depth) for depth in np.unique(executions)]
     best = int(np.argmax(accuracy))
-    bars = special.stdtrit(np.minimum(free, free[best]), 1 - 0.05 / (len(part) - 1))
-    errors = np.sqrt(variance / seeds + variance[best] / seeds[best])
-    may = accuracy >= accuracy[best] - bars * errors
+    behind, free, errors = _behind(accuracy, seeds, best, spread)
+    # Whichever candidate of a depth is truly its best may come out as the best of all.
+    pairs = len(part) * max(len(groups) - 1, 1)
+    far = behind > _bars(free, 0.05 / (tests * pairs)) * errors
+    may = behind <= _bars(free, 0.05 / (len(part) - 1)) * errors
+    if not any(far[group].all() for group in groups):
+        may[:] = True
     depths = []
-    for executions, of in part.assign(may=may).groupby("executions"):
-        first = of.loc[of.val_accuracy.idxmax()]
+    for group in groups:
+        first = group[np.argmax(accuracy[group])]
         depths.append(
             AtDepth(
-                executions=int(executions),
-                candidate=str(first.candidate),
-                accuracy=float(first.val_accuracy),
-                candidates=len(of),
-                may_be_best=bool(of.may.any()),
+                executions=int(executions[first]),
+                candidate=str(names[first]),
+                accuracy=float(accuracy[first]),
+                candidates=len(group),
+                may_be_best=bool(may[group].any()),
             )
         )
     return Slice(
@@ -130,5 +148,27 @@ def slice_of(part: pd.DataFrame, cost: Literal["params", "macs"], spread: Varian
         high=int(part[cost].max()),
         candidates=len(part),
         depths=tuple(depths),
-        error=float(errors[best]),
+        error=float(errors[best]) if free[best] else None,
     )
+
+
+def _behind(
+    accuracy: np.ndarray, seeds: np.ndarray, best: int, spread: Variances
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far each candidate is behind the best, and the degrees of freedom and the standard error
+    of that; none where seeds tell nothing."""
+    variance, free = spread.at(accuracy)
+    variance = np.maximum(variance, (LEAST / spread.images) ** 2)
+    squares = variance / seeds + variance[best] / seeds[best]
+    free = np.minimum(free, free[best])
+    # What a seed does to all is not the same for two candidates of which one has fewer seeds.
+    unlike = np.abs(1 / seeds - 1 / seeds[best])
+    squares += spread.shared_at(accuracy) * unlike
+    free = np.where(unlike > 0, np.minimum(free, spread.shared_free), free)
+    return accuracy[best] - accuracy, np.where(free < 1, 0, free), np.sqrt(squares)
+
+
+def _bars(free: np.ndarray, level: float) -> np.ndarray:
+    """Student's t at a level, one-sided; none is high enough without degrees of freedom."""
+    bars: np.ndarray = np.where(free > 0, special.stdtrit(np.maximum(free, 1), 1 - level), np.inf)
+    return bars

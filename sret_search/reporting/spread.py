@@ -1,7 +1,8 @@
 """How far a mean difference would be off with other seeds, and with other images too.
 
-A `Spread` knows the standard error of the mean over any number of seeds, and its degrees of freedom:
-from it come intervals, p-values, and the seeds that would be needed to see a difference.
+A `Spread` knows the standard error of the mean over any number of seeds: from it come intervals,
+p-values, and the seeds that would be needed to see a difference. All of them are by Student's t with
+one degree of freedom fewer than there are seeds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from scipy import special
 
 from sret_search.reporting.intervals import LEAST, Interval
 
-_POWER, _LEVEL = 0.8, 0.05
+LEVEL = 0.05
+"""The rate of false verdicts that is allowed."""
+_POWER = 0.8
 _ADDED = 0.15
 """Difference of the two images that are added to a table of one pair: as much as makes intervals
 cover where few images are wrong, and no more (`benchmarks/interval_coverage.py`)."""
@@ -25,22 +28,19 @@ _MOST = 10_000
 
 
 class Spread(Protocol):
-    """Of the mean of differences, as fractions."""
+    """The spread of a mean of differences, as fractions."""
 
     @property
     def seeds(self) -> int:
-        """Those that it was estimated from."""
+        """The seeds that it was estimated from."""
 
     def error(self, seeds: int) -> float:
         """The standard error of the mean over so many seeds."""
 
-    def freedom(self, seeds: int) -> float:
-        """Its degrees of freedom."""
-
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Over the seeds of training, for these images.
+    """The spread over the seeds of training, for these images.
 
     Attributes:
         deviation: the standard deviation of a seed's difference.
@@ -59,20 +59,19 @@ class OverSeeds:
     def error(self, seeds: int) -> float:
         return self.deviation / math.sqrt(seeds)
 
-    def freedom(self, seeds: int) -> float:
-        return seeds - 1
-
 
 @dataclass(frozen=True)
 class OverBoth:
-    """Over the seeds of training and the choice of images, which are crossed: each seed is tested
-    on the same images.
+    """The spread over the seeds of training and the choice of images, which are crossed: each seed
+    is tested on the same images.
 
     The difference of seed s on image i is mean + seed s + image i + rest, each drawn independently.
     With the mean squares of a two-way table without replication, the variance of the mean over S
-    seeds and I images is estimated by (MS_seeds + MS_images - MS_rest) / (S I), and by no less
-    than MS_seeds / (S I). Its degrees of freedom are Satterthwaite's (1946). It is the denominator
-    of the quasi-F of Clark (1973, The language-as-fixed-effect fallacy), for differences of pairs.
+    seeds and I images is estimated by (MS_seeds + MS_images - MS_rest) / (S I), the denominator of
+    the quasi-F of Clark (1973, The language-as-fixed-effect fallacy), for differences of pairs. It is
+    no less than that over seeds alone, and has no more degrees of freedom: a wider claim is never
+    the surer one. Satterthwaite's (1946) degrees of freedom would be more, but those of components
+    that few seeds estimate are far too many.
 
     Attributes:
         of_seeds, of_images, of_rest: mean squares.
@@ -93,88 +92,83 @@ class OverBoth:
         Bonett and Price (2012) add them for one seed: where few images differ, these few seem to
         differ too little too often.
         """
-        seeds = len(differences)
+        seeds, tested = differences.shape
+        over_seeds = OverSeeds.of([float(one) for one in differences.mean(1)], tested, pairs)
         added = np.full((seeds, 1), _ADDED / math.sqrt(pairs))
         table = np.hstack([differences, added, -added])
         images = table.shape[1]
-        least = 2 * LEAST**2 / (pairs * images)
         by_seed, by_image, mean = table.mean(1), table.mean(0), table.mean()
         rest = table - by_seed[:, None] - by_image + mean
         return cls(
             seeds=seeds,
             images=images,
-            of_seeds=max(images * float(by_seed.var(ddof=1)), least),
+            of_seeds=images * over_seeds.deviation**2,
             of_images=seeds * float(by_image.var(ddof=1)),
             of_rest=float((rest**2).sum()) / ((seeds - 1) * (images - 1)),
         )
 
     def error(self, seeds: int) -> float:
-        return math.sqrt(self._total(seeds) / (seeds * self.images))
-
-    def freedom(self, seeds: int) -> float:
-        squares = (
-            (self.of_seeds, seeds - 1),
-            (self._of_images(seeds), self.images - 1),
-            (self.of_rest, (seeds - 1) * (self.images - 1)),
-        )
-        own = self._total(seeds) ** 2 / sum(square**2 / free for square, free in squares)
-        return max(own, seeds - 1)
-
-    def _total(self, seeds: int) -> float:
-        return max(self.of_seeds + self._of_images(seeds) - self.of_rest, self.of_seeds)
-
-    def _of_images(self, seeds: int) -> float:
-        """The mean square of images that so many seeds are expected to give."""
+        # The mean square of images that so many seeds are expected to give.
         component = (self.of_images - self.of_rest) / self.seeds
-        return max(self.of_rest + seeds * component, 0.0)
+        of_images = max(self.of_rest + seeds * component, 0.0)
+        total = max(self.of_seeds + of_images - self.of_rest, self.of_seeds)
+        return math.sqrt(total / (seeds * self.images))
 
 
 def interval(mean: float, spread: Spread) -> Interval:
     """At 95 %."""
     seeds = spread.seeds
-    half = float(special.stdtrit(spread.freedom(seeds), 1 - _LEVEL / 2)) * spread.error(seeds)
+    half = float(special.stdtrit(seeds - 1, 1 - LEVEL / 2)) * spread.error(seeds)
     return mean - half, mean + half
 
 
 def p_value(mean: float, spread: Spread) -> float:
-    """Of no difference, two-sided."""
+    """The two-sided p-value of no difference."""
     seeds = spread.seeds
-    return float(2 * special.stdtr(spread.freedom(seeds), -abs(mean) / spread.error(seeds)))
+    return float(2 * special.stdtr(seeds - 1, -abs(mean) / spread.error(seeds)))
 
 
-def power(difference: float, spread: Spread, seeds: int) -> float:
-    """How likely a true difference shows at 5 % with so many seeds (the noncentral t)."""
-    free = spread.freedom(seeds)
-    edge, moved = special.stdtrit(free, 1 - _LEVEL / 2), abs(difference) / spread.error(seeds)
+def p_below(mean: float, spread: Spread, bound: float) -> float:
+    """The one-sided p-value of a difference of `bound` or more: where it is small, the difference is
+    less than that."""
+    seeds = spread.seeds
+    return float(special.stdtr(seeds - 1, (mean - bound) / spread.error(seeds)))
+
+
+def power(difference: float, spread: Spread, seeds: int, level: float = LEVEL) -> float:
+    """How likely a two-sided test at this level finds a true difference with so many seeds (the
+    noncentral t)."""
+    free = seeds - 1
+    edge, moved = special.stdtrit(free, 1 - level / 2), abs(difference) / spread.error(seeds)
     # Where the noncentral t is so far out that it has no number, next to nothing lies below.
     within, below = special.nctdtr(free, moved, edge), special.nctdtr(free, moved, -edge)
     return float(1 - np.nan_to_num(within) + np.nan_to_num(below))
 
 
-def seeds_needed(difference: float, spread: Spread) -> int | None:
-    """The fewest seeds that show a true difference in 80 % of studies; None where no number does,
-    because too few images tell of it, or 10,000 do not."""
+def seeds_needed(difference: float, spread: Spread, level: float = LEVEL) -> int | None:
+    """The fewest seeds with which a test at this level finds a true difference in 80 % of studies;
+    None where no number does, because too few images tell of it, or 10,000 do not."""
     low, high = 1, 2
-    while power(difference, spread, high) < _POWER:
+    while power(difference, spread, high, level) < _POWER:
         low, high = high, 2 * high
         if low > _MOST:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        enough = power(difference, spread, middle) >= _POWER
+        enough = power(difference, spread, middle, level) >= _POWER
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def detectable(spread: Spread) -> float:
-    """The difference that these seeds show in 80 % of studies."""
+def detectable(spread: Spread, level: float = LEVEL) -> float:
+    """The true difference that a test at this level finds with these seeds in 80 % of studies."""
     error = spread.error(spread.seeds)
     low, high = 0.0, error
-    while power(high, spread, spread.seeds) < _POWER:
+    while power(high, spread, spread.seeds, level) < _POWER:
         high *= 2
     for _ in range(40):
         middle = (low + high) / 2
-        enough = power(middle, spread, spread.seeds) >= _POWER
+        enough = power(middle, spread, spread.seeds, level) >= _POWER
         low, high = (low, middle) if enough else (middle, high)
     return high
 

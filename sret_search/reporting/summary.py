@@ -10,13 +10,19 @@ import pandas as pd
 
 from sret_search import __version__
 from sret_search.reporting.answer import Answer
+from sret_search.reporting.arms import Arm
+from sret_search.reporting.attainment import attained
 from sret_search.reporting.charts.chart import Chart
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.contrasts import Contrasted
-from sret_search.reporting.depth import Depth
+from sret_search.reporting.depth import BOUND, Depth
+from sret_search.reporting.elastic import Elastic, Rung
 from sret_search.reporting.hypervolume import reference
+from sret_search.reporting.notices import notices
 from sret_search.reporting.results import Results
 from sret_search.reporting.stopped import stopped
+from sret_search.reporting.tuned import power_of_depth
+from sret_search.reporting.twins import Pair
 from sret_search.search import front
 
 
@@ -30,6 +36,7 @@ def summarise(results: Results, compared: Compared, found: Answer | None) -> dic
             for state in ("complete", "stopped", "diverged", "failed", "running")
         },
         "planned_trials": results.planned,
+        "notices": notices(results),
         "seeds": sorted(int(seed) for seed in table.seed.unique()),
         "data": results.description["data"],
         "objectives": results.description["objectives"],
@@ -37,11 +44,14 @@ def summarise(results: Results, compared: Compared, found: Answer | None) -> dic
         "best": None,
         "front": [],
         "hypervolume": None,
-        "depths": [_plain(depth) for depth in compared.depths],
-        "arms": [dataclasses.asdict(arm) for arm in compared.arms],
+        "importances": None,
+        "median_front": None,
+        "depths": [_depth(depth) for depth in compared.depths],
+        "arms": [_arm(arm) for arm in compared.arms],
         "contrasts": [_contrast(one) for one in compared.contrasts],
-        "elastics": [dataclasses.asdict(elastic) for elastic in compared.elastics],
-        "twins": [dataclasses.asdict(p) | {"verdict": p.verdict} for p in compared.pairs],
+        "elastics": [_elastic(elastic) for elastic in compared.elastics],
+        "twins": [_twin(pair) for pair in compared.pairs],
+        "rate_power_of_depth": power_of_depth(compared.tuned),
         "rates": [dataclasses.asdict(one) for one in compared.tuned],
         "confirmed": [dataclasses.asdict(one) for one in compared.confirmed],
         "scaling": compared.scaling.facts,
@@ -51,12 +61,16 @@ def summarise(results: Results, compared: Compared, found: Answer | None) -> dic
         "provenance": provenance(results),
     }
     if len(candidates):
-        summary["best"] = _candidate(results, results.best)
-        on_front = candidates[front.pareto(candidates.val_accuracy, candidates.params)]
-        summary["front"] = [
-            _candidate(results, row) for _, row in on_front.sort_values("params").iterrows()
-        ]
+        best = results.best
+        summary["best"] = None if best is None else _candidate(results, best)
+        summary["front"] = [_candidate(results, row) for _, row in results.front.iterrows()]
         summary["hypervolume"] = _hypervolume(results)
+        summary["importances"] = (
+            None if compared.importances is None else compared.importances.facts
+        )
+        summary["median_front"] = {
+            cost: _front_of_seeds(results, cost) for cost in ("params", "macs", "train_macs")
+        }
     return summary
 
 
@@ -110,14 +124,16 @@ def footer(results: Results, chart: Chart | None = None) -> str:
 
 def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
     axes = list(results.description["axes"])
+    counters = {entry.candidate: entry.cost for entry in results.own}
     numbers = {
         name: int(row[name]) for name in ("params", "macs", "executions", "unique_blocks", "seeds")
     }
     return {
         "candidate": row.candidate,
         "val_accuracy": float(row.val_accuracy),
-        "test_accuracy": float(row.test_accuracy) if results.declared else None,
+        "test_accuracy": None if pd.isna(row.test_accuracy) else float(row.test_accuracy),
         **numbers,
+        **{name: counters[row.candidate][name] for name in ("sub_layers", "nlls")},
         "values": {axis: _value(row[axis]) for axis in axes},
     }
 
@@ -127,18 +143,71 @@ def _hypervolume(results: Results) -> dict[str, float] | None:
     if point is None:
         return None
     chance, most = point
-    table = results.candidates
+    table = results.sound
     area = front.hypervolume(table.val_accuracy, table.params, chance, most)
     return {"value": area, "accuracy": chance, "params": most}
 
 
+def _front_of_seeds(results: Results, cost: str) -> dict[str, Any] | None:
+    """The median front over seeds and its band, each as costs and accuracies."""
+    found = attained(results, cost)
+    if found is None:
+        return None
+    stairs = {name: getattr(found, name) for name in ("median", "low", "high")}
+    return {name: {"cost": x.tolist(), "accuracy": y.tolist()} for name, (x, y) in stairs.items()} | {
+        "seeds": found.seeds, "covered": found.covered,
+    }  # fmt: skip
+
+
 def _contrast(one: Contrasted) -> dict[str, Any]:
-    return {"name": one.name} | dataclasses.asdict(one) | {"verdict": one.verdict}
+    deciding = one.certainty
+    overs = {
+        name: None if over is None
+        else dataclasses.asdict(over) | {"p_holm": one.tested.p_holm if over is deciding else None}
+        for name, over in (("over_seeds", one.over_seeds), ("over_both", one.over_both))
+    }  # fmt: skip
+    return {"name": one.name} | _fields(one, "tested") | one.tested.plain() | overs | {
+        "verdict": one.verdict
+    }  # fmt: skip
 
 
-def _plain(depth: Depth) -> dict[str, Any]:
-    names = depth.__dataclass_fields__
-    return {name: getattr(depth, name) for name in names} | {"verdict": depth.verdict}
+def _depth(depth: Depth) -> dict[str, Any]:
+    return (
+        _fields(depth, "gain", "difference")
+        | depth.gain.plain("gain_", "gain")
+        | depth.difference.plain("difference_")
+        | {"tests": max(depth.gain.tests, depth.difference.tests)}
+        | {"is_unused": depth.is_unused, "bound": BOUND, "verdict": depth.verdict}
+    )
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    verdict = "the reference" if arm.is_reference else arm.difference.verdict
+    tested = arm.difference.plain("difference_")
+    return _fields(arm, "difference") | tested | {"verdict": verdict}
+
+
+def _twin(pair: Pair) -> dict[str, Any]:
+    return _fields(pair, "difference") | pair.difference.plain() | {"verdict": pair.verdict}
+
+
+def _elastic(elastic: Elastic) -> dict[str, Any]:
+    rival = None if elastic.rival is None else _rung(elastic.rival)
+    return _fields(elastic, "rungs", "rival") | {
+        "trained_depths": len(elastic.trained),
+        "rungs": [_rung(rung) for rung in elastic.rungs],
+        "rival": rival,
+    }
+
+
+def _rung(rung: Rung) -> dict[str, Any]:
+    verdict = rung.gap.verdict if rung.has_rival else None
+    return _fields(rung, "gap") | rung.gap.plain("gap_", "gap") | {"verdict": verdict}
+
+
+def _fields(one: Any, *but: str) -> dict[str, Any]:
+    """The fields of a dataclass, but for some."""
+    return {f.name: getattr(one, f.name) for f in dataclasses.fields(one) if f.name not in but}
 
 
 def _value(value: Any) -> Any:

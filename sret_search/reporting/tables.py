@@ -10,8 +10,6 @@ from sret_search.reporting.confirmed import Confirmed
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.variances import Variances
-from sret_search.reporting.words import PARTS
-from sret_search.search.front import pareto
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -59,34 +57,33 @@ def front(results: Results, again: list[Confirmed], footer: str) -> Front:
 
 
 def _searched(results: Results, footer: str) -> Front:
-    table = results.candidates
-    member = table[pareto(table.val_accuracy, table.params)]
-    member = member.sort_values(["params", "macs"], kind="stable")
+    member = results.front
     left_out = max(len(member) - _SHOWN, 0)
     member = member[:_SHOWN]
     trials = results.compared[results.compared.candidate.isin(member.candidate)]
     values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
     tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
+    has_test = bool(member.test_accuracy.notna().any())
     rows = []
     for row in member.itertuples():
         name = row.candidate
         rows.append((
             name, f"{row.params:,}", f"{row.macs:,}", f"{row.executions:,}",
-            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(values[name], results.spreads["val"]),
-            *([_accuracy(tests[name], results.spreads["test"])] if results.declared else []),
+            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(name, values[name], results.spreads["val"]),
+            *([_accuracy(name, tests[name], results.spreads["test"])] if has_test else []),
         ))  # fmt: skip
     caption = (
-        "Candidates that no other one beats in validation accuracy and parameters: means over"
-        " seeds, in %, with 95 % intervals."
+        f"Candidates that no other one beats in validation {results.measure} and parameters: means"
+        " over seeds, in %, with the 95 % interval of each candidate alone."
     )
     if left_out:
         caption += f" {left_out} more, with more parameters, are left out."
-    shown = ("validation", "test") if results.declared else ("validation",)
+    shown = ("validation", "test") if has_test else ("validation",)
     return Front(caption, (*_COSTS, *shown), rows, footer)
 
 
 def _confirmed(again: list[Confirmed], footer: str) -> Front:
-    member = [one for one in again if one.on_front]
+    member = [one for one in again if one.on_front is not False]
     rows = [
         (
             one.candidate, f"{one.params:,}", f"{one.macs:,}", f"{one.executions:,}",
@@ -96,10 +93,12 @@ def _confirmed(again: list[Confirmed], footer: str) -> Front:
         )
         for one in member
     ]  # fmt: skip
-    part = PARTS[again[0].decides]
+    which = "Members of the front"
+    if again[0].on_front is not None:
+        which += " that stay on it, by validation,"
     caption = (
-        f"Members of the front that stay on it, by {part}, when they are trained again with fresh"
-        f" seeds on {again[0].on}: means, in %, with 95 % intervals."
+        f"{which} when they are trained again with fresh seeds on {again[0].on}: means, in %, with the"
+        " 95 % interval of each member alone."
     )
     shown = ("validation", "test") if again[0].val is not None else ("test",)
     return Front(caption, (*_COSTS, *shown), rows, footer)
@@ -108,8 +107,10 @@ def _confirmed(again: list[Confirmed], footer: str) -> Front:
 _COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "seeds")
 
 
-def _accuracy(values: list[float], spread: Variances) -> str:
-    return _bounded(float(np.mean(values)), spread.interval(values))
+def _accuracy(name: str, values: list[float], spread: Variances) -> str:
+    if np.isnan(values).any():  # test accuracy that stays closed
+        return ""
+    return _bounded(float(np.mean(values)), spread.interval(values, name))
 
 
 def _bounded(middle: float, interval: Interval) -> str:

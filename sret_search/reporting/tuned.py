@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from sret_search.reporting.results import Results
 from sret_search.search.rates import Tried
 
@@ -24,6 +26,16 @@ class Tuned:
     accuracies: list[float | None]
     best: float
     is_interior: bool
+
+
+def power_of_depth(tuned: list[Tuned]) -> float | None:
+    """The power of executions that the best rates of the arms go with, by least squares; None
+    where fewer than two depths have one."""
+    arms = [one for one in tuned if one.is_arm]
+    if len({one.executions for one in arms}) < 2:
+        return None
+    x = np.log([one.executions for one in arms])
+    return float(np.polyfit(x, np.log([one.best for one in arms]), 1)[0])
 
 
 def tuned(results: Results) -> list[Tuned]:

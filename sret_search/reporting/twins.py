@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sret_search.reporting import paired
-from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.verdict import Comparison, family
 from sret_search.search.entry import Entry
 from sret_search.search.twins import beside
-from sret_search.study.twins import TOLERANCE
+from sret_search.study.twins import TOLERANCE, Twin
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Pair:
     Attributes:
         executions, params, macs, train_macs: the twin's.
         matched, gap: the cost that is to be equal, and by which part the twin's is larger.
-        part: of the data, on which they are compared: "test" for arms, else "val".
-        difference: accuracy of the candidate less that of its twin, paired by seed.
+        part: of the data, on which they are compared: "test" for arms, else "val"; "val", too,
+            where one of the two was declared after the results.
+        difference: accuracy of the candidate less that of its twin.
     """
 
     candidate: str
@@ -39,8 +40,7 @@ class Pair:
     accuracy: float
     twin_accuracy: float
     seeds: int
-    difference: float | None
-    interval: Interval | None
+    difference: Comparison
 
     @property
     def is_matched(self) -> bool:
@@ -49,11 +49,9 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """In words, what the candidate is beside its twin."""
-        if self.interval is None:
-            return "one seed: no interval" if self.seeds == 1 else "no pair of seeds"
-        low, high = self.interval
-        return "better" if low > 0 else "worse" if high < 0 else "no measurable difference"
+        """What the candidate is beside its twin, in words."""
+        is_unpaired = self.seeds == 0 and not self.difference.is_closed
+        return "no pair of seeds" if is_unpaired else self.difference.verdict
 
 
 def pairs(results: Results) -> list[Pair]:
@@ -64,37 +62,43 @@ def pairs(results: Results) -> list[Pair]:
     for entry in results.complete:
         by_name.setdefault(entry.candidate, []).append(entry)
     trained = results.having("twin") | by_name
-    part = "test" if results.declared else "val"
-    firsts = [entries[0] for entries in by_name.values()]
-    found = []
-    for name, its_twins in beside(results.study, firsts, results.entries).items():
+    firsts = {entry.candidate: entry for entry in reversed(results.own)}
+    found, missing = [], 0
+    for name, its_twins in beside(results.study, firsts.values(), results.entries).items():
         for twin in its_twins:
-            theirs = trained.get(twin.candidate.name)
-            if theirs is None:
-                continue
-            mine, known = by_name[name], theirs[0].cost
-            gap, interval = paired.difference(results, mine, theirs, lambda e: e.result, part)
-            found.append(
-                Pair(
-                    candidate=name,
-                    candidate_executions=mine[0].cost["executions"],
-                    control=twin.control,
-                    twin=twin.candidate.name,
-                    executions=known["executions"],
-                    params=known["params"],
-                    macs=known["macs"],
-                    train_macs=known["train_macs"],
-                    matched=twin.matched,
-                    gap=twin.gap,
-                    part=part,
-                    accuracy=_mean(mine, part),
-                    twin_accuracy=_mean(theirs, part),
-                    seeds=len({e.seed for e in mine} & {e.seed for e in theirs}),
-                    difference=gap,
-                    interval=interval,
-                )
-            )
+            mine, theirs = by_name.get(name), trained.get(twin.candidate.name)
+            if mine is None or theirs is None:
+                missing += 1
+            else:
+                found.append(_pair(results, twin, mine, theirs))
+    tests = family([pair.difference for pair in found], missing)
+    found = [replace(pair, difference=test) for pair, test in zip(found, tests, strict=True)]
     return sorted(found, key=lambda pair: pair.candidate_executions)
+
+
+def _pair(results: Results, twin: Twin, mine: list[Entry], theirs: list[Entry]) -> Pair:
+    part, known = paired.part(results), theirs[0].cost
+    if part == "test" and paired.is_closed(results, [*mine, *theirs]):
+        part, difference = "val", paired.on_validation(results, mine, theirs)
+    else:
+        difference = paired.compared(results, mine, theirs, part)
+    return Pair(
+        candidate=mine[0].candidate,
+        candidate_executions=mine[0].cost["executions"],
+        control=twin.control,
+        twin=twin.candidate.name,
+        executions=known["executions"],
+        params=known["params"],
+        macs=known["macs"],
+        train_macs=known["train_macs"],
+        matched=twin.matched,
+        gap=twin.gap,
+        part=part,
+        accuracy=_mean(mine, part),
+        twin_accuracy=_mean(theirs, part),
+        seeds=difference.seeds,
+        difference=difference,
+    )
 
 
 def _mean(entries: list[Entry], part: str) -> float:

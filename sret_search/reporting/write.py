@@ -18,11 +18,13 @@ from sret_search.reporting.answer import Answer, answer, export_command
 from sret_search.reporting.charts import Chart
 from sret_search.reporting.compared import Compared, compare
 from sret_search.reporting.files import pictures, write_whole
+from sret_search.reporting.notices import notices
 from sret_search.reporting.page.render import blank, render
 from sret_search.reporting.published.points import Published, beside, published
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import sentences as scaling_sentences
 from sret_search.reporting.tables import Front
+from sret_search.search import packed
 from sret_search.study import Study
 
 _ROWS = 500
@@ -33,9 +35,12 @@ _PICTURES = {"grids": "Grids of the test part, and what is taken wrongly"}
 _NAMES = {"best": "Best", "knee": "Knee of the front", "smallest": "Smallest within one point"}
 
 
-def write_report(study: Study) -> Path:
+def write_report(study: Study, *, pack: bool = False) -> Path:
     """Rebuild `reports/<study>/` from the ledger and the trials' folders alone; the page that
     was written.
+
+    Args:
+        pack: write the packed ledger too, which draws the same report anywhere.
 
     Raises:
         StudyError: the study was never run, or its ledger cannot be read.
@@ -59,6 +64,8 @@ def write_report(study: Study) -> Path:
         "front.md": front.markdown().encode(),
         "summary.json": _json(facts),
     })  # fmt: skip
+    if pack:
+        _write(folder, {packed.FILE: packed.write(study, results.packed)})
     page = folder / "report.html"
     content = _page(results, compared, found, made, front, facts, images, shown)
     write_whole(page, content.encode())
@@ -132,6 +139,9 @@ def _page(
         footer=summary.footer(results),
         trials=blank(table, axes).to_dict("records"),
         left_out=len(results.table) - len(table),
+        notices=notices(results),
+        shows_test=bool(results.table.test_accuracy.notna().any()),
+        shows_all_tests=all(map(results.shows_test, results.entries)),
         axes=axes,
         costs={number: results.entries[number].cost for number in table.trial},
         lost=lost[:_LOST],

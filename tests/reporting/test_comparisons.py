@@ -119,7 +119,12 @@ def test_an_elastic_candidate_stands_beside_each_depth_alone(drawn: None) -> Non
     # 3 + 1 + 2 loops in a step of the sandwich are, but for stem and head, twice 3.
     assert elastic["cost"] == pytest.approx(2, rel=0.1)
     assert elastic["rival"]["gap"] == pytest.approx(-0.00205)
-    assert "its worst is -1.0 points, at 2 executions" in page
+    assert summary["elastics"][0]["trained_depths"] == 3
+    assert [rung["tests"] for rung in [*elastic["rungs"], elastic["rival"]]] == [4] * 4
+    # The standard deviations of the gaps are less than a quarter of an image on each side.
+    assert [rung["verdict"] for rung in elastic["rungs"]] == ["no measurable difference"] * 3
+    assert "One model trained at 3 depths (sandwich), for 2" in page
+    assert "-1.0 to +0.0 points at 2, 4 and 6 executions: no measurable difference" in page
     assert "alone for equal multiply-adds" in page
     assert (Path("reports/s") / "accuracy_elastic.png").stat().st_size > 10_000
 

@@ -101,7 +101,8 @@ def test_a_contrast_is_the_mean_over_pairs_of_each_seed() -> None:
     assert slices.over_seeds is not None
     assert slices.over_seeds.interval == pytest.approx(test.confidence_interval(0.95))
     assert slices.over_seeds.p == pytest.approx(test.pvalue)
-    assert slices.over_seeds.p_holm == pytest.approx(2 * test.pvalue)
+    assert (slices.tested.p, slices.tested.tests) == (pytest.approx(test.pvalue), 2)
+    assert slices.tested.p_holm == pytest.approx(2 * test.pvalue)
     assert slices.over_both is None
     assert links.over_seeds is not None
     assert (links.pairs, links.difference, links.over_seeds.p) == (2, 0, 1)
@@ -149,8 +150,8 @@ def test_pairs_with_a_lost_training_are_left_out_and_said() -> None:
 def test_one_seed_has_no_interval() -> None:
     (one,), text = found(trained(f"contrasts: [{SLICES}]", by_seed, seeds=1))
     assert one.over_seeds is one.over_both is None
-    assert one.verdict == "one seed: no interval"
-    assert "one seed, no interval" in text
+    assert one.verdict == "one seed: no verdict"
+    assert "one seed, no interval and no verdict" in text
 
 
 @pytest.mark.parametrize(

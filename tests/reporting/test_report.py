@@ -91,15 +91,16 @@ def report(made: Study) -> tuple[str, dict, pd.DataFrame]:
     return page.read_text(), summary, pd.read_csv(folder / "trials.csv")
 
 
-def test_depth_that_is_not_used_is_said_to_be_so(tmp_path: Path) -> None:
+def test_one_seed_shows_differences_without_a_verdict(tmp_path: Path) -> None:
     made = study(tmp_path)
     ledger = Ledger.create(made)
     end(made, ledger, {4: 40, 20: 10, 100: 11})
     page, summary, trials = report(made)
     depths = {depth["executions"]: depth for depth in summary["depths"]}
-    assert depths[4]["verdict"] == "training at this depth lost"
+    assert depths[4]["verdict"] == "one seed: no verdict"
     assert depths[20]["verdict"] == "the reference"
-    assert depths[100]["verdict"] == "training at this depth made no measurable difference"
+    assert depths[100]["verdict"] == "one seed: no verdict"
+    assert not any(depth["is_unused"] for depth in depths.values())
     assert depths[4]["gain"] == pytest.approx(-28 / TEST_IMAGES)
     assert depths[4]["difference"] == pytest.approx(-30 / TEST_IMAGES)
     assert depths[100]["difference"] == pytest.approx(-1 / TEST_IMAGES)
@@ -107,8 +108,8 @@ def test_depth_that_is_not_used_is_said_to_be_so(tmp_path: Path) -> None:
     assert low < -1 / TEST_IMAGES < high
     low, high = depths[100]["gain_interval"]
     assert low < 1 / TEST_IMAGES < high
-    assert "At 100 executions training at this depth made no measurable difference" in page
-    assert "Exploratory: one seed" in page
+    assert "training at this depth made" not in page
+    assert "Exploratory: one seed, so no verdict" in page
     assert list(trials.test_accuracy.round(3)) == [0.969, 0.972, 0.889]
     assert list(trials.columns[:17]) == [
         "trial", "candidate", "state", "seed", "val_accuracy", "val_loss", "test_accuracy",

@@ -1,6 +1,7 @@
 """Standard errors, p-values and the seeds that a difference needs."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,13 +48,27 @@ def test_mean_squares_are_those_of_an_analysis_of_variance() -> None:
     found = OverBoth.of(own)
     padded = np.hstack([own, np.full((3, 1), 0.15), np.full((3, 1), -0.15)])
     total = ((padded - padded.mean()) ** 2).sum()
-    parts = found.of_seeds * 2 + found.of_images * 5 + found.of_rest * 10
-    assert parts == pytest.approx(total)
-    # Satterthwaite, as one would do it by hand.
+    of_seeds = 6 * padded.mean(1).var(ddof=1)
+    assert of_seeds * 2 + found.of_images * 5 + found.of_rest * 10 == pytest.approx(total)
+    # That of seeds is over the images alone which were tested.
+    assert found.of_seeds == pytest.approx(6 * own.mean(1).var(ddof=1))
     sums = found.of_seeds + found.of_images - found.of_rest
-    below = found.of_seeds**2 / 2 + found.of_images**2 / 5 + found.of_rest**2 / 10
-    assert found.freedom(3) == pytest.approx(max(sums**2 / below, 2))
     assert found.error(3) == pytest.approx(math.sqrt(max(sums, found.of_seeds) / 18))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("accuracy", [0.5, 0.9, 0.995])
+def test_the_claim_for_other_images_too_is_never_the_surer_one(seeds: int, accuracy: float) -> None:
+    rng = np.random.default_rng(seeds)
+    for _ in range(100):
+        right = rng.random((2, seeds, 200)) < accuracy + rng.normal(0, 0.02, (2, seeds, 1))
+        differences = right[0].astype(float) - right[1]
+        gains, mean = [float(gain) for gain in differences.mean(1)], float(differences.mean())
+        over_seeds, over_both = OverSeeds.of(gains, 200), OverBoth.of(differences)
+        assert spread.p_value(mean, over_both) >= spread.p_value(mean, over_seeds) * (1 - 1e-9)
+        narrow, wide = (spread.interval(mean, one) for one in (over_seeds, over_both))
+        assert wide[0] <= narrow[0] + 1e-12
+        assert narrow[1] <= wide[1] + 1e-12
 
 
 def test_images_bound_what_seeds_can_show() -> None:
@@ -84,6 +99,38 @@ def test_power_is_how_often_a_t_test_shows_a_difference() -> None:
     # 15.7 σ²/δ² for two groups is 7.85 for pairs, and two more for the t of few seeds.
     assert spread.seeds_needed(0.005, found) == 34
     assert spread.power(spread.detectable(found), found, 5) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_power_is_that_of_the_level_that_decides() -> None:
+    rng = np.random.default_rng(0)
+    found, level = OverSeeds(5, 0.01), 0.05 / 6
+    seen = spread.detectable(found, level)
+    assert seen > spread.detectable(found)
+    p = stats.ttest_1samp(rng.normal(seen, 0.01, (20_000, 5)), 0, axis=1).pvalue
+    assert np.mean(p < level) == pytest.approx(0.8, abs=0.01)
+    needed = spread.seeds_needed(0.005, found, level)
+    assert needed is not None
+    assert spread.power(0.005, found, needed, level) >= 0.8
+    assert spread.power(0.005, found, needed - 1, level) < 0.8
+
+
+def test_the_documented_power_is_that_of_the_first_step_of_holm() -> None:
+    text = (
+        (Path(__file__).parents[2] / "docs/comparisons.md")
+        .read_text(encoding="utf-8")
+        .split("| seeds | 1 test |")[1]
+    )
+    rows = [list(map(float, row.split("|")[1:-1])) for row in text.split("\n\n")[0].split("\n")[2:]]
+    assert [row[0] for row in rows] == [2, 3, 5, 10]
+    for seeds, *shown in rows:
+        seen = [spread.detectable(OverSeeds(int(seeds), 1.0), 0.05 / n) for n in (1, 3, 6, 14)]
+        assert shown == pytest.approx(seen, rel=0.05)
+
+
+def test_a_difference_below_a_bound_is_a_one_sided_t_test() -> None:
+    found = OverSeeds.of(GAINS, 10_000)
+    test = stats.ttest_1samp(GAINS, 0.04, alternative="less")
+    assert spread.p_below(0.02, found, 0.04) == pytest.approx(test.pvalue)
 
 
 def test_holm_multiplies_by_what_is_left() -> None:

@@ -27,7 +27,6 @@ from sret_search.reporting.compared import Compared
 from sret_search.reporting.curves import learning_curves
 from sret_search.reporting.failures import causes
 from sret_search.reporting.hypervolume import growth
-from sret_search.reporting.importances import axis_importances
 from sret_search.reporting.lengths import by_length
 from sret_search.reporting.results import Results
 from sret_search.reporting.rungs import at_rungs
@@ -53,7 +52,7 @@ def charts(results: Results, compared: Compared) -> list[Chart]:
         rates.by_depth(compared.tuned),
         hypervolume.chart(growth(results)),
         curves.chart(learning_curves(results)),
-        importances.chart(axis_importances(results)),
+        importances.chart(compared.importances),
         rungs.chart(at_rungs(results)),
         failures.chart(causes(results)),
     ]

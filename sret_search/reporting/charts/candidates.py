@@ -9,6 +9,7 @@ from sret_search.reporting import intervals
 from sret_search.reporting.charts.chart import Series
 from sret_search.reporting.charts.colours import RED
 from sret_search.reporting.results import Results
+from sret_search.search.front import pareto
 
 DRAWN = 1000
 """Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,
@@ -26,6 +27,16 @@ def thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np
     return table[drawn], on_front[drawn]
 
 
+def on_front(results: Results, table: pd.DataFrame, cost: str) -> np.ndarray:
+    """Which rows of a table of candidates are on the front of validation and a cost: sound ones
+    that no other sound one beats."""
+    is_sound = table.candidate.isin(results.sound.candidate).to_numpy()
+    found = np.zeros(len(table), bool)
+    scores, costs = results.scores(table)[is_sound], table[cost].to_numpy(float)[is_sound]
+    found[np.flatnonzero(is_sound)[pareto(list(scores), list(costs))]] = True
+    return found
+
+
 def how_many(drawn: int, every: int, what: str = "candidates") -> str:
     """For a title, where not all are drawn."""
     return "" if drawn == every else f" ({drawn:,} of {every:,} {what} are drawn)"
@@ -33,10 +44,9 @@ def how_many(drawn: int, every: int, what: str = "candidates") -> str:
 
 def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The ends of the interval of each candidate's mean, in fractions; they hold the mean."""
-    trials, images = results.compared, results.images("val")
+    images = results.images("val")
     means, seeds = table.val_accuracy.to_numpy(float), table.seeds.to_numpy(float)
-    own = trials.groupby("candidate").val_accuracy.var().reindex(table.candidate).to_numpy(float)
-    low, high = results.spreads["val"].intervals(means, np.nan_to_num(own), np.maximum(seeds, 2))
+    low, high = results.spreads["val"].intervals(means, np.maximum(seeds, 2), table.candidate)
     for i in np.flatnonzero(seeds == 1):
         low[i], high[i] = intervals.proportion(means[i], images)
     return np.minimum(low, means), np.maximum(high, means)

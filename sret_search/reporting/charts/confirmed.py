@@ -18,7 +18,7 @@ def chart(confirmed: list[Confirmed]) -> Chart | None:
     x = np.array([one.params for one in confirmed], float)
     chosen, test = (percent([getattr(one, n) for one in confirmed]) for n in ("chosen", "test"))
     low, high = ends([one.test_interval for one in confirmed])
-    stays = np.array([one.on_front for one in confirmed])
+    stays = np.array([one.on_front is True for one in confirmed])
     axis = cost_axis(x, LABELS["params"])
     assert axis.range is not None
     seeds, on = confirmed[0].seeds, confirmed[0].on
@@ -28,12 +28,12 @@ def chart(confirmed: list[Confirmed]) -> Chart | None:
     ]
     series = (
         Series(
-            "front of those", "step", np.append(x[stays], axis.range[1]),
-            np.append(test[stays], test[stays][-1]), colour=RED,
+            "stays on the front, by validation", "points", x[stays], test[stays], colour=RED,
+            hollow=True, size=11,
         ),
         Series(
-            "as chosen, on validation", "points", x, chosen, colour=GREY, hollow=True,
-            hover=[f"{fact}\nchosen at {y:.1f} %" for fact, y in zip(facts, chosen, strict=True)],
+            "as the search measured it, on validation", "points", x, chosen, colour=GREY, hollow=True,
+            hover=[f"{fact}\n{y:.1f} % in the search" for fact, y in zip(facts, chosen, strict=True)],
         ),
         Series(
             f"{seeds} fresh seeds trained on {on}, on test", "points", x, test, low=low, high=high,
@@ -47,7 +47,7 @@ def chart(confirmed: list[Confirmed]) -> Chart | None:
     return Chart(
         name="confirmed",
         title="The front, trained again",
-        caption="What is chosen among many looks better than it is: each member of the front as it"
-        " was chosen, and as seeds that did not choose it have it on test, with 95 % intervals.",
+        caption="What is chosen among many looks better than it is: each member of the front as the"
+        " search measured it, and as fresh seeds have it on test, with the 95 % interval of each alone.",
         panels=(Panel(axis, Axis("accuracy in %"), series),),
     )

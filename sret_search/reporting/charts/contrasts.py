@@ -10,7 +10,7 @@ from sret_search.reporting.contrasts import Contrasted
 
 def chart(contrasts: list[Contrasted]) -> Chart | None:
     """The difference of each contrast that has an interval; None where none has one."""
-    shown = [one for one in contrasts if one.tested is not None]
+    shown = [one for one in contrasts if one.certainty is not None and not one.tested.is_closed]
     if not shown:
         return None
     series = (
@@ -21,7 +21,7 @@ def chart(contrasts: list[Contrasted]) -> Chart | None:
         name="contrasts",
         title="Contrasts that the study declares",
         caption="Test accuracy of the first value less that of the second, a mean over seeds and over"
-        " the pairs of candidates that differ in nothing else, with 95 % intervals that are not yet"
+        " the pairs of candidates that differ in nothing else, with 95 % intervals of each alone, not"
         " corrected for the number of contrasts.",
         bars="Bars: 95 % intervals over what the legend says.",
         panels=(
@@ -40,7 +40,7 @@ def _series(
 ) -> Series | None:
     """One kind of interval; None where no contrast has it."""
     found = [(i, one, getattr(one, name)) for i, one in enumerate(shown)]
-    found = [(i, one, tested) for i, one, tested in found if tested is not None]
+    found = [(i, one, over) for i, one, over in found if over is not None]
     if not found:
         return None
     return Series(
@@ -48,14 +48,14 @@ def _series(
         kind="points",
         x=[100 * (one.difference or 0.0) for _, one, _ in found],
         y=[i + offset for i, _, _ in found],
-        left=[100 * tested.interval[0] for *_, tested in found],
-        right=[100 * tested.interval[1] for *_, tested in found],
+        left=[100 * over.interval[0] for *_, over in found],
+        right=[100 * over.interval[1] for *_, over in found],
         colour=colour,
         hover=[
             f"{one.name}\n{100 * (one.difference or 0.0):+.2f} points"
-            f" ({100 * tested.interval[0]:+.2f} to {100 * tested.interval[1]:+.2f})\n"
+            f" ({100 * over.interval[0]:+.2f} to {100 * over.interval[1]:+.2f})\n"
             f"{one.seeds} seeds, {one.pairs} pair{'s' if one.pairs > 1 else ''};"
-            f" p = {tested.p:.2g}, {tested.p_holm:.2g} after Holm"
-            for _, one, tested in found
+            f" p = {over.p:.2g}\n{one.verdict} (p = {one.tested.p_holm:.2g} after Holm)"
+            for _, one, over in found
         ],
     )

@@ -13,7 +13,6 @@ from sret_search.reporting.charts.colours import BLUE, ORANGE, RED
 from sret_search.reporting.charts.twins import LOOKS
 from sret_search.reporting.compared import Compared
 from sret_search.reporting.results import Results
-from sret_search.search import front
 
 LABELS = {
     "params": "parameters",
@@ -32,7 +31,7 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     if not len(results.candidates):
         return None
     every = results.candidates.sort_values([cost, "executions", "params"])
-    table, on_front = candidates.thinned(every, front.pareto(every.val_accuracy, every[cost]))
+    table, on_front = candidates.thinned(every, candidates.on_front(results, every, cost))
     low, high = candidates.whiskers(results, table)
     costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
     x = _side_by_side(costs)
@@ -55,7 +54,7 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
         *_reruns(compared, cost, dict(zip(table.executions, x, strict=True))),
     ]
     heights = np.concatenate([y, *(np.asarray(series.y, float) for series in beside)])
-    barred = on_front if is_crowded else slice(None)
+    barred = on_front if is_crowded and on_front.any() else slice(None)
     span = accuracy_range(heights, 100 * low[barred], 100 * high[barred])
     lost = candidates.lost(results, cost, span[0])
     ends = [costs, *(np.asarray(series.x, float) for series in (*beside, *lost))]
@@ -65,9 +64,10 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
     cut = "; some reach beyond the edge" if is_cut else ""
     assert axis.range is not None
     of_seeds = attained(results, cost)
+    is_drawn = len(members) > 0 and results.measure == "accuracy"
     fronts = [
         *attainment.series(of_seeds, axis.range[1]),
-        _steps(x[members], y[members], axis.range[1]),
+        *([_steps(x[members], y[members], axis.range[1])] if is_drawn else []),
     ]
     moved = " Points of equal cost stand side by side, by their depth, around that cost"
     moved += "." if of_seeds is None else ", where the median front and its band have them."
@@ -77,7 +77,8 @@ def chart(results: Results, compared: Compared, cost: str) -> Chart | None:
         name=f"accuracy_{cost}",
         title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
-        f" interval{which}{cut}. The front is that of the means.{attainment.caption(of_seeds)}{note}",
+        f" interval{which}{cut}. The front is that of mean validation {results.measure}, without"
+        f" candidates that lost a seed.{attainment.caption(of_seeds)}{note}",
         panels=(
             Panel(
                 x=axis,

@@ -35,13 +35,16 @@ def chart(depths: list[Depth], results: Results) -> Chart | None:
         caption="Each arm as it was trained, with 95 % bands, beside controls without training:"
         " the reference's weights run at its depth, and its own run at the reference's.",
         panels=tuple(
-            _panel(depths, results, part, count) for part, count in zip(_PARTS, images, strict=True)
+            _panel(shown, results, part, count)
+            for part, count in zip(_PARTS, images, strict=True)
+            if (shown := [depth for depth in depths if getattr(depth, part) is not None])
         ),
         height=4.8,
     )
 
 
 def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Panel:
+    """The depths of which this part may be shown."""
     x = np.array([depth.executions for depth in depths], float)
     low, high = ends([getattr(depth, f"{part}_interval") for depth in depths])
     trained = percent([getattr(depth, part) for depth in depths])

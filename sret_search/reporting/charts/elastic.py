@@ -1,4 +1,4 @@
-"""One set of weights at every depth that it was trained for."""
+"""One set of weights at every depth that it was evaluated at."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def chart(elastics: list[Elastic]) -> Chart | None:
                 x=cost_axis(depths, LABELS["executions"]),
                 y=Axis("one model less a model alone, points", line=0),
                 series=gaps,
-                title="gap, paired by seed, with 95 % intervals",
+                title="gap, paired by seed, with 95 % intervals of each alone",
             )
         )
     left_out = f" ({len(shown)} of {len(elastics)} are drawn)" if len(shown) < len(elastics) else ""
     return Chart(
         name="accuracy_elastic",
         title=f"One set of weights at every depth{left_out}",
-        caption="An elastic model at each depth that it was trained for, beside models that were"
-        " trained for that depth alone, as long.",
+        caption="An elastic model at each depth that it was evaluated at, hollow where it was not trained"
+        " at it, beside models that were trained for that depth alone, as long.",
         panels=tuple(panels),
     )
 
@@ -60,6 +60,7 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
         Series(
             name, "line", x, y, low=low if known else None, high=high if known else None,
             colour=colour, marker="circle", group=name,
+            hollow=[not rung.is_trained for rung in elastic.rungs],
             hover=[f"{elastic.candidate}\n{elastic.mode}, at {int(at):,} executions\n{value:.1f} %"
                    for at, value in zip(x, y, strict=True)],
         )
@@ -74,14 +75,15 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
                        for at, value in zip(x, alone, strict=True)],
             )
         )  # fmt: skip
-    rungs = [rung for rung in elastic.rungs if rung.gap_interval is not None]
+    rungs = [rung for rung in elastic.rungs if rung.gap.interval is not None]
     if not rungs:
         return found, None
-    gaps = percent([rung.gap for rung in rungs])
-    low, high = ends([rung.gap_interval for rung in rungs])
+    gaps = percent([rung.gap.difference for rung in rungs])
+    low, high = ends([rung.gap.interval for rung in rungs])
     return found, Series(
         name, "points", [float(rung.executions) for rung in rungs], gaps, low=low, high=high,
         colour=colour, group=name,
-        hover=[f"{rung.executions:,} executions\n{gap:+.2f} points ({below:+.2f} to {above:+.2f})"
+        hover=[f"{rung.executions:,} executions\n{gap:+.2f} points ({below:+.2f} to {above:+.2f}):"
+               f" {rung.gap.verdict}"
                for rung, gap, below, above in zip(rungs, gaps, low, high, strict=True)],
     )  # fmt: skip

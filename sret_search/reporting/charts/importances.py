@@ -7,7 +7,7 @@ import numpy as np
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.charts.colours import BLUE, ORANGE
 from sret_search.reporting.charts.rows import rows
-from sret_search.reporting.importances import BEST, Importances
+from sret_search.reporting.importances import BEST, LEVEL, Importances
 
 _ROWS = 20
 
@@ -34,8 +34,10 @@ def chart(importances: Importances | None) -> Chart | None:
         caption="How much the values of an axis among the most accurate"
         f" {100 * BEST:g} % of {looked_at} candidates differ from those among all"
         " (PED-ANOVA, as a share of the sum over axes; means over seeds). It is of each axis alone,"
-        " of the values that were tried, and says nothing of the direction. What does not reach"
-        " beyond its mark, which accuracies dealt at random stay below 19 times in 20, may be chance.",
+        " of the values that were tried, and says nothing of the direction."
+        f" {importances.standing_out} of {len(importances.axes)} axes reach beyond their marks. Where"
+        f" accuracies are dealt at random, any does so in 1 study of {1 / LEVEL:.0f}; the others may be"
+        " chance.",
         panels=(
             Panel(
                 x=Axis("share of importance in %"),

@@ -12,7 +12,6 @@ from sret_search.reporting.charts.chart import Axis, Chart, Marker, Panel, Serie
 from sret_search.reporting.charts.colours import cycle
 from sret_search.reporting.charts.cost import LABELS, WITH_BARS, accuracy_range, cost_axis
 from sret_search.reporting.results import Results
-from sret_search.search import front
 
 _MARKERS: tuple[Marker, ...] = ("circle", "square", "triangle", "diamond", "down", "star")
 
@@ -29,7 +28,7 @@ def chart(every: Sequence[Results], cost: str) -> Chart | None:
         if len(results.candidates) == 0:
             continue
         table = results.candidates.sort_values([cost, "executions"])
-        some, on_front = candidates.thinned(table, front.pareto(table.val_accuracy, table[cost]))
+        some, on_front = candidates.thinned(table, candidates.on_front(results, table, cost))
         drawn, whole = drawn + len(some), whole + len(table)
         series += _of(results, some, on_front, cost, colour, number, is_crowded)
     axis = cost_axis(

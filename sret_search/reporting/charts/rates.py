@@ -7,7 +7,7 @@ import numpy as np
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series, percent
 from sret_search.reporting.charts.colours import BLUE, GREY, shades
 from sret_search.reporting.charts.cost import LABELS, cost_axis
-from sret_search.reporting.tuned import Tuned
+from sret_search.reporting.tuned import Tuned, power_of_depth
 
 _TICKS = 8
 
@@ -48,13 +48,13 @@ def by_arm(tuned: list[Tuned]) -> Chart | None:
 def by_depth(tuned: list[Tuned]) -> Chart | None:
     """The best rate of each arm against its executions; None where fewer than two depths have
     one."""
-    arms = [one for one in tuned if one.is_arm]
-    if len({one.executions for one in arms}) < 2:
+    slope = power_of_depth(tuned)
+    if slope is None:
         return None
+    arms = [one for one in tuned if one.is_arm]
     x = np.array([one.executions for one in arms], float)
     best = np.array([one.best for one in arms])
     rates = sorted({rate for one in arms for rate in one.rates})
-    slope = float(np.polyfit(np.log(x), np.log(best), 1)[0])
     order = np.argsort(x, kind="stable")
     tried = [(one, rate, value) for one in arms
              for rate, value in zip(one.rates, one.accuracies, strict=True)]  # fmt: skip

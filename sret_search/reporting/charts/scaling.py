@@ -33,8 +33,11 @@ def charts(found: Scaling) -> list[Chart | None]:
     ]
 
 
-def law(one: Recurrence) -> Chart:
-    """The law of recurrence, and how far each candidate lies from it."""
+def law(one: Recurrence) -> Chart | None:
+    """The law of recurrence, and how far each candidate lies from it; None where an exponent is
+    not estimated."""
+    if one.alpha.value is None or (one.phi is not None and one.phi.value is None):
+        return None
     fit, phi = one.found, float(one.found.theta[PHI])
     log_n = fit.points.log_size(np.array([phi]), fit.centre)[0][0]
     line = np.linspace(log_n.min(), log_n.max(), _LINE)
@@ -54,9 +57,9 @@ def law(one: Recurrence) -> Chart:
         name="law_of_recurrence",
         title="The law of recurrence",
         caption="Validation loss against parameters, each counted r^φ times where it runs r times, with"
-        " the fitted law and its 95 % band at this φ (bootstrap over candidates). Right: what the law"
+        " the fitted law and its 95 % band at this φ (over seeds and candidates). Right: what the law"
         " leaves, which should not depend on executions.",
-        bars="Band: 95 %, by a bootstrap over candidates.",
+        bars="Band: 95 %, by a bootstrap over candidates, wider by what seeds share (jackknife).",
         panels=(
             Panel(
                 x=Axis(label, log=True),
@@ -81,15 +84,18 @@ def law(one: Recurrence) -> Chart:
 
 def saturations(found: Sequence[Saturation]) -> Chart | None:
     """Accuracy and loss against executions with the law that saturates, where there is one."""
-    panels = tuple(_saturation(one) for one in found if one.found is not None)
+    panels = tuple(
+        _saturation(one) for one in found if one.beta is not None and one.beta.value is not None
+    )
     if not panels:
         return None
     return Chart(
         name="saturation",
         title="What more executions bring",
-        caption="A law that saturates, L∞ + B·executions^−β, with its 95 % band (bootstrap). Candidates"
+        caption="A law that saturates, L∞ + B·executions^−β, with its 95 % band (over seeds and candidates). Candidates"
         " that differ in loops alone are a family; where there are several, each is shown less its law at the middle depth.",
-        bars="Bands: 95 %, by a bootstrap over candidates, or over families where there are several.",
+        bars="Bands: 95 %, by a bootstrap over candidates, or over families where there are several, wider"
+        " by what seeds share (jackknife).",
         panels=panels,
     )
 
@@ -143,7 +149,8 @@ def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
         title="The best depth by budget",
         caption=f"Of candidates whose costs are equal within {100 * TOLERANCE:.0f} %, the executions of the"
         " most accurate one; the bar spans all depths whose best candidate is not significantly worse"
-        " (95 %, corrected for the choice among many). Hollow: no depth is measurably better than another.",
+        " (95 %, corrected for the choice among many). Hollow: no depth is measurably better than another"
+        " (5 % for all budgets of the page together), as where there is one seed.",
         bars="Bars: depths that may be best, at 95 % or more.",
         panels=panels,
     )

@@ -49,10 +49,14 @@ def chart(pairs: list[Pair]) -> Chart | None:
         name="twins",
         title=f"Candidates beside their twins{some}",
         caption="Accuracy of a candidate less that of its twin, which runs no weights twice, paired"
-        f" by seed, with 95 % intervals. Right of 0 the candidate is better.{hollow}",
+        " by seed, with 95 % intervals of each alone. Right of 0 the candidate is ahead; whether it is"
+        f" better, the corrected p-values of the table say.{hollow}",
         panels=(
             Panel(
-                x=Axis(f"{PARTS[pairs[0].part]} accuracy less that of its twin, points", line=0),
+                x=Axis(
+                    f"{' or '.join(sorted({PARTS[pair.part] for pair in pairs}))} accuracy less that of its twin, points",
+                    line=0,
+                ),
                 y=rows(names),
                 series=shown,
             ),
@@ -67,11 +71,11 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
         (place + offset, pair)
         for place, own in enumerate(drawn)
         for pair in own
-        if pair.control == kind and pair.difference is not None
+        if pair.control == kind and pair.difference.difference is not None
     ]
     colour, marker, words = LOOKS[kind]
-    gains = percent([pair.difference for _, pair in found])
-    left, right = ends([pair.interval for _, pair in found])
+    gains = percent([pair.difference.difference for _, pair in found])
+    left, right = ends([pair.difference.interval for _, pair in found])
     known = not np.isnan(left).all()
     return Series(
         f"{kind}: {words}", "points", gains, [place for place, _ in found],
@@ -82,7 +86,7 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
             f" {pair.train_macs:.3g} of training\n"
             f"{100 * pair.accuracy:.1f} % less {100 * pair.twin_accuracy:.1f} %: {gain:+.2f} points"
             + (f" ({below:+.2f} to {above:+.2f})" if np.isfinite(below) else "")
-            + f", {pair.seeds} seed{'s' if pair.seeds != 1 else ''}"
+            + f", {pair.seeds} seed{'s' if pair.seeds != 1 else ''}: {pair.verdict}"
             for (_, pair), gain, below, above in zip(found, gains, left, right, strict=True)
         ],
     )  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sret_search.reporting.results import Results
-from sret_search.reporting.scaling.recurrence import Recurrence, recurrence
+from sret_search.reporting.scaling.recurrence import Recurrence, Without, recurrence
 from sret_search.reporting.scaling.saturation import Saturation, saturation
 from sret_search.reporting.slices import Slice, slices
 
@@ -15,9 +15,14 @@ __all__ = ["Scaling", "scaling"]
 
 @dataclass(frozen=True)
 class Scaling:
-    """Every law and slice that the results allow; None or empty for the others."""
+    """Every law and slice that the results allow; None or empty for the others.
+
+    Attributes:
+        without: why there is no law of recurrence, where there are candidates enough for one.
+    """
 
     recurrence: Recurrence | None
+    without: Without | None
     saturations: tuple[Saturation, ...]
     params: tuple[Slice, ...]
     macs: tuple[Slice, ...]
@@ -27,6 +32,7 @@ class Scaling:
         """For `summary.json`."""
         return {
             "recurrence": None if self.recurrence is None else self.recurrence.facts,
+            "without_recurrence": self.without,
             "saturations": [one.facts for one in self.saturations],
             "iso_params": [one.facts for one in self.params],
             "iso_macs": [one.facts for one in self.macs],
@@ -35,9 +41,11 @@ class Scaling:
 
 def scaling(results: Results) -> Scaling:
     """Fit and cut, in about two seconds for a thousand candidates and more."""
+    law = recurrence(results)
     measures = (saturation(results, "accuracy"), saturation(results, "loss"))
     return Scaling(
-        recurrence=recurrence(results),
+        recurrence=law if isinstance(law, Recurrence) else None,
+        without=None if isinstance(law, Recurrence) else law,
         saturations=tuple(one for one in measures if one is not None),
         params=tuple(slices(results, "params")),
         macs=tuple(slices(results, "macs")),

@@ -5,12 +5,13 @@ N_r are a candidate's parameters that run r times in a forward pass, so that wit
 this is E + A·(N_once + r^φ·N_rec)^−α (2604.21106), and with stages that loop differently their
 sum. M₀ only centres M. Where M is a number of executions, φ is 0, and the law a saturating one.
 
-Letters in names of arrays: K parameter vectors, n candidates, r numbers of runs.
+Letters in names of arrays: K parameter vectors, n candidates, r numbers of runs, s seeds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -21,12 +22,18 @@ HIGHEST = np.array([np.inf, np.inf, 3.0, 6.0])
 """No fit looks beyond; an interval that reaches one of these ends is open there."""
 
 
+def is_on_edge(place: int, value: float) -> bool:
+    """Whether a parameter lies on an end of its box, so that the data did not choose it."""
+    ends = np.array([LOWEST[place], HIGHEST[place]])
+    return bool(np.any(np.isclose(value, ends, rtol=1e-3, atol=1e-9)))
+
+
 @dataclass(frozen=True)
 class Points:
-    """What a law is fitted to: a point a candidate.
+    """The points that a law is fitted to, one a candidate, with every seed that all of them have.
 
     Attributes:
-        y_n: losses, or errors: means over a candidate's seeds.
+        y_sn: losses, or errors, of each seed.
         runs_r: how often weights run.
         sizes_rn: the parameters of each candidate that run so often.
         relative: whether residuals are of logarithms, as the spread of losses over seeds grows
@@ -35,11 +42,35 @@ class Points:
             and follow each other; each family then has an E of its own. None: all have one E.
     """
 
-    y_n: np.ndarray
+    y_sn: np.ndarray
     runs_r: np.ndarray
     sizes_rn: np.ndarray
     relative: bool
     family_n: np.ndarray | None = None
+
+    @cached_property
+    def y_n(self) -> np.ndarray:
+        """Means over seeds."""
+        means: np.ndarray = self.y_sn.mean(0)
+        return means
+
+    @property
+    def seeds(self) -> int:
+        return len(self.y_sn)
+
+    @cached_property
+    def off_sn(self) -> np.ndarray:
+        """How far each seed lies from the mean over seeds, in the units of residuals."""
+        off = np.log(self.y_sn / self.y_n) if self.relative else self.y_sn - self.y_n
+        off = off - off.mean(0)
+        return off if self.family_n is None else self.within(off)
+
+    @property
+    def shifts_sn(self) -> np.ndarray:
+        """What leaving out each seed in turn does to the residuals, so scaled that the squares of
+        what follows from each add up to a variance: the jackknife (Tukey, 1958)."""
+        shifts: np.ndarray = -self.off_sn / np.sqrt(self.seeds * max(self.seeds - 1, 1))
+        return shifts
 
     @property
     def centre(self) -> float:
@@ -57,7 +88,7 @@ class Points:
 
     def only(self, keep_n: np.ndarray) -> Points:
         """Some of the candidates."""
-        return replace(self, y_n=self.y_n[keep_n], sizes_rn=self.sizes_rn[:, keep_n])
+        return replace(self, y_sn=self.y_sn[:, keep_n], sizes_rn=self.sizes_rn[:, keep_n])
 
     def log_size(self, phi_K: np.ndarray, centre: float) -> tuple[np.ndarray, np.ndarray]:
         """log(M / M₀), and its derivative by φ; both (K, n)."""

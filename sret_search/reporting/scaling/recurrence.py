@@ -10,9 +10,10 @@ data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import special
@@ -24,6 +25,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.fit import Fit, fit, solve
 from sret_search.reporting.scaling.interval import Bootstraps, Estimate, estimate
 from sret_search.reporting.scaling.law import ALPHA, PHI, E, Points
+from sret_search.reporting.scaling.seeds import as_number, block, slope
 from sret_search.search.entry import Entry
 
 MOST = 1000
@@ -32,14 +34,25 @@ _FEWEST = 8
 _HELD_OUT = 0.2
 _KINDS = 6
 """Values of an axis that may have a φ each."""
+_SIZES = 3
+_APART = 1.05
+"""From which factor on two numbers of parameters are two sizes."""
+
+Without = Literal["one size", "one seed", "no dependence"]
+"""Why enough candidates have no law."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A candidate, or a twin, with the mean of its loss over seeds."""
+    """A candidate, or a twin, with its loss by seed."""
 
     entry: Entry
-    loss: float
+    losses: dict[int, float]
+
+    @property
+    def loss(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(list(self.losses.values())))
 
 
 @dataclass(frozen=True)
@@ -74,12 +87,12 @@ class Recurrence:
     """The law and how far it is known.
 
     Attributes:
+        seeds: that all of the candidates have.
         left_out: candidates beyond those that it is fitted to.
         phi: None where no candidate runs any weights twice.
-        a: A, with M in parameters.
+        a: A, with M in parameters; None where α is not estimated.
         explained: share of the variance of log losses.
         scatter: robust standard deviation of log(measured / law).
-        bic: of φ fitted, 0 and 1, each less the lowest.
         loops: how often weights run, over all candidates.
         has_unlooped: whether a candidate runs none of its weights twice.
         span: the most parameters of a candidate over the fewest.
@@ -89,14 +102,14 @@ class Recurrence:
     found: Fit
     drawn: Bootstraps
     trained: tuple[Trained, ...]
+    seeds: int
     left_out: int
     phi: Estimate | None
     alpha: Estimate
     e: Estimate
-    a: float
+    a: float | None
     explained: float
     scatter: float
-    bic: dict[str, float]
     held_out: HeldOut | None
     loops: tuple[int, ...]
     has_unlooped: bool
@@ -107,13 +120,12 @@ class Recurrence:
     @property
     def facts(self) -> dict[str, Any]:
         """For `summary.json`."""
-        plain = {name: vars(self)[name] for name in ("left_out", "a", "explained", "scatter")}
-        return plain | {
+        names = ("seeds", "left_out", "a", "explained", "scatter")
+        return {name: vars(self)[name] for name in names} | {
             "candidates": len(self.trained),
             "phi": None if self.phi is None else vars(self.phi),
             "alpha": vars(self.alpha),
             "e": vars(self.e),
-            "bic": self.bic,
             "held_out": None if self.held_out is None else vars(self.held_out),
             "axis": self.axis,
             "kinds": [vars(kind) | {"phi": vars(kind.phi)} for kind in self.kinds],
@@ -139,47 +151,55 @@ def trained(results: Results) -> list[Trained]:
     usual = max(set(epochs), key=epochs.count, default=None)
     found = []
     for of in entries.values():
-        loss = float(np.mean([entry.result["val_loss"] for entry in of]))
-        if of[0].result.get("epochs") == usual and np.isfinite(loss) and loss > 0:
-            found.append(Trained(of[0], loss))
+        losses = {entry.seed: as_number(entry.result["val_loss"]) for entry in of}
+        is_usual = of[0].result.get("epochs") == usual
+        if is_usual and min(losses.values()) > 0 and np.isfinite(sum(losses.values())):
+            found.append(Trained(of[0], losses))
     return found
 
 
-def recurrence(results: Results) -> Recurrence | None:
-    """The law of a study; None where it has too few candidates, or no loss that depends on
-    parameters and loops."""
+@np.errstate(all="ignore")
+def recurrence(results: Results) -> Recurrence | Without | None:
+    """The law of a study; None where it has too few candidates, or why these have none."""
     every = trained(results)
     if len(every) < _FEWEST:
         return None
-    chosen = every
-    if len(every) > MOST:
-        kept = np.sort(np.random.default_rng(0).permutation(len(every))[:MOST])
-        chosen = [every[i] for i in kept]
-    points = as_points(chosen)
-    free = fit(points, None if len(points.runs_r) > 1 else 0.0)
-    if free is None or not depends(free):
+    by_name = {one.entry.candidate: one for one in every}
+    names, seeds = block({name: one.losses for name, one in by_name.items()}, _FEWEST)
+    chosen = [
+        Trained(by_name[n].entry, {seed: by_name[n].losses[seed] for seed in seeds}) for n in names
+    ]
+    if len(chosen) > MOST:
+        kept = np.sort(np.random.default_rng(0).permutation(len(chosen))[:MOST])
+        chosen = [chosen[i] for i in kept]
+    if len(chosen) < _FEWEST:
         return None
-    laws = {"fitted": free} | {f"{phi:g}": fit(points, phi) for phi in (0.0, 1.0)}
-    bic = {
-        name: 2 * law.loss / free.spread + int(law.free.sum()) * np.log(len(chosen))
-        for name, law in laws.items()
-        if law is not None
-    }
-    drawn = Bootstraps.of(free)
+    points = as_points(chosen)
     sizes = points.sizes_rn.sum(0)
-    axis, kinds = _kinds(results, chosen, points, free) if free.free[PHI] else (None, ())
+    if _distinct(sizes) < _SIZES:
+        return "one size"
+    if points.seeds < 2:
+        return "one seed"
+    by = by_size(points)
+    free = fit(points, None if len(points.runs_r) > 1 else 0.0) if falls(by) else None
+    if free is None or not depends(free):
+        return "no dependence"
+    drawn = Bootstraps.of(free)
+    axis, kinds = _kinds(results, chosen, points) if free.free[PHI] else (None, ())
+    alpha = estimate(free, ALPHA, drawn)
+    variance = float(np.var(np.log(points.y_n)))
     return Recurrence(
         found=free,
         drawn=drawn,
         trained=tuple(chosen),
+        seeds=points.seeds,
         left_out=len(every) - len(chosen),
         phi=estimate(free, PHI, drawn) if free.free[PHI] else None,
-        alpha=estimate(free, ALPHA, drawn),
+        alpha=alpha,
         e=estimate(free, E, drawn),
-        a=float(free.theta[1] * free.centre ** free.theta[ALPHA]),
-        explained=max(0.0, 1 - float(np.var(free.residuals) / np.var(np.log(points.y_n)))),
+        a=None if alpha.value is None else float(free.theta[1] * free.centre**alpha.value),
+        explained=max(0.0, 1 - float(np.var(free.residuals)) / max(variance, 1e-300)),
         scatter=free.scale,
-        bic={name: float(value - min(bic.values())) for name, value in bic.items()},
         held_out=_held_out(chosen, points),
         loops=tuple(int(r) for r in points.runs_r),
         has_unlooped=bool(np.any(points.sizes_rn[points.runs_r > 1].sum(0) == 0)),
@@ -187,6 +207,15 @@ def recurrence(results: Results) -> Recurrence | None:
         axis=axis,
         kinds=kinds,
     )
+
+
+def _distinct(sizes_n: np.ndarray) -> int:
+    """How many sizes there are, of which each is a few per cent larger than the one before."""
+    count, last = 0, 0.0
+    for size in np.sort(sizes_n):
+        if size > _APART * last:
+            count, last = count + 1, size
+    return count
 
 
 def as_points(chosen: Iterable[Trained]) -> Points:
@@ -197,12 +226,27 @@ def as_points(chosen: Iterable[Trained]) -> Points:
     ]
     runs = sorted({r for own in sizes for r in own})
     sizes_rn = np.array([[own.get(r, 0) for own in sizes] for r in runs], dtype=float)
-    losses = np.array([one.loss for one in chosen])
+    losses = np.array([list(one.losses.values()) for one in chosen]).T
     return Points(losses, np.array(runs, dtype=float), sizes_rn, relative=True)
 
 
+def by_size(points: Points) -> Estimate:
+    """How log loss changes with log parameters, at equal runs, over seeds and candidates: what
+    loops are worth is measured in parameters, so that this must not be 0."""
+    sizes = points.sizes_rn.sum(0)
+    runs = np.log(points.runs_r) @ points.sizes_rn / sizes
+    return slope(points, np.log(sizes), [runs] if len(points.runs_r) > 1 else ())
+
+
+def falls(by: Estimate) -> bool:
+    """Whether a slope is below 0 for certain."""
+    return by.high is not None and by.high < 0
+
+
 def depends(found: Fit) -> bool:
-    """Whether a law is better than a constant, significantly at 5 %."""
+    """Whether a law is better than a constant, significantly at 5 % for candidates that are
+    independent. What seeds share it does not know: a law is claimed where losses also fall for
+    certain (`falls`) with size or depth."""
     start = np.array([[np.median(found.points.y_n), 0.0, 0.0, 1.0]])
     ones = np.ones((1, len(found.points.y_n)))
     only_e = np.array([[found.free[E], False, False, False]])
@@ -225,7 +269,7 @@ def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
         if law is None:
             return None
         foretold = points.predicted(law.theta[None], law.centre)[0]
-        off[name] = np.log(points.y_n / foretold)
+        off[name] = np.log(points.y_n) - np.log(np.maximum(foretold, 1e-12))
     return HeldOut(
         candidates=int(large.sum()),
         train_macs=bar,
@@ -236,42 +280,65 @@ def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
 
 
 def _kinds(
-    results: Results, chosen: list[Trained], points: Points, free: Fit
+    results: Results, chosen: list[Trained], points: Points
 ) -> tuple[str | None, tuple[Kind, ...]]:
-    """The axis, of those that the law does not know, that laws of their own explain most by."""
-    best, least = None, 2 * free.loss / free.spread + 4 * np.log(len(chosen))
+    """The axis, of those that the law does not know, by which φ differs most, if by any."""
+    groups: dict[str, list[np.ndarray]] = {}
     for axis, about in results.description["axes"].items():
         is_size = axis.endswith((".loops", ".width", ".unique", ".mlp_ratio"))
         if is_size or about["same_as"] is not None:
             continue
         values = np.array([repr(one.entry.values.get(axis)) for one in chosen])
-        kinds = sorted(set(values))
-        enough = all((values == kind).sum() >= 2 * _FEWEST for kind in kinds)
+        groups[axis] = [values == kind for kind in sorted(set(values))]
+    axis, phis = differing(points, groups)
+    if axis is None:
+        return None, ()
+    kinds = []
+    for own, phi in zip(groups[axis], phis, strict=True):
+        value = chosen[int(np.flatnonzero(own)[0])].entry.values.get(axis)
+        kinds.append(Kind(value, int(own.sum()), phi))
+    return axis, tuple(kinds)
+
+
+def differing(
+    points: Points, groups: dict[str, list[np.ndarray]]
+) -> tuple[str | None, list[Estimate]]:
+    """The axis whose values differ in φ most, significantly at 5 %, and φ at each of them.
+
+    Args:
+        groups: of each axis, which candidates have each of its values.
+    """
+    found: dict[str, list[Estimate]] = {}
+    for axis, kinds in groups.items():
+        enough = all(own.sum() >= 2 * _FEWEST for own in kinds)
         if not 2 <= len(kinds) <= _KINDS or not enough:
             continue
-        fits = [fit(points.only(values == kind)) for kind in kinds]
-        if any(law is None or not depends(law) for law in fits):
-            continue
-        own = [law for law in fits if law is not None]
-        # The scale of all, or a law of larger scatter would look better.
-        loss = sum(_loss(law, free.delta) for law in own)
-        bic = 2 * loss / free.spread + 4 * len(own) * np.log(len(chosen))
-        if bic < least:
-            best, least = (axis, values, kinds, own), bic
-    if best is None:
-        return None, ()
-    axis, values, kinds, own = best
-    found = []
-    for kind, law in zip(kinds, own, strict=True):
-        value = chosen[int(np.flatnonzero(values == kind)[0])].entry.values.get(axis)
-        phi = estimate(law, PHI, Bootstraps.of(law))
-        found.append(Kind(value, int((values == kind).sum()), phi))
-    return axis, tuple(found)
+        parts = [points.only(own) for own in kinds]
+        laws = [fit(part) for part in parts if falls(by_size(part))]
+        known = [law for law in laws if law is not None and depends(law)]
+        if len(known) == len(kinds):
+            found[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
+    pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in found.items()}
+    apart = {axis: max(_apart(*pair) for pair in own) for axis, own in pairs.items()}
+    if not apart:
+        return None, []
+    most = max(apart, key=lambda name: apart[name])
+    # Bonferroni's correction of intervals at 95 %, for every pair of every axis.
+    tests, free = sum(len(own) for own in pairs.values()), points.seeds - 1
+    bar = special.stdtrit(free, 1 - 0.025 / tests) / special.stdtrit(free, 0.975)
+    return (most, found[most]) if apart[most] > bar else (None, [])
 
 
-def _loss(law: Fit, delta: float) -> float:
-    bounded = np.minimum(np.abs(law.residuals), delta)
-    return float(np.sum(bounded * (np.abs(law.residuals) - bounded / 2)))
+def _apart(one: Estimate, other: Estimate) -> float:
+    """A difference over the half width of its interval, from the intervals of both (MOVER: Zou
+    and Donner, Statistics in Medicine 27, 2008, 1693); 0 where one is not known."""
+    if one.value is None or other.value is None:
+        return 0.0
+    low, high = sorted((one, other), key=lambda estimate: estimate.value or 0.0)
+    if low.value is None or high.value is None or low.high is None or high.low is None:
+        return 0.0
+    half = np.hypot(low.high - low.value, high.value - high.low)
+    return float((high.value - low.value) / max(half, 1e-12))
 
 
 def _rms(values: np.ndarray) -> float:

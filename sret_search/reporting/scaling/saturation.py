@@ -8,17 +8,18 @@ it is the error or log(loss), so that B is a share of the loss.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy import special
 
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.fit import Fit, fit
 from sret_search.reporting.scaling.interval import Bootstraps, Estimate, estimate
 from sret_search.reporting.scaling.law import ALPHA, E, Points
-from sret_search.reporting.scaling.recurrence import MOST, depends
+from sret_search.reporting.scaling.recurrence import MOST, depends, falls
+from sret_search.reporting.scaling.seeds import as_number, block, slope
+from sret_search.search.entry import Entry
 
 Measure = Literal["accuracy", "loss"]
 _DEPTHS = 4
@@ -30,9 +31,10 @@ class Saturation:
     """How a measure grows with executions.
 
     Attributes:
+        seeds: that all of the candidates have.
         doubling: change for each doubling of executions: of accuracy in fractions, of loss as a
-            share of it.
-        found: the law; None where it is not better than no dependence at all.
+            share of it; with one seed its interval is open.
+        found: the law; None where more executions bring nothing for certain.
         limit: the accuracy or loss that endless executions come to, where there is one family.
         beta: its exponent.
         near: executions that leave a tenth of what the law gains beyond the shallowest.
@@ -42,6 +44,7 @@ class Saturation:
     measure: Measure
     candidates: int
     families: int
+    seeds: int
     depths: tuple[int, ...]
     doubling: Estimate
     found: Fit | None = None
@@ -57,7 +60,7 @@ class Saturation:
     @property
     def facts(self) -> dict[str, Any]:
         """For `summary.json`."""
-        names = ("measure", "candidates", "families", "depths", "near")
+        names = ("measure", "candidates", "families", "seeds", "depths", "near")
         return {name: vars(self)[name] for name in names} | {
             "doubling": vars(self.doubling),
             "limit": None if self.limit is None else vars(self.limit),
@@ -65,88 +68,85 @@ class Saturation:
         }
 
 
+@np.errstate(all="ignore")
 def saturation(results: Results, measure: Measure) -> Saturation | None:
     """The law of a study; None where too few of its candidates differ in depth alone."""
     points = _points(results, measure)
     if points is None:
         return None
-    depths = tuple(sorted({int(e) for e in points.sizes_rn[0]}))
-    known = Saturation(measure, len(points.y_n), points.families, depths, doubling(points, measure))
-    law = fit(points, 0.0)
+    executions = points.sizes_rn[0]
+    depths = tuple(sorted({int(e) for e in executions}))
+    by = slope(points, np.log2(executions))
+    known = Saturation(
+        measure, len(points.y_n), points.families, points.seeds, depths, doubling(by, measure)
+    )
+    law = fit(points, 0.0) if falls(by) else None
     if law is None or not depends(law):
         return known
     drawn = Bootstraps.of(law)
     beta = estimate(law, ALPHA, drawn)
-    limit = None
-    if points.family_n is None:
-        limit = estimate(law, E, drawn)
-        if measure == "accuracy":
-            low = None if limit.high is None else 1 - limit.high
-            limit = Estimate(1 - limit.value, low, None if limit.low is None else 1 - limit.low)
-    return Saturation(
-        *(known.measure, known.candidates, known.families, known.depths, known.doubling),
-        found=law,
-        drawn=drawn,
-        limit=limit,
-        beta=beta,
-        near=float(depths[0] * 10 ** (1 / law.theta[ALPHA])),
-    )
+    limit = estimate(law, E, drawn) if points.family_n is None else None
+    if limit is not None and measure == "accuracy":
+        limit = Estimate(
+            *(None if v is None else 1 - v for v in (limit.value, limit.high, limit.low))
+        )
+    near = None if beta.value is None else float(depths[0] * 10 ** (1 / beta.value))
+    return replace(known, found=law, drawn=drawn, limit=limit, beta=beta, near=near)
 
 
 def _points(results: Results, measure: Measure) -> Points | None:
-    candidates = results.sound
-    if not len(candidates):
+    sound = set(results.sound.candidate)
+    losses: dict[str, dict[int, float]] = {}
+    accuracies: dict[str, dict[int, float]] = {}
+    entries = {entry.candidate: entry for entry in results.complete if entry.candidate in sound}
+    for entry in results.complete:
+        if entry.candidate in sound:
+            own = {name: as_number(entry.result[name]) for name in ("val_loss", "val_accuracy")}
+            losses.setdefault(entry.candidate, {})[entry.seed] = own["val_loss"]
+            accuracies.setdefault(entry.candidate, {})[entry.seed] = own["val_accuracy"]
+    finite = {
+        name: own
+        for name, own in losses.items()
+        if min(own.values()) > 0 and np.isfinite([*own.values(), *accuracies[name].values()]).all()
+    }
+    names, seeds = block(finite, _DEPTHS)
+    family = {name: _family(entries[name]) for name in names}
+    depth = {name: int(entries[name].cost["executions"]) for name in names}
+    depths_of: dict[str, set[int]] = {}
+    for name in names:
+        depths_of.setdefault(family[name], set()).add(depth[name])
+    names = [name for name in names if len(depths_of[family[name]]) > 1]
+    if len({depth[name] for name in names}) < _DEPTHS:
         return None
-    values = {entry.candidate: entry.values for entry in results.complete}
-    keys = [
-        json.dumps({a: v for a, v in values[name].items() if not a.endswith(".loops")})
-        for name in candidates.candidate
-    ]
-    table = candidates.assign(family=keys)[["family", "executions", "val_accuracy", "val_loss"]]
-    table = table[np.isfinite(table.val_loss) & (table.val_loss > 0)]
-    table = table[table.groupby("family").executions.transform("nunique") >= 2]
-    if table.executions.nunique() < _DEPTHS:
-        return None
-    names = list(dict.fromkeys(table.family))
-    if len(table) > MOST:
-        share = MOST * len(names) // len(table)
-        drawn = np.random.default_rng(0).permutation(len(names))[:share]
-        names = [names[i] for i in sorted(drawn)]
-        table = table[table.family.isin(names)]
-    table = table.sort_values(["family", "executions"])
-    y = (1 - table.val_accuracy if measure == "accuracy" else table.val_loss).to_numpy()
-    several = len(names) > 1
-    if several and measure == "loss":
-        y = np.log(y)
-    family = np.unique(table.family, return_inverse=True)[1] if several else None
-    sizes = table.executions.to_numpy(dtype=float)[None]
-    relative = measure == "loss" and not several
-    return Points(y, np.ones(1), sizes, relative, family)
-
-
-def doubling(points: Points, measure: Measure) -> Estimate:
-    """A straight line over log₂ e; where there are families, it is they that scatter about it."""
-    x, y = np.log2(points.sizes_rn[0]), points.y_n
-    if points.family_n is None:
-        y = np.log(y) if measure == "loss" else y
-        x, y = x - x.mean(), y - y.mean()
-        blocks = np.arange(len(x))
-    else:
-        x, y = points.within(x), points.within(y)
-        blocks = points.family_n
-    slope = float(x @ y / (x @ x))
-    score = x * (y - slope * x)
-    if points.families > 1:
-        by_block = np.bincount(blocks, score)
-        free = points.families - 1
-        error = np.sqrt(np.sum(by_block**2) * points.families / free) / (x @ x)
-    else:
-        free = len(x) - points.families - 1
-        error = np.sqrt(np.sum((y - slope * x) ** 2) / free / (x @ x))
-    half = float(special.stdtrit(free, 0.975) * error)
-    ends = (slope - half, slope, slope + half)
+    families = list(dict.fromkeys(family[name] for name in names))
+    if len(names) > MOST:
+        share = MOST * len(families) // len(names)
+        drawn = np.random.default_rng(0).permutation(len(families))[:share]
+        families = [families[i] for i in sorted(drawn)]
+    place = {own: i for i, own in enumerate(families)}
+    names = [name for name in names if family[name] in place]
+    names.sort(key=lambda name: (place[family[name]], depth[name]))
+    several = len(families) > 1
+    of = losses if measure == "loss" else accuracies
+    y = np.array([[of[name][seed] for name in names] for seed in seeds], dtype=float)
     if measure == "accuracy":
-        low, value, high = (-end for end in reversed(ends))
-    else:
-        low, value, high = (float(np.expm1(end)) for end in ends)
-    return Estimate(value, low, high)
+        y = 1 - y
+    elif several:
+        y = np.log(y)
+    sizes = np.array([[float(depth[name]) for name in names]])
+    numbers = np.array([place[family[name]] for name in names]) if several else None
+    return Points(y, np.ones(1), sizes, measure == "loss" and not several, numbers)
+
+
+def _family(entry: Entry) -> str:
+    """All values of a candidate that are not its loops."""
+    return json.dumps({a: v for a, v in entry.values.items() if not a.endswith(".loops")})
+
+
+def doubling(by: Estimate, measure: Measure) -> Estimate:
+    """The slope of errors or of log losses over log₂ executions, as a change of the measure."""
+    if measure == "accuracy":
+        turned = (by.value, by.high, by.low)
+        return Estimate(*(None if end is None else -end for end in turned))
+    ends = (None if end is None else float(np.expm1(end)) for end in (by.value, by.low, by.high))
+    return Estimate(*(end if end is not None and np.isfinite(end) else None for end in ends))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sret_search.reporting.depth import Depth
+from sret_search.reporting.depth import BOUND, Depth
 from sret_search.reporting.scaling import Scaling
 from sret_search.reporting.scaling.interval import Estimate
 from sret_search.reporting.scaling.recurrence import Recurrence
@@ -17,6 +17,14 @@ from sret_search.reporting.words import in_percent, listed, points
 _VAGUE = 1.0
 """Width from which on an interval of φ tells little: loops are worth nothing, or as much as
 weights of their own."""
+_WITHOUT = {
+    "one size": "No law of recurrence: what a loop is worth (φ) is measured in parameters, and these"
+    " candidates have fewer than three sizes that differ by 5 % or more.",
+    "one seed": "No law of recurrence: the candidates have but one seed in common, and one seed cannot"
+    " tell what it favours from what size or loops bring.",
+    "no dependence": "No law of recurrence: loss does not measurably fall with the parameters of these"
+    " candidates.",
+}
 _COSTS = {"params": "parameters", "macs": "MACs"}
 
 
@@ -35,41 +43,39 @@ def sentences(found: Scaling) -> list[str]:
     said = []
     if found.recurrence is not None:
         said += _recurrence_sentences(found.recurrence)
+    elif found.without is not None:
+        said.append(_WITHOUT[found.without])
     said += [_saturation_sentence(one) for one in found.saturations]
     return said + [_best_depth(own) for own in (found.params, found.macs) if own]
 
 
 def unused_depth(depths: list[Depth]) -> list[str]:
-    """Where weights that were trained at another depth do as well as those trained at this one."""
+    """Where training at a depth gains less than a point over weights trained at another one."""
     unused = [depth for depth in depths if depth.is_unused]
     if not unused:
         return []
     reference = next(depth for depth in depths if depth.is_reference)
-    most = max(depth.gain_interval[1] for depth in unused if depth.gain_interval is not None)
-    text = (
-        f"Depth not used at {listed([f'{depth.executions:,}' for depth in unused])} executions: weights"
-        f" trained at {reference.executions:,} and run there without training do as well as weights"
-        " trained there"
-    )
-    if most <= 0:
-        return [f"{text}, or better."]
-    return [f"{text}, which gain {points(most)} points at most (95 % intervals)."]
+    return [
+        f"Depth not used at {listed([f'{depth.executions:,}' for depth in unused])} executions: training"
+        f" there gains less than {100 * BOUND:g} point over weights trained at {reference.executions:,}"
+        " and run there without training (one-sided t tests over seeds, after Holm's correction over"
+        " all depths)."
+    ]
 
 
 def _recurrence_sentences(law: Recurrence) -> list[str]:
     n = f"{len(law.trained):,}"
     if law.left_out:
         n += f" of {len(law.trained) + law.left_out:,}"
+    a = "" if law.a is None else f" and A = {law.a:.3g}"
     said = [
-        f"Law of recurrence: validation loss = E + A·(N_once + r^φ·N_rec)^−α, fitted to {n} candidates,"
-        f" with α {_equals(law.alpha)}, E {_equals(law.e)} and A = {law.a:.3g}; it explains"
+        f"Law of recurrence: validation loss = E + A·(N_once + r^φ·N_rec)^−α, fitted to {n} candidates"
+        f" of {law.seeds} seeds, with α {_equals(law.alpha)}, E {_equals(law.e)}{a}; it explains"
         f" {100 * law.explained:.0f} % of the variance of log losses, and candidates scatter by"
         f" {100 * law.scatter:.0f} % about it."
     ]
-    if law.phi is not None:
-        if _is_known(law.phi):
-            said.append(_phi_sentence(law))
-        said.append(_nested_sentence(law))
+    if _is_known(law.phi):
+        said.append(_phi_sentence(law))
     if law.axis is not None:
         said.append(_kinds_sentence(law))
     if law.held_out is not None:
@@ -93,38 +99,51 @@ def _recurrence_sentences(law: Recurrence) -> list[str]:
 
 
 def _phi_sentence(law: Recurrence) -> str:
-    assert law.phi is not None
+    phi = law.phi
+    assert phi is not None
+    assert phi.value is not None
     loops = 4 if 4 in law.loops else law.loops[-1]
-    worth = [
-        None if end is None else loops**end for end in (law.phi.value, law.phi.low, law.phi.high)
-    ]
-    value, low, high = worth
+    low = "less" if phi.low is None else f"{loops**phi.low:.2f}"
+    high = "more" if phi.high is None else f"{loops**phi.high:.2f}"
     return (
-        f"A loop is worth φ {_equals(law.phi)}: to run weights {loops} times counts as much as"
-        f" {value:.2f} times their parameters ({'less' if low is None else f'{low:.2f}'} to"
-        f" {'more' if high is None else f'{high:.2f}'}), where 1 is no gain and {loops} that of weights"
-        " of their own."
+        f"A loop is worth φ {_equals(phi)}: to run weights {loops} times counts as much as"
+        f" {loops**phi.value:.2f} times their parameters ({low} to {high}), where 1 is no gain and"
+        f" {loops} that of weights of their own. {_against(phi)}{_forecast(law)}"
+    )
+
+
+def _against(phi: Estimate) -> str:
+    """Which of the two simple laws the interval leaves out."""
+    named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as weights of their own)"}
+    low = -np.inf if phi.low is None else phi.low
+    high = np.inf if phi.high is None else phi.high
+    out = [name for value, name in named.items() if not low <= value <= high]
+    within = [name for value, name in named.items() if low <= value <= high]
+    parts = []
+    if out:
+        parts.append(f"leaves out {listed(out)}")
+    if within:
+        parts.append(f"has {listed(within)} in it")
+    return f"The interval, over seeds and candidates, {' and '.join(parts)}."
+
+
+def _forecast(law: Recurrence) -> str:
+    """A warning, where φ fitted forecasts worse than that loops are worth nothing."""
+    out = law.held_out
+    if out is None or out.error["fitted"] <= out.error["0"]:
+        return ""
+    return (
+        f" The law does not forecast what it did not see: the {out.candidates} candidates of the"
+        f" largest budgets are off by {100 * out.error['fitted']:.0f} % with φ fitted to the others, by"
+        f" {100 * out.error['0']:.0f} % with φ = 0."
     )
 
 
 def _kinds_sentence(law: Recurrence) -> str:
     each = [f"{_number(kind.phi)} at {kind.value}" for kind in law.kinds]
     return (
-        f"What a loop is worth differs by {law.axis} most (a law for each of its values is better by BIC):"
-        f" φ is {'; '.join(each)}, where 0 is no gain and 1 that of weights of their own."
-    )
-
-
-def _nested_sentence(law: Recurrence) -> str:
-    names = {"fitted": "φ fitted", "0": "φ = 0 (loops are worth nothing)"}
-    names["1"] = "φ = 1 (as much as weights of their own)"
-    best = min(law.bic, key=lambda name: law.bic[name])
-    others = [
-        f"{name} by {law.bic[key]:.1f}" for key, name in names.items() if key in law.bic and key != best
-    ]  # fmt: skip
-    return (
-        f"By BIC {names[best]} is best, before {listed(others)}"
-        " (from about 6 on the difference is strong)."
+        f"What a loop is worth differs by {law.axis} (significantly, after Bonferroni's correction): φ"
+        f" is {'; '.join(each)}, where 0 is no gain and 1 that of weights of their own.{_forecast(law)}"
     )
 
 
@@ -135,16 +154,17 @@ def _unknown(law: Recurrence) -> list[str]:
     if law.phi is None:
         found.append("φ, since no candidate runs any weights twice")
     elif not _is_known(law.phi):
-        text = f"φ ({_range(law.phi, '−3', '3')} fits about as well)"
+        text = f"φ ({_edge(law.phi)}{_range(law.phi, '−3', '3')} fits about as well)"
         if len(looped) == 1 and not law.has_unlooped:
             text += f", since all candidates run their shared weights {looped[0]} times"
         found.append(text)
     few = f"the parameters of candidates differ by a factor of {law.span:.1f} only"
-    if law.alpha.is_open:
+    if law.alpha.is_open or law.alpha.value is None:
         found.append(
-            f"α ({_range(law.alpha, '0', '6')})" + (f", since {few}" if law.span < 10 else "")
+            f"α ({_edge(law.alpha)}{_range(law.alpha, '0', '6')})"
+            + (f", since {few}" if law.span < 10 else "")
         )
-    if law.e.is_open or law.e.value <= 0 or law.e.low == 0:
+    if law.e.is_open or law.e.value is None or law.e.low == 0:
         text = "E, which may be 0"
         if law.e.high is None:
             text = "E, which nothing bounds"
@@ -153,21 +173,26 @@ def _unknown(law: Recurrence) -> list[str]:
 
 
 def _saturation_sentence(one: Saturation) -> str:
-    low, high = one.doubling.low or 0.0, one.doubling.high or 0.0
+    value, low, high = (
+        end or 0.0 for end in (one.doubling.value, one.doubling.low, one.doubling.high)
+    )
     up = low > 0 if one.measure == "accuracy" else high < 0
     down = high < 0 if one.measure == "accuracy" else low > 0
     among = f"{one.candidates:,} candidates"
     if one.families > 1:
         among += f" in {one.families:,} families that differ in loops alone"
     unit = "points" if one.measure == "accuracy" else "%"
-    text = (
-        f"Each doubling of executions changes {one.measure} by {points(one.doubling.value)} {unit}"
-        f" (95 % interval {points(low)} to {points(high)}; {among})"
-    )
+    text = f"Each doubling of executions changes {one.measure} by {points(value)} {unit}"
+    if one.doubling.is_open:
+        few = "one seed" if one.seeds == 1 else "so few candidates"
+        return f"{text} ({among}); {few} cannot tell whether another would show the same."
+    text += f" (95 % interval {points(low)} to {points(high)}, over {one.seeds} seeds; {among})"
     if not up:
         return f"{text}: deeper is {'worse' if down else 'neither better nor worse, as far as these tell'}."
-    if one.beta is None or one.near is None:
+    if one.beta is None:
         return f"{text}; a law that saturates fits no better than none."
+    if one.beta.value is None or one.near is None:
+        return f"{text}; how fast the gain falls is not estimated from these depths."
     if one.beta.is_open:
         return f"{text}; whether that comes to an end cannot be told from these depths."
     text += f"; the gain falls as executions^−{_number(one.beta)}"
@@ -175,7 +200,7 @@ def _saturation_sentence(one: Saturation) -> str:
         text += f", so that a tenth of it is left at {one.near:,.0f} executions"
     else:
         text += f", and more than a tenth of it is left at {one.deepest:,} executions, the most there are"
-    if one.limit is not None and not one.limit.is_open:
+    if one.limit is not None and one.limit.value is not None and not one.limit.is_open:
         shown = in_percent if one.measure == "accuracy" else "{:.3g}".format
         ends = f"{shown(one.limit.low or 0.0)} to {shown(one.limit.high or 0.0)}"
         text += f"; it comes to {shown(one.limit.value)} in the end (95 % interval {ends})"
@@ -188,6 +213,8 @@ def _best_depth(own: Sequence[Slice]) -> str:
     if len(own) == 1:
         budgets = f"1 budget, {own[0].span}"
     equal = f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets})"
+    if all(one.error is None for one in own):
+        return f"{equal} one seed cannot tell which depth is best."
     told = [one for one in own if not one.is_open]
     if not told:
         return f"{equal} no depth is measurably worse than the best."
@@ -214,7 +241,7 @@ def _interval(one: Slice) -> str:
 
 def _is_known(phi: Estimate | None) -> bool:
     """Whether an interval of φ tells more than that it is some number."""
-    if phi is None or (phi.low is None and phi.high is None):
+    if phi is None or phi.value is None or (phi.low is None and phi.high is None):
         return False
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
@@ -224,18 +251,32 @@ def _is_known(phi: Estimate | None) -> bool:
 
 def _number(estimate: Estimate) -> str:
     if estimate.low is None and estimate.high is not None:
-        return f"less than {_signed(estimate.high)}"
-    if estimate.high is None and estimate.low is not None:
-        return f"more than {_signed(estimate.low)}"
-    if estimate.low is None and estimate.high is None:
-        return f"{_signed(estimate.value)} (nothing bounds it)"
-    low, high = estimate.low or 0.0, estimate.high or 0.0
-    return f"{_signed(estimate.value)} ({_signed(low)} to {_signed(high)})"
+        text = f"less than {_signed(estimate.high)}"
+    elif estimate.high is None and estimate.low is not None:
+        text = f"more than {_signed(estimate.low)}"
+    elif estimate.low is None or estimate.high is None:
+        text = "nothing bounds it"
+        return (
+            f"not estimated ({text})"
+            if estimate.value is None
+            else f"{_signed(estimate.value)} ({text})"
+        )
+    elif estimate.value is None:
+        text = f"{_signed(estimate.low)} to {_signed(estimate.high)}"
+    else:
+        return f"{_signed(estimate.value)} ({_signed(estimate.low)} to {_signed(estimate.high)})"
+    return text if estimate.value is not None else f"not estimated ({text})"
 
 
 def _equals(estimate: Estimate) -> str:
     is_half_open = (estimate.low is None) != (estimate.high is None)
-    return _number(estimate) if is_half_open else f"= {_number(estimate)}"
+    is_bare = is_half_open or estimate.value is None
+    return _number(estimate) if is_bare else f"= {_number(estimate)}"
+
+
+def _edge(estimate: Estimate) -> str:
+    """A reason, where there is an interval but no estimate."""
+    return "the best fit lies on an end of what was tried; " if estimate.value is None else ""
 
 
 def _range(estimate: Estimate, lowest: str, highest: str) -> str:

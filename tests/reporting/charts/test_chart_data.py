@@ -37,6 +37,7 @@ from sret_search.reporting.rungs import AtRung
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
 from sret_search.reporting.variances import Variances
+from sret_search.reporting.verdict import Comparison
 from sret_search.search import front
 
 NOTHING = SimpleNamespace(pairs=[], depths=[])
@@ -45,8 +46,8 @@ DEPTHS = [
     Depth(20, 3, True, 0.9, (0.8, 0.95), 0.85, (0.8, 0.9), 0.9, 0.85, 0.9, 0.85),
 ]
 PAIR = Pair(
-    "c1", 16, "iso_params", "t1", 4, 1000, 5000, 10**9, "params", 0.0, "test", 0.9, 0.88, 3, 0.02,
-    (0.01, 0.03),
+    "c1", 16, "iso_params", "t1", 4, 1000, 5000, 10**9, "params", 0.0, "test", 0.9, 0.88, 3,
+    Comparison(0.02, (0.01, 0.03), 3),
 )  # fmt: skip
 
 
@@ -73,10 +74,11 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
     searched = compared.copy()
     searched.loc[: lost - 1, "state"] = "diverged"
     return SimpleNamespace(
-        candidates=table.reset_index(), compared=compared, searched=searched,
+        candidates=table.reset_index(), sound=table.reset_index(), compared=compared,
+        searched=searched, measure="accuracy", scores=lambda table: table.val_accuracy.to_numpy(),
         description={"axes": {"width": None}, "data": {"sizes": [1000, 200, 300]}},
         having=lambda role: {}, images=lambda part: {"val": 200, "test": 300}[part],
-        spreads={"val": Variances.of(compared.candidate, compared.val_accuracy, 200)},
+        spreads={"val": Variances.of(compared.candidate, compared.seed, compared.val_accuracy, 200)},
     )  # fmt: skip
 
 
@@ -89,8 +91,7 @@ def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() ->
     assert np.abs(np.asarray(points.x) / table.params - 1).max() < 0.02  # equal ones side by side
     assert list(points.shades) == list(table.executions)
     values = made.compared[made.compared.candidate == "c0"].val_accuracy
-    spread = Variances.of(made.compared.candidate, made.compared.val_accuracy, 200)
-    low, high = spread.interval(list(values))
+    low, high = made.spreads["val"].interval(list(values), "c0")
     place = list(table.candidate).index("c0")
     assert (points.low[place], points.high[place]) == pytest.approx((100 * low, 100 * high))
     on_front = front.pareto(table.val_accuracy, table.params)
@@ -188,13 +189,24 @@ def test_depths_stand_beside_their_reruns_on_both_parts() -> None:
     assert depth.chart([], results(4)) is None
 
 
+def test_depths_whose_test_is_closed_are_left_out_of_its_panel() -> None:
+    late = replace(DEPTHS[0], executions=64, test=None, test_interval=None, back_test=None)
+    chart = depth.chart([*DEPTHS, late], results(4))
+    assert list(series(chart, 0)["trained at this depth"].x) == [4, 20, 64]
+    assert list(series(chart, 1)["trained at this depth"].x) == [4, 20]
+    assert len(depth.chart([late], results(4)).panels) == 1
+
+
 def test_arms_show_accuracies_and_paired_differences() -> None:
     found = [
         Arm("fixed", 3, True, 0.9, 0.88, (0.86, 0.9), 10**9),
-        Arm("mixed", 3, False, 0.92, 0.9, (0.88, 0.92), 10**9, 0.02, (0.01, 0.03)),
+        Arm("mixed", 3, False, 0.92, 0.9, (0.88, 0.92), 10**9, Comparison(0.02, (0.01, 0.03), 3)),
+        Arm("late", 3, False, 0.91, None, None, 10**9, Comparison(is_closed=True)),
     ]
     chart = arms.chart(found)
-    assert [word for _, word in chart.panels[0].y.ticks] == ["fixed (reference)", "mixed"]
+    assert [word for _, word in chart.panels[0].y.ticks] == [
+        "fixed (reference)", "mixed", "late",
+    ]  # fmt: skip
     test = series(chart)["test, with 95 % interval"]
     assert (list(test.x), list(test.y)) == (pytest.approx([88, 90]), [0, 1])
     (gain,) = series(chart, 1).values()
@@ -206,8 +218,14 @@ def test_arms_show_accuracies_and_paired_differences() -> None:
 def test_twins_lie_in_the_rows_of_their_candidates() -> None:
     pairs = [
         PAIR,
-        replace(PAIR, control="shallow", difference=-0.01, interval=None, gap=0.1),
-        replace(PAIR, candidate="c2", candidate_executions=64, accuracy=0.8, difference=0.03),
+        replace(PAIR, control="shallow", difference=Comparison(-0.01, None, 1), gap=0.1),
+        replace(
+            PAIR,
+            candidate="c2",
+            candidate_executions=64,
+            accuracy=0.8,
+            difference=Comparison(0.03, (0.01, 0.03), 3),
+        ),
     ]
     chart = twins.chart(pairs)
     found = {name.split(":")[0]: one for name, one in series(chart).items()}
@@ -240,12 +258,13 @@ def test_rates_of_arms_and_how_the_best_moves_with_depth() -> None:
 
 def test_elastic_models_stand_beside_models_alone() -> None:
     rungs_ = [
-        Rung(2, 0.8, (0.7, 0.9), 0.82, -0.02, (-0.03, -0.01)),
-        Rung(8, 0.9, (0.8, 0.95), None, None, None),
+        Rung(2, False, True, 0.8, (0.7, 0.9), 0.82, Comparison(-0.02, (-0.03, -0.01), 2)),
+        Rung(8, True, False, 0.9, (0.8, 0.95), None),
     ]
     chart = elastic.chart([Elastic("c", "sandwich", "test", 2, 1.5, rungs_, None)])
     found = series(chart)
     assert list(found["one model (sandwich)"].y) == pytest.approx([80, 90])
+    assert list(found["one model (sandwich)"].hollow) == [True, False]
     np.testing.assert_allclose(found["a model for each depth alone"].y, [82, np.nan])
     gap = series(chart, 1)["one model (sandwich)"]
     assert (list(gap.x), list(gap.y)) == ([2], pytest.approx([-2]))
@@ -254,12 +273,13 @@ def test_elastic_models_stand_beside_models_alone() -> None:
 def test_the_confirmed_front_is_of_those_that_stay() -> None:
     one = Confirmed(
         candidate="a", params=100, macs=1000, executions=4, seeds=4, on="train", chosen=0.8, val=0.7,
-        unique_blocks=2, test=0.6, test_interval=(0.5, 0.7), on_front=True,
+        unique_blocks=2, test=0.6, test_interval=(0.5, 0.7), is_observed=True, score=0.7,
+        on_front=True,
     )  # fmt: skip
     other = replace(one, candidate="b", params=200, test=0.5, on_front=False)
     found = series(confirmed.chart([one, other]))
-    assert list(found["front of those"].y) == [60, 60]
-    assert list(found["as chosen, on validation"].y) == [80, 80]
+    assert list(found["stays on the front, by validation"].y) == [60]
+    assert list(found["as the search measured it, on validation"].y) == [80, 80]
     assert list(found["4 fresh seeds trained on train, on test"].y) == [60, 50]
 
 

@@ -1,0 +1,86 @@
+"""What a study had declared before any of its results was known, as its ledger tells.
+
+Nothing is chosen by the test part, and no chosen number may be shown as one that was not chosen:
+so test accuracy is open for candidates that were declared before a trial had ended, and closed for
+whatever was declared later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sret_search.search.entry import Entry
+from sret_search.search.history import History
+from sret_search.study import Study
+from sret_search.study.candidate import Candidate
+from sret_search.study.contrasts import idle, takes_part
+from sret_search.study.planned import at_rate
+from sret_search.study.schema import Contrast
+
+
+class Declared:
+    """The declarations of a study that came into force before any trial had ended.
+
+    Args:
+        studies: the study as each of them has it.
+        entries: every trial of the ledger, by number.
+    """
+
+    def __init__(self, studies: Sequence[Study], entries: Sequence[Entry]) -> None:
+        self._declarations = [_Declaration(study, entries) for study in studies]
+
+    def shows_test(self, entry: Entry) -> bool:
+        """Whether the candidate of a trial was declared: as an arm, as the only candidate, by a
+        contrast, as a twin of such a candidate, or as a branch."""
+        return any(declaration.declares(entry) for declaration in self._declarations)
+
+    def has(self, contrast: Contrast) -> bool:
+        """Whether a contrast was declared."""
+        return any(contrast in each.study.file.contrasts for each in self._declarations)
+
+
+class _Declaration:
+    def __init__(self, study: Study, entries: Sequence[Entry]) -> None:
+        self.study = study
+        self._own = own_trials(study, entries)
+        searched = [entry for entry in entries if entry.number in self._own]
+        values = [entry.values for entry in searched]
+        self._idle = [idle(one, values, study.space) for one in study.file.contrasts]
+        # Nothing is chosen among arms, nor of one candidate alone.
+        self._all = study.file.arms is not None or not study.space.axes
+        self._names = {entry.candidate for entry in searched if self._declares_searched(entry)}
+
+    def declares(self, entry: Entry) -> bool:
+        if entry.parent is not None:
+            return any(
+                branch.trial == entry.parent and branch.recipe == entry.job.recipe
+                for branch in self.study.file.branches
+            )
+        if entry.role == "twin":
+            known = entry.about["control"] in self.study.file.controls
+            return known and entry.about["of"] in self._names
+        return entry.role == "search" and entry.candidate in self._names
+
+    def _declares_searched(self, entry: Entry) -> bool:
+        return self._all or any(
+            takes_part(contrast, entry.values, inert)
+            for contrast, inert in zip(self.study.file.contrasts, self._idle, strict=True)
+        )
+
+
+def own_trials(study: Study, entries: Sequence[Entry]) -> set[int]:
+    """The numbers of the trials that a study, as it is described, asks for itself: none of another
+    recipe, space or budget, no twins, no confirmations, no branches. Arms whose learning rate is
+    tuned count at every rate."""
+    own = set(History(study, entries).own)
+    arms = study.file.arms
+    if arms is None or arms.lr is None:
+        return own
+    plain = {candidate.name for candidate in study.grid}
+    for entry in entries:
+        if entry.number not in own and entry.role == "search" and entry.parent is None:
+            job = entry.job
+            candidate = Candidate({}, job.architecture, job.recipe)
+            if at_rate(candidate, study.file.recipe.lr).name in plain:
+                own.add(entry.number)
+    return own

@@ -1,0 +1,66 @@
+"""What a reader must know before the numbers of a page: edits, trials left out, late declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sret_search.reporting.results import Results
+
+_EDITS = 5
+"""Edits of the study file that a page lists."""
+
+
+def notices(results: Results) -> list[str]:
+    """A sentence for each; none of a study whose file is as it ran, and always was."""
+    return [
+        *_edited(results),
+        *_left_out(results),
+        *_declared_late(results),
+        *_of_an_earlier_program(results),
+    ]
+
+
+def _edited(results: Results) -> Iterator[str]:
+    if results.edited:
+        shown = "; ".join(results.edited[:_EDITS])
+        if len(results.edited) > _EDITS:
+            shown += f"; and {len(results.edited) - _EDITS} more"
+        yield f"The study file was edited since it last ran: {shown}. This page reports what ran."
+
+
+def _left_out(results: Results) -> Iterator[str]:
+    own = {entry.number for entry in results.own}
+    number = sum(
+        entry.number not in own
+        and entry.state == "complete"
+        and entry.role == "search"
+        and entry.parent is None
+        for entry in results.entries
+    )
+    if number:
+        yield (
+            f"{number:,} complete trial{'s are' if number > 1 else ' is'} left out: the study as it"
+            " last ran trains another recipe, space, budget or learning rate."
+        )
+
+
+def _declared_late(results: Results) -> Iterator[str]:
+    """Candidates that would show test accuracy, had they been declared in time."""
+    study = results.study
+    if study.file.arms is None and study.space.axes and not results.contrasts:
+        return
+    late = {entry.candidate for entry in results.complete if not results.shows_test(entry)}
+    if late and len(results.declarations) > 1:
+        yield (
+            f"{len(late):,} candidate{'s were' if len(late) > 1 else ' was'} declared after the results"
+            " of others were known: test accuracy stays closed for"
+            f" {'them' if len(late) > 1 else 'it'}."
+        )
+
+
+def _of_an_earlier_program(results: Results) -> Iterator[str]:
+    if results.entries and not results.declarations:
+        yield (
+            "An earlier program ran this study: what it declared last is taken as declared before"
+            " training."
+        )
