@@ -196,12 +196,12 @@ Control = Literal["unshared", "shallow", "iso_params", "iso_macs", "iso_train_ma
 
 
 class Confirm(Strict):
-    """The front's members are trained again, and the front is decided again from those
+    """The front's members are trained again. On "train" the front is decided again from those
     trainings alone.
 
     Attributes:
         seeds: fresh ones, of each member.
-        on: the part that they are trained on; of "train+val", the test part decides.
+        on: the part that they are trained on; of "train+val", nothing decides again.
     """
 
     seeds: Annotated[int, Field(ge=2)] = 5
