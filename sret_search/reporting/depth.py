@@ -17,7 +17,7 @@ from sret_search.reporting.arms import planned
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.spread import LEVEL, p_below
-from sret_search.reporting.verdict import CLOSED, ONE_SEED, Comparison, family
+from sret_search.reporting.verdict import CLOSED, LOST, ONE_SEED, Comparison, family
 from sret_search.search.entry import Entry
 
 BOUND = 0.01
@@ -66,6 +66,8 @@ class Depth:
             return "the reference"
         if self.gain.is_closed:
             return CLOSED
+        if self.gain.is_lost:
+            return LOST
         if self.gain.difference is None:
             return "no rerun control"
         if self.gain.sign is None:
@@ -117,7 +119,7 @@ def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
 
 
 def _below(gain: Comparison) -> float | None:
-    if gain.spread is None or gain.difference is None:
+    if gain.spread is None or gain.difference is None or gain.is_lost:
         return None
     return p_below(gain.difference, gain.spread, BOUND)
 

@@ -52,7 +52,10 @@ def compared(
     the results."""
     if part == "test" and is_closed(results, [*mine, *theirs]):
         return Comparison(is_closed=True)
-    return _tested(results, mine, theirs, part, mine_reached, theirs_reached)
+    found = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
+    if any(entry.candidate in results.lost for entry in (*mine, *theirs)):
+        return replace(found, p=None, is_lost=True)
+    return found
 
 
 def on_validation(

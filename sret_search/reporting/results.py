@@ -281,8 +281,18 @@ class Results:
     def sound(self) -> pd.DataFrame:
         """The candidates of which no seed diverged or failed. Only these are on a front, best, or
         in a law: the seeds that are left of the others are the lucky ones."""
-        lost = {entry.candidate for entry in self.own if entry.state in ("diverged", "failed")}
-        return self.candidates[~self.candidates.candidate.isin(lost)]
+        return self.candidates[~self.candidates.candidate.isin(self.lost)]
+
+    @cached_property
+    def lost(self) -> set[str]:
+        """The candidates and twins of which a seed diverged or failed."""
+        return {
+            entry.candidate
+            for entry in self.entries
+            if entry.state in ("diverged", "failed")
+            and entry.role in ("search", "twin")
+            and entry.parent is None
+        }
 
     @property
     def measure(self) -> Literal["accuracy", "loss"]:

@@ -16,6 +16,7 @@ from sret_search.reporting.spread import LEVEL, Spread, holm, interval, p_value
 
 CLOSED = "declared after the results: test stays closed"
 ONE_SEED = "one seed: no verdict"
+LOST = "a seed diverged or failed: no verdict"
 NOT_TOLD = "no measurable difference"
 
 
@@ -35,6 +36,8 @@ class Comparison:
         tests: number of tests in the family.
         is_closed: declared when results were known: it stands outside of the family, without a
             verdict.
+        is_lost: a seed of either side diverged or failed, and the seeds that are left are the lucky
+            ones: it counts in the family, without a verdict.
     """
 
     difference: float | None = None
@@ -45,6 +48,7 @@ class Comparison:
     p_holm: float | None = None
     tests: int = 0
     is_closed: bool = False
+    is_lost: bool = False
 
     @classmethod
     def of(cls, difference: float, spread: Spread) -> Comparison:
@@ -67,6 +71,8 @@ class Comparison:
         """What the first side is beside the second, in words."""
         if self.is_closed:
             return CLOSED
+        if self.is_lost:
+            return LOST
         if self.difference is None:
             return "not complete"
         if self.sign is None:

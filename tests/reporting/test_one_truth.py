@@ -264,6 +264,25 @@ def test_survivors_of_a_candidate_that_diverged_are_on_no_front() -> None:
     assert "Best: 99.0 %" not in page
 
 
+def test_an_arm_that_lost_a_seed_gets_no_verdict() -> None:
+    """The two seeds of four executions that are left are far ahead."""
+
+    def result(entry: Entry) -> dict[str, Any]:
+        loops = entry.values["stages.*.loops"]
+        if loops == 4 and entry.seed == 1:
+            return {"state": "diverged", "reason": "nan"}
+        return complete(0.8 + 0.1 * (loops == 4) + 1e-4 * entry.seed)
+
+    arms = PLAIN_ARMS.replace("epochs: 4", "epochs: 4, weight_decay: 0.02")
+    facts, page = drawn(run(written(SPACE, arms), result))
+    deep = facts["depths"][-1]
+    assert deep["executions"] == 16
+    assert deep["verdict"] == "a seed diverged or failed: no verdict"
+    assert deep["difference"] == pytest.approx(0.1)
+    assert deep["difference_p"] is None
+    assert "16 executions are better" not in page
+
+
 def test_nothing_is_best_where_every_candidate_lost_a_seed() -> None:
     def result(entry: Entry) -> dict[str, Any]:
         return {"state": "diverged", "reason": "nan"} if entry.seed == 1 else complete(0.9)

@@ -160,7 +160,7 @@ def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
     elif len(points.y_n) >= _BLOCKS:
         height = max(height, drawn.height(place))
     noise = normal**2 * found.noise / found.spread
-    both = drawn.height_of_seeds(place) ** 2 + height**2 - noise
+    both = drawn.height_of_seeds(place) ** 2 + max(height**2 - noise, 0)
     height = float(np.sqrt(np.maximum(height**2, both)))
     values, heights = profile(found, place)
     below, above = values < at, values > at

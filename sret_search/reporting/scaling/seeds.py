@@ -70,8 +70,9 @@ def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> 
     slopes = y_sn @ x / size
     value, seeds = float(slopes.mean()), points.seeds
     free = len(x) - points.families - 1 - len(given)
-    if seeds < 2 or free < 1:
-        return Estimate(value, None, None)
+    one_family = points.family_n is not None and points.families < 2
+    if seeds < 2 or free < 1 or one_family:
+        return Estimate(value if np.isfinite(value) else None, None, None)
     left = y_sn - slopes[:, None] * x
     common = left.mean(0)
     if points.family_n is not None:
@@ -85,5 +86,7 @@ def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> 
     of_seeds = special.stdtrit(seeds - 1, 0.975) ** 2 * float(slopes.var(ddof=1)) / seeds
     of_candidates, noise = t**2 * of_candidates / size**2, t**2 * noise / size**2
     # Numbers that differ by their rounding alone have no slope.
-    half = max(np.sqrt(max(of_candidates, of_seeds + of_candidates - noise)), 1e-12)
+    half = np.sqrt(max(of_candidates, of_seeds + max(of_candidates - noise, 0), 1e-24))
+    if not np.isfinite(value) or not np.isfinite(half):
+        return Estimate(None, None, None)
     return Estimate(value, value - half, value + half)
