@@ -167,12 +167,20 @@ def _database(study: Study) -> Path:
 
 def _forget_place(ledger: sqlite3.Connection, study: Study) -> None:
     """Let the study's file be called what it is called everywhere, not where it lay."""
-    key = "key = 'study'"
-    ((text,),) = ledger.execute(f"SELECT value_json FROM study_user_attributes WHERE {key}")
-    description = json.loads(text) | {"path": study.path.name}
-    ledger.execute(
-        f"UPDATE study_user_attributes SET value_json = ? WHERE {key}", [json.dumps(description)]
-    )
+    place = {"path": study.path.name}
+    for key in ("study", "declarations"):
+        found = ledger.execute(f"SELECT value_json FROM study_user_attributes WHERE key = '{key}'")
+        for (text,) in found.fetchall():
+            plain = json.loads(text)
+            if key == "study":
+                plain |= place
+            else:
+                for declaration in plain:
+                    declaration["description"] |= place
+            ledger.execute(
+                f"UPDATE study_user_attributes SET value_json = ? WHERE key = '{key}'",
+                [json.dumps(plain)],
+            )
     ledger.commit()
 
 

@@ -114,13 +114,15 @@ def test_a_depth_that_gains_a_point_is_seldom_called_unused() -> None:
 
 def entries(numbers: list[int], seeds: list[int], reached: list[float]) -> list[Any]:
     return [
-        SimpleNamespace(number=n, seed=seed, result={"test_accuracy": accuracy})
+        SimpleNamespace(candidate="c", number=n, seed=seed, result={"test_accuracy": accuracy})
         for n, seed, accuracy in zip(numbers, seeds, reached, strict=True)
     ]
 
 
 def test_no_seed_counts_twice_and_the_last_trial_of_it_counts() -> None:
-    results: Any = SimpleNamespace(images=lambda part: 1000, shows_test=lambda entry: True)
+    results: Any = SimpleNamespace(
+        images=lambda part: 1000, shows_test=lambda entry: True, lost=set()
+    )
     mine = entries([5, 0, 1, 2, 3], [0, 0, 1, 1, 2], [0.93, 0.5, 0.5, 0.94, 0.95])
     theirs = entries([7, 8, 9, 6], [0, 1, 2, 2], [0.9, 0.9, 0.9, 0.5])
     found = paired.compared(results, mine, theirs, "test")
