@@ -48,8 +48,11 @@ class Command:
 
     def end(self) -> tuple[int, str]:
         """Its exit code, and what it said."""
-        out, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, out
+        assert self.process.stdout is not None
+        # `communicate` would lose what came together with the first line.
+        with self.process.stdout as said:
+            out = said.read()
+        return self.process.wait(timeout=30), out
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3])
