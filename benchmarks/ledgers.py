@@ -1,0 +1,132 @@
+"""Made-up ledgers in memory: whole studies whose trials trained nothing, without files or databases."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sret_search.reporting.page import render
+from sret_search.reporting.results import Results
+from sret_search.search import edits, phases
+from sret_search.search import twins as beside
+from sret_search.search.declarations import Declaration
+from sret_search.search.entry import Entry
+from sret_search.search.history import History
+from sret_search.search.outcomes import Known
+from sret_search.search.samplers.ask import Ask
+from sret_search.study import Study, load_study, twins
+from sret_search.study.candidate import Candidate
+
+ENVIRONMENT = {"torch": "2.13", "python": "3.12", "cpu": "made up", "threads": "1"}
+
+Ends = Callable[[Entry], dict[str, Any]]
+"""The result of a trial, which says its state too."""
+Right = Mapping[int, Mapping[str, np.ndarray]]
+"""By trial, which images each of its networks classified right, as `Known` has them."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A study with what its ledger would say of it."""
+
+    study: Study
+    description: dict[str, Any]
+
+    @classmethod
+    def of(cls, space: str, study: str) -> Described:
+        """The study of two texts."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "space.yaml").write_text(space, encoding="utf-8")
+            Path(folder, "study.yaml").write_text(study, encoding="utf-8")
+            loaded = load_study(Path(folder, "study.yaml"))
+            description = json.loads(json.dumps(edits.describe(loaded)))
+        return cls(loaded, description)
+
+    def run(
+        self, ends: Ends, most: int = 100_000, entries: Iterable[Entry] = (), declared: int = 0
+    ) -> list[Entry]:
+        """Every trial that the study's phases ask for, each ended as is made up for it.
+
+        Args:
+            most: trials in all.
+            entries: of earlier runs.
+            declared: the place of this study among the declarations of its ledger.
+        """
+        study = self.study
+        asker, history = phases.build(study, {}), History(study, entries)
+        images, val_images, _ = study.sizes
+        while len(history) < most and isinstance(ask := asker.ask(history), Ask):
+            seed, compared = study.file.search.seed + ask.seed, ask.role == "search"
+            job = replace(study.job(ask.candidate, seed, "cpu", compared=compared), whole=ask.whole)
+            entry = Entry.begun(
+                len(history), job, ask.candidate.values, images + val_images * ask.whole,
+                study.origin, ask.notes, ask.role, ask.about, declared,
+            )  # fmt: skip
+            history.begin(entry)
+            outcome = ends(entry)
+            if outcome["state"] != "running":
+                history.end(ended(entry, outcome))
+        return history.entries
+
+    def results(
+        self,
+        entries: list[Entry],
+        right: Right | None = None,
+        declarations: list[Declaration] | None = None,
+    ) -> Results:
+        """The results of a ledger of these trials.
+
+        Args:
+            declarations: this study alone, before any trial, where nothing else is given.
+        """
+        own = [Declaration(self.description, "", 0, 0)]
+        return Results(
+            study=self.study,
+            description=self.description,
+            entries=entries,
+            outcomes=Known(right or {}),
+            attempts={},
+            only_retrainable=[],
+            declarations=own if declarations is None else declarations,
+        )
+
+
+def share_work() -> None:
+    """Pages share what is the same on each: the twins of a candidate, and the page's templates."""
+    known: dict[tuple[str, str, int], list[twins.Twin]] = {}
+    found = getattr(twins.twins, "__wrapped__", twins.twins)
+
+    @wraps(found)
+    def shared(controls: Sequence[Any], candidate: Candidate, images: int) -> list[twins.Twin]:
+        key = repr(controls), candidate.name, images
+        if key not in known:
+            known[key] = list(found(controls, candidate, images))
+        return known[key]
+
+    beside.twins = shared
+    render._environment = cache(getattr(render._environment, "__wrapped__", render._environment))
+
+
+def ended(entry: Entry, result: dict[str, Any]) -> Entry:
+    """The same trial with its result; its job, once parsed, is not parsed again."""
+    known = {name: value for name, value in result.items() if name != "state"}
+    found = replace(entry, state=result["state"], result=known)
+    if "job" in vars(entry):
+        vars(found)["job"] = entry.job
+    return found
+
+
+def complete(val: float, test: float, loss: float | None = None, **others: Any) -> dict[str, Any]:
+    """The result of a trial that was trained to its end; its loss is 1 - `val` unless given."""
+    return {
+        "state": "complete", "val_accuracy": val, "val_loss": 1 - val if loss is None else loss,
+        "test_accuracy": test, "epochs": 4, "seconds": 2.0, "reruns": [],
+        "environment": ENVIRONMENT, "history": [],
+    } | others  # fmt: skip
