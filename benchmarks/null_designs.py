@@ -408,6 +408,7 @@ def designs() -> list[Design]:
                 Claim("better/worse, 7 depths", "false", _signs("depths")),
                 Claim("either, 7 depths", "false", _signs("depths and gains")),
                 Claim("depth not used", "found", _unused),
+                Claim("depths told apart, 8 depths", "false", _told_apart),
                 Claim("accuracy of a depth", "holds", _depth_accuracies),
                 Claim("difference of a depth", "holds", _depth_differences),
                 *_laws("8 depths", 3),
