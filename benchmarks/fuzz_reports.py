@@ -585,7 +585,9 @@ def fuzz(numbers: range | list[int]) -> Faults:
     share_work()
     faults = Faults({}, {})
     for number in numbers:
-        made = Draw(number).page()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of samplers: the page alone is looked at
+            made = Draw(number).page()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)

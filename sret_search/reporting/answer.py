@@ -113,6 +113,7 @@ def answer(results: Results) -> Answer | None:
         entries = confirmations(results)
         rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
+        table = table[np.isfinite(table.score)]
     else:
         entries = _by_candidate(results.complete)
         table = results.sound.assign(score=results.scores(results.sound))
@@ -179,6 +180,10 @@ def export_command(study: Path, choice: Choice) -> str:
     return f"sret-search export {shlex.quote(shown(study))} --trial {choice.trial} --out {folder}"
 
 
+def _finite(value: float | np.floating[Any]) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def _by_candidate(entries: list[Entry]) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -212,7 +217,7 @@ def _choice(
         part=part,
         accuracy=reached[part],
         interval=interval_of[part],
-        loss=None if part == "test" else float(np.mean([e.result["val_loss"] for e in own])),
+        loss=None if part == "test" else _finite(np.mean([e.result["val_loss"] for e in own])),
         test=reached.get("test"),
         test_interval=interval_of.get("test"),
         behind=behind,

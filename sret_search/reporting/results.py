@@ -275,13 +275,17 @@ class Results:
         means = grouped[["val_accuracy", "val_loss", "test_accuracy", "seconds"]].mean()
         firsts = grouped[[*_COSTS, *axes]].first()
         seeds = grouped.size().rename("seeds")
+        # A loss that is no number leaves none: the mean of the others would be of the lucky seeds.
+        means["val_loss"] = means.val_loss.where(grouped.val_loss.count() == seeds)
         return pd.concat([seeds, means, firsts], axis=1).reset_index()
 
     @cached_property
     def sound(self) -> pd.DataFrame:
-        """The candidates of which no seed diverged or failed. Only these are on a front, best, or
-        in a law: the seeds that are left of the others are the lucky ones."""
-        return self.candidates[~self.candidates.candidate.isin(self.lost)]
+        """The candidates of which no seed diverged or failed, and whose score is a number. Only
+        these are on a front, best, or in a law: the seeds that are left of the others are the lucky
+        ones."""
+        is_known = np.isfinite(self.scores(self.candidates))
+        return self.candidates[is_known & ~self.candidates.candidate.isin(self.lost)]
 
     @cached_property
     def lost(self) -> set[str]:
