@@ -78,7 +78,7 @@ def attained(results: Results, cost: str) -> Attained | None:
     """
     table = results.compared.dropna(subset="val_accuracy")
     table = table[table.candidate.isin(results.sound.candidate)]
-    if not len(table):
+    if table.seed.nunique() < SEEDS:
         return None
     by_seed = table.pivot_table(index="candidate", columns="seed", values="val_accuracy")
     counts = by_seed.notna().sum(axis=1)

@@ -318,6 +318,14 @@ def test_a_packed_ledger_draws_the_same_report() -> None:
     assert len(before["ledger.json.xz"]) < 40_000
 
 
+def test_losses_that_are_no_numbers_choose_nothing() -> None:
+    study = STUDY + "objectives: {loss: min, params: min}\n"
+    endless = run(written(SPACE, study), lambda entry: complete(0.9, val_loss=float("inf")))
+    facts, _ = drawn(endless)
+    assert facts["answer"] is None
+    assert facts["front"] == []
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\xfd7zXZ\x00"])
 def test_a_damaged_packed_ledger_is_named(
     content: bytes, capsys: pytest.CaptureFixture[str]

@@ -120,7 +120,7 @@ def _points(results: Results, measure: Measure) -> Points | None:
         return None
     families = list(dict.fromkeys(family[name] for name in names))
     if len(names) > MOST:
-        share = MOST * len(families) // len(names)
+        share = max(MOST * len(families) // len(names), 1)
         drawn = np.random.default_rng(0).permutation(len(families))[:share]
         families = [families[i] for i in sorted(drawn)]
     place = {own: i for i, own in enumerate(families)}
