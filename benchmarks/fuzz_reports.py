@@ -56,7 +56,7 @@ from sret_search.search.entry import Entry
 
 SEED = 20261129
 _PAGE, _CHARTS = 3, 20
-"""Of so many, one is rendered; and one with its charts."""
+"""Pages of which one is rendered, and pages of which one is rendered with its charts."""
 _MANY, _MANY_EVERY = 10_000, 7000
 """Candidates of a large study; one page in so many is of one."""
 
@@ -154,7 +154,7 @@ OPTIONS: tuple[tuple[float, Text], ...] = (
     (0.15, {"confirm": "{seeds: 3, on: train+val}"}),
     (0.1, {"report": "{reference: sret_imagenet}"}),
 )
-"""What a study may have besides, and how often."""
+"""Keys that a study may have besides, and how often it has each."""
 EDITS: tuple[Callable[[Text], Text], ...] = (
     lambda text: text | {"recipe.epochs": "40"},
     lambda text: text | {"recipe.lr": "2e-2"},
@@ -170,7 +170,7 @@ EDITS: tuple[Callable[[Text], Text], ...] = (
     lambda text: text | {"confirm": "{seeds: 2}"},
     lambda text: text | {"budget": "{params: {max: 12_000}}"},
 )
-"""What a study file may become before it runs again, where that is a study at all."""
+"""Edits of a study file before it runs again; one that makes no study is left out."""
 
 REACHED: dict[str, Callable[[np.random.Generator, Entry, float, float], float]] = {
     "equal": lambda rng, entry, own, seed: 0.9,

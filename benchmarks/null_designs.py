@@ -1,4 +1,4 @@
-"""What pages claim, and the studies whose pages claim it, for `null_studies.py`."""
+"""Claims of pages, and the studies whose pages make them, for `null_studies.py`."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _confirmed_intervals(page: Page) -> list[bool]:
 
 
 def _candidate_intervals(page: Page) -> list[bool]:
-    """Those of the table of the front, for every candidate."""
+    """Intervals as the table of the front has them, for every candidate."""
     spread, found = page.results.spreads["val"], []
     values: dict[str, list[float]] = defaultdict(list)
     numbers: dict[str, int] = {}

@@ -8,9 +8,8 @@ import numpy as np
 
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.search.confirmation import members
-from sret_search.search.entry import Entry, mean_objectives
-from sret_search.search.front import nondominated
+from sret_search.search.confirmation import members, on_the_front
+from sret_search.search.entry import Entry
 from sret_search.search.history import History
 
 
@@ -112,16 +111,6 @@ def confirmed(results: Results) -> list[Confirmed]:
     found.sort(key=lambda one: one.params)
     if found[0].val is None:
         return found
-    on_front = _on_front(results, [again[one.candidate] for one in found])
+    groups = [again[one.candidate] for one in found]
+    on_front = on_the_front(results.study.file.objectives, groups)
     return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]
-
-
-def _on_front(results: Results, groups: list[list[Entry]]) -> np.ndarray:
-    """Which members no other one beats in all of the study's objectives, by their fresh seeds."""
-    objectives = results.description["objectives"]
-    signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
-    points = [
-        signs * np.array(mean_objectives(objectives, each[0].cost, [e.result for e in each]))
-        for each in groups
-    ]
-    return nondominated(points)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -15,7 +15,7 @@ from sret_search.search.front import nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import WAIT, Ask
 from sret_search.study import Study
-from sret_search.study.schema import Confirm
+from sret_search.study.schema import Confirm, Objective
 
 
 class Confirmation:
@@ -56,11 +56,19 @@ def members(study: Study, history: History) -> list[str]:
     for number in history.own:
         found[history.entries[number].candidate].append(history.entries[number])
     whole = {n: each for n, each in found.items() if all(e.state == "complete" for e in each)}
-    objectives = study.file.objectives
-    signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
-    points = [
-        list(signs * np.array(mean_objectives(objectives, each[0].cost, [e.result for e in each])))
-        for each in whole.values()
-    ]
-    on_front = nondominated(points)
+    on_front = on_the_front(study.file.objectives, list(whole.values()))
     return [name for name, member in zip(whole, on_front, strict=True) if member]
+
+
+def on_the_front(
+    objectives: Mapping[Objective, Literal["max", "min"]], groups: Sequence[Sequence[Entry]]
+) -> np.ndarray:
+    """Which candidates, each with its trials, no other one beats in all objectives, by the means
+    over seeds."""
+    signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
+    return nondominated(
+        [
+            list(signs * mean_objectives(objectives, each[0].cost, [e.result for e in each]))
+            for each in groups
+        ]
+    )

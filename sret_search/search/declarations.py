@@ -43,6 +43,15 @@ class Declaration:
         known, and taken as true."""
         return not self.ended
 
+    def declares(self, description: dict[str, Any]) -> bool:
+        """Whether a description declares the same."""
+        # That of an earlier program lacks the architecture.
+        return all(
+            self.description[name] == description.get(name)
+            for name in _DECLARED
+            if name in self.description
+        )
+
 
 def next_declarations(
     known: Sequence[Declaration],
@@ -60,14 +69,9 @@ def next_declarations(
     found = list(known)
     if not found and begun and before is not None:
         found.append(Declaration(before, _hash(before), None, None))
-    if not found or not _same(found[-1].description, now):
+    if not found or not found[-1].declares(now):
         found.append(Declaration(now, _hash(now), begun, ended))
     return found
-
-
-def _same(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    # A description of an earlier program lacks the architecture.
-    return all(first.get(k) == second.get(k) for k in _DECLARED if k in first)
 
 
 def _hash(description: dict[str, Any]) -> str:

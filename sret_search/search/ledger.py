@@ -300,12 +300,14 @@ class Ledger:
 
     def _declare(self, description: dict[str, Any]) -> None:
         """Record what the study declares, unless that is what it declared last."""
+        known = self.declarations
+        if known and known[-1].declares(description):
+            return
         entries = self.entries()
         ended = sum(not e.open or self.outcome(e) is not None for e in entries)
         before = self._attributes.get("study")
-        found = next_declarations(self.declarations, before, description, len(entries), ended)
-        if found != self.declarations:
-            self._remember("declarations", [vars(each) for each in found])
+        found = next_declarations(known, before, description, len(entries), ended)
+        self._remember("declarations", [vars(each) for each in found])
 
     def _write(self, write: Callable[[], _T]) -> _T:
         """Write while the study is held, and again while there is no room for it."""
