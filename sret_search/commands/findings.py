@@ -99,10 +99,12 @@ def _lack(name: str, specifier: object) -> str | None:
 def processors() -> Iterator[Finding]:
     """CPUs that this process may use, and what instructions they have."""
     from sret_search.study.hardware import cpu
-    from sret_search.study.preflight import cpus
+    from sret_search.study.processors import cpus, quota
 
-    number, name = cpus(), cpu()
+    number, limit, name = cpus(), quota(), cpu()
     text = f"{number} CPU{'s' if number > 1 else ''}, {name}"
+    if limit is not None and limit < (os.cpu_count() or 1):
+        text += f" (a control group allows {limit:g} of {os.cpu_count()})"
     if platform.machine() == "x86_64" and "AVX" not in name:
         to_do = "an image or virtual machine that passes AVX2 on trains several times as fast"
         yield Finding("CPU", "note", f"{text}: no AVX2", to_do)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sret_search.search import signals
-from sret_search.study.preflight import cpus, gpus
+from sret_search.study.preflight import gpus
+from sret_search.study.processors import cpus
 
 _CONTROL, _PARENT = "gcs_server", "raylet"
 """The processes of Ray without which nothing goes on; the second one starts the workers."""

@@ -10,13 +10,9 @@ from sret_search.job import Recipe
 from sret_search.job.place import is_url, located, trial_named
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
+from sret_search.study.processors import cpus
 from sret_search.study.schema import Compute
 from sret_search.study.study import Study
-
-
-def cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> int:
