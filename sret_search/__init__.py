@@ -1,8 +1,14 @@
 """Search the family of recursive vision transformers (SReT) and measure what depth buys."""
 
+import sys
 from importlib import import_module
 
 __version__ = "0.1.0"
+
+if getattr(sys, "argv", [])[:1] == ["-m"] and not sys.flags.safe_path:
+    # `python -m` looks into the working directory before all that is installed: a `numpy.py` that
+    # lies there would be taken for numpy. Here only this package may come from there.
+    sys.path.append(sys.path.pop(0))
 
 _PLACES = {
     "Architecture": "sret_search.architecture",

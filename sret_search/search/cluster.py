@@ -24,6 +24,7 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
@@ -31,7 +32,8 @@ _ENVIRONMENT = {
     "TUNE_STATE_REFRESH_PERIOD": "3600",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-"""Read by Ray when it is imported, here and in its workers."""
+"""Read by Ray when it is imported, here and in its workers. Under `uv run` it would pack the working
+directory, data and all, and unpack it elsewhere for its workers; they use this environment as it is."""
 
 _STORES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 """Where an object store is; Tune itself passes the keys on to its workers."""

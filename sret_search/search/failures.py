@@ -11,6 +11,9 @@ DIED, HUNG, MEMORY, DISK, DATA, ERROR = (
 """Causes: the infrastructure (a process or node killed; no step for too long), memory, disk,
 data that cannot be read, and an error in code. A loss that is not finite is a result instead."""
 
+_NOT_STARTED = r"error raised in its creation task|failed to import on the worker"
+"""Ray's words for workers in which the code of trials does not load."""
+
 _LIMITS = {DIED: 8, HUNG: 3, MEMORY: 2}
 """Attempts in a row without a new checkpoint that may end so before the trial counts as failed.
 One that ran out of memory gets one more, in a fresh process. A full disk is waited for."""
@@ -23,10 +26,26 @@ def told(text: str) -> tuple[str, str]:
     """The cause that Ray's words for the end of a worker stand for, and a line for the reader."""
     if "OutOfMemoryError" in text or "low on memory" in text:
         return MEMORY, "its worker was killed by Ray, since the machine ran low on memory"
+    if (raised := _raised(text)) is not None and re.search(_NOT_STARTED, text):
+        return DIED, f"its worker could not start ({raised})"
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or re.search(r"Actor\w*Error|NodeDied|WorkerCrashed", text):
         return DIED, "its worker died (killed, or out of memory)"
     return DIED, f"its worker failed ({lines[-1].strip()})"
+
+
+def _raised(text: str) -> str | None:
+    """The first error in a text of tracebacks that was not raised by Ray itself, and its place."""
+    place, raised = None, []
+    for line in text.splitlines():
+        frame = re.match(r'\s+File "(.+)", line (\d+)', line)
+        if frame is not None:
+            place = f"{frame[1]}:{frame[2]}"
+        elif place is not None and re.match(r"[A-Za-z_][\w.]*(: |$)", line):
+            raised.append((line.strip(), place))
+            place = None
+    of_others = [each for each in raised if not re.search(r"/ray/|\.pyx:", each[1])]
+    return next((f"{error} ({place})" for error, place in of_others + raised), None)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -12,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import sret_search
 from sret_search.search import signals
 from sret_search.study.preflight import gpus
 from sret_search.study.processors import cpus
@@ -34,7 +37,7 @@ def start(folder: Path) -> None:
     knows.
 
     Args:
-        folder: for its own files, of which only this user can see any.
+        folder: for its own files, of which only this user can see any. Exists.
 
     Raises:
         NotStartedError: for whatever reason Ray gives.
@@ -47,7 +50,11 @@ def start(folder: Path) -> None:
     import ray
 
     try:
-        with signals.sessions_of_their_own(), signals.sigterm_stays():
+        with (
+            signals.sessions_of_their_own(),
+            _importing_alike(folder.with_name("code")),
+            signals.sigterm_stays(),
+        ):
             ray.init(
                 address="local",
                 num_cpus=cpus(),
@@ -62,6 +69,35 @@ def start(folder: Path) -> None:
     except Exception as error:  # Ray has no class of its own for this
         reason = " ".join(str(error).split())
         raise NotStartedError(f"Ray did not start: {reason or type(error).__name__}") from error
+
+
+@contextmanager
+def _importing_alike(folder: Path) -> Iterator[None]:
+    """Let workers import what this process imports. Ray puts the working directory of a driver
+    before all else that its workers import: a `numpy.py` that lies there would be taken for numpy.
+
+    Args:
+        folder: to be made, and put there instead. Where this package itself lies in the working
+            directory, it has a link to it, and nothing else.
+    """
+    from ray._private import worker
+
+    package = Path(sret_search.__file__).parent
+    folder.mkdir()
+    if package.parent == Path.cwd():
+        (folder / package.name).symlink_to(package)
+    connect = worker.connect
+
+    def connect_there(*arguments: Any, **named: Any) -> Any:
+        # The processes that start the workers, which are to work here, are there before.
+        with contextlib.chdir(folder):
+            return connect(*arguments, **named)
+
+    worker.connect = connect_there
+    try:
+        yield
+    finally:
+        worker.connect = connect
 
 
 def end() -> None:

@@ -1,11 +1,14 @@
 """A Ray that dies: told once, its workers killed, and a run that hangs in it abandoned."""
 
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +117,56 @@ def test_sigterm_waits_while_ray_connects(monkeypatch: pytest.MonkeyPatch) -> No
     assert seen == ["connected", "terminated"]
     assert worker.connect is connect
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_workers_look_for_modules_in_no_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import worker
+
+    def looked_into() -> list[str]:
+        """Modules that Ray's workers would find before all that is installed."""
+        return [path.name for path in Path.cwd().iterdir()]
+
+    monkeypatch.setattr(worker, "connect", looked_into)
+    (tmp_path / "numpy.py").touch()
+    monkeypatch.chdir(tmp_path)
+    with local._importing_alike(tmp_path / "code"):
+        assert worker.connect() == []
+    assert worker.connect is looked_into
+    assert Path.cwd() == tmp_path
+
+
+def test_workers_find_a_package_that_lies_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import worker
+
+    import sret_search
+
+    package = Path(sret_search.__file__).parent
+    monkeypatch.setattr(worker, "connect", lambda: [path.resolve() for path in Path().iterdir()])
+    monkeypatch.chdir(package.parent)
+    with local._importing_alike(tmp_path / "code"):
+        assert worker.connect() == [package]
+
+
+UNDER_UV = """
+import subprocess, sys
+subprocess.run([sys.argv[1], "-c", sys.argv[2]], check=True)
+"""
+MADE = """
+from sret_search.search import cluster
+cluster._prepare()
+from ray._private import worker
+from ray._private.runtime_env.uv_runtime_env_hook import _get_uv_run_cmdline
+assert _get_uv_run_cmdline(), "Ray does not see uv: this test shows nothing"
+assert worker._maybe_modify_runtime_env({}, False) == {}
+"""
+
+
+def test_uv_run_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text(UNDER_UV)
+    command = ["bash", "-c", 'exec -a uv "$0" "$@"', sys.executable, "run", sys.executable, MADE]
+    path = os.pathsep.join([*sys.path])
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, check=True)

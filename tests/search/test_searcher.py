@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from sret_search.search import failures, run, searcher
+from sret_search.search.attempts import Deaths
 from sret_search.search.disk import Keeper
 from sret_search.search.failures import Streak
 from sret_search.search.history import History
@@ -159,6 +161,50 @@ def test_what_a_worker_said_before_it_failed_is_told() -> None:
     assert name is not None
     played.die(name, "Traceback\n  File x\nModuleNotFoundError: No module named 'torch'\n")
     assert "No module named 'torch'" in played.console.export_text()
+
+
+NOT_STARTED = """Failure # 1 (occurred at 2026-11-30_09-30-00)
+The actor died because of an error raised in its creation task, ray::ImplicitFunc.__init__()
+  File "python/ray/_raylet.pyx", line 955, in ray._raylet.store_task_errors
+RuntimeError: The actor with name ImplicitFunc failed to import on the worker:
+
+Traceback (most recent call last):
+  File "/venv/site-packages/ray/tune/__init__.py", line 5, in <module>
+    import pandas
+    ^^^^^^^^^^^^^
+  File "/home/me/pandas.py", line 1, in <module>
+    import numpi
+ModuleNotFoundError: No module named 'numpi'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/venv/site-packages/ray/tune/__init__.py", line 9, in <module>
+    raise ImportError(
+ImportError: Can't import ray.tune as some dependencies are missing.
+An unexpected internal error occurred while the worker was executing a task.
+"""
+
+
+def test_the_error_that_kept_a_worker_from_starting_is_told() -> None:
+    cause, reason = failures.told(NOT_STARTED)
+    assert cause == failures.DIED
+    assert reason == (
+        "its worker could not start (ModuleNotFoundError: No module named 'numpi'"
+        " (/home/me/pandas.py:1))"
+    )
+
+
+def test_tunes_file_of_an_error_is_read_before_it_is_copied(tmp_path: Path) -> None:
+    played = Played(slots=1)
+    name = played.suggest()
+    assert name is not None
+    played.searcher.on_trial_complete(name, error=True)
+    file = tmp_path / "error.txt"
+    file.write_text(NOT_STARTED)
+    trial = SimpleNamespace(trial_id=name, error_file=str(file))
+    Deaths(played.searcher).on_trial_error(1, [], trial)
+    assert "No module named 'numpi'" in played.console.export_text()
 
 
 def test_out_of_memory_is_tried_once_more() -> None:
