@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import NamedTuple
 
-from sret_search import __version__
+from sret_search import __version__, terminal
 from sret_search.errors import DONE, INPUT, InputError, nearest
 
 PROG = "sret-search"
@@ -100,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; its exit code."""
+    terminal.prepare()
     if "_ARGCOMPLETE" in os.environ:
         from sret_search.commands.completion import complete
 

@@ -45,7 +45,12 @@ def run_study(study: Study | Path | str, *, fresh: bool = False) -> pd.DataFrame
     found = _loaded(study)
     command = [sys.executable, "-m", "sret_search.run", *["--fresh"] * fresh, "--", str(found.path)]
     child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",  # the child's output may have another encoding than files here
+        process_group=0,
     )
     assert child.stdout is not None
     last = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
@@ -12,6 +13,18 @@ the study was complete."""
 
 class InputError(Exception):
     """What the user gave, or what lies on this machine, cannot be used as it is."""
+
+
+def encodable(text: str) -> str:
+    """The text with every character that no file or terminal can take escaped: a byte of a name
+    that is not UTF-8 as \\xff, any other half of a character as \\ud800."""
+    return re.sub("[\ud800-\udfff]", _escaped, text)
+
+
+def _escaped(half: re.Match[str]) -> str:
+    code = ord(half[0])
+    # Python reads a byte that it cannot decode as one of these 128.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

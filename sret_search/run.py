@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sret_search import terminal
 from sret_search.errors import BUG, DONE, INPUT, STOPPED
 from sret_search.job.place import is_url
 from sret_search.search import driver, signals
@@ -49,6 +50,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run") -> int:
     """Run the command, this very one, in a process of its own; its exit code."""
+    terminal.prepare()
     arguments = parser(prog).parse_args(argv)
     return driver.driven(lambda: _main(arguments), lambda: _ended(arguments.study))
 

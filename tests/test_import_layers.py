@@ -11,7 +11,7 @@ import sret_search
 
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
-    "errors", "importing", "writing", "architecture", "variants", "cost", "job", "tasks",
+    "errors", "terminal", "importing", "writing", "architecture", "variants", "cost", "job", "tasks",
     "study", "model", "training", "export", "search", "reporting", "run", "api",
     "commands",
     "__main__",
@@ -19,6 +19,7 @@ ROOMS = [
 HEAVY = {"torch", "torchvision", "ray", "optuna"}
 FORBIDDEN = {
     "errors": HEAVY,
+    "terminal": HEAVY,
     "importing": HEAVY,
     "writing": HEAVY,
     "architecture": HEAVY,

@@ -187,6 +187,7 @@ def ray() -> Iterator[Finding]:
             [sys.executable, "-c", _TRY_RAY],
             capture_output=True,
             text=True,
+            errors="backslashreplace",
             timeout=_PATIENCE,
             env=os.environ | {"PYTHONWARNINGS": "ignore"},
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
+from sret_search.errors import encodable
 from sret_search.export import graph
 from sret_search.export.card import card
 from sret_search.export.origin import Origin
@@ -98,7 +99,7 @@ def _write(
         kind: graph.write_graph(model, kind, folder / graph.FILES[kind]) for kind in formats
     }
     graphs = {kind: (graph.FILES[kind], found) for kind, found in differences.items()}
-    (folder / _CARD).write_text(card(origin, mean, std, graphs), encoding="utf-8")
+    (folder / _CARD).write_text(encodable(card(origin, mean, std, graphs)), encoding="utf-8")
     return differences
 
 

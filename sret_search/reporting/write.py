@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from sret_search.errors import encodable
 from sret_search.reporting import charts, grids, overlay, sentences, summary, tables
 from sret_search.reporting.answer import Answer, answer, export_command
 from sret_search.reporting.charts import Chart
@@ -60,15 +61,15 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     _write(folder, {
         "trials.csv": _csv(results.table),
         "trials.parquet": _parquet(results.table),
-        "front.tex": front.latex().encode(),
-        "front.md": front.markdown().encode(),
+        "front.tex": _text(front.latex()),
+        "front.md": _text(front.markdown()),
         "summary.json": _json(facts),
     })  # fmt: skip
     if pack:
         _write(folder, {packed.FILE: packed.write(study, results.packed)})
     page = folder / "report.html"
     content = _page(results, compared, found, made, front, facts, images, shown)
-    write_whole(page, content.encode())
+    write_whole(page, _text(content))
     return page
 
 
@@ -105,7 +106,7 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
         "overlay.html", title, made, rows=rows, sentences=overlay.sentences(rows), footers=footers,
         data=every[0].description["data"], pictures=[],
     )  # fmt: skip
-    write_whole(page, content.encode())
+    write_whole(page, _text(content))
     return page
 
 
@@ -184,12 +185,16 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _json(plain: dict[str, Any]) -> bytes:
-    return (json.dumps(plain, indent=1) + "\n").encode()
+    return _text(json.dumps(plain, indent=1) + "\n")
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    text: str = table.to_csv(index=False)
-    return text.encode()
+    return _text(table.to_csv(index=False))
+
+
+def _text(text: str) -> bytes:
+    """A text as a file has it: a name of the user's need not be one that UTF-8 can say."""
+    return encodable(text).encode()
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -146,7 +146,11 @@ def _unreachable(address: str) -> str | None:
     ask = f"from {__name__} import reach; reach({address!r})"
     try:
         asked = subprocess.run(
-            [sys.executable, "-c", ask], capture_output=True, text=True, timeout=2 * _REACH
+            [sys.executable, "-c", ask],
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=2 * _REACH,
         )
     except subprocess.TimeoutExpired:
         return f"no answer in {2 * _REACH:g} s; is it Ray that listens there?"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sret_search.errors import encodable
+
 DIED, HUNG, MEMORY, DISK, DATA, ERROR = (
     "worker died", "worker hung", "out of memory", "disk full", "data", "error",
 )  # fmt: skip
@@ -26,6 +28,7 @@ def told(text: str) -> tuple[str, str]:
     """The cause that Ray's words for the end of a worker stand for, and a line for the reader."""
     if "OutOfMemoryError" in text or "low on memory" in text:
         return MEMORY, "its worker was killed by Ray, since the machine ran low on memory"
+    text = encodable(text)
     if (raised := _raised(text)) is not None and re.search(_NOT_STARTED, text):
         return DIED, f"its worker could not start ({raised})"
     lines = [line for line in text.splitlines() if line.strip()]

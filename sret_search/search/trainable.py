@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sret_search.errors import encodable
 from sret_search.job import Job
 from sret_search.search import scratch
 from sret_search.search.failures import MEMORY
@@ -51,7 +52,7 @@ def attempt_trial(config: dict[str, Any]) -> None:
     folders = Folders(str(config["root"]))
     if not folders.is_remote and not Path(config["attempt"]).is_dir():
         # Another machine, whose disk is not the driver's: what it would write is never found.
-        tune.report({"unseen": f"{platform.node()} does not see {config['attempt']}"})
+        tune.report({"unseen": encodable(f"{platform.node()} does not see {config['attempt']}")})
         return
     job = Job.from_dict(json.loads(config["job"]))
     models = job.recipe.trials_read
@@ -107,7 +108,8 @@ def _train(
             raise
         outcome = {"state": "failed", "cause": kind, "reason": reason, "job": job.identity}
         with suppress(OSError):  # on a full disk the driver finds neither, and waits for room
-            (attempt / TRACEBACK).write_text(traceback.format_exc())
+            trace = encodable(traceback.format_exc())
+            (attempt / TRACEBACK).write_text(trace, encoding="utf-8")
             files.write_json(attempt / ERROR, outcome)
             upload()
         report({"failed": kind, "reason": reason})

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sret_search.errors import InputError
+from sret_search.errors import InputError, encodable
 
 # What follows scheme://user: up to the last @ of the word, or else of the quoted text, or up to
 # where the text was cut; and what a URL gives as its parameter `password`.
@@ -29,7 +29,7 @@ class Problem:
     column: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", masked(self.message))
+        object.__setattr__(self, "message", encodable(masked(self.message)))
 
     def __str__(self) -> str:
         if self.file is None:
@@ -58,4 +58,4 @@ def masked(text: str) -> str:
 def shown(path: Path) -> str:
     """A path as a user would type it here."""
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    return encodable(str(path) if relative.startswith("..") else relative)

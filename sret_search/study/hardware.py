@@ -34,7 +34,7 @@ def hardware(compute: Compute) -> str:
 def cpu() -> str:
     """The processor's name, and the best of its instructions that training gains by."""
     try:
-        text = _CPU.read_text()
+        text = _CPU.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or platform.machine()
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
@@ -45,7 +45,9 @@ def cpu() -> str:
 
 def _gpu() -> str:
     for path in sorted(_GPUS.glob("*/information")):
-        model = re.search(r"^Model:\s*(.*)$", path.read_text(), re.MULTILINE)
+        model = re.search(
+            r"^Model:\s*(.*)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        )
         if model:
             return model[1].strip()
     return "GPU"

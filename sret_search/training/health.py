@@ -15,6 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from sret_search import importing
 from sret_search.cost import train_memory
+from sret_search.errors import encodable
 from sret_search.job import Job
 from sret_search.job.disk import checkpoint_bytes, in_words
 from sret_search.training.data import DataError
@@ -54,7 +55,12 @@ def watched(attempt: Path, seconds: float) -> Iterator[Callable[[], None]]:
 
 
 def cause(error: Exception, job: Job) -> tuple[str, str]:
-    """What kind of failure an error is, and a line for the reader."""
+    """What kind of failure an error is, and a line for the reader, which any file can take."""
+    kind, reason = _cause(error, job)
+    return kind, encodable(reason)
+
+
+def _cause(error: Exception, job: Job) -> tuple[str, str]:
     if isinstance(error, DataError | PretrainedError):
         return "data", str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (

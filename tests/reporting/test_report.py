@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import run
 
 from sret_search.job import step_memory
 from sret_search.reporting.results import Results
@@ -306,3 +307,10 @@ def test_a_trial_that_waits_at_a_rung_shows_how_far_it_came(tmp_path: Path) -> N
     ledger.reach(entry, 3, {"val_accuracy": 0.9, "val_loss": 1.0, "seconds": 2.0})
     row = Results.read(made).table.iloc[0]
     assert (row.state, row.epochs, row.seconds) == ("running", 3, 2.0)
+
+
+def test_a_reason_that_is_no_text_is_escaped(tmp_path: Path) -> None:
+    made = study(tmp_path)
+    run(made, lambda entry: {"state": "failed", "reason": "cannot read \udcff.png"}, most=1)
+    page, *_ = report(made)
+    assert r"cannot read \xff.png" in page

@@ -16,6 +16,7 @@ from sret_search.search import trainable
 from sret_search.search.folders import Folders
 from sret_search.search.trainable import Recycled, attempt_trial
 from sret_search.training import train
+from sret_search.training.data import DataError
 
 torch.set_num_threads(1)
 
@@ -108,6 +109,40 @@ def test_a_failure_is_written_and_told(
     written = json.loads((Path(made["attempt"]) / "error.json").read_text())
     assert (written["cause"], written["job"]) == (cause, JOB.identity)
     assert type(error).__name__ in (Path(made["attempt"]) / "traceback.txt").read_text()
+
+
+@pytest.mark.parametrize("kind", [DataError, OSError, ValueError])
+def test_a_failure_is_told_whatever_the_names_in_it(
+    kind: type[Exception],
+    tmp_path: Path,
+    told: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train, "train", failing(kind("cannot read photo\udce9.jpg \ud800")))
+    made = config(tmp_path)
+    attempt_trial(made)
+    assert [report.get("failed") is None for report in told] == [False, True]
+    attempt = Path(made["attempt"])
+    written = json.loads((attempt / "error.json").read_text())
+    for reason in (told[0]["reason"], written["reason"]):
+        assert r"cannot read photo\xe9.jpg \ud800" in reason
+    trace = (attempt / "traceback.txt").read_text(encoding="utf-8")
+    assert r"photo\xe9.jpg" in trace
+
+
+def test_a_trace_is_written_in_utf8_whatever_the_locale(
+    tmp_path: Path, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "train", failing(ValueError("größer")))
+    made, write = config(tmp_path), Path.write_text
+
+    def in_ascii(path: Path, text: str, encoding: str = "ascii", **others: Any) -> int:
+        return write(path, text, encoding=encoding, **others)
+
+    monkeypatch.setattr(Path, "write_text", in_ascii)
+    attempt_trial(made)
+    assert told[0]["failed"] == "error"
+    assert "größer" in (Path(made["attempt"]) / "traceback.txt").read_text(encoding="utf-8")
 
 
 def test_a_process_is_replaced_when_it_is_worn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sret_search.errors import encodable
+
 
 class DataError(Exception):
     """A data set cannot be used: one line that names the file or folder, and what to do.
@@ -11,7 +13,7 @@ class DataError(Exception):
     """
 
     def __init__(self, message: str, key: str = "name") -> None:
-        super().__init__(message)
+        super().__init__(encodable(message))
         self.key = key
 
 
