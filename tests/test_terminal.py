@@ -47,6 +47,8 @@ def test_streams_that_are_no_files_stay_as_they_are(monkeypatch: pytest.MonkeyPa
     terminal.prepare()
     print("×")
     assert sys.stdout.getvalue() == "×\n"
+    with sys.stderr:
+        print("to nobody", file=sys.stderr)
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,51 @@ def test_a_plan_is_printed_where_the_output_is_ascii(
     )
     assert ended.returncode == 0, ended.stderr
     assert "<= 50,000" in ended.stdout.decode("ascii")
+
+
+PRINTS = """
+import sys, time
+from sret_search import terminal
+terminal.prepare()
+opened = open(sys.argv[1], "w")
+print("begun", flush=True)
+sys.stdin.readline()
+for _ in range(3000):
+    print("a line that nobody reads any more")
+opened.write("done")
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("end", ["a reader that leaves", "a full disk", "closed files"])
+def test_output_that_ends_ends_nothing_else(end: str, unbuffered: str, tmp_path: Path) -> None:
+    closed = end == "closed files"
+    redirection = {
+        "a reader that leaves": "",
+        "a full disk": ">/dev/full",
+        "closed files": ">&- 2>&-",
+    }
+    process = subprocess.Popen(
+        ["bash", "-c", f'exec "$@" {redirection[end]}', "", sys.executable, "-c", PRINTS, tmp_path / "kept"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == (b"begun\n" if not redirection[end] else b"")
+    process.stdout.close()
+    process.stdin.write(b"go on\n")
+    process.stdin.close()
+    with process.stderr as said:
+        assert said.read() == b""
+    assert process.wait(timeout=60) == 0
+    # Nothing that was printed is in a file that was opened where output is closed.
+    assert (tmp_path / "kept").read_text() == "done", closed
+
+
+def test_a_whole_command_is_read_by_halves() -> None:
+    command = f"{sys.executable} -m sret_search cost sret_t | head -n 1; echo ${{PIPESTATUS[@]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0 0"

@@ -1,25 +1,38 @@
-"""Signals: Ctrl-C and SIGTERM at any moment, and what Ray makes of them, set right while it starts."""
+"""Signals that ask to stop, at any moment, and what Ray makes of them, set right while it starts."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
-"""What asks a process to stop."""
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask a process to stop: by Ctrl-C, by a scheduler, by a terminal that is closed."""
+
+_Handler = Callable[[int, FrameType | None], Any]
 
 _swallowed = False
 """Whether a signal came; what it raised may have got no further than a library."""
 
 
+def handle(handler: _Handler) -> dict[signal.Signals, Any]:
+    """Set the handler of all signals that ask to stop, but for a SIGHUP that is ignored, as it is
+    under `nohup`; gives the handlers before."""
+    asking = [kind for kind in STOPS if kind != signal.SIGHUP or _is_heard(kind)]
+    return {kind: signal.signal(kind, handler) for kind in asking}
+
+
+def _is_heard(kind: signal.Signals) -> bool:
+    return signal.getsignal(kind) != signal.SIG_IGN
+
+
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """SIGTERM as Ctrl-C at any moment, also where Ray's handler, which exits, is in place. Both
+    """SIGTERM and SIGHUP as Ctrl-C at any moment, also where Ray's handler, which exits, is in place. All
     raise KeyboardInterrupt, which some libraries swallow while they are imported: it is raised
     again at the next `raise_swallowed`."""
     global _swallowed
@@ -29,7 +42,7 @@ def interrupting() -> Iterator[None]:
         _swallowed = True
         raise KeyboardInterrupt
 
-    before = {kind: signal.signal(kind, interrupt) for kind in STOPS}
+    before = handle(interrupt)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         yield
@@ -60,7 +73,7 @@ def forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         child.send_signal(number)
 
-    before = {kind: signal.signal(kind, forward) for kind in STOPS}
+    before = handle(forward)
     try:
         yield
     finally:

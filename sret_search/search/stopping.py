@@ -1,4 +1,4 @@
-"""A stop that loses nothing: by Ctrl-C, SIGTERM, or when the hours of a study are over."""
+"""A stop that loses nothing: by Ctrl-C, SIGTERM, SIGHUP, or when the hours of a study are over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from sret_search.search.signals import STOPS
+from sret_search.search import signals
 
 GRACE = 60.0
 """Seconds that running trials have for the step that they are in, and for a checkpoint."""
@@ -68,7 +68,7 @@ class Stopping(Callback):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take the first Ctrl-C or SIGTERM as the wish to stop; a second one stops at once.
+        """Take the first Ctrl-C, SIGTERM or SIGHUP as the wish to stop; a second one stops at once.
 
         Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
         handlers when it connects, so this comes after.
@@ -77,10 +77,9 @@ class Stopping(Callback):
         def stop(number: int, frame: FrameType | None) -> None:
             # A signal may come while the user is being told of something else: `look` tells.
             self.asked = True
-            for kind in STOPS:
-                signal.signal(kind, signal.default_int_handler)
+            signals.handle(signal.default_int_handler)
 
-        before = {number: signal.signal(number, stop) for number in STOPS}
+        before = signals.handle(stop)
         try:
             yield
         finally:

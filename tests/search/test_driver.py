@@ -80,7 +80,7 @@ def test_where_others_end_the_driver_somebody_is_left(work: str, said: str) -> N
     assert Command(work).end() == (3, said)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("kill", [os.kill, os.killpg])
 def test_what_asks_to_stop_reaches_the_driver_once(
     stop: signal.Signals, kill: Callable[[int, int], None]
@@ -124,3 +124,15 @@ def test_a_stop_while_python_starts_is_kept() -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 3
+
+
+def test_a_terminal_that_is_closed_ends_nothing_under_nohup() -> None:
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    code = ignoring + COMMAND.format(work="time.sleep(1); return 0")
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    _, driver, _ = process.stdout.readline().split()
+    for pid in (process.pid, int(driver)):
+        os.kill(pid, signal.SIGHUP)
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()

@@ -9,7 +9,7 @@ import pytest
 from sret_search.search import signals
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", signals.STOPS)
 def test_a_signal_that_a_library_swallows_stops_a_run_all_the_same(kind: signal.Signals) -> None:
     before = signal.getsignal(kind)
     with signals.interrupting():
