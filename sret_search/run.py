@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sret_search import terminal
-from sret_search.errors import BUG, DONE, INPUT, STOPPED
+from sret_search.errors import BUG, DONE, INPUT, STOPPED, InputError
 from sret_search.job.place import is_url
 from sret_search.search import driver, signals
-from sret_search.study import Study, StudyError, load_study, preflight
+from sret_search.study import Study, load_study, preflight
 from sret_search.study.errors import shown
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _main(arguments: argparse.Namespace) -> int:
             study = load_study(arguments.study)
             preflight.check(study)
             return run(study, fresh=arguments.fresh)
-    except StudyError as error:
+    except InputError as error:
         print(error, file=sys.stderr)
         return INPUT
     except KeyboardInterrupt:
@@ -73,7 +73,7 @@ def _ended(path: Path) -> int:
     """What is left to do where the process that drove a study was ended by others."""
     from sret_search.reporting.write import write_report
 
-    with suppress(StudyError, KeyboardInterrupt), signals.interrupting():
+    with suppress(InputError, KeyboardInterrupt), signals.interrupting():
         print(f"report: {shown(write_report(load_study(path)))}")
     print(_resume(path), file=sys.stderr)
     return STOPPED

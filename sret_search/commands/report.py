@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sret_search.commands.arguments import command_line
+from sret_search.commands.arguments import command_line, folder
 from sret_search.study import load_study, preflight
 from sret_search.study.errors import shown
 
@@ -28,7 +28,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "studies", metavar="STUDY", nargs="+", type=Path, help="a study file (YAML)"
     )
     result.add_argument(
-        "--out", metavar="DIR", type=Path, help="a folder for the page of several studies"
+        "--out", metavar="DIR", type=folder, help="a folder for the page of several studies"
     )
     result.add_argument(
         "--pack",

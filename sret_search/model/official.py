@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sret_search.architecture import Architecture, Permutation, Relax
+from sret_search.job.place import expanded
 from sret_search.model.sret import SReT
 from sret_search.variants import VARIANTS
 
@@ -63,7 +64,7 @@ def load_official(path: Path | str, variant: str, permutation: Permutation | Non
         a = replace(a, permutation=permutation)
     try:
         with torch.serialization.safe_globals([Namespace]):  # the training's arguments lie beside
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(expanded(str(path)), map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes torch raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sret_search.architecture import Architecture
+from sret_search.job.place import expanded
 from sret_search.model.sret import SReT
 
 _FILE = "model.safetensors"
@@ -48,7 +49,7 @@ def load(path: Path | str) -> SReT:
     """
     from safetensors import safe_open
 
-    path = Path(path)
+    path = Path(expanded(str(path)))
     path = path / _FILE if path.is_dir() else path
     with safe_open(path, "pt") as file:
         header = file.metadata() or {}

@@ -44,7 +44,7 @@ def describe(study: Study) -> dict[str, Any]:
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
         "path": str(study.path.resolve()),
         "text": masked(study.path.read_text(encoding="utf-8")),
-        "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
+        "space_text": study.space_path.read_text(encoding="utf-8"),
         "architecture": study.space.architecture.to_dict(),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
         "budget": study.space.budget.model_dump(mode="json"),

@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from sret_search.job.place import is_url
+from sret_search.job.place import expanded, is_url
 from sret_search.study import Study, StudyError
 
 _ANSWER = 120.0
@@ -92,7 +92,7 @@ def look(probe: str | None, data: str | None, node: str) -> str:
             return f"does not see {path.parent}; {_SHARED}"
         except OSError as error:
             return f"cannot write into {path.parent} ({error.strerror}); {_SHARED}"
-    if data is not None and not Path(data).exists():
+    if data is not None and not Path(expanded(data)).exists():
         where = "" if Path(data).is_absolute() else f" in {Path.cwd()}"
         return f"does not see {data}{where}; the data must lie at the same path on each node"
     return ""

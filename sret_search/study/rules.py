@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sret_search.job.place import NoHomeError, expanded, is_url
 from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, shown
@@ -20,6 +21,18 @@ _DRAWS = 1000, 20_000
 """Candidates that are drawn at first, and before a space that is not gone through is called
 impossible."""
 _SHOWN = ("params", "macs", "executions")
+
+
+def home_problems(study: Study, doc: Document) -> Iterator[Problem]:
+    """Folders that lie in a home folder that there is not."""
+    data, trials = study.file.data, study.file.storage.trials
+    given = {("data", "root"): data.root, ("data", "imagefolder"): data.imagefolder}
+    for place, path in (given | {("storage", "trials"): trials}).items():
+        try:
+            if path is not None and not is_url(path):
+                expanded(path)
+        except NoHomeError as error:
+            yield doc.problem(place, str(error))
 
 
 def data_problems(study: Study, doc: Document) -> Iterator[Problem]:

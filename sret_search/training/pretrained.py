@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
@@ -14,6 +15,7 @@ from torch import nn
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.errors import nearest
 from sret_search.job import Data, Provenance, Seen
+from sret_search.job.place import NoHomeError, model_parts
 from sret_search.model import (
     CheckpointError,
     SReT,
@@ -50,13 +52,13 @@ def load_model(name: str) -> nn.Module:
     Raises:
         PretrainedError: there is no such model, or its file is damaged or cannot be fetched.
     """
-    kind, colon, rest = name.partition(":")
+    kind, rest = _parts(name)
     if kind == "torchvision":
         model = _torchvision(rest)
-    elif colon:
+    elif kind is not None:
         model = _official(kind, rest)
     else:
-        model = _ours(Path(name))
+        model = _ours(Path(rest))
     return model.float().eval()
 
 
@@ -67,9 +69,10 @@ def provenance(name: str) -> Provenance | None:
     Raises:
         PretrainedError: there is no such model, or what its file says cannot be read.
     """
-    if ":" in name:
+    kind, rest = _parts(name)
+    if kind is not None:
         return None
-    path = _file(Path(name))
+    path = _file(Path(rest))
     try:
         found = training_of(path)
         return None if found is None else Provenance.from_dict(found)
@@ -131,6 +134,13 @@ def start_from(model: SReT, name: str) -> None:
     model.load_state_dict(weights)
 
 
+def _parts(name: str) -> tuple[str | None, str]:
+    try:
+        return model_parts(name)
+    except NoHomeError as error:
+        raise PretrainedError(str(error)) from None
+
+
 def _torchvision(name: str) -> nn.Module:
     names = torchvision.models.list_models(torchvision.models)
     if name not in names:
@@ -167,7 +177,7 @@ def _file(path: Path) -> Path:
     """The model file that is named, or that of a trial, of an attempt or of an exported folder."""
     if path.suffix == ".pth":
         raise PretrainedError(f"{path}: name its variant, as in sret_t:{path}")
-    if not path.exists():
+    if not os.path.exists(path):
         raise PretrainedError(f"{path}: no such file or folder")
     if path.is_dir():
         found = {attempt_number(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")}
