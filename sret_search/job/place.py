@@ -34,6 +34,17 @@ def expanded(path: str) -> str:
     return found
 
 
+def named_path(text: str) -> Path:
+    """The path that a user writes so, `expanded`.
+
+    Raises:
+        NoHomeError: it begins at a home folder that there is not.
+    """
+    path = Path(expanded(text))
+    # A Path has no ./ at its beginning: what is left must not be taken for a home folder.
+    return path.absolute() if str(path).startswith("~") else path
+
+
 def is_url(place: str) -> bool:
     """Whether a place is given as a URL, and not as a folder."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place) is not None
@@ -92,7 +103,7 @@ def model_parts(name: str) -> tuple[str | None, str]:
         return kind, rest
     if colon and (kind in VARIANTS or (kind.isidentifier() and not os.path.exists(name))):
         return kind, expanded(rest)
-    return None, expanded(name)
+    return None, str(named_path(name))
 
 
 def located(name: str, trials: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from sret_search.architecture import Architecture, ArchitectureError
-from sret_search.errors import nearest
+from sret_search.errors import nearest, one_line
 from sret_search.job import Data, Provenance, Seen
 from sret_search.job.place import NoHomeError, model_parts
 from sret_search.model import (
@@ -25,6 +25,7 @@ from sret_search.model import (
     resize,
     training_of,
 )
+from sret_search.model.files import reason
 from sret_search.training import data
 from sret_search.training.files import attempt_number
 from sret_search.training.names import WEIGHTS
@@ -39,6 +40,9 @@ _WITHOUT_WEIGHTS = {
 
 class PretrainedError(Exception):
     """A model cannot be had by its name; one line for the reader, with the name in it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def load_model(name: str) -> nn.Module:
@@ -76,8 +80,10 @@ def provenance(name: str) -> Provenance | None:
     try:
         found = training_of(path)
         return None if found is None else Provenance.from_dict(found)
+    except CheckpointError as error:
+        raise PretrainedError(str(error)) from None
     except Exception as error:  # noqa: BLE001  whatever a damaged file raises
-        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+        raise PretrainedError(f"{path} cannot be loaded: {reason(error)}") from None
 
 
 def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
@@ -149,7 +155,7 @@ def _torchvision(name: str) -> nn.Module:
         with redirect_stdout(sys.stderr):  # where torch announces its download
             model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
     except Exception as error:  # noqa: BLE001  whatever a network, a disk or a damaged file raises
-        raise PretrainedError(f"torchvision:{name} cannot be loaded: {_line(error)}") from None
+        raise PretrainedError(f"torchvision:{name} cannot be loaded: {reason(error)}") from None
     return model
 
 
@@ -160,7 +166,7 @@ def _official(variant: str, file: str) -> SReT:
     try:
         return load_official(file, variant)
     except OSError as error:
-        raise PretrainedError(f"{file} cannot be read: {_line(error)}") from None
+        raise PretrainedError(f"{file} cannot be read: {reason(error)}") from None
     except CheckpointError as error:
         raise PretrainedError(str(error)) from None
 
@@ -169,8 +175,10 @@ def _ours(name: Path) -> SReT:
     path = _file(name)
     try:
         return load(path)
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
-        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+    except OSError as error:
+        raise PretrainedError(f"{path} cannot be loaded: {reason(error)}") from None
+    except CheckpointError as error:
+        raise PretrainedError(str(error)) from None
 
 
 def _file(path: Path) -> Path:
@@ -211,9 +219,3 @@ def _fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _fields(stage, f"{path}.{i}")
     else:
         yield path, value
-
-
-def _line(error: Exception) -> str:
-    """The first line of what went wrong."""
-    reason = getattr(error, "strerror", None) or str(error)
-    return reason.splitlines()[0] if reason else type(error).__name__
