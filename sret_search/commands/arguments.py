@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-
-from sret_search.job.place import expanded
 
 
 def command_line(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -22,15 +19,6 @@ def command_line(prog: str, description: str, examples: str) -> argparse.Argumen
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"examples:\n{lines}",
     )
-
-
-def folder(text: str) -> Path:
-    """A folder by its path.
-
-    Raises:
-        NoHomeError: it begins at a home folder that there is not.
-    """
-    return Path(expanded(text))
 
 
 def positive(text: str) -> int:

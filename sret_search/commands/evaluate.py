@@ -137,7 +137,7 @@ def read_data(text: str) -> Data:
         StudyError: there is no such file, or everything that is wrong in it.
     """
     if not text.lstrip().startswith("{"):
-        return load_study(Path(text)).file.data
+        return load_study(text).file.data
     try:
         plain = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
     except (YAMLError, TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 
 from sret_search.study import Study, StudyError
-from sret_search.study.errors import masked
+from sret_search.study.errors import masked, shown
 from sret_search.study.planned import least_trials
 from sret_search.study.space import Space
 
@@ -93,7 +93,7 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
             differences.append(f"the axis {path} was {was} and is now {_brief(now['axes'][path])}")
     if differences:
         raise StudyError(
-            f"{study.path}: its trials in {study.folder} cannot be compared with new ones: "
+            f"{shown(study.path)}: its trials in {study.folder} cannot be compared with new ones: "
             + "; ".join(differences)
             + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
         )

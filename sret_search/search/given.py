@@ -10,6 +10,7 @@ from sret_search import importing
 from sret_search.job import Data, Seen, located
 from sret_search.job.place import is_url, model_parts, trial_named
 from sret_search.study import Study, StudyError, document, preflight
+from sret_search.study.errors import shown
 from sret_search.study.load import check_budget
 
 
@@ -67,7 +68,7 @@ def _see_data(study: Study) -> Study:
         if study.file.data.is_imported:
             problem = document.read(study.path).problem(("data", error.key), str(error))
             raise StudyError([problem]) from None
-        raise StudyError(f"{study.path}: {error}") from None
+        raise StudyError(f"{shown(study.path)}: {error}") from None
     seen = replace(study, seen=(len(split.train), len(split.val), len(split.test)))
     if study.sizes[0] != seen.sizes[0]:
         check_budget(seen)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sret_search.job.place import expanded, is_url
 from sret_search.study import Study, StudyError
+from sret_search.study.errors import shown
 
 _ANSWER = 120.0
 """Seconds that a node has to start a worker and look at a folder."""
@@ -57,7 +58,7 @@ def check(study: Study, trials_root: str) -> None:
                 seen = _reply(probe, node["NodeID"]).exists()
                 problem = None if seen else f"does not write into {probe.parent}; {_SHARED}"
             if problem:
-                raise StudyError(f"{study.path}: the node {name} ({address}) {problem}")
+                raise StudyError(f"{shown(study.path)}: the node {name} ({address}) {problem}")
     finally:
         if probe is not None:
             for path in [*probe.parent.glob(f"{probe.name}*")]:

@@ -9,7 +9,7 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
 from sret_search.job import RECIPES
-from sret_search.job.place import NoHomeError, expanded
+from sret_search.job.place import NoHomeError, expanded, named_path
 from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError
@@ -31,7 +31,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     Raises:
         StudyError: everything that is wrong with either file, with line and column.
     """
-    path = Path(expanded(str(path)))
+    path = named_path(str(path))
     study_document = _with_recipe(document.read(path))
     problems: list[Problem] = []
     study_file = space_file = space_document = None
@@ -93,7 +93,7 @@ def load_architecture(name: str) -> Architecture:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    file = Path(expanded(name))
+    file = named_path(name)
     if not file.suffix and not os.path.exists(file):
         valid = nearest(name, VARIANTS)
         raise StudyError(f"no architecture is named {name}, nor is there such a file; {valid}")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sret_search.errors import encodable, one_line
 from sret_search.job import Recipe
 from sret_search.job.place import NoHomeError, is_url, located, model_parts, trial_named
 from sret_search.study import document
@@ -57,7 +58,7 @@ def check(study: Study) -> None:
     Raises:
         StudyError: everything that is missing.
     """
-    problems = [*_folders(study), *_models(study)]
+    problems = [*_working_directory(), *_folders(study), *_models(study)]
     if study.file.compute.address == "local":
         problems += _resources(study)
     if problems:
@@ -73,6 +74,15 @@ def check_folders(study: Study) -> None:
     problems = _folders(study)
     if problems:
         raise StudyError(problems)
+
+
+def _working_directory() -> Iterator[Problem]:
+    here = os.getcwd()
+    if encodable(here) != here:
+        yield Problem(
+            f"the name of the working directory, {one_line(here)}, is not UTF-8, and Ray does not"
+            " start there: rename it, or run this in another one"
+        )
 
 
 def _resources(study: Study) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ import numpy as np
 from sret_search.job.place import NoHomeError, expanded, is_url
 from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem, shown
+from sret_search.study.errors import Problem, typed
 from sret_search.study.points import AT_MOST
 from sret_search.study.screening import Screened, screen
 from sret_search.study.space import Space
@@ -169,7 +169,7 @@ def budget_problems(study: Study, doc: Document) -> Iterator[Problem]:
     if "seconds" in study.space.limits and study.terms.timing is None:
         message = (
             "budget.seconds needs a calibration of this machine:"
-            f" sret-search plan {shown(study.path)} --calibrate"
+            f" sret-search plan {typed(study.path)} --calibrate"
         )
         yield doc.problem(("budget", "seconds"), message, at_key=True)
 
