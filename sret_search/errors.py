@@ -21,6 +21,11 @@ def encodable(text: str) -> str:
     return re.sub("[\ud800-\udfff]", _escaped, text)
 
 
+def one_line(text: str) -> str:
+    """The text, `encodable`, with what a terminal obeys escaped too: a name may have such."""
+    return re.sub("[\x00-\x1f\x7f-\x9f]", lambda c: f"\\x{ord(c[0]):02x}", encodable(text))
+
+
 def _escaped(half: re.Match[str]) -> str:
     code = ord(half[0])
     # Python reads a byte that it cannot decode as one of these 128.

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sret_search import terminal
-from sret_search.errors import BUG, DONE, INPUT, STOPPED
-from sret_search.job.place import is_url
+from sret_search.errors import BUG, DONE, INPUT, STOPPED, InputError, one_line
+from sret_search.job.place import is_url, named_path
 from sret_search.search import driver, signals
-from sret_search.study import Study, StudyError, load_study, preflight
-from sret_search.study.errors import shown
+from sret_search.study import Study, load_study, preflight
+from sret_search.study.errors import shown, typed
 
 if TYPE_CHECKING:
     from sret_search.search.lease import Lease
@@ -39,7 +39,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         epilog="examples:\n  python -m sret_search.run studies/depth_scaling.yaml\n"
         "  sret-search run studies/smoke.yaml --fresh",
     )
-    result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    result.add_argument("study", metavar="STUDY", type=named_path, help="a study file (YAML)")
     result.add_argument(
         "--fresh",
         action="store_true",
@@ -51,7 +51,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run") -> int:
     """Run the command, this very one, in a process of its own; its exit code."""
     terminal.prepare()
-    arguments = parser(prog).parse_args(argv)
+    try:
+        arguments = parser(prog).parse_args(argv)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return INPUT
     return driver.driven(lambda: _main(arguments), lambda: _ended(arguments.study))
 
 
@@ -61,7 +65,7 @@ def _main(arguments: argparse.Namespace) -> int:
             study = load_study(arguments.study)
             preflight.check(study)
             return run(study, fresh=arguments.fresh)
-    except StudyError as error:
+    except InputError as error:
         print(error, file=sys.stderr)
         return INPUT
     except KeyboardInterrupt:
@@ -73,7 +77,7 @@ def _ended(path: Path) -> int:
     """What is left to do where the process that drove a study was ended by others."""
     from sret_search.reporting.write import write_report
 
-    with suppress(StudyError, KeyboardInterrupt), signals.interrupting():
+    with suppress(InputError, KeyboardInterrupt), signals.interrupting():
         print(f"report: {shown(write_report(load_study(path)))}")
     print(_resume(path), file=sys.stderr)
     return STOPPED
@@ -110,7 +114,8 @@ def _run(study: Study, lease: Lease) -> int:
     ledger = Ledger.create(study, lease)
     if ledger.last_path is not None:
         print(
-            f"{study.folder} was last run from {ledger.last_path}, now from {study.path.resolve()}"
+            f"{study.folder} was last run from {one_line(ledger.last_path)},"
+            f" now from {one_line(str(study.path.resolve()))}"
         )
     print(_greeting(study), flush=True)
     outcome = search(study, ledger, abandon=driver.leave)
@@ -170,7 +175,7 @@ def _keep_aside(study: Study) -> None:
 
 
 def _resume(study: Path) -> str:
-    return f"stopped before the study was complete; resume with: python -m sret_search.run {study}"
+    return f"stopped before the study was complete; resume with: python -m sret_search.run {typed(study)}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.commands.arguments import command_line, positive
 from sret_search.job import Data, Provenance
+from sret_search.job.place import model_parts
 from sret_search.study import StudyError, document, load_study
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem
@@ -79,7 +80,8 @@ def main(argv: list[str], prog: str) -> None:
     command = parser(prog)
     arguments = command.parse_args(argv)
     known = _known(arguments.model)
-    for name, value in _usual(Path(arguments.model), known).items():
+    kind, path = model_parts(arguments.model)
+    for name, value in _usual(Path(path) if kind is None else None, known).items():
         if getattr(arguments, name, None) is None:
             setattr(arguments, name, value)
     if arguments.data is not None:
@@ -109,7 +111,7 @@ def _known(name: str) -> Provenance | None:
         raise StudyError(str(error)) from None
 
 
-def _usual(folder: Path, known: Provenance | None) -> dict[str, Any]:
+def _usual(folder: Path | None, known: Provenance | None) -> dict[str, Any]:
     """How a model is evaluated where nothing else is said: a trial as it was at its end, an
     exported one as it was when its accuracy was measured.
 
@@ -121,7 +123,7 @@ def _usual(folder: Path, known: Provenance | None) -> dict[str, Any]:
     usual = {"part": "test", "batch": 64, "seed": 0, "precision": "float32"}
     if known is not None:
         usual |= {"batch": BATCH, "seed": known.seed, "precision": known.precision}
-    if (folder / EVALUATION).is_file():
+    if folder is not None and (folder / EVALUATION).is_file():
         measured = document.read(folder / EVALUATION).data
         usual |= {name: measured[name] for name in usual if name in measured}
         usual["data"] = str(folder / STUDY)
@@ -135,7 +137,7 @@ def read_data(text: str) -> Data:
         StudyError: there is no such file, or everything that is wrong in it.
     """
     if not text.lstrip().startswith("{"):
-        return load_study(Path(text)).file.data
+        return load_study(text).file.data
     try:
         plain = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
     except (YAMLError, TypeError, ValueError) as error:
@@ -249,6 +251,6 @@ def _print(facts: dict[str, Any]) -> None:
     if facts["trained_on"]:
         text = f"{facts['trained_on']:,} of these {facts['images']:,} images were trained on"
         console.print(f"{text} ({facts['difference']})", style="bold", soft_wrap=True)
-    elif facts["trained_on"] is None and ":" not in facts["model"]:
+    elif facts["trained_on"] is None and model_parts(facts["model"])[0] is None:
         text = "the model's file does not say what it was trained on: it may have seen these images"
         console.print(text, style="dim", soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sret_search.architecture import Architecture
 from sret_search.commands.arguments import command_line, positive
 from sret_search.errors import nearest
+from sret_search.job.place import named_path
 from sret_search.study import StudyError, load_study
 from sret_search.study.errors import shown
 
@@ -42,10 +43,10 @@ _FORMATS = ("torch_export", "onnx")
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of `export`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
-    result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    result.add_argument("study", metavar="STUDY", type=named_path, help="a study file (YAML)")
     result.add_argument("--trial", required=True, help=f"{', '.join(_CHOICES)}, or a number")
     result.add_argument(
-        "--out", metavar="DIR", required=True, type=Path, help="an empty or a new folder"
+        "--out", metavar="DIR", required=True, type=named_path, help="an empty or a new folder"
     )
     result.add_argument(
         "--depth",

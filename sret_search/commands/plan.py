@@ -6,12 +6,12 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from sret_search.commands import tables
 from sret_search.commands.arguments import command_line
 from sret_search.commands.calibration import MEASURED, calibrate
+from sret_search.job.place import named_path
 from sret_search.search.need import need
 from sret_search.search.samplers.learning import learnt_trials
 from sret_search.study import Study, StudyError, hours, load_study, preflight
@@ -39,7 +39,7 @@ _SAMPLES = 10
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of `plan`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
-    result.add_argument("study", metavar="STUDY", type=Path, help="a study file (YAML)")
+    result.add_argument("study", metavar="STUDY", type=named_path, help="a study file (YAML)")
     result.add_argument(
         "--calibrate",
         action="store_true",

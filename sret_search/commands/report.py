@@ -6,9 +6,9 @@ import argparse
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sret_search.commands.arguments import command_line
+from sret_search.job.place import named_path
 from sret_search.study import load_study, preflight
 from sret_search.study.errors import shown
 
@@ -25,10 +25,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of `report`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument(
-        "studies", metavar="STUDY", nargs="+", type=Path, help="a study file (YAML)"
+        "studies", metavar="STUDY", nargs="+", type=named_path, help="a study file (YAML)"
     )
     result.add_argument(
-        "--out", metavar="DIR", type=Path, help="a folder for the page of several studies"
+        "--out", metavar="DIR", type=named_path, help="a folder for the page of several studies"
     )
     result.add_argument(
         "--pack",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from sret_search.commands.arguments import command_line
+from sret_search.job.place import named_path
 from sret_search.study import StudyError
 from sret_search.study.editors import space_schema, study_schema
 from sret_search.study.errors import shown
@@ -26,7 +26,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of `schema`."""
     result = command_line(prog, _DESCRIPTION, "schema\nschema --out .")
     result.add_argument(
-        "--out", metavar="DIR", type=Path, help=f"write {' and '.join(FILES)} there"
+        "--out", metavar="DIR", type=named_path, help=f"write {' and '.join(FILES)} there"
     )
     return result
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 from sret_search.architecture import Architecture
 from sret_search.cost import MEMORY_BUDGET
 from sret_search.export.extras import need
+from sret_search.job.place import expanded
 from sret_search.model import SReT, load, save
 from sret_search.training.names import WEIGHTS
 
@@ -49,8 +50,9 @@ class HubSReT(  # type: ignore[call-arg]
         Raises:
             ValueError: the file was not written by this project.
         """
-        path = Path(model_id) / WEIGHTS
-        if not Path(model_id).is_dir():
+        folder = Path(expanded(model_id))
+        path = folder / WEIGHTS
+        if not folder.is_dir():
             names = ("revision", "cache_dir", "force_download", "token", "local_files_only")
             path = hf_hub_download(model_id, WEIGHTS, **{n: options.get(n) for n in names})
         return cls.of(load(path)).to(map_location)

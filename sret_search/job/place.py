@@ -1,13 +1,48 @@
-"""Where the trials of a study lie, one folder each, and how a model that is one of them is named."""
+"""Places that a user names: folders, the trials of a study, models."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
+from sret_search.errors import InputError
 from sret_search.job.need import need
+from sret_search.variants import VARIANTS
 
-_TRIAL = "trial "
+_TRIAL = re.compile(r"trial (\d+)")
+_NEARLY_TRIAL = re.compile(r"trial(\s.*|\W?\d*)", re.DOTALL)
+
+
+class NoHomeError(InputError):
+    """A path begins at a home folder that there is not."""
+
+
+def expanded(path: str) -> str:
+    """A path with the home folder in place of a `~` at its beginning, or of `~user`.
+
+    Raises:
+        NoHomeError: there is no such home folder.
+    """
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        head = path.partition("/")[0]
+        raise NoHomeError(
+            f"{path}: there is no home folder {head}; write the whole path, or ./{head} for a file"
+            " or folder of that name here"
+        )
+    return found
+
+
+def named_path(text: str) -> Path:
+    """The path that a user writes so, `expanded`.
+
+    Raises:
+        NoHomeError: it begins at a home folder that there is not.
+    """
+    path = Path(expanded(text))
+    # A Path has no ./ at its beginning: what is left must not be taken for a home folder.
+    return path.absolute() if str(path).startswith("~") else path
 
 
 def is_url(place: str) -> bool:
@@ -35,7 +70,8 @@ def trial_folder(trials: Path, number: int) -> Path:
 
 def trial_named(name: str) -> int | None:
     """The N of a model that is named "trial N"; None where it is named otherwise."""
-    return int(name.removeprefix(_TRIAL)) if name.startswith(_TRIAL) else None
+    found = _TRIAL.fullmatch(name)
+    return None if found is None else int(found[1])
 
 
 def check_name(key: str, name: str | None) -> None:
@@ -44,12 +80,30 @@ def check_name(key: str, name: str | None) -> None:
     Raises:
         ValueError: it is named as a trial without a number.
     """
-    if name is not None and name.startswith("trial"):
-        number = name.removeprefix("trial").strip()
+    # A path is known by a slash or a dot, and one without can be given both.
+    if name is not None and _NEARLY_TRIAL.fullmatch(name) and not set("/.:") & set(name):
         need(
-            number.isdecimal() and name == f"{_TRIAL}{number}",
-            f"`{key}: trial N` needs the number of a trial, but got {name!r}",
+            trial_named(name) is not None,
+            f"`{key}: trial N` needs the number of a trial, but got {name!r};"
+            " a folder of that name is written with ./ before it",
         )
+
+
+def model_parts(name: str) -> tuple[str | None, str]:
+    """What a model is named by: "torchvision", or the name of a variant, and what follows the
+    colon; or else None and the path of a file or a folder, its home folder written out.
+
+    A path may have a colon: one of which the first part is no plain word, or that is there.
+
+    Raises:
+        NoHomeError: the path begins at a home folder that there is not.
+    """
+    kind, colon, rest = name.partition(":")
+    if kind == "torchvision" and colon:
+        return kind, rest
+    if colon and (kind in VARIANTS or (kind.isidentifier() and not os.path.exists(name))):
+        return kind, expanded(rest)
+    return None, str(named_path(name))
 
 
 def located(name: str, trials: Path) -> str:

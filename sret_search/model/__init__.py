@@ -1,8 +1,9 @@
 """SReT in torch, built from an `Architecture`. Knows torch and nothing of studies."""
 
 from sret_search.model.allocator import map_large_blocks
+from sret_search.model.files import CheckpointError
 from sret_search.model.monitor import DepthProfile, depth_profile, gradient_shares
-from sret_search.model.official import CheckpointError, load_official
+from sret_search.model.official import load_official
 from sret_search.model.reuse import positions_at, rerun, resize
 from sret_search.model.sret import SReT
 from sret_search.model.weights import load, save, training_of

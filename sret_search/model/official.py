@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from sret_search.architecture import Architecture, Permutation, Relax
+from sret_search.job.place import named_path
+from sret_search.model.files import CheckpointError, refusal
 from sret_search.model.sret import SReT
 from sret_search.variants import VARIANTS
 
@@ -39,10 +41,6 @@ _NLL = {
 }
 
 
-class CheckpointError(ValueError):
-    """A checkpoint is not what it should be; the message names what does not fit."""
-
-
 def load_official(path: Path | str, variant: str, permutation: Permutation | None = None) -> SReT:
     """A published model with the weights of an official `.pth` file, in the file's dtype.
 
@@ -61,13 +59,14 @@ def load_official(path: Path | str, variant: str, permutation: Permutation | Non
     a = VARIANTS[variant]
     if permutation is not None:
         a = replace(a, permutation=permutation)
+    path = named_path(str(path))
     try:
         with torch.serialization.safe_globals([Namespace]):  # the training's arguments lie beside
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes torch raise
-        raise CheckpointError(f"{path} is no checkpoint: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(f"{path} is no checkpoint: {refusal(path, error)}") from None
     if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
         raise CheckpointError(f"{path} has no state dict under the key 'model'")
     try:

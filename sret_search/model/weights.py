@@ -4,11 +4,15 @@ training that they are from."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from sret_search.architecture import Architecture
+from sret_search.job.place import named_path
+from sret_search.model.files import CheckpointError, check_size, header_of, refusal
 from sret_search.model.sret import SReT
 
 _FILE = "model.safetensors"
@@ -43,31 +47,62 @@ def load(path: Path | str) -> SReT:
         path: the file, or a folder with a `model.safetensors`, as `sret-search export` writes it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file has no architecture in its header.
+        OSError: there is no such file, or it cannot be read.
+        CheckpointError: it is no such file, or damaged, or has no architecture in its header, or
+            one that its weights do not fit.
     """
-    from safetensors import safe_open
-
-    path = Path(path)
+    path = named_path(str(path))
     path = path / _FILE if path.is_dir() else path
-    with safe_open(path, "pt") as file:
-        header = file.metadata() or {}
-        if "architecture" not in header:
-            raise ValueError(f"{path} has no architecture in its header: not written by `save`")
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model = SReT(Architecture.from_dict(json.loads(header["architecture"])))
-    model.to(weights["head.weight"].dtype).load_state_dict(weights)
-    return model.eval()
+    with _explained(path), path.open("rb") as file:
+        return _read(file)
 
 
 def training_of(path: Path | str) -> dict[str, Any] | None:
-    """What `save` was told of the training of these weights; None where it was told nothing."""
-    from safetensors import safe_open
+    """What `save` was told of the training of these weights; None where it was told nothing.
 
-    with safe_open(path, "pt") as file:
-        plain = (file.metadata() or {}).get("training")
-    found: dict[str, Any] | None = None if plain is None else json.loads(plain)
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        CheckpointError: it is no such file, or damaged.
+    """
+    path = Path(path)
+    with _explained(path), path.open("rb") as file:
+        plain = header_of(file).get("__metadata__", {}).get("training")
+        found: dict[str, Any] | None = None if plain is None else json.loads(plain)
     return found
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+        raise CheckpointError(f"{path} cannot be loaded: {refusal(path, error)}") from None
+
+
+def _read(file: BinaryIO) -> SReT:
+    from safetensors import torch as safetensors
+
+    header = header_of(file).get("__metadata__", {})
+    if "architecture" not in header:
+        raise ValueError("it has no architecture in its header: not written by `save`")
+    a = Architecture.from_dict(json.loads(header["architecture"]))
+    # What the file is too small for is neither built nor read.
+    check_size(a, os.fstat(file.fileno()).st_size - file.tell())
+    file.seek(0)
+    weights = safetensors.load(file.read())
+    model = SReT(a)
+    wanted = model.state_dict()
+    for name in [*wanted, *weights]:
+        theirs = [tuple(each[name].shape) if name in each else None for each in (weights, wanted)]
+        if theirs[0] != theirs[1]:
+            raise ValueError(
+                f"its weights are not those of the architecture in its header: {name} has shape"
+                f" {theirs[0]}, not {theirs[1]}"
+            )
+    model.to(weights["head.weight"].dtype).load_state_dict(weights)
+    return model.eval()
 
 
 def _in_order(content: bytes) -> bytes:

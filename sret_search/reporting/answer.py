@@ -10,7 +10,6 @@ of such a number has a lower end that holds for all m at once (Bonferroni).
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.variances import Variances
 from sret_search.search.entry import Entry
 from sret_search.search.front import pareto
-from sret_search.study.errors import shown
+from sret_search.study.errors import typed
 
 NEAR = 0.01
 """How far below the best the smallest may lie, as a fraction: one point."""
@@ -177,7 +176,7 @@ def knee(accuracies: Sequence[float], params: Sequence[float]) -> int | None:
 def export_command(study: Path, choice: Choice) -> str:
     """What a user types to export a choice."""
     folder = f"exported/{choice.candidate}"
-    return f"sret-search export {shlex.quote(shown(study))} --trial {choice.trial} --out {folder}"
+    return f"sret-search export {typed(study)} --trial {choice.trial} --out {folder}"
 
 
 def _finite(value: float | np.floating[Any]) -> float | None:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import sret_search
+from sret_search.errors import encodable
 from sret_search.search import local, nodes, signals
 from sret_search.study import Study, StudyError
+from sret_search.study.errors import shown
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -136,7 +138,7 @@ def _join(study: Study, address: str, folder: Path) -> None:
             if reason.startswith("No node info found"):
                 reason = _STRANGER.format(address=address)
     if reason is not None:
-        raise StudyError(f"{study.path}: no Ray cluster at {address}: {reason}")
+        raise StudyError(f"{shown(study.path)}: no Ray cluster at {address}: {reason}")
     _silence()
 
 
@@ -205,7 +207,7 @@ def _silence() -> None:
 def _folder() -> Iterator[Path]:
     """A folder of this process, removed in the end; what dead ones left behind is removed now."""
     parent = tempfile.gettempdir()
-    parent = parent if len(parent) <= _LONGEST else "/tmp"
+    parent = parent if len(parent) <= _LONGEST and encodable(parent) == parent else "/tmp"
     _remove_leftovers(Path(parent))
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     try:

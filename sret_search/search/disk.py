@@ -212,7 +212,7 @@ def _step(checkpoint: str) -> int:
 
 
 def _folders(study: Study) -> Folders:
-    return Folders(study.file.storage.trials or str(study.folder))
+    return Folders(study.trials_place or str(study.folder))
 
 
 def _trials(study: Study) -> Path | None:

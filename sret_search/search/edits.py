@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 
 from sret_search.study import Study, StudyError
-from sret_search.study.errors import masked
+from sret_search.study.errors import masked, shown
 from sret_search.study.planned import least_trials
 from sret_search.study.space import Space
 
@@ -44,7 +44,7 @@ def describe(study: Study) -> dict[str, Any]:
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
         "path": str(study.path.resolve()),
         "text": masked(study.path.read_text(encoding="utf-8")),
-        "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
+        "space_text": study.space_path.read_text(encoding="utf-8"),
         "architecture": study.space.architecture.to_dict(),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
         "budget": study.space.budget.model_dump(mode="json"),
@@ -93,7 +93,7 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
             differences.append(f"the axis {path} was {was} and is now {_brief(now['axes'][path])}")
     if differences:
         raise StudyError(
-            f"{study.path}: its trials in {study.folder} cannot be compared with new ones: "
+            f"{shown(study.path)}: its trials in {study.folder} cannot be compared with new ones: "
             + "; ".join(differences)
             + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
         )

@@ -182,7 +182,9 @@ def key_of(attempt: str) -> str:
     Raises:
         ValueError: it is no attempt.
     """
-    trial, name = ["", "", *attempt.partition("?")[0].split("/")][-2:]
+    # The parameters of a URL stand behind it; a folder may have any character in its name.
+    path = attempt.partition("?")[0] if is_url(attempt) else attempt
+    trial, name = ["", "", *path.split("/")][-2:]
     if not _TRIAL.fullmatch(trial) or not _ATTEMPT.fullmatch(name):
         raise ValueError(f"{attempt} is no attempt at a trial")
     return f"{trial}/{name}"

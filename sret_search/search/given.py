@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sret_search import importing
 from sret_search.job import Data, Seen, located
-from sret_search.job.place import is_url, trial_named
+from sret_search.job.place import is_url, model_parts, trial_named
 from sret_search.study import Study, StudyError, document, preflight
+from sret_search.study.errors import shown
 from sret_search.study.load import check_budget
 
 
@@ -47,7 +48,7 @@ def _named(study: Study) -> Iterator[tuple[document.Document, document.Path, str
     for i, branch in enumerate(study.file.branches):
         for key, path in branch.recipe.own.items():
             yield doc, ("branches", i, "recipe", key), path
-    doc = document.read(study.path.parent / study.file.space)
+    doc = document.read(study.space_path)
     for name in ("recipe.optimizer", "recipe.loss"):
         axis = study.space.axes.get(name)
         for i, path in enumerate(axis.choices or [] if axis is not None else []):
@@ -67,7 +68,7 @@ def _see_data(study: Study) -> Study:
         if study.file.data.is_imported:
             problem = document.read(study.path).problem(("data", error.key), str(error))
             raise StudyError([problem]) from None
-        raise StudyError(f"{study.path}: {error}") from None
+        raise StudyError(f"{shown(study.path)}: {error}") from None
     seen = replace(study, seen=(len(split.train), len(split.val), len(split.test)))
     if study.sizes[0] != seen.sizes[0]:
         check_budget(seen)
@@ -77,7 +78,7 @@ def _see_data(study: Study) -> Study:
 def _see_models(study: Study) -> None:
     problems = []
     for doc, place, name in preflight.models(study):
-        if ":" not in name and (wrong := _seen_before(study, name)) is not None:
+        if model_parts(name)[0] is None and (wrong := _seen_before(study, name)) is not None:
             problems.append(doc.problem(place, wrong))
     if problems:
         raise StudyError(problems)

@@ -6,8 +6,9 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from sret_search.job.place import is_url
+from sret_search.job.place import expanded, is_url
 from sret_search.study import Study, StudyError
+from sret_search.study.errors import shown
 
 _ANSWER = 120.0
 """Seconds that a node has to start a worker and look at a folder."""
@@ -57,7 +58,7 @@ def check(study: Study, trials_root: str) -> None:
                 seen = _reply(probe, node["NodeID"]).exists()
                 problem = None if seen else f"does not write into {probe.parent}; {_SHARED}"
             if problem:
-                raise StudyError(f"{study.path}: the node {name} ({address}) {problem}")
+                raise StudyError(f"{shown(study.path)}: the node {name} ({address}) {problem}")
     finally:
         if probe is not None:
             for path in [*probe.parent.glob(f"{probe.name}*")]:
@@ -92,7 +93,7 @@ def look(probe: str | None, data: str | None, node: str) -> str:
             return f"does not see {path.parent}; {_SHARED}"
         except OSError as error:
             return f"cannot write into {path.parent} ({error.strerror}); {_SHARED}"
-    if data is not None and not Path(data).exists():
+    if data is not None and not Path(expanded(data)).exists():
         where = "" if Path(data).is_absolute() else f" in {Path.cwd()}"
         return f"does not see {data}{where}; the data must lie at the same path on each node"
     return ""

@@ -20,6 +20,7 @@ from sret_search.search.ledger import Ledger
 from sret_search.search.progress import Progress
 from sret_search.search.storage import LedgerLostError
 from sret_search.study import Study, StudyError
+from sret_search.study.errors import shown
 from sret_search.study.planned import least_trials, train_macs_planned
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
     try:
         return next_branch(study, ledger, history) is None
     except StudyError as error:
-        raise StudyError(f"{study.path}: {error}") from None
+        raise StudyError(f"{shown(study.path)}: {error}") from None
 
 
 def _train(
@@ -147,7 +148,7 @@ def _train(
         if searcher.lost is not None:
             raise searcher.lost
         if searcher.trouble is not None:
-            raise StudyError(f"{study.path}: {searcher.trouble}")
+            raise StudyError(f"{shown(study.path)}: {searcher.trouble}")
     return history
 
 

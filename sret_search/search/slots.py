@@ -8,6 +8,7 @@ from typing import Any
 from sret_search.job import step_memory
 from sret_search.study import Study, StudyError
 from sret_search.study.candidate import Candidate
+from sret_search.study.errors import shown
 from sret_search.study.planned import planned
 
 CONTEXT = 600 * 2**20
@@ -72,7 +73,7 @@ def slots(study: Study, before: Slots | None = None) -> Slots:
         before = Slots(0, compute.cpus, gpus)
         waits = compute.address != "local" and limit is not None
         if not waits and not any(room.fits(before.cpus, before.gpus) for room in rooms):
-            raise StudyError(f"{study.path}: {_refusal(rooms, before, compute.address)}")
+            raise StudyError(f"{shown(study.path)}: {_refusal(rooms, before, compute.address)}")
     return replace(before, number=_number(study, rooms, before))
 
 

@@ -147,6 +147,6 @@ def _unfit(study: Study, where: str) -> StudyError:
 def mounts() -> str:
     """What is mounted where on this machine, as the system tells it."""
     try:
-        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""

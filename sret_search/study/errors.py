@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sret_search.errors import InputError, encodable
+from sret_search.errors import InputError, encodable, one_line
 
 # What follows scheme://user: up to the last @ of the word, or else of the quoted text, or up to
 # where the text was cut; and what a URL gives as its parameter `password`.
@@ -56,6 +57,25 @@ def masked(text: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as a user would type it here."""
+    """A path as a user would write it here, on one line."""
+    return one_line(_from_here(path))
+
+
+def typed(path: Path) -> str:
+    """A path as a word of a command in a shell."""
+    text = _from_here(path)
+    text = f"./{text}" if text.startswith(("-", "~")) else text
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_typed, text)) + "'"
+
+
+def _typed(c: str) -> str:
+    if c.isprintable() and c not in "'\\":
+        return c
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+
+
+def _from_here(path: Path) -> str:
     relative = os.path.relpath(path)
-    return encodable(str(path) if relative.startswith("..") else relative)
+    return str(path) if relative.startswith("..") else relative

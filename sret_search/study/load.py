@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
 from sret_search.job import RECIPES
+from sret_search.job.place import NoHomeError, expanded, named_path
 from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError
@@ -29,7 +31,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     Raises:
         StudyError: everything that is wrong with either file, with line and column.
     """
-    path = Path(path)
+    path = named_path(str(path))
     study_document = _with_recipe(document.read(path))
     problems: list[Problem] = []
     study_file = space_file = space_document = None
@@ -54,6 +56,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     space, wrong = axes.read(space, space_document)
     problems += wrong
     study = Study(path, study_file, space)
+    problems += rules.home_problems(study, study_document)
     problems += rules.data_problems(study, space_document)
     if not problems:
         problems += rules.search_problems(study, study_document, space_document)
@@ -90,8 +93,8 @@ def load_architecture(name: str) -> Architecture:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    file = Path(name)
-    if not file.suffix and not file.exists():
+    file = named_path(name)
+    if not file.suffix and not os.path.exists(file):
         valid = nearest(name, VARIANTS)
         raise StudyError(f"no architecture is named {name}, nor is there such a file; {valid}")
     found = document.read(file)
@@ -136,7 +139,9 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
 
 def _read_space(path: Path, name: str, study_document: Document) -> Document:
     try:
-        found = document.read(path.parent / name)
+        found = document.read(path.parent / expanded(name))
+    except NoHomeError as error:
+        raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
         if "no such file" in str(error):
             missing = f"no such space: {error.problems[0].file}{error.problems[0].message[12:]}"

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sret_search.errors import encodable, one_line
 from sret_search.job import Recipe
-from sret_search.job.place import is_url, located, trial_named
+from sret_search.job.place import NoHomeError, is_url, located, model_parts, trial_named
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
 from sret_search.study.processors import cpus
@@ -53,7 +54,7 @@ def check(study: Study) -> None:
     Raises:
         StudyError: everything that is missing.
     """
-    problems = [*_folders(study), *_models(study)]
+    problems = [*_working_directory(), *_folders(study), *_models(study)]
     if study.file.compute.address == "local":
         problems += _resources(study)
     if problems:
@@ -71,6 +72,15 @@ def check_folders(study: Study) -> None:
         raise StudyError(problems)
 
 
+def _working_directory() -> Iterator[Problem]:
+    here = os.getcwd()
+    if encodable(here) != here:
+        yield Problem(
+            f"the name of the working directory, {one_line(here)}, is not UTF-8, and Ray does not"
+            " start there: rename it, or run this in another one"
+        )
+
+
 def _resources(study: Study) -> Iterator[Problem]:
     doc, compute = document.read(study.path), study.file.compute
     if compute.gpus_per_trial != "auto" and compute.gpus_per_trial > gpus():
@@ -84,8 +94,12 @@ def _resources(study: Study) -> Iterator[Problem]:
 def _models(study: Study) -> Iterator[Problem]:
     """Weights that a recipe starts from or learns from, and that are not there."""
     for doc, place, name in models(study):
-        path = _weights(study, name)
-        if path is not None and not path.exists():
+        try:
+            path = _weights(study, name)
+        except NoHomeError as error:
+            yield doc.problem(place, str(error))
+            continue
+        if path is not None and not os.path.exists(path):
             message = f"no weights for {name!r}: {shown(path)} is not there"
             yield doc.problem(place, message)
 
@@ -100,7 +114,7 @@ def models(study: Study) -> Iterator[tuple[document.Document, document.Path, str
             yield doc, (*place, "init"), recipe.init
         if recipe.distill is not None:
             yield doc, (*place, "distill", "teacher"), recipe.distill.teacher
-    doc = document.read(study.path.parent / study.file.space)
+    doc = document.read(study.space_path)
     for path in ("recipe.init", "recipe.distill", "recipe.distill.teacher"):
         axis = study.space.axes.get(path)
         for i, choice in enumerate(axis.choices or [] if axis is not None else []):
@@ -113,10 +127,10 @@ def _weights(study: Study, name: str) -> Path | None:
     """The file or folder of a named model; None for one of torchvision's, and for a trial in an
     object store, which the worker asks for."""
     trials = study.trials_root
-    if name.startswith("torchvision:") or (trial_named(name) is not None and is_url(trials)):
-        return None
-    place = located(name, Path(trials))
-    return Path(place if place != name else name.split(":", 1)[-1])
+    if trial_named(name) is not None:
+        return None if is_url(trials) else Path(located(name, Path(trials)))
+    kind, rest = model_parts(name)
+    return None if kind == "torchvision" else Path(rest)
 
 
 def _folders(study: Study) -> list[Problem]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sret_search.job.place import NoHomeError, expanded, is_url
 from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem, shown
+from sret_search.study.errors import Problem, typed
 from sret_search.study.points import AT_MOST
 from sret_search.study.screening import Screened, screen
 from sret_search.study.space import Space
@@ -20,6 +21,18 @@ _DRAWS = 1000, 20_000
 """Candidates that are drawn at first, and before a space that is not gone through is called
 impossible."""
 _SHOWN = ("params", "macs", "executions")
+
+
+def home_problems(study: Study, doc: Document) -> Iterator[Problem]:
+    """Folders that lie in a home folder that there is not."""
+    data, trials = study.file.data, study.file.storage.trials
+    given = {("data", "root"): data.root, ("data", "imagefolder"): data.imagefolder}
+    for place, path in (given | {("storage", "trials"): trials}).items():
+        try:
+            if path is not None and not is_url(path):
+                expanded(path)
+        except NoHomeError as error:
+            yield doc.problem(place, str(error))
 
 
 def data_problems(study: Study, doc: Document) -> Iterator[Problem]:
@@ -156,7 +169,7 @@ def budget_problems(study: Study, doc: Document) -> Iterator[Problem]:
     if "seconds" in study.space.limits and study.terms.timing is None:
         message = (
             "budget.seconds needs a calibration of this machine:"
-            f" sret-search plan {shown(study.path)} --calibrate"
+            f" sret-search plan {typed(study.path)} --calibrate"
         )
         yield doc.problem(("budget", "seconds"), message, at_key=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.job import Job, train_macs, trained_depths
-from sret_search.job.place import beneath
+from sret_search.job.place import beneath, expanded, is_url
 from sret_search.study.candidate import Candidate, Terms, Values
 from sret_search.study.points import Points
 from sret_search.study.schema import StudyFile
@@ -57,8 +58,31 @@ class Study:
     def trials_root(self) -> str:
         """Where its trials lie: beside its ledger, or in its own part of the folder, or of the
         folder's URL, that is given."""
-        given = self.file.storage.trials
+        given = self.trials_place
         return str(self.folder / "trials") if given is None else beneath(given, self.name)
+
+    @property
+    def trials_place(self) -> str | None:
+        """The folder that is given for trials, or the URL of one; None where none is.
+
+        Raises:
+            NoHomeError: it begins at a home folder that there is not.
+        """
+        given = self.file.storage.trials
+        # Earlier programs made a folder that is named ~: a study that has its trials there keeps
+        # them.
+        if given is None or is_url(given) or os.path.isdir(Path(given, self.name)):
+            return given
+        return expanded(given)
+
+    @property
+    def space_path(self) -> Path:
+        """The file of its space.
+
+        Raises:
+            NoHomeError: it begins at a home folder that there is not.
+        """
+        return self.path.parent / expanded(self.file.space)
 
     @property
     def latency(self) -> int | None:

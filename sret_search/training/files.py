@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import torch
 
+from sret_search.errors import encodable
 from sret_search.job import Job
 from sret_search.training.names import KEPT, STABLE
 
@@ -179,5 +180,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
+    # Torch maps no file whose name is not UTF-8.
+    mmap = mmap and encodable(str(path)) == str(path)
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
@@ -12,8 +13,9 @@ from typing import Any
 from torch import nn
 
 from sret_search.architecture import Architecture, ArchitectureError
-from sret_search.errors import nearest
+from sret_search.errors import nearest, one_line
 from sret_search.job import Data, Provenance, Seen
+from sret_search.job.place import NoHomeError, model_parts
 from sret_search.model import (
     CheckpointError,
     SReT,
@@ -23,6 +25,7 @@ from sret_search.model import (
     resize,
     training_of,
 )
+from sret_search.model.files import reason
 from sret_search.training import data
 from sret_search.training.files import attempt_number
 from sret_search.training.names import WEIGHTS
@@ -38,6 +41,9 @@ _WITHOUT_WEIGHTS = {
 class PretrainedError(Exception):
     """A model cannot be had by its name; one line for the reader, with the name in it."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
 
 def load_model(name: str) -> nn.Module:
     """A trained model, on the CPU, in float32 and evaluation mode.
@@ -50,13 +56,13 @@ def load_model(name: str) -> nn.Module:
     Raises:
         PretrainedError: there is no such model, or its file is damaged or cannot be fetched.
     """
-    kind, colon, rest = name.partition(":")
+    kind, rest = _parts(name)
     if kind == "torchvision":
         model = _torchvision(rest)
-    elif colon:
+    elif kind is not None:
         model = _official(kind, rest)
     else:
-        model = _ours(Path(name))
+        model = _ours(Path(rest))
     return model.float().eval()
 
 
@@ -67,14 +73,17 @@ def provenance(name: str) -> Provenance | None:
     Raises:
         PretrainedError: there is no such model, or what its file says cannot be read.
     """
-    if ":" in name:
+    kind, rest = _parts(name)
+    if kind is not None:
         return None
-    path = _file(Path(name))
+    path = _file(Path(rest))
     try:
         found = training_of(path)
         return None if found is None else Provenance.from_dict(found)
+    except CheckpointError as error:
+        raise PretrainedError(str(error)) from None
     except Exception as error:  # noqa: BLE001  whatever a damaged file raises
-        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+        raise PretrainedError(f"{path} cannot be loaded: {reason(error)}") from None
 
 
 def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
@@ -131,6 +140,13 @@ def start_from(model: SReT, name: str) -> None:
     model.load_state_dict(weights)
 
 
+def _parts(name: str) -> tuple[str | None, str]:
+    try:
+        return model_parts(name)
+    except NoHomeError as error:
+        raise PretrainedError(str(error)) from None
+
+
 def _torchvision(name: str) -> nn.Module:
     names = torchvision.models.list_models(torchvision.models)
     if name not in names:
@@ -139,7 +155,7 @@ def _torchvision(name: str) -> nn.Module:
         with redirect_stdout(sys.stderr):  # where torch announces its download
             model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
     except Exception as error:  # noqa: BLE001  whatever a network, a disk or a damaged file raises
-        raise PretrainedError(f"torchvision:{name} cannot be loaded: {_line(error)}") from None
+        raise PretrainedError(f"torchvision:{name} cannot be loaded: {reason(error)}") from None
     return model
 
 
@@ -150,7 +166,7 @@ def _official(variant: str, file: str) -> SReT:
     try:
         return load_official(file, variant)
     except OSError as error:
-        raise PretrainedError(f"{file} cannot be read: {_line(error)}") from None
+        raise PretrainedError(f"{file} cannot be read: {reason(error)}") from None
     except CheckpointError as error:
         raise PretrainedError(str(error)) from None
 
@@ -159,15 +175,17 @@ def _ours(name: Path) -> SReT:
     path = _file(name)
     try:
         return load(path)
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
-        raise PretrainedError(f"{path} cannot be loaded: {_line(error)}") from None
+    except OSError as error:
+        raise PretrainedError(f"{path} cannot be loaded: {reason(error)}") from None
+    except CheckpointError as error:
+        raise PretrainedError(str(error)) from None
 
 
 def _file(path: Path) -> Path:
     """The model file that is named, or that of a trial, of an attempt or of an exported folder."""
     if path.suffix == ".pth":
         raise PretrainedError(f"{path}: name its variant, as in sret_t:{path}")
-    if not path.exists():
+    if not os.path.exists(path):
         raise PretrainedError(f"{path}: no such file or folder")
     if path.is_dir():
         found = {attempt_number(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")}
@@ -201,9 +219,3 @@ def _fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _fields(stage, f"{path}.{i}")
     else:
         yield path, value
-
-
-def _line(error: Exception) -> str:
-    """The first line of what went wrong."""
-    reason = getattr(error, "strerror", None) or str(error)
-    return reason.splitlines()[0] if reason else type(error).__name__

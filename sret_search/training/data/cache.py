@@ -13,14 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sret_search.job.place import NoHomeError, expanded
 from sret_search.training.files import write_whole
 
 _FORMAT = 1  # to be raised when other bytes are written for the same files
 
 
 def folder() -> Path:
-    """Where they are kept: `$XDG_CACHE_HOME/sret_search`, or `~/.cache/sret_search`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sret_search"
+    """Where they are kept: `$XDG_CACHE_HOME/sret_search`, or `~/.cache/sret_search`.
+
+    Raises:
+        FileNotFoundError: there is no home folder.
+    """
+    try:
+        above = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    except NoHomeError as error:
+        raise FileNotFoundError(str(error)) from None
+    return Path(above) / "sret_search"
 
 
 def key(files: Iterable[Path], *what: object) -> str:
@@ -46,7 +55,10 @@ def locked(name: str) -> Iterator[bool]:
 
 def find(name: str) -> tuple[Tensor, Tensor] | None:
     """Images, mapped, and labels, if they were kept."""
-    images, labels = _paths(name)
+    try:
+        images, labels = _paths(name)
+    except FileNotFoundError:
+        return None
     if not images.exists():
         return None
     # "c" shares the file's pages as "r" does, and torch takes only what may be written to.

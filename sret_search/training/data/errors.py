@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sret_search.errors import encodable
+from sret_search.errors import one_line
 
 
 class DataError(Exception):
@@ -13,7 +13,7 @@ class DataError(Exception):
     """
 
     def __init__(self, message: str, key: str = "name") -> None:
-        super().__init__(encodable(message))
+        super().__init__(one_line(message))
         self.key = key
 
 

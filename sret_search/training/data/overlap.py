@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from sret_search.job import Data
+from sret_search.job.place import expanded
 from sret_search.job.provenance import Seen
 from sret_search.training.data.cutting import Indices, cut
 from sret_search.training.data.errors import DataError
@@ -80,7 +81,7 @@ def _cut(data: Data) -> dict[str, str]:
 
 def _set(data: Data) -> str:
     if data.imagefolder is not None:
-        return str(Path(data.imagefolder).expanduser().resolve())
+        return str(Path(expanded(data.imagefolder)).resolve())
     # torchvision's own name of a set is another one for it: CIFAR10 is cifar10.
     return data.name if data.is_imported else data.name.lower()
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from sret_search.job import Data
+from sret_search.job.place import NoHomeError, expanded
 from sret_search.training.data import folders, imported
+from sret_search.training.data.errors import DataError
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
 from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
@@ -35,16 +37,23 @@ def read(data: Data) -> Source:
     Raises:
         DataError: files are missing or broken.
     """
+    try:
+        return _read(data)
+    except NoHomeError as error:
+        raise DataError(str(error), "imagefolder" if data.imagefolder else "root") from None
+
+
+def _read(data: Data) -> Source:
     if data.source == "digits":
         return Source("digits", _digits(data.image_size))
     if data.source == "connectivity":
         return Source("connectivity", *_connectivity(data))
     if data.imagefolder is not None:
-        path = Path(data.imagefolder).expanduser().absolute()
+        path = Path(expanded(data.imagefolder)).absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
     if data.is_imported:
         return Source(data.name, *imported.read(data))
-    root = Path(data.root or "").expanduser().absolute()
+    root = Path(expanded(data.root or "")).absolute()
     if data.source == "imagenet":
         return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)
     library = Library(data, root)
