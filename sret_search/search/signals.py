@@ -22,12 +22,8 @@ _swallowed = False
 def handle(handler: _Handler) -> dict[signal.Signals, Any]:
     """Set the handler of all signals that ask to stop, but for a SIGHUP that is ignored, as it is
     under `nohup`; gives the handlers before."""
-    asking = [kind for kind in STOPS if kind != signal.SIGHUP or _is_heard(kind)]
-    return {kind: signal.signal(kind, handler) for kind in asking}
-
-
-def _is_heard(kind: signal.Signals) -> bool:
-    return signal.getsignal(kind) != signal.SIG_IGN
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
+    return {kind: signal.signal(kind, handler) for kind in STOPS if kind not in ignored}
 
 
 @contextmanager
