@@ -1,6 +1,7 @@
 """What one training is a function of: architecture, recipe, data, seed, threads. Plain data."""
 
 from sret_search.job.augment import Augment
+from sret_search.job.contents import Contents
 from sret_search.job.data import TORCHVISION, Data, Facts
 from sret_search.job.job import (
     Job,
@@ -21,6 +22,7 @@ __all__ = [
     "RECIPES",
     "TORCHVISION",
     "Augment",
+    "Contents",
     "Data",
     "Distill",
     "Facts",

@@ -69,7 +69,8 @@ class Data:
             class); a classification data set of torchvision by the name of its class; or your own
             function by its import path, "package.module:function".
         imagefolder: in place of a name, a folder of one folder a class, or of such folders
-            named train/ and test/ (and val/, if it is not to be cut from train/).
+            named train/ and test/ (and val/, if it is not to be cut from train/), or as people
+            name these parts.
         root: where the files of a named set lie, or are downloaded to.
         download: fetch what is missing.
         image_size: pixels a side that images are resized to; None for their own (224 for sets

@@ -42,6 +42,7 @@ def describe(study: Study) -> dict[str, Any]:
         **plain,
         "format": FORMAT,
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
+        **({} if study.contents is None else {"contents": study.contents.to_dict()}),
         "path": str(study.path.resolve()),
         "text": masked(study.path.read_text(encoding="utf-8")),
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),

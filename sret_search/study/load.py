@@ -7,7 +7,7 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
-from sret_search.job import RECIPES
+from sret_search.job import RECIPES, Contents
 from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError
@@ -126,11 +126,13 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
         },
     }
     found = check(SpaceFile, Document(study.path, space))
+    known = description.get("contents")  # which earlier programs did not keep
     return Study(
         study.path,
         file,
         Space(architecture, file.recipe, found.axes, found.budget),
         seen=tuple(description["data"]["sizes"]),
+        contents=None if known is None else Contents.from_dict(known),
     )
 
 

@@ -581,7 +581,6 @@ def test_folders_that_are_no_image_folders_are_named(tmp_path, pool):
 
 def test_train_needs_a_test_of_the_same_classes(tmp_path):
     _class_folders(tmp_path / "set" / "train")
-    assert f"no folder of images at {tmp_path}/set/val" in _refusal(imagefolder=f"{tmp_path}/set")
     _class_folders(tmp_path / "set" / "test", classes=("ant", "cow"))
     said = _refusal(imagefolder=str(tmp_path / "set"))
     assert f"{tmp_path}/set/train and {tmp_path}/set/test need the same class folders" in said
@@ -636,3 +635,131 @@ def test_resizing_in_chunks_changes_nothing(monkeypatch):
     whole = memory.resized(images, 5)
     monkeypatch.setattr(memory, "_CHUNK", 2)
     assert torch.equal(memory.resized(images, 5), whole)
+
+
+# Which folders are parts.
+
+
+def _folders(root, **parts):
+    """Folders `parts` of the classes ant and bee, two images each, numbered through."""
+    for place, name in enumerate(parts):
+        _class_folders(root / name, each=2, first=4 * place)
+    return Data(imagefolder=str(root), image_size=8, val=0.5)
+
+
+def _told_parts(root, *names):
+    split = load(_folders(root, **dict.fromkeys(names)))
+    numbers = _pictures(split)[0]
+    assert (split.classes, len(split.train.index)) == (2, len(numbers[0]))
+    return numbers, str(split.contents)
+
+
+@pytest.mark.parametrize(
+    ("train", "other"),
+    [
+        ("train", "validation"), ("Training", "Testing"), ("Train", "Test"), ("TRAIN", "dev"),
+        ("train", "Valid"), ("training_set", "test_set"), ("trainset", "valset"), ("trn", "tst"),
+        ("TrainImages", "EvalImages"), ("train2017", "val2017"), ("seg_train", "seg_test"),
+    ],
+)  # fmt: skip
+def test_folders_are_parts_by_what_people_call_them(tmp_path, train, other):
+    numbers, told = _told_parts(tmp_path / "set", train, other)
+    assert _joined(numbers[:2]) == [0, 1, 2, 3]
+    assert numbers[2] == [4, 5, 6, 7]
+    assert told == f"training: {train}/, validation: cut from {train}/, test: {other}/"
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV", "valid_set"])
+def test_a_validation_folder_is_used_by_any_of_its_names(tmp_path, name):
+    numbers, told = _told_parts(tmp_path / "set", "train", name, "test")
+    assert numbers == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert told == f"training: train/, validation: {name}/, test: test/"
+
+
+def test_the_parts_of_imagenet_are_known_by_their_names_too(tmp_path):
+    _folders(tmp_path / "ilsvrc", ILSVRC2012_img_train=0, Validation=0)
+    (tmp_path / "ilsvrc" / "test").mkdir()  # without labels
+    split = load(Data(name="imagenet", root=str(tmp_path / "ilsvrc"), image_size=8, val=0.5))
+    assert _pictures(split)[0][2] == [4, 5, 6, 7]
+    (tmp_path / "ilsvrc" / "val").mkdir()
+    said = _refusal(name="imagenet", root=str(tmp_path / "ilsvrc"))
+    assert said.endswith("ilsvrc needs one folder val/, but has Validation/ and val/ for it")
+
+
+def test_what_lies_beside_the_parts_without_images_is_no_class(tmp_path):
+    given = _folders(tmp_path / "set", train=0, test=0)
+    (tmp_path / "set" / "labels").mkdir()
+    (tmp_path / "set" / "labels" / "labels.csv").write_text("a,b")
+    assert _pictures(load(given))[0][2] == [4, 5, 6, 7]
+
+
+def _two_ways(root):
+    said = _refusal(imagefolder=str(root))
+    start = f"{root} can be read in two ways: with "
+    assert said.startswith(start)
+    return said.removeprefix(start)
+
+
+def test_two_folders_for_one_part_are_refused(tmp_path):
+    _folders(tmp_path, train=0, val=0, Valid=0, test=0)
+    assert _two_ways(tmp_path) == (
+        "Valid/ and val/ both as the validation part; or with the classes"
+        " Valid/, test/, train/ and val/: leave only one of Valid/ and val/ there"
+    )
+
+
+def test_parts_beside_classes_are_refused(tmp_path):
+    _class_folders(tmp_path / "train", classes=("freight", "tram"))
+    _class_folders(tmp_path, classes=("bus", "plane"))
+    assert _two_ways(tmp_path) == (
+        "train/ as the training part, and bus/ and plane/ left over; or with the classes bus/,"
+        " plane/ and train/: put bus/ and plane/ elsewhere, or give train/ another name"
+    )
+    _class_folders(tmp_path / "test", classes=("freight", "tram"))
+    assert "train/ and test/ another name" not in _two_ways(tmp_path)
+    assert _two_ways(tmp_path).endswith("or give test/ and train/ another name")
+
+
+def test_a_class_named_as_a_part_is_a_class_where_it_has_the_images_itself(tmp_path):
+    _class_folders(tmp_path, classes=("bus", "plane", "train"), each=4)
+    split = load(Data(imagefolder=str(tmp_path), image_size=8, val=0.25, test=0.25))
+    numbers, classes = _pictures(split)
+    assert _joined(numbers) == list(range(12))
+    assert classes == [[number // 4 for number in part] for part in numbers]
+    assert str(split.contents) == f"all parts are cut from the 3 class folders of {tmp_path.name}/"
+
+
+def test_parts_without_one_to_train_on_or_to_test_on_are_refused(tmp_path):
+    _folders(tmp_path / "a", train=0)
+    assert _two_ways(tmp_path / "a") == (
+        "train/ as the training part, without a test part; or with the only class train/: add a"
+        f" folder test/ of the same classes, or name {tmp_path}/a/train, which is then cut into"
+        " training, validation and test"
+    )
+    _folders(tmp_path / "b", val=0, test=0)
+    assert "and nothing to train on; or with the classes test/ and val/" in _two_ways(
+        tmp_path / "b"
+    )
+    _class_folders(tmp_path / "c", classes=("train", "test"))
+    assert "train has no class folders" in _refusal(imagefolder=str(tmp_path / "c"))
+
+
+def test_parts_below_classes_are_refused(tmp_path):
+    for name in ("ant", "bee"):
+        _class_folders(tmp_path / "a" / name, classes=("train", "test"), each=1)
+    said = _refusal(imagefolder=str(tmp_path / "a"))
+    assert said.startswith(f"{tmp_path}/a/ant has test/ and train/ in it, which are named as parts")
+    assert said.endswith(f"as in {tmp_path}/a/train/ant, or give these folders other names")
+    _folders(tmp_path / "b" / "cats_and_dogs", train=0, validation=0)
+    assert _refusal(imagefolder=str(tmp_path / "b")).endswith(
+        f": name {tmp_path}/b/cats_and_dogs itself"
+    )
+
+
+def test_imagefolders_keep_the_order_that_cuts_them(tmp_path):
+    """Studies of earlier versions go on: images come as torchvision lists them."""
+    _class_folders(tmp_path, each=5)
+    _class_folders(tmp_path / "bee" / "2", classes=("a",), each=2, first=10)
+    listed = torchvision.datasets.ImageFolder(str(tmp_path)).samples
+    found = data.folders.imagefolder(tmp_path).train
+    assert [(found.files.name(n), int(found.labels[n])) for n in range(len(listed))] == listed

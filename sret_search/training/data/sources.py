@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sret_search.job import Data
+from sret_search.job import Contents, Data
 from sret_search.training.data import folders, imported
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
@@ -21,12 +21,16 @@ class Source:
 
     Attributes:
         where: what to name in an error.
+        contents: what it holds.
+        notes: what the reader must know of it, a line each.
     """
 
     where: str
     train: MemoryPart | StreamPart
     val: MemoryPart | StreamPart | None = None
     test: MemoryPart | StreamPart | None = None
+    contents: Contents | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read(data: Data) -> Source:
@@ -38,7 +42,7 @@ def read(data: Data) -> Source:
     if data.source == "digits":
         return Source("digits", _digits(data.image_size))
     if data.source == "connectivity":
-        return Source("connectivity", *_connectivity(data))
+        return _connectivity(data)
     if data.imagefolder is not None:
         path = Path(data.imagefolder).expanduser().absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
@@ -56,12 +60,26 @@ def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Sou
     def part(folder: folders.Folder) -> StreamPart:
         return StreamPart.whole(folder.files, folder.labels, image_size or PHOTOGRAPH, "RGB")
 
+    passed = layout.passed.told()
     return Source(
         where,
         part(layout.train),
         None if layout.val is None else part(layout.val),
         None if layout.test is None else part(layout.test),
+        _contents(layout),
+        (f"{where}: passed over {'; '.join(passed)}",) if passed else (),
     )
+
+
+def _contents(layout: folders.Layout) -> Contents:
+    """Which folder each part is in, by its name, or the number of class folders at the top."""
+    given = {"train": layout.train, "val": layout.val, "test": layout.test}
+    name = layout.train.path.name + "/"
+    if layout.test is None:
+        name = f"the {len(layout.train.classes):,} class folders of {name}"
+    named = {part: name if it is None else f"{it.path.name}/" for part, it in given.items()}
+    cut = tuple(part for part, it in given.items() if it is None)
+    return Contents(named | {"train": name}, cut)
 
 
 def _digits(image_size: int | None) -> MemoryPart:
@@ -75,7 +93,7 @@ def _digits(image_size: int | None) -> MemoryPart:
     return MemoryPart.whole(images, torch.from_numpy(digits.target).long())
 
 
-def _connectivity(data: Data) -> list[MemoryPart]:
+def _connectivity(data: Data) -> Source:
     """Grids that are made, in their three parts."""
     from sret_search.tasks import connectivity
 
@@ -84,4 +102,6 @@ def _connectivity(data: Data) -> list[MemoryPart]:
     labels = torch.from_numpy(np.concatenate([part.labels for part in made]))
     whole = MemoryPart.whole(images, labels)
     ends = np.cumsum([len(part) for part in made])
-    return [whole.take(index) for index in np.split(np.arange(len(labels)), ends[:-1])]
+    parts = np.split(np.arange(len(labels)), ends[:-1])
+    train, val, test = (whole.take(index) for index in parts)
+    return Source("connectivity", train, val, test)

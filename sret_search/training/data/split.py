@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sret_search.architecture import Architecture
-from sret_search.job import Data
+from sret_search.job import Contents, Data
 from sret_search.training.data.cutting import cut
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
@@ -24,6 +24,8 @@ class Split:
         where: what to name in an error: the folder, or the set and its folder.
         uncut: images of the set as it comes, before any cut: what training is cut from, and
             validation and test where it has such parts of its own, or 0.
+        contents: what the set holds.
+        notes: what the reader must know of it, a line each.
     """
 
     train: Part
@@ -36,6 +38,8 @@ class Split:
     in_channels: int
     where: str
     uncut: tuple[int, int, int]
+    contents: Contents | None
+    notes: tuple[str, ...]
 
     @property
     def whole(self) -> Split:
@@ -65,6 +69,8 @@ def load(data: Data) -> Split:
         in_channels=train.in_channels,
         where=source.where,
         uncut=(len(source.train), len(source.val or ()), len(source.test or ())),
+        contents=source.contents,
+        notes=source.notes,
     )
 
 
