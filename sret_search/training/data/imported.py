@@ -13,7 +13,7 @@ from torch import Tensor
 from sret_search import importing
 from sret_search.job import Data
 from sret_search.training.data.errors import DataError
-from sret_search.training.data.images import Items
+from sret_search.training.data.images import GREY, Items, decode
 from sret_search.training.data.memory import MemoryPart, resized
 from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
 
@@ -47,6 +47,8 @@ def read(data: Data) -> _Parts:
         raise DataError(f"{data.name} failed: {importing.told(error)}") from error
     try:
         return _parts(found, data)
+    except DataError:
+        raise
     except _WrongError as wrong:
         raise DataError(f"{data.name} returned {wrong}") from None
     except (Exception, SystemExit) as error:  # of the data set's own methods
@@ -109,7 +111,8 @@ def _streamed(name: str, dataset: Any, first: Image.Image, data: Data) -> Stream
     if labels is None or len(labels) != len(dataset):
         labels = [int(dataset[i][1]) for i in range(len(dataset))]
     items = Items(dataset, f"`{name}` of {data.name}")
-    mode = "L" if first.mode in ("1", "L", "I", "I;16", "F") else "RGB"
+    mode = "L" if first.mode in GREY else "RGB"
+    decode(items, 0, mode)  # an image of a mode that has no range is said before any training
     return StreamPart.whole(items, _labels(name, labels), data.image_size or PHOTOGRAPH, mode)
 
 
