@@ -763,3 +763,92 @@ def test_imagefolders_keep_the_order_that_cuts_them(tmp_path):
     listed = torchvision.datasets.ImageFolder(str(tmp_path)).samples
     found = data.folders.imagefolder(tmp_path).train
     assert [(found.files.name(n), int(found.labels[n])) for n in range(len(listed))] == listed
+
+
+# Links, and what is no image.
+
+
+def test_links_are_followed_but_not_into_themselves(tmp_path):
+    root = _class_folders(tmp_path / "set")
+    elsewhere = _class_folders(tmp_path / "elsewhere", classes=("more",), each=2, first=12)
+    for above in (root / "ant", root, tmp_path):
+        (root / "ant" / f"up{above.name}").symlink_to(above)
+    (root / "bee" / "more").symlink_to(elsewhere / "more")
+    (elsewhere / "more" / "back").symlink_to(root / "bee")
+    split = load(Data(imagefolder=str(root), image_size=8, val=0.25, test=0.25))
+    numbers, classes = _pictures(split)
+    assert _joined(numbers) == list(range(14))
+    assert classes == [[int(number >= 6) for number in part] for part in numbers]
+    assert split.notes == (f"{root}: passed over 3 links to a folder that they lie in",)
+
+
+def test_a_file_with_several_names_is_one_image(tmp_path):
+    root = _class_folders(tmp_path / "set")
+    (root / "ant" / "a link.png").symlink_to(root / "ant" / "01.png")
+    (root / "ant" / "z hard.png").hardlink_to(root / "ant" / "02.png")
+    (root / "bee" / "again").symlink_to(root / "bee" / "more")
+    _class_folders(root / "bee", classes=("more",), each=2, first=12)
+    found = data.folders.imagefolder(root).train
+    assert len(found.labels) == 14
+    assert not any("again" in found.files.name(n) for n in range(14))
+    numbers, _ = _pictures(load(Data(imagefolder=str(root), image_size=8, val=0.25, test=0.25)))
+    assert _joined(numbers) == list(range(14))
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "link to a folder", "hard link"])
+def test_a_file_of_two_classes_is_refused(tmp_path, kind):
+    root = _class_folders(tmp_path / "set")
+    if kind == "link to a folder":
+        (root / "bee" / "ants").symlink_to(root / "ant")
+        other = root / "bee" / "ants" / "00.png"
+    else:
+        other = root / "bee" / "ant.png"
+        link = other.hardlink_to if kind == "hard link" else other.symlink_to
+        link(root / "ant" / "00.png")
+    assert _refusal(imagefolder=str(root)) == (
+        f"{root}/ant/00.png and {other} are one file, which cannot have two labels: take one of"
+        " them away"
+    )
+
+
+def test_a_file_in_two_parts_is_refused(tmp_path):
+    given = _folders(tmp_path / "set", train=0, test=0)
+    (tmp_path / "set" / "test" / "bee" / "seen.png").symlink_to(
+        tmp_path / "set" / "train" / "bee" / "02.png"
+    )
+    assert _refusal(imagefolder=given.imagefolder).endswith(
+        "test/bee/seen.png are one file, which cannot be in two parts: take one of them away"
+    )
+    (tmp_path / "set" / "test" / "bee" / "seen.png").unlink()
+    (tmp_path / "set" / "validation").symlink_to(tmp_path / "set" / "test")
+    assert "be in two parts" in _refusal(imagefolder=given.imagefolder)
+
+
+def test_files_of_one_number_on_two_disks_are_two_images(tmp_path, monkeypatch):
+    root = _class_folders(tmp_path / "set")
+    monkeypatch.setattr(data.walking, "_inode", lambda entry: 7)
+    assert len(data.folders.imagefolder(root).train.labels) == 12
+
+
+def test_what_is_no_image_is_passed_over_and_counted(tmp_path):
+    root = _class_folders(tmp_path / "set")
+    expected = _pictures(load(Data(imagefolder=str(root), image_size=8)))
+    for name in (".ipynb_checkpoints", "__MACOSX", "ant/.thumbnails", "bee/@eaDir"):
+        (root / name).mkdir()
+        (root / name / "00.png").write_bytes(b"no image")
+    for name in (".DS_Store", "ant/._00.png", "bee/Thumbs.db"):
+        (root / name).write_bytes(b"no image")
+    for name in ("ant/a.jfif", "ant/b.JFIF", "bee/a.heic", "bee/README"):
+        (root / name).write_bytes(b"no image")
+    _picture(1).save(root / "stray.png")
+    split = load(Data(imagefolder=str(root), image_size=8))
+    assert _pictures(split) == expected
+    assert split.notes == (
+        f"{root}: passed over files that do not end as images do (2 .jfif, 1 .heic, 1 no ending);"
+        " 7 hidden; 1 outside of the class folders",
+    )
+    for number in range(6):
+        (root / "ant" / f"{number:02d}.png").rename(root / "ant" / f"{number}.gif")
+    assert _refusal(imagefolder=str(root)).endswith(
+        "; there are files that do not end as images do (6 .gif, 2 .jfif); there are 2 hidden"
+    )
