@@ -67,7 +67,7 @@ def _see_data(study: Study) -> Study:
         split = data.load(study.file.data)
         data.check(split, study.space.architecture)
     except data.DataError as error:
-        raise StudyError([_problem(study, str(error), error.key)]) from None
+        raise StudyError([data_problem(study, str(error), error.key)]) from None
     for note in split.notes:
         print(note, file=sys.stderr, flush=True)
     sizes = (len(split.train), len(split.val), len(split.test))
@@ -90,7 +90,7 @@ def see_folders(study: Study) -> Study:
     return _see_data(study) if here else study
 
 
-def _problem(study: Study, message: str, key: str) -> Problem:
+def data_problem(study: Study, message: str, key: str = "name") -> Problem:
     """What is wrong with the data, at a key of theirs; at the one that names them for `name`."""
     doc = document.read(study.path)
     given = doc.data.get("data", {})

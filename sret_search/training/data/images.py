@@ -30,6 +30,9 @@ class Images(Protocol):
     def open(self, number: int) -> Image.Image:
         """The image, perhaps not decoded yet."""
 
+    def files(self) -> list[str] | None:
+        """The file of each image, where it has one and it is known."""
+
 
 class Files:
     """Image files."""
@@ -43,6 +46,9 @@ class Files:
 
     def open(self, number: int) -> Image.Image:
         return Image.open(self.name(number))
+
+    def files(self) -> list[str]:
+        return [os.fsdecode(path) for path in self._paths]
 
 
 class Items:
@@ -58,6 +64,15 @@ class Items:
     def open(self, number: int) -> Image.Image:
         image: Image.Image = self._dataset[number][0]
         return image
+
+    def files(self) -> list[str] | None:
+        for name in ("_images", "_image_files", "samples", "_samples"):
+            listed = getattr(self._dataset, name, None)
+            if listed is not None and len(listed):
+                firsts = [entry[0] if isinstance(entry, tuple) else entry for entry in listed]
+                # FER2013 has its images themselves there.
+                return [str(path) for path in firsts] if isinstance(firsts[0], str | Path) else None
+        return None
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,10 @@ class Joined:
     def open(self, number: int) -> Image.Image:
         images, own = self._place(number)
         return images.open(own)
+
+    def files(self) -> list[str] | None:
+        first, second = self.first.files(), self.second.files()
+        return None if first is None or second is None else first[: self.first_count] + second
 
     def _place(self, number: int) -> tuple[Images, int]:
         count = self.first_count

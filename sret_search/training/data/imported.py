@@ -77,7 +77,8 @@ def _parts(found: Any, data: Data) -> _Parts:
     if isinstance(train, MemoryPart) and isinstance(val, MemoryPart):
         # One set: a confirmation may train on both.
         images, count = torch.cat([train.images, val.images]), len(train)
-        whole = MemoryPart.whole(images, torch.cat([train.labels, val.labels]))
+        is_resized = train.is_resized or val.is_resized
+        whole = MemoryPart.whole(images, torch.cat([train.labels, val.labels]), is_resized)
         train, val = whole.take(np.arange(count)), whole.take(np.arange(count, len(whole)))
     return train, val, test
 
@@ -102,7 +103,9 @@ def _part(name: str, given: Any, data: Data) -> MemoryPart | StreamPart:
     if len(images) != len(labels) or not len(labels):
         raise _WrongError(f"as `{name}` {len(images)} images and {len(labels)} labels")
     size = data.image_size or images.shape[-1]
-    return MemoryPart.whole(images if size == images.shape[-1] else resized(images, size), labels)
+    if size == images.shape[-1]:
+        return MemoryPart.whole(images, labels)
+    return MemoryPart.whole(resized(images, size), labels, is_resized=True)
 
 
 def _streamed(name: str, dataset: Any, first: Image.Image, data: Data) -> StreamPart:

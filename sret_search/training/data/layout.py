@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from sret_search.job.contents import WORDS
 from sret_search.training.data import walking
 from sret_search.training.data.errors import DataError
 
@@ -21,7 +22,6 @@ _PARTS = {name: part for part, names in _NAMES.items() for name in names}
 _FILLERS = "(?:sets?|data|datasets?|images?|imgs?|pictures?|photos?|splits?|parts?|folders?|dir)"
 _FILLER = re.compile(_FILLERS)
 _JOINED = re.compile(f"({'|'.join(_PARTS)}){_FILLERS}")
-WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def named_part(name: str) -> tuple[str | None, bool]:

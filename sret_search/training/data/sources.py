@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sret_search.job import Contents, Data
-from sret_search.training.data import folders, imported
+from sret_search.training.data import fingerprints, folders, imported
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
 from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
@@ -21,7 +21,7 @@ class Source:
 
     Attributes:
         where: what to name in an error.
-        contents: what it holds.
+        contents: what it holds; None of a set that nobody can change.
         notes: what the reader must know of it, a line each.
     """
 
@@ -47,13 +47,20 @@ def read(data: Data) -> Source:
         path = Path(data.imagefolder).expanduser().absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
     if data.is_imported:
-        return Source(data.name, *imported.read(data))
+        return _seen(Source(data.name, *imported.read(data)))
     root = Path(data.root or "").expanduser().absolute()
     if data.source == "imagenet":
         return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)
     library = Library(data, root)
     train, *test = library.parts()
-    return Source(library.where, train, test=test[0] if test else None)
+    return _seen(Source(library.where, train, test=test[0] if test else None))
+
+
+def _seen(source: Source) -> Source:
+    """The same with what it holds."""
+    parts = {"train": source.train, "val": source.val, "test": source.test}
+    groups = [fingerprints.of_part(name, part) for name, part in parts.items() if part is not None]
+    return replace(source, contents=Contents(tuple(groups)))
 
 
 def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Source:
@@ -72,14 +79,16 @@ def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Sou
 
 
 def _contents(layout: folders.Layout) -> Contents:
-    """Which folder each part is in, by its name, or the number of class folders at the top."""
-    given = {"train": layout.train, "val": layout.val, "test": layout.test}
-    name = layout.train.path.name + "/"
-    if layout.test is None:
-        name = f"the {len(layout.train.classes):,} class folders of {name}"
-    named = {part: name if it is None else f"{it.path.name}/" for part, it in given.items()}
-    cut = tuple(part for part, it in given.items() if it is None)
-    return Contents(named | {"train": name}, cut)
+    every = {"train": layout.train, "val": layout.val, "test": layout.test}
+    given = {part: folder for part, folder in every.items() if folder is not None}
+    names = {part: f"{folder.path.name}/" for part, folder in given.items()}
+    if len(given) == 1:
+        top = f"the {len(layout.train.classes):,} class folders of {names['train']}"
+        groups = fingerprints.of_folders(given, {"train": ""})
+        return Contents(groups, dict.fromkeys(every, top), ("val", "test"))
+    cut = tuple(part for part in every if part not in given)
+    folders_ = {part: names.get(part, names["train"]) for part in every}
+    return Contents(fingerprints.of_folders(given, names), folders_, cut)
 
 
 def _digits(image_size: int | None) -> MemoryPart:

@@ -91,6 +91,22 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
     return [part.take(index) for part, index in zip(parts, indices, strict=True)]
 
 
+def check_unchanged(split: Split, before: Contents | None) -> None:
+    """Whether a data set holds what it did when its study began.
+
+    Raises:
+        DataError: it does not.
+    """
+    if before is None or split.contents is None:
+        return
+    changed = split.contents.difference(before)
+    if changed is not None:
+        raise DataError(
+            f"{split.where} has changed since the study began: {changed}; put it back as it was, or"
+            " start anew with --fresh, which keeps the old study aside"
+        )
+
+
 def check(split: Split, architecture: Architecture) -> None:
     """Whether an architecture takes these images and tells as many classes apart.
 
