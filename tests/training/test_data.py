@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import os
 import pickle
+import pwd
 import subprocess
 import sys
 import time
@@ -852,3 +853,65 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path):
     assert _refusal(imagefolder=str(root)).endswith(
         "; there are files that do not end as images do (6 .gif, 2 .jfif); there are 2 hidden"
     )
+
+
+# A machine without a home, and a damaged cache.
+
+
+def test_without_a_home_folder_sets_are_read_and_that_is_said(cifar10, monkeypatch):
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    split = load(Data(name="cifar10", root=str(cifar10)))
+    assert _joined(_numbers(split)[:2]) == list(range(40))
+    assert split.notes == (
+        f"CIFAR10 in {cifar10} is decoded by each trial anew, since it cannot be kept (this user has"
+        " no home folder): XDG_CACHE_HOME names another folder for it",
+    )
+    for given in ({"imagefolder": "~/photos"}, {"name": "SVHN", "root": "~/photos"}):
+        assert _refusal(**given) == "~/photos: there is no such home folder; give the path in full"
+    with pytest.raises(data.DataError, match="no such home folder"):
+        data.same_set(Data(imagefolder="~/photos"), Data())
+
+
+def test_a_home_that_cannot_be_written_is_said(pool, cifar10, cached):
+    cached.parent.mkdir()
+    cached.write_text("not a folder")
+    split = load(Data(name="cifar10", root=str(cifar10)))
+    assert _joined(_numbers(split)[:2]) == list(range(40))
+    (note,) = split.notes
+    assert f"since it cannot be kept ([Errno 17] File exists: '{cached}')" in note
+    assert load(Data(imagefolder=str(pool))).notes == ()  # which needs no cache
+
+
+@pytest.mark.parametrize(
+    "damage", ["no labels", "no images", "short", "empty", "zeroed", "one bit", "labels", "both"]
+)
+def test_a_damaged_cache_is_made_anew(cifar10, cached, damage):
+    options = Data(name="cifar10", root=str(cifar10))
+    expected = _numbers(load(options))
+    images, labels = sorted(cached.glob("*.images.npy")), sorted(cached.glob("*.labels.np*"))
+    assert len(images) == len(labels) == 2
+    for file in {"no labels": labels, "labels": labels}.get(damage, images):
+        content = bytearray(file.read_bytes())
+        if damage in ("no labels", "no images"):
+            file.unlink()
+        elif damage == "short":
+            file.write_bytes(content[:-100])
+        elif damage == "empty":
+            file.write_bytes(b"")
+        elif damage == "zeroed":
+            file.write_bytes(content[:200] + bytes(len(content) - 200))
+        else:
+            content[-20 if damage == "labels" else -1] ^= 1
+            file.write_bytes(content)
+    if damage == "both":
+        for file in labels:
+            file.write_bytes(b"")
+    assert _numbers(load(options)) == expected
+    whole = {file: file.stat().st_mtime_ns for file in cached.glob("*.np*")}
+    assert _numbers(load(options)) == expected
+    assert {file: file.stat().st_mtime_ns for file in cached.glob("*.np*")} == whole

@@ -32,6 +32,8 @@ class Library:
         self.root = root
         self.name = _CLASSES.get(data.source, data.source)
         self.where = f"{self.name} in {root}"
+        self.notes: tuple[str, ...] = ()
+        """What the reader must know of it, once it was read."""
         self._kind = getattr(torchvision.datasets, self.name)
         self._accepted = inspect.signature(self._kind).parameters
         # QMNIST hands on what it does not name.
@@ -43,8 +45,14 @@ class Library:
         Raises:
             DataError: files are missing or broken.
         """
-        with cache.locked(cache.key([], self.where)) as writable:
-            return [self._part(choice, writable) for choice in self._choices()]
+        with cache.locked(cache.key([], self.where)) as refused:
+            parts = [self._part(choice, refused is None) for choice in self._choices()]
+        if refused is not None and any(isinstance(part, MemoryPart) for part in parts):
+            self.notes = (
+                f"{self.where} is decoded by each trial anew, since it cannot be kept ({refused}):"
+                " XDG_CACHE_HOME names another folder for it",
+            )
+        return parts
 
     def _choices(self) -> list[dict[str, Any]]:
         if "train" in self._accepted:

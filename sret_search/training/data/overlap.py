@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from sret_search.job.provenance import Seen
 from sret_search.training.data.cutting import Indices, cut
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
+from sret_search.training.data.sources import absolute
 from sret_search.training.data.split import load
 
 _PARTS = {"train": 0, "val": 1, "test": 2}
@@ -80,7 +80,7 @@ def _cut(data: Data) -> dict[str, str]:
 
 def _set(data: Data) -> str:
     if data.imagefolder is not None:
-        return str(Path(data.imagefolder).expanduser().resolve())
+        return str(absolute(data.imagefolder).resolve())
     # torchvision's own name of a set is another one for it: CIFAR10 is cifar10.
     return data.name if data.is_imported else data.name.lower()
 

@@ -10,6 +10,7 @@ import torch
 
 from sret_search.job import Contents, Data
 from sret_search.training.data import fingerprints, folders, imported
+from sret_search.training.data.errors import DataError
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
 from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
@@ -44,16 +45,17 @@ def read(data: Data) -> Source:
     if data.source == "connectivity":
         return _connectivity(data)
     if data.imagefolder is not None:
-        path = Path(data.imagefolder).expanduser().absolute()
+        path = absolute(data.imagefolder)
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
     if data.is_imported:
         return _seen(Source(data.name, *imported.read(data)))
-    root = Path(data.root or "").expanduser().absolute()
+    root = absolute(data.root or "")
     if data.source == "imagenet":
         return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)
     library = Library(data, root)
     train, *test = library.parts()
-    return _seen(Source(library.where, train, test=test[0] if test else None))
+    test_part = test[0] if test else None
+    return _seen(Source(library.where, train, test=test_part, notes=library.notes))
 
 
 def _seen(source: Source) -> Source:
@@ -61,6 +63,18 @@ def _seen(source: Source) -> Source:
     parts = {"train": source.train, "val": source.val, "test": source.test}
     groups = [fingerprints.of_part(name, part) for name, part in parts.items() if part is not None]
     return replace(source, contents=Contents(tuple(groups)))
+
+
+def absolute(path: str) -> Path:
+    """The path, with ~ for the user's home folder.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise DataError(f"{path}: there is no such home folder; give the path in full") from None
 
 
 def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Source:
