@@ -68,7 +68,13 @@ def _see_data(study: Study) -> Study:
         data.check(split, study.space.architecture)
     except data.DataError as error:
         raise StudyError([data_problem(study, str(error), error.key)]) from None
-    for note in split.notes:
+    notes = list(split.notes)
+    if isinstance(split.train, data.StreamPart) and (why := data.no_workers()) is not None:
+        notes.append(
+            f"images are decoded by the process that trains, since no semaphore can be made ({why}):"
+            " a /dev/shm that can be written lets workers do it meanwhile"
+        )
+    for note in notes:
         print(note, file=sys.stderr, flush=True)
     sizes = (len(split.train), len(split.val), len(split.test))
     seen = replace(study, seen=sizes, contents=split.contents)

@@ -258,3 +258,15 @@ def test_a_training_begins_on_no_other_data_than_its_study(tmp_path: Path) -> No
     Path("photos/ant/99.png").rename("photos/ant/3.png")
     data.load.cache_clear()
     assert train.train(*arguments, contents=study.contents)["state"] == "complete"
+
+
+def test_a_machine_without_semaphores_is_told_before_photographs_are_trained_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images("photos")
+    see(written())
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(data, "no_workers", lambda: "[Errno 38] Function not implemented")
+    see(written())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no semaphore can be made ([Errno 38] Function not implemented)" in line

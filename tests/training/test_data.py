@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import multiprocessing
 import os
 import pickle
 import pwd
@@ -10,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -915,3 +917,43 @@ def test_a_damaged_cache_is_made_anew(cifar10, cached, damage):
     whole = {file: file.stat().st_mtime_ns for file in cached.glob("*.np*")}
     assert _numbers(load(options)) == expected
     assert {file: file.stat().st_mtime_ns for file in cached.glob("*.np*")} == whole
+
+
+# A container's shared memory.
+
+
+def test_images_leave_a_worker_through_its_pipe(pool, monkeypatch):
+    part = load(Data(imagefolder=str(pool), image_size=16)).train
+    loaders = []
+
+    def loader(dataset, **options):
+        loaders.append(dataset)
+        return real(dataset, **options)
+
+    real = data.streams.DataLoader
+    monkeypatch.setattr(data.streams, "DataLoader", loader)
+    images, _ = _seen(part)
+    sent = loaders[0].__getitems__(list(enumerate(part.index.tolist())))
+    # What a tensor is pickled to for another process is a name of its shared memory.
+    content = bytes(ForkingPickler.dumps(sent))
+    assert images.numpy().tobytes() in content
+    assert torch.equal(pickle.loads(content).tensor(), images)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(38, "Function not implemented"), ImportError("sem_open")]
+)
+def test_without_semaphores_the_same_images_are_decoded_without_workers(pool, monkeypatch, error):
+    def refuse(*args, **kwargs):
+        raise error
+
+    part = load(Data(imagefolder=str(pool), image_size=16)).train
+    expected, middle = _seen(part, crop=(0.2, 0.5), seed=3)[0], _seen(part)[0]
+    monkeypatch.setattr(multiprocessing, "Lock", refuse)
+    for kind in ("Queue", "SimpleQueue", "Event"):
+        monkeypatch.setattr(torch.multiprocessing, kind, refuse)
+    assert data.no_workers() == str(error)
+    before = torch.get_rng_state()
+    assert torch.equal(_seen(part, crop=(0.2, 0.5), seed=3)[0], expected)
+    assert torch.equal(_seen(part)[0], middle)
+    assert torch.equal(torch.get_rng_state(), before)

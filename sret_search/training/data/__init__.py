@@ -5,7 +5,7 @@ from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.overlap import difference, overlap, same_folds, same_set
 from sret_search.training.data.parts import Part
 from sret_search.training.data.split import Split, check, check_unchanged, load
-from sret_search.training.data.streams import StreamPart, data_workers
+from sret_search.training.data.streams import StreamPart, data_workers, no_workers
 
 __all__ = [
     "DataError",
@@ -18,6 +18,7 @@ __all__ = [
     "data_workers",
     "difference",
     "load",
+    "no_workers",
     "overlap",
     "same_folds",
     "same_set",
