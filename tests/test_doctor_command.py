@@ -9,6 +9,7 @@ import pytest
 from sret_search.__main__ import main
 from sret_search.commands import findings
 from sret_search.search import disk, sqlite
+from sret_search.training import data
 
 
 def by_about(look):
@@ -124,3 +125,17 @@ def test_it_runs_where_a_package_is_missing():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "cannot be looked at" in done.stdout
+
+
+def test_shared_memory_is_looked_at(monkeypatch, tmp_path):
+    monkeypatch.setattr(findings, "_SHARED", tmp_path)
+    monkeypatch.setattr(disk, "free", lambda path: 64 * 2**20)
+    little = by_about(findings.shared_memory)["memory"]
+    assert (little.state, little.to_do.split()[:2]) == ("note", ["docker", "run"])
+    assert f"67.1 MB free in {tmp_path}: Ray keeps its objects on the disk" in little.what
+    monkeypatch.setattr(disk, "free", lambda path: 10**9)
+    assert by_about(findings.shared_memory)["memory"].state == "well"
+    monkeypatch.setattr(data, "no_workers", lambda: "[Errno 28] No space left on device")
+    none = by_about(findings.shared_memory)["memory"]
+    assert (none.state, none.to_do[:5]) == ("note", "make ")
+    assert "no semaphore can be made" in none.what

@@ -155,8 +155,8 @@ def test_an_argument_in_no_home_is_refused(
 
 @pytest.mark.usefixtures("nowhere")
 def test_without_a_home_nothing_is_cached() -> None:
-    with cache.locked("name") as writable:
-        assert not writable
+    with cache.locked("name") as problem:
+        assert problem == "this user has no home folder"
     assert cache.find("name") is None
     with pytest.raises(data.DataError, match="there is no home folder ~"):
         data.load(Data(imagefolder="~/photos"))

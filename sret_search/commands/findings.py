@@ -25,6 +25,9 @@ _FOR_DEVELOPERS = frozenset({"test", "browser", "docs", "dev"})
 _INSTALL = f"pip install --upgrade {_DISTRIBUTION}"
 _SCARCE = 2 * 10**9
 """Bytes of free disk below which a study should be planned first."""
+_SHARED = Path("/dev/shm")
+_LITTLE = 128 * 2**20
+"""Bytes of shared memory below which Ray does without."""
 _PATIENCE = 180.0
 """Seconds in which Ray is to start and a worker is to answer."""
 _TRY_RAY = "from sret_search.search.cluster import try_out; try_out()"
@@ -169,6 +172,26 @@ def temporary() -> Iterator[Finding]:
     folder = Path(tempfile.gettempdir())
     there = free(folder)
     yield _room("temporary", there, SPARE, in_words(there), f"{folder} (TMPDIR)")
+
+
+def shared_memory() -> Iterator[Finding]:
+    """Shared memory, which a container has little of, and the semaphores that lie in it."""
+    from sret_search.job.disk import in_words
+    from sret_search.search.disk import free
+    from sret_search.training.data import no_workers
+
+    about, why = "memory", no_workers()
+    if why is not None:
+        what = f"no semaphore can be made in {_SHARED} ({why}): images are decoded without workers"
+        to_do = f"make {_SHARED} writable, as by --ipc=host or --shm-size=1g of docker run"
+        yield Finding(about, "note", what, to_do)
+    elif not _SHARED.is_dir():
+        yield Finding(about, "well", "semaphores can be made")
+    elif (there := free(_SHARED)) < _LITTLE:
+        what = f"{in_words(there)} free in {_SHARED}: Ray keeps its objects on the disk instead"
+        yield Finding(about, "note", what, "docker run --shm-size=1g gives a container more")
+    else:
+        yield Finding(about, "well", f"{in_words(there)} free in {_SHARED}")
 
 
 def _room(about: str, there: int, least: int, free: str, where: str) -> Finding:

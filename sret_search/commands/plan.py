@@ -12,6 +12,7 @@ from sret_search.commands import tables
 from sret_search.commands.arguments import command_line
 from sret_search.commands.calibration import MEASURED, calibrate
 from sret_search.job.place import named_path
+from sret_search.search.given import see_folders
 from sret_search.search.need import need
 from sret_search.search.samplers.learning import learnt_trials
 from sret_search.study import Study, StudyError, hours, load_study, preflight
@@ -61,10 +62,12 @@ def main(argv: list[str], prog: str) -> None:
         StudyError: the study is wrong, or cannot be measured here.
     """
     arguments = parser(prog).parse_args(argv)
-    seen = None
     if arguments.calibrate:
-        seen = calibrate(load_study(arguments.study, calibrated=False)).seen
-    study = replace(load_study(arguments.study), seen=seen)
+        calibrated = calibrate(load_study(arguments.study, calibrated=False))
+        seen, contents = calibrated.seen, calibrated.contents
+        study = replace(load_study(arguments.study), seen=seen, contents=contents)
+    else:
+        study = see_folders(load_study(arguments.study))
     preflight.check_folders(study)
     found = survey(study)
     if not found.distinct:
@@ -96,6 +99,7 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
     taken = hours.study_seconds(study, used, at_a_time) if images else None
     return {
         "study": study.name,
+        "data": _data(study),
         "space": {
             "combinations": found.combinations,
             "looked_at": found.looked_at,
@@ -136,6 +140,17 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
             }
             for c in samples
         ],
+    }
+
+
+def _data(study: Study) -> dict[str, Any]:
+    """The data set, the images of its parts, zeros while that is not known, and the folder that
+    each part is in."""
+    given = study.file.data
+    return {
+        "name": given.imagefolder or given.name,
+        "images": dict(zip(("train", "val", "test"), study.sizes, strict=True)),
+        "folders": str(study.contents or ""),
     }
 
 

@@ -51,6 +51,10 @@ def _overview(facts: dict[str, Any]) -> Table:
     table.add_row(
         "combinations", "countless" if combinations is None else f"{combinations:,}", looked
     )
+    data = facts["data"]
+    if data["images"]["train"]:
+        images = " + ".join(f"{number:,}" for number in data["images"].values())
+        table.add_row("images", images, data["folders"] or "training, validation, test")
     share = f"{100 * space['feasible_share']:.3g} %"
     note = "can be built, within the budget"
     if not space["exact"]:

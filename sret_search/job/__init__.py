@@ -1,7 +1,8 @@
 """What one training is a function of: architecture, recipe, data, seed, threads. Plain data."""
 
 from sret_search.job.augment import Augment
-from sret_search.job.data import TORCHVISION, Data, Facts
+from sret_search.job.contents import Contents
+from sret_search.job.data import PHOTOGRAPH, TORCHVISION, Data, Facts
 from sret_search.job.job import (
     Job,
     Parent,
@@ -18,9 +19,11 @@ from sret_search.job.recipe import Distill, Recipe
 from sret_search.job.recipes import RECIPES
 
 __all__ = [
+    "PHOTOGRAPH",
     "RECIPES",
     "TORCHVISION",
     "Augment",
+    "Contents",
     "Data",
     "Distill",
     "Facts",

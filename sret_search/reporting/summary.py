@@ -116,10 +116,17 @@ def footer(results: Results, chart: Chart | None = None) -> str:
     return (
         f"study {results.name}, {facts['last_trial_ended'] or 'no trial ended yet'}; {complete} of"
         f" {results.planned} trials complete; {seeds} seed{'s' if seeds != 1 else ''};"
-        f" {data['name']}, split {data['split_seed']};"
+        f" {_data_set(results)}, split {data['split_seed']};"
         f" sret_search {__version__}, torch {', '.join(facts.get('torch', ['?']))}."
         f"{shown}"
     )
+
+
+def _data_set(results: Results) -> str:
+    """The data set by its name, or its folder and the folders of its parts."""
+    data, folders = results.description["data"], str(results.study.contents or "")
+    name = data["imagefolder"] or data["name"]
+    return f"{name} ({folders})" if folders else str(name)
 
 
 def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:

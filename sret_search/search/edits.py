@@ -15,6 +15,8 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
+from sret_search.job import Contents
+from sret_search.search.given import data_problem
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import masked, shown
 from sret_search.study.planned import least_trials
@@ -42,6 +44,7 @@ def describe(study: Study) -> dict[str, Any]:
         **plain,
         "format": FORMAT,
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
+        **({} if study.contents is None else {"contents": study.contents.to_dict()}),
         "path": str(study.path.resolve()),
         "text": masked(study.path.read_text(encoding="utf-8")),
         "space_text": study.space_path.read_text(encoding="utf-8"),
@@ -75,6 +78,7 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
         StudyError: they cannot; the message has the difference.
     """
     now = describe(study)
+    _refuse_changed_data(study, before, now)
     differences = [
         f"{name} was {json.dumps(before[name])} and is now {json.dumps(now[name])}"
         for name in _COMPARED
@@ -97,6 +101,22 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
             + "; ".join(differences)
             + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
         )
+
+
+def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """See that the files and labels are those of before, where the study file names the same."""
+    known = before.get("contents")  # which earlier programs did not keep
+    named, was_named = (each["data"] | {"sizes": None} for each in (now, before))
+    if known is None or study.contents is None or named != was_named:
+        return
+    changed = study.contents.difference(Contents.from_dict(known))
+    if changed is not None:
+        message = (
+            f"the data have changed since the study ran: {changed}; what one trial was trained on"
+            " another one would be tested on: put them back as they were, or start anew with"
+            " --fresh, which keeps the old study aside"
+        )
+        raise StudyError([data_problem(study, message)])
 
 
 def differences(study: Study, description: dict[str, Any]) -> list[str]:

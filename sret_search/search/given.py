@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from sret_search import importing
 from sret_search.job import Data, Seen, located
 from sret_search.job.place import is_url, model_parts, trial_named
 from sret_search.study import Study, StudyError, document, preflight
-from sret_search.study.errors import shown
+from sret_search.study.errors import Problem
 from sret_search.study.load import check_budget
 
 
@@ -65,14 +67,42 @@ def _see_data(study: Study) -> Study:
         split = data.load(study.file.data)
         data.check(split, study.space.architecture)
     except data.DataError as error:
-        if study.file.data.is_imported:
-            problem = document.read(study.path).problem(("data", error.key), str(error))
-            raise StudyError([problem]) from None
-        raise StudyError(f"{shown(study.path)}: {error}") from None
-    seen = replace(study, seen=(len(split.train), len(split.val), len(split.test)))
+        raise StudyError([data_problem(study, str(error), error.key)]) from None
+    notes = list(split.notes)
+    if isinstance(split.train, data.StreamPart) and (why := data.no_workers()) is not None:
+        notes.append(
+            f"images are decoded by the process that trains, since no semaphore can be made ({why}):"
+            " a /dev/shm that can be written lets workers do it meanwhile"
+        )
+    for note in notes:
+        print(note, file=sys.stderr, flush=True)
+    sizes = (len(split.train), len(split.val), len(split.test))
+    seen = replace(study, seen=sizes, contents=split.contents)
     if study.sizes[0] != seen.sizes[0]:
         check_budget(seen)
     return seen
+
+
+def see_folders(study: Study) -> Study:
+    """The study with its data looked at, where they are folders that are here: sizes, and which
+    folder is which part, without opening an image.
+
+    Raises:
+        StudyError: they cannot be read, or do not fit the architecture.
+    """
+    given = study.file.data
+    path = given.imagefolder if given.source != "imagenet" else given.root
+    here = path is not None and Path(os.path.expanduser(path)).is_dir()
+    return _see_data(study) if here else study
+
+
+def data_problem(study: Study, message: str, key: str = "name") -> Problem:
+    """What is wrong with the data, at a key of theirs; at the one that names them for `name`."""
+    doc = document.read(study.path)
+    given = doc.data.get("data", {})
+    if key == "name":
+        key = next((name for name in ("imagefolder", "root", "name") if name in given), key)
+    return doc.problem(("data", key), message)
 
 
 def _see_models(study: Study) -> None:

@@ -148,7 +148,7 @@ def _train(
         if searcher.lost is not None:
             raise searcher.lost
         if searcher.trouble is not None:
-            raise StudyError(f"{shown(study.path)}: {searcher.trouble}")
+            raise StudyError(searcher.trouble)
     return history
 
 

@@ -16,6 +16,7 @@ from sret_search.search.branches import next_branch
 from sret_search.search.disk import Keeper, Watermark
 from sret_search.search.entry import Entry
 from sret_search.search.failures import Streak
+from sret_search.search.given import data_problem
 from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
@@ -117,7 +118,7 @@ class LedgerSearcher(Searcher):
         self.attempts[trial_id] = Attempt(number, attempt)
         self.handed += 1
         self.progress.start(entry)
-        compute = self.study.file.compute
+        compute, contents = self.study.file.compute, self.study.contents
         return {
             "job": entry.text,
             "root": folders.root,
@@ -128,6 +129,7 @@ class LedgerSearcher(Searcher):
             "gpus": slots.gpus,
             "tensorboard": self.study.file.tensorboard,
             "until": self.rungs.until(entry),
+            "contents": None if contents is None else contents.to_dict(),
         }
 
     def _note_path(self, entry: Entry) -> None:
@@ -209,7 +211,7 @@ class LedgerSearcher(Searcher):
         try:
             branch = next_branch(self.study, self.ledger, self.history)
         except StudyError as error:
-            self.trouble = str(error)
+            self.trouble = f"{self.study.path}: {error}"
             return None
         if branch is None:
             return None
@@ -237,7 +239,7 @@ class LedgerSearcher(Searcher):
             attempt.cause, attempt.reason = result["failed"], result["reason"]
         if "unseen" in result:
             self.trouble = (
-                f"{result['unseen']}; `storage.trials` must be a folder that all machines share,"
+                f"{self.study.path}: {result['unseen']}; `storage.trials` must be a folder that all machines share,"
                 " or the URL of one in an object store"
             )
 
@@ -270,7 +272,7 @@ class LedgerSearcher(Searcher):
             return
         cause, reason = self._cause(entry, attempt)
         if cause == failures.DATA:
-            self.trouble = reason
+            self.trouble = str(data_problem(self.study, reason))
         if self.trouble is not None or (
             self.stopping.asked and attempt.cause in (None, failures.DIED)
         ):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.errors import encodable
-from sret_search.job import Job
+from sret_search.job import Contents, Job
 from sret_search.search import scratch
 from sret_search.search.failures import MEMORY
 from sret_search.search.folders import Folders
@@ -45,7 +45,7 @@ def attempt_trial(config: dict[str, Any]) -> None:
         config: "job" (JSON), "attempt" (a folder, or a URL), "earlier" (those of earlier
             attempts), "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share
             of one), "tensorboard" (whether to write event files), "until" (the epoch of a rung,
-            or None).
+            or None), "contents" what the data held.
     """
     from ray import tune
 
@@ -100,7 +100,11 @@ def _train(
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(config["gpus"] - CONTEXT / total)
         every, timeout = config["checkpoint_every"], config["step_timeout"]
-        train.train(job, attempt, told, earlier, every, timeout, stopping, config["until"])
+        known = config.get("contents")
+        contents = None if known is None else Contents.from_dict(known)
+        train.train(
+            job, attempt, told, earlier, every, timeout, stopping, config["until"], contents
+        )
         upload()
     except Exception as error:
         kind, reason = health.cause(error, job)

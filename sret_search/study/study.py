@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
-from sret_search.job import Job, train_macs, trained_depths
+from sret_search.job import Contents, Job, train_macs, trained_depths
 from sret_search.job.place import beneath, expanded, is_url
 from sret_search.study.candidate import Candidate, Terms, Values
 from sret_search.study.points import Points
@@ -34,12 +34,14 @@ class Study:
     Attributes:
         path: the file that it was read from.
         seen: images for training, validation and test, where that took loading the data.
+        contents: what was loaded, of data in folders.
     """
 
     path: Path
     file: StudyFile
     space: Space
     seen: tuple[int, int, int] | None = None
+    contents: Contents | None = None
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from sret_search.architecture import Architecture, ArchitectureError
@@ -151,6 +152,11 @@ def _torchvision(name: str) -> nn.Module:
     names = torchvision.models.list_models(torchvision.models)
     if name not in names:
         raise PretrainedError(f"torchvision has no model {name!r}; {nearest(name, names)}")
+    if torch.hub.get_dir().startswith("~"):  # or torch makes a folder of that name
+        raise PretrainedError(
+            f"torchvision:{name} cannot be kept: this user has no home folder; TORCH_HOME names"
+            " another one for it"
+        )
     try:
         with redirect_stdout(sys.stderr):  # where torch announces its download
             model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")

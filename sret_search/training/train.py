@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sret_search.job import Job, train_macs
+from sret_search.job import Contents, Job, train_macs
 from sret_search.training import distributed, files, health
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.finish import finish, record_depth
@@ -39,6 +39,7 @@ def train(
     step_timeout: float = 1800.0,
     stopping: Callable[[], bool] = lambda: False,
     until: int | None = None,
+    contents: Contents | None = None,
 ) -> dict[str, Any]:
     """Train a candidate to its end, or until an epoch, and write its result into the folder of
     this attempt.
@@ -56,6 +57,7 @@ def train(
             The training then saves a checkpoint, from which another attempt goes on. At its end
             only the evaluation of the test part and the reruns are left to be done again.
         until: the epoch after which this attempt ends, if that is not the training's own end.
+        contents: what the data must hold; None where they are taken as they are.
 
     Returns:
         The content of `result.json`: `state` is "complete" or "diverged"; accuracies are
@@ -68,7 +70,7 @@ def train(
         after the checkpoint of that epoch, has it with the metrics of that epoch.
     """
     attempt.mkdir(parents=True, exist_ok=True)
-    arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout, until)
+    arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout, until, contents)
     if job.processes > 1:
         return distributed.launch(
             train_as, arguments, job.processes, job.device, attempt, report, _seldom(stopping)
@@ -86,12 +88,13 @@ def train_as(
     checkpoint_every: float,
     step_timeout: float,
     until: int | None,
+    contents: Contents | None,
 ) -> dict[str, Any]:
     """What each process of a training does; the first one writes, reports, and is told to stop."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
     with health.watched(attempt, step_timeout) as beat:
-        trainer = Trainer(job, attempt.parent.parent, rank)
+        trainer = Trainer(job, attempt.parent.parent, rank, contents)
         times = trainer.times
         checkpoint = files.newest_checkpoint([*earlier_attempts, attempt], job, times.stable_until)
         if checkpoint is not None:

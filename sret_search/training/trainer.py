@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job import Job, Provenance, Seen, located
+from sret_search.job import Contents, Job, Provenance, Seen, located
 from sret_search.model import SReT, map_large_blocks
 from sret_search.training import data, files
 from sret_search.training.augment import Augmenter, epoch_order
@@ -59,7 +59,9 @@ class Trainer:
     tensors are all there is to a checkpoint.
     """
 
-    def __init__(self, job: Job, trials: Path, rank: Rank = ALONE) -> None:
+    def __init__(
+        self, job: Job, trials: Path, rank: Rank = ALONE, contents: Contents | None = None
+    ) -> None:
         self.job, self.rank = job, rank
         recipe, self.device = job.recipe, rank.device(job.device)
         self.before: tuple[Seen, ...] = ()
@@ -71,6 +73,7 @@ class Trainer:
                 check_unseen(place, known.seen, [job.data])
                 self._also_before(known.seen)
         split = data.load(job.data)
+        data.check_unchanged(split, contents)
         self.split = split = split.whole if job.whole else split
         data.check(split, job.architecture)
         self.train_part = split.train.to(self.device)

@@ -2,13 +2,16 @@
 
 import hashlib
 import itertools
+import multiprocessing
 import os
 import pickle
+import pwd
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -581,7 +584,6 @@ def test_folders_that_are_no_image_folders_are_named(tmp_path, pool):
 
 def test_train_needs_a_test_of_the_same_classes(tmp_path):
     _class_folders(tmp_path / "set" / "train")
-    assert f"no folder of images at {tmp_path}/set/val" in _refusal(imagefolder=f"{tmp_path}/set")
     _class_folders(tmp_path / "set" / "test", classes=("ant", "cow"))
     said = _refusal(imagefolder=str(tmp_path / "set"))
     assert f"{tmp_path}/set/train and {tmp_path}/set/test need the same class folders" in said
@@ -624,7 +626,10 @@ def test_an_architecture_must_fit_its_data(fashion):
     for change, said in (
         ({"classes": 7}, "10 classes, but the architecture has 7"),
         ({"in_channels": 3}, "1 channels, but the architecture has 3"),
-        ({"image_size": 32}, "28 pixels a side, but the architecture has 32"),
+        (
+            {"image_size": 32},
+            "28 pixels a side, but the architecture has 32; `data.image_size: 32` gives such images",
+        ),
     ):
         with pytest.raises(data.DataError) as caught:
             data.check(split, replace(fitting, **change))
@@ -636,3 +641,322 @@ def test_resizing_in_chunks_changes_nothing(monkeypatch):
     whole = memory.resized(images, 5)
     monkeypatch.setattr(memory, "_CHUNK", 2)
     assert torch.equal(memory.resized(images, 5), whole)
+
+
+# Which folders are parts.
+
+
+def _folders(root, **parts):
+    """Folders `parts` of the classes ant and bee, two images each, numbered through."""
+    for place, name in enumerate(parts):
+        _class_folders(root / name, each=2, first=4 * place)
+    return Data(imagefolder=str(root), image_size=8, val=0.5)
+
+
+def _told_parts(root, *names):
+    split = load(_folders(root, **dict.fromkeys(names)))
+    numbers = _pictures(split)[0]
+    assert (split.classes, len(split.train.index)) == (2, len(numbers[0]))
+    return numbers, str(split.contents)
+
+
+@pytest.mark.parametrize(
+    ("train", "other"),
+    [
+        ("train", "validation"), ("Training", "Testing"), ("Train", "Test"), ("TRAIN", "dev"),
+        ("train", "Valid"), ("training_set", "test_set"), ("trainset", "valset"), ("trn", "tst"),
+        ("TrainImages", "EvalImages"), ("train2017", "val2017"), ("seg_train", "seg_test"),
+    ],
+)  # fmt: skip
+def test_folders_are_parts_by_what_people_call_them(tmp_path, train, other):
+    numbers, told = _told_parts(tmp_path / "set", train, other)
+    assert _joined(numbers[:2]) == [0, 1, 2, 3]
+    assert numbers[2] == [4, 5, 6, 7]
+    assert told == f"training: {train}/, validation: cut from {train}/, test: {other}/"
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV", "valid_set"])
+def test_a_validation_folder_is_used_by_any_of_its_names(tmp_path, name):
+    numbers, told = _told_parts(tmp_path / "set", "train", name, "test")
+    assert numbers == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert told == f"training: train/, validation: {name}/, test: test/"
+
+
+def test_the_parts_of_imagenet_are_known_by_their_names_too(tmp_path):
+    _folders(tmp_path / "ilsvrc", ILSVRC2012_img_train=0, Validation=0)
+    (tmp_path / "ilsvrc" / "test").mkdir()  # without labels
+    split = load(Data(name="imagenet", root=str(tmp_path / "ilsvrc"), image_size=8, val=0.5))
+    assert _pictures(split)[0][2] == [4, 5, 6, 7]
+    (tmp_path / "ilsvrc" / "val").mkdir()
+    said = _refusal(name="imagenet", root=str(tmp_path / "ilsvrc"))
+    assert said.endswith("ilsvrc needs one folder val/, but has Validation/ and val/ for it")
+
+
+def test_what_lies_beside_the_parts_without_images_is_no_class(tmp_path):
+    given = _folders(tmp_path / "set", train=0, test=0)
+    (tmp_path / "set" / "labels").mkdir()
+    (tmp_path / "set" / "labels" / "labels.csv").write_text("a,b")
+    assert _pictures(load(given))[0][2] == [4, 5, 6, 7]
+
+
+def _two_ways(root):
+    said = _refusal(imagefolder=str(root))
+    start = f"{root} can be read in two ways: with "
+    assert said.startswith(start)
+    return said.removeprefix(start)
+
+
+def test_two_folders_for_one_part_are_refused(tmp_path):
+    _folders(tmp_path, train=0, val=0, Valid=0, test=0)
+    assert _two_ways(tmp_path) == (
+        "Valid/ and val/ both as the validation part; or with the classes"
+        " Valid/, test/, train/ and val/: leave only one of Valid/ and val/ there"
+    )
+
+
+def test_parts_beside_classes_are_refused(tmp_path):
+    _class_folders(tmp_path / "train", classes=("freight", "tram"))
+    _class_folders(tmp_path, classes=("bus", "plane"))
+    assert _two_ways(tmp_path) == (
+        "train/ as the training part, and bus/ and plane/ left over; or with the classes bus/,"
+        " plane/ and train/: put bus/ and plane/ elsewhere, or give train/ another name"
+    )
+    _class_folders(tmp_path / "test", classes=("freight", "tram"))
+    assert "train/ and test/ another name" not in _two_ways(tmp_path)
+    assert _two_ways(tmp_path).endswith("or give test/ and train/ another name")
+
+
+def test_a_class_named_as_a_part_is_a_class_where_it_has_the_images_itself(tmp_path):
+    _class_folders(tmp_path, classes=("bus", "plane", "train"), each=4)
+    split = load(Data(imagefolder=str(tmp_path), image_size=8, val=0.25, test=0.25))
+    numbers, classes = _pictures(split)
+    assert _joined(numbers) == list(range(12))
+    assert classes == [[number // 4 for number in part] for part in numbers]
+    assert str(split.contents) == f"all parts are cut from the 3 class folders of {tmp_path.name}/"
+
+
+def test_parts_without_one_to_train_on_or_to_test_on_are_refused(tmp_path):
+    _folders(tmp_path / "a", train=0)
+    assert _two_ways(tmp_path / "a") == (
+        "train/ as the training part, without a test part; or with the only class train/: add a"
+        f" folder test/ of the same classes, or name {tmp_path}/a/train, which is then cut into"
+        " training, validation and test"
+    )
+    _folders(tmp_path / "b", val=0, test=0)
+    assert "and nothing to train on; or with the classes test/ and val/" in _two_ways(
+        tmp_path / "b"
+    )
+    _class_folders(tmp_path / "c", classes=("train", "test"))
+    assert "train has no class folders" in _refusal(imagefolder=str(tmp_path / "c"))
+
+
+def test_parts_below_classes_are_refused(tmp_path):
+    for name in ("ant", "bee"):
+        _class_folders(tmp_path / "a" / name, classes=("train", "test"), each=1)
+    said = _refusal(imagefolder=str(tmp_path / "a"))
+    assert said.startswith(f"{tmp_path}/a/ant has test/ and train/ in it, which are named as parts")
+    assert said.endswith(f"as in {tmp_path}/a/train/ant, or give these folders other names")
+    _folders(tmp_path / "b" / "cats_and_dogs", train=0, validation=0)
+    assert _refusal(imagefolder=str(tmp_path / "b")).endswith(
+        f": name {tmp_path}/b/cats_and_dogs itself"
+    )
+
+
+def test_imagefolders_keep_the_order_that_cuts_them(tmp_path):
+    """Studies of earlier versions go on: images come as torchvision lists them."""
+    _class_folders(tmp_path, each=5)
+    _class_folders(tmp_path / "bee" / "2", classes=("a",), each=2, first=10)
+    listed = torchvision.datasets.ImageFolder(str(tmp_path)).samples
+    found = data.folders.imagefolder(tmp_path).train
+    assert [(found.files.name(n), int(found.labels[n])) for n in range(len(listed))] == listed
+
+
+# Links, and what is no image.
+
+
+def test_links_are_followed_but_not_into_themselves(tmp_path):
+    root = _class_folders(tmp_path / "set")
+    elsewhere = _class_folders(tmp_path / "elsewhere", classes=("more",), each=2, first=12)
+    for above in (root / "ant", root, tmp_path):
+        (root / "ant" / f"up{above.name}").symlink_to(above)
+    (root / "bee" / "more").symlink_to(elsewhere / "more")
+    (elsewhere / "more" / "back").symlink_to(root / "bee")
+    split = load(Data(imagefolder=str(root), image_size=8, val=0.25, test=0.25))
+    numbers, classes = _pictures(split)
+    assert _joined(numbers) == list(range(14))
+    assert classes == [[int(number >= 6) for number in part] for part in numbers]
+    assert split.notes == (f"{root}: passed over 3 links to a folder that they lie in",)
+
+
+def test_a_file_with_several_names_is_one_image(tmp_path):
+    root = _class_folders(tmp_path / "set")
+    (root / "ant" / "a link.png").symlink_to(root / "ant" / "01.png")
+    (root / "ant" / "z hard.png").hardlink_to(root / "ant" / "02.png")
+    (root / "bee" / "again").symlink_to(root / "bee" / "more")
+    _class_folders(root / "bee", classes=("more",), each=2, first=12)
+    found = data.folders.imagefolder(root).train
+    assert len(found.labels) == 14
+    assert not any("again" in found.files.name(n) for n in range(14))
+    numbers, _ = _pictures(load(Data(imagefolder=str(root), image_size=8, val=0.25, test=0.25)))
+    assert _joined(numbers) == list(range(14))
+
+
+@pytest.mark.parametrize("kind", ["link to a file", "link to a folder", "hard link"])
+def test_a_file_of_two_classes_is_refused(tmp_path, kind):
+    root = _class_folders(tmp_path / "set")
+    if kind == "link to a folder":
+        (root / "bee" / "ants").symlink_to(root / "ant")
+        other = root / "bee" / "ants" / "00.png"
+    else:
+        other = root / "bee" / "ant.png"
+        link = other.hardlink_to if kind == "hard link" else other.symlink_to
+        link(root / "ant" / "00.png")
+    assert _refusal(imagefolder=str(root)) == (
+        f"{root}/ant/00.png and {other} are one file, which cannot have two labels: take one of"
+        " them away"
+    )
+
+
+def test_a_file_in_two_parts_is_refused(tmp_path):
+    given = _folders(tmp_path / "set", train=0, test=0)
+    (tmp_path / "set" / "test" / "bee" / "seen.png").symlink_to(
+        tmp_path / "set" / "train" / "bee" / "02.png"
+    )
+    assert _refusal(imagefolder=given.imagefolder).endswith(
+        "test/bee/seen.png are one file, which cannot be in two parts: take one of them away"
+    )
+    (tmp_path / "set" / "test" / "bee" / "seen.png").unlink()
+    (tmp_path / "set" / "validation").symlink_to(tmp_path / "set" / "test")
+    assert "be in two parts" in _refusal(imagefolder=given.imagefolder)
+
+
+def test_files_of_one_number_on_two_disks_are_two_images(tmp_path, monkeypatch):
+    root = _class_folders(tmp_path / "set")
+    monkeypatch.setattr(data.walking, "_inode", lambda entry: 7)
+    assert len(data.folders.imagefolder(root).train.labels) == 12
+
+
+def test_what_is_no_image_is_passed_over_and_counted(tmp_path):
+    root = _class_folders(tmp_path / "set")
+    expected = _pictures(load(Data(imagefolder=str(root), image_size=8)))
+    for name in (".ipynb_checkpoints", "__MACOSX", "ant/.thumbnails", "bee/@eaDir"):
+        (root / name).mkdir()
+        (root / name / "00.png").write_bytes(b"no image")
+    for name in (".DS_Store", "ant/._00.png", "bee/Thumbs.db"):
+        (root / name).write_bytes(b"no image")
+    for name in ("ant/a.jfif", "ant/b.JFIF", "bee/a.heic", "bee/README"):
+        (root / name).write_bytes(b"no image")
+    _picture(1).save(root / "stray.png")
+    split = load(Data(imagefolder=str(root), image_size=8))
+    assert _pictures(split) == expected
+    assert split.notes == (
+        f"{root}: passed over files that do not end as images do (2 .jfif, 1 .heic, 1 no ending);"
+        " 7 hidden; 1 outside of the class folders",
+    )
+    for number in range(6):
+        (root / "ant" / f"{number:02d}.png").rename(root / "ant" / f"{number}.gif")
+    assert _refusal(imagefolder=str(root)).endswith(
+        "; there are files that do not end as images do (6 .gif, 2 .jfif); there are 2 hidden"
+    )
+
+
+# A machine without a home, and a damaged cache.
+
+
+def test_without_a_home_folder_sets_are_read_and_that_is_said(cifar10, monkeypatch):
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    split = load(Data(name="cifar10", root=str(cifar10)))
+    assert _joined(_numbers(split)[:2]) == list(range(40))
+    assert split.notes == (
+        f"CIFAR10 in {cifar10} is decoded by each trial anew, since it cannot be kept (this user has"
+        " no home folder): XDG_CACHE_HOME names another folder for it",
+    )
+    for given in ({"imagefolder": "~/photos"}, {"name": "SVHN", "root": "~/photos"}):
+        assert _refusal(**given) == "~/photos: there is no such home folder; give the path in full"
+    with pytest.raises(data.DataError, match="no such home folder"):
+        data.same_set(Data(imagefolder="~/photos"), Data())
+
+
+def test_a_home_that_cannot_be_written_is_said(pool, cifar10, cached):
+    cached.parent.mkdir()
+    cached.write_text("not a folder")
+    split = load(Data(name="cifar10", root=str(cifar10)))
+    assert _joined(_numbers(split)[:2]) == list(range(40))
+    (note,) = split.notes
+    assert f"since it cannot be kept ([Errno 17] File exists: '{cached}')" in note
+    assert load(Data(imagefolder=str(pool))).notes == ()  # which needs no cache
+
+
+@pytest.mark.parametrize(
+    "damage", ["no labels", "no images", "short", "empty", "zeroed", "one bit", "labels", "both"]
+)
+def test_a_damaged_cache_is_made_anew(cifar10, cached, damage):
+    options = Data(name="cifar10", root=str(cifar10))
+    expected = _numbers(load(options))
+    images, labels = sorted(cached.glob("*.images.npy")), sorted(cached.glob("*.labels.np*"))
+    assert len(images) == len(labels) == 2
+    for file in {"no labels": labels, "labels": labels}.get(damage, images):
+        content = bytearray(file.read_bytes())
+        if damage in ("no labels", "no images"):
+            file.unlink()
+        elif damage == "short":
+            file.write_bytes(content[:-100])
+        elif damage == "empty":
+            file.write_bytes(b"")
+        elif damage == "zeroed":
+            file.write_bytes(content[:200] + bytes(len(content) - 200))
+        else:
+            content[-20 if damage == "labels" else -1] ^= 1
+            file.write_bytes(content)
+    if damage == "both":
+        for file in labels:
+            file.write_bytes(b"")
+    assert _numbers(load(options)) == expected
+    whole = {file: file.stat().st_mtime_ns for file in cached.glob("*.np*")}
+    assert _numbers(load(options)) == expected
+    assert {file: file.stat().st_mtime_ns for file in cached.glob("*.np*")} == whole
+
+
+# A container's shared memory.
+
+
+def test_images_leave_a_worker_through_its_pipe(pool, monkeypatch):
+    part = load(Data(imagefolder=str(pool), image_size=16)).train
+    loaders = []
+
+    def loader(dataset, **options):
+        loaders.append(dataset)
+        return real(dataset, **options)
+
+    real = data.streams.DataLoader
+    monkeypatch.setattr(data.streams, "DataLoader", loader)
+    images, _ = _seen(part)
+    sent = loaders[0].__getitems__(list(enumerate(part.index.tolist())))
+    # What a tensor is pickled to for another process is a name of its shared memory.
+    content = bytes(ForkingPickler.dumps(sent))
+    assert images.numpy().tobytes() in content
+    assert torch.equal(pickle.loads(content).tensor(), images)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(38, "Function not implemented"), ImportError("sem_open")]
+)
+def test_without_semaphores_the_same_images_are_decoded_without_workers(pool, monkeypatch, error):
+    def refuse(*args, **kwargs):
+        raise error
+
+    part = load(Data(imagefolder=str(pool), image_size=16)).train
+    expected, middle = _seen(part, crop=(0.2, 0.5), seed=3)[0], _seen(part)[0]
+    monkeypatch.setattr(multiprocessing, "Lock", refuse)
+    for kind in ("Queue", "SimpleQueue", "Event"):
+        monkeypatch.setattr(torch.multiprocessing, kind, refuse)
+    assert data.no_workers() == str(error)
+    before = torch.get_rng_state()
+    assert torch.equal(_seen(part, crop=(0.2, 0.5), seed=3)[0], expected)
+    assert torch.equal(_seen(part)[0], middle)
+    assert torch.equal(torch.get_rng_state(), before)

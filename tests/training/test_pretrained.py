@@ -214,3 +214,11 @@ def test_only_an_sret_can_be_started_from(get_model):
     get_model(lambda name, weights: nn.Linear(2, 2))
     with pytest.raises(PretrainedError, match="torchvision:resnet18 is no SReT"):
         start_from(_model(), "torchvision:resnet18")
+
+
+def test_torchvisions_weights_need_a_folder_to_be_kept_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", "~nobody_for_tests/weights")
+    with pytest.raises(PretrainedError, match="no home folder; TORCH_HOME names another one"):
+        load_model("torchvision:resnet18")
+    assert list(tmp_path.iterdir()) == []

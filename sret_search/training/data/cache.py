@@ -8,12 +8,15 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from zipfile import BadZipFile
+from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sret_search.job.place import NoHomeError, expanded
+from sret_search.training.data.errors import reason
 from sret_search.training.files import write_whole
 
 _FORMAT = 1  # to be raised when other bytes are written for the same files
@@ -27,8 +30,8 @@ def folder() -> Path:
     """
     try:
         above = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    except NoHomeError as error:
-        raise FileNotFoundError(str(error)) from None
+    except NoHomeError:
+        raise FileNotFoundError("this user has no home folder") from None
     return Path(above) / "sret_search"
 
 
@@ -40,43 +43,48 @@ def key(files: Iterable[Path], *what: object) -> str:
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[bool]:
-    """Only one process at a time; False, and no lock, where the cache cannot be written."""
+def locked(name: str) -> Iterator[str | None]:
+    """Only one process at a time; why there is no lock, where the cache cannot be written."""
     with contextlib.ExitStack() as stack:
         try:
             folder().mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((folder() / f"{name}.lock").open("wb"))
             fcntl.flock(file, fcntl.LOCK_EX)
-            writable = True
-        except OSError:
-            writable = False
-        yield writable
+            why = None
+        except OSError as error:
+            why = reason(error)
+        yield why
 
 
 def find(name: str) -> tuple[Tensor, Tensor] | None:
-    """Images, mapped, and labels, if they were kept."""
+    """Images, mapped, and labels, if they were kept and are whole."""
     try:
         images, labels = _paths(name)
-    except FileNotFoundError:
+        with labels.open("rb") as file, np.load(file) as kept:
+            known, checksum = kept["labels"], int(kept["checksum"])
+        # "c" shares the file's pages as "r" does, and torch takes only what may be written to.
+        mapped = np.load(images, mmap_mode="c")
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    if not images.exists():
+    if len(mapped) != len(known) or crc32(mapped) != checksum:
         return None
-    # "c" shares the file's pages as "r" does, and torch takes only what may be written to.
-    mapped = torch.from_numpy(np.load(images, mmap_mode="c"))
-    return mapped, torch.from_numpy(np.load(labels))
+    return torch.from_numpy(mapped), torch.from_numpy(known)
 
 
 def keep(name: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Write images and labels under the lock; what `find` gives, or themselves if that fails."""
-    images_path, labels_path = _paths(name)
+    pixels = np.ascontiguousarray(images.numpy())
+    checksum = np.int64(crc32(pixels.data))
     try:
-        write_whole(labels_path, lambda file: np.save(file, labels.numpy()))
-        # The images last: where they are, all is.
-        write_whole(images_path, lambda file: np.save(file, images.numpy()))
+        images_path, labels_path = _paths(name)
+        write_whole(images_path, lambda file: np.save(file, pixels))
+        write_whole(
+            labels_path, lambda file: np.savez(file, labels=labels.numpy(), checksum=checksum)
+        )
     except OSError:
         return images, labels
     return find(name) or (images, labels)
 
 
 def _paths(name: str) -> tuple[Path, Path]:
-    return folder() / f"{name}.images.npy", folder() / f"{name}.labels.npy"
+    return folder() / f"{name}.images.npy", folder() / f"{name}.labels.npz"

@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sret_search.training.data.errors import DataError, reason
+
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+GREY = ("1", "L", *_DEEP)
+"""Modes of Pillow with one channel, and no other beside it."""
+_BITS, _PHOTOMETRIC, _SAMPLES = 258, 262, 339
+"""Tags of TIFF: bits of a sample, whether 0 is white, and whether samples have signs."""
 
 
 class Images(Protocol):
@@ -22,6 +29,9 @@ class Images(Protocol):
 
     def open(self, number: int) -> Image.Image:
         """The image, perhaps not decoded yet."""
+
+    def files(self) -> list[str] | None:
+        """The file of each image, where it has one and it is known."""
 
 
 class Files:
@@ -37,6 +47,9 @@ class Files:
     def open(self, number: int) -> Image.Image:
         return Image.open(self.name(number))
 
+    def files(self) -> list[str]:
+        return [os.fsdecode(path) for path in self._paths]
+
 
 class Items:
     """Images that only their data set of torchvision knows how to open."""
@@ -51,6 +64,15 @@ class Items:
     def open(self, number: int) -> Image.Image:
         image: Image.Image = self._dataset[number][0]
         return image
+
+    def files(self) -> list[str] | None:
+        for name in ("_images", "_image_files", "samples", "_samples"):
+            listed = getattr(self._dataset, name, None)
+            if listed is not None and len(listed):
+                firsts = [entry[0] if isinstance(entry, tuple) else entry for entry in listed]
+                # FER2013 has its images themselves there.
+                return [str(path) for path in firsts] if isinstance(firsts[0], str | Path) else None
+        return None
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,10 @@ class Joined:
         images, own = self._place(number)
         return images.open(own)
 
+    def files(self) -> list[str] | None:
+        first, second = self.first.files(), self.second.files()
+        return None if first is None or second is None else first[: self.first_count] + second
+
     def _place(self, number: int) -> tuple[Images, int]:
         count = self.first_count
         return (self.first, number) if number < count else (self.second, number - count)
@@ -82,8 +108,56 @@ def decode(images: Images, number: int, mode: str) -> Image.Image:
     """
     try:
         with images.open(number) as image:
-            return image.convert(mode)
+            return _converted(image, mode)
     except Exception as error:
         raise DataError(
             f"cannot read {images.name(number)}: {reason(error)}; replace it, or take it away"
         ) from error
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode in _DEEP:
+        image = _in_bytes(image)
+    elif image.mode in ("La", "RGBa"):  # colours that were multiplied by their opacity
+        image = image.convert(image.mode.upper())
+    elif image.mode == "LAB":  # of which Pillow makes no grey
+        image = image.convert("RGB")
+    return image.convert(mode)
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits as mode "L", from black to white as its own range is: Pillow itself
+    makes all that is above 255 white."""
+    if image.mode == "F":
+        raise ValueError(
+            "it is of mode F, whose floats have no range from black to white; save it with 8 or 16"
+            " bits a pixel"
+        )
+    values = np.asarray(image).astype(np.int64)
+    most, white_is_0 = _most(image, values)
+    scaled = (values * 255 + most // 2) // most
+    return Image.fromarray((255 - scaled if white_is_0 else scaled).astype(np.uint8))
+
+
+def _most(image: Image.Image, values: NDArray[np.int64]) -> tuple[int, bool]:
+    """The value of the far end of an image's range, and whether 0 is white.
+
+    Raises:
+        ValueError: it has no such range, or values out of it.
+    """
+    tags = getattr(image, "tag_v2", {})
+    bits = max(tags.get(_BITS, (16,)))
+    signs = max(tags.get(_SAMPLES, (1,))) == 2
+    most, low, high = 2 ** (bits - signs) - 1, int(values.min()), int(values.max())
+    # 32 bits are a container of fewer ones, mostly of 16. Of few enough, they may be of 8.
+    if bits > 16 or (image.mode == "I" and not tags and image.format != "PPM"):
+        most = 2**16 - 1
+        fits = low >= 0 and (high == 0 or 255 < high <= most)
+    else:
+        fits = low >= 0 and high <= most
+    if not fits:
+        raise ValueError(
+            f"it is of mode {image.mode} with values from {low:,} to {high:,}, whose range from"
+            " black to white is not known; save it with 8 or 16 bits a pixel"
+        )
+    return most, tags.get(_PHOTOMETRIC) == 0

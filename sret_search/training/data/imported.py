@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from sret_search import importing
-from sret_search.job import Data
+from sret_search.job import PHOTOGRAPH, Data
 from sret_search.training.data.errors import DataError
-from sret_search.training.data.images import Items
+from sret_search.training.data.images import GREY, Items, decode
 from sret_search.training.data.memory import MemoryPart, resized
-from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.data.streams import StreamPart
 
 _PARTS = ("train", "val", "test")
 _NEEDED = "`train`, perhaps `test`, and perhaps `val` beside it"
@@ -47,6 +47,8 @@ def read(data: Data) -> _Parts:
         raise DataError(f"{data.name} failed: {importing.told(error)}") from error
     try:
         return _parts(found, data)
+    except DataError:
+        raise
     except _WrongError as wrong:
         raise DataError(f"{data.name} returned {wrong}") from None
     except (Exception, SystemExit) as error:  # of the data set's own methods
@@ -75,7 +77,8 @@ def _parts(found: Any, data: Data) -> _Parts:
     if isinstance(train, MemoryPart) and isinstance(val, MemoryPart):
         # One set: a confirmation may train on both.
         images, count = torch.cat([train.images, val.images]), len(train)
-        whole = MemoryPart.whole(images, torch.cat([train.labels, val.labels]))
+        is_resized = train.is_resized or val.is_resized
+        whole = MemoryPart.whole(images, torch.cat([train.labels, val.labels]), is_resized)
         train, val = whole.take(np.arange(count)), whole.take(np.arange(count, len(whole)))
     return train, val, test
 
@@ -100,7 +103,9 @@ def _part(name: str, given: Any, data: Data) -> MemoryPart | StreamPart:
     if len(images) != len(labels) or not len(labels):
         raise _WrongError(f"as `{name}` {len(images)} images and {len(labels)} labels")
     size = data.image_size or images.shape[-1]
-    return MemoryPart.whole(images if size == images.shape[-1] else resized(images, size), labels)
+    if size == images.shape[-1]:
+        return MemoryPart.whole(images, labels)
+    return MemoryPart.whole(resized(images, size), labels, is_resized=True)
 
 
 def _streamed(name: str, dataset: Any, first: Image.Image, data: Data) -> StreamPart:
@@ -109,7 +114,8 @@ def _streamed(name: str, dataset: Any, first: Image.Image, data: Data) -> Stream
     if labels is None or len(labels) != len(dataset):
         labels = [int(dataset[i][1]) for i in range(len(dataset))]
     items = Items(dataset, f"`{name}` of {data.name}")
-    mode = "L" if first.mode in ("1", "L", "I", "I;16", "F") else "RGB"
+    mode = "L" if first.mode in GREY else "RGB"
+    decode(items, 0, mode)  # an image of a mode that has no range is said before any training
     return StreamPart.whole(items, _labels(name, labels), data.image_size or PHOTOGRAPH, mode)
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job import Data
+from sret_search.job import PHOTOGRAPH, Data
 from sret_search.training.data import cache
 from sret_search.training.data.errors import DataError, reason
 from sret_search.training.data.images import Files, Images, Items
 from sret_search.training.data.memory import MemoryPart, resized
-from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.data.streams import StreamPart
 from sret_search.training.vision import torchvision
 
 _MOST = 4 * 2**30  # bytes of images that are held in memory
@@ -32,6 +32,8 @@ class Library:
         self.root = root
         self.name = _CLASSES.get(data.source, data.source)
         self.where = f"{self.name} in {root}"
+        self.notes: tuple[str, ...] = ()
+        """What the reader must know of it, once it was read."""
         self._kind = getattr(torchvision.datasets, self.name)
         self._accepted = inspect.signature(self._kind).parameters
         # QMNIST hands on what it does not name.
@@ -43,8 +45,14 @@ class Library:
         Raises:
             DataError: files are missing or broken.
         """
-        with cache.locked(cache.key([], self.where)) as writable:
-            return [self._part(choice, writable) for choice in self._choices()]
+        with cache.locked(cache.key([], self.where)) as refused:
+            parts = [self._part(choice, refused is None) for choice in self._choices()]
+        if refused is not None and any(isinstance(part, MemoryPart) for part in parts):
+            self.notes = (
+                f"{self.where} is decoded by each trial anew, since it cannot be kept ({refused}):"
+                " XDG_CACHE_HOME names another folder for it",
+            )
+        return parts
 
     def _choices(self) -> list[dict[str, Any]]:
         if "train" in self._accepted:
@@ -56,9 +64,10 @@ class Library:
         return [{}]
 
     def _part(self, choice: Mapping[str, Any], writable: bool) -> MemoryPart | StreamPart:
+        is_resized = self.data.image_size is not None
         kept = cache.find(self._key(choice))
         if kept is not None:
-            return MemoryPart.whole(*kept)
+            return MemoryPart.whole(*kept, is_resized)
         download = {"download": self.data.download} if self._downloads else {}
         try:
             dataset = self._kind(root=str(self.root), **choice, **download)
@@ -68,15 +77,16 @@ class Library:
         if images is not None:
             # The key anew: there may be files now that were not there before.
             kept = cache.keep(self._key(choice), images, labels) if writable else (images, labels)
-            return MemoryPart.whole(*kept)
+            return MemoryPart.whole(*kept, is_resized)
         files, labels = self._streamed(dataset, labels)
         mode = "L" if self.data.in_channels == 1 else "RGB"
         return StreamPart.whole(files, labels, self.data.image_size or PHOTOGRAPH, mode)
 
     def _streamed(self, dataset: Any, labels: Tensor) -> tuple[Images, Tensor]:
-        paths = _paths(dataset)
+        items = Items(dataset, self.where)
+        paths = items.files()
         if paths is None:
-            return Items(dataset, self.where), labels
+            return items, labels
         # SUN397 lists its files as the file system does: in another order on each machine.
         order = sorted(range(len(paths)), key=paths.__getitem__)
         return Files([paths[number] for number in order]), labels[order]
@@ -143,14 +153,3 @@ def _labels(dataset: Any) -> Tensor:
         labels = np.asarray([label for _, label in getattr(dataset, "_samples", dataset)])
     # QMNIST has more than the class in each row.
     return torch.from_numpy(labels.reshape(len(labels), -1)[:, 0].astype(np.int64))
-
-
-def _paths(dataset: Any) -> list[str] | None:
-    """The image files of a set, where it has one for each image and says which."""
-    for name in ("_images", "_image_files", "samples", "_samples"):
-        found = getattr(dataset, name, None)
-        if found is not None:
-            firsts = [entry[0] if isinstance(entry, tuple) else entry for entry in found]
-            # FER2013 has its images themselves there.
-            return [str(path) for path in firsts] if isinstance(firsts[0], str | Path) else None
-    return None

@@ -21,18 +21,20 @@ class MemoryPart:
     """A part whose images (of all parts, (N, C, S, S), uint8 or float32) are in memory.
 
     The images are picked by `index` (I,) batch by batch: a copy of each part would not be shared
-    by the processes that map the same file.
+    by the processes that map the same file. With `is_resized` the pixels were computed, and their
+    last bits may depend on the machine.
     """
 
     images: Tensor
     index: Tensor
     labels: Tensor
+    is_resized: bool = False
     cropped: ClassVar[bool] = False
 
     @classmethod
-    def whole(cls, images: Tensor, labels: Tensor) -> MemoryPart:
+    def whole(cls, images: Tensor, labels: Tensor, is_resized: bool = False) -> MemoryPart:
         """The part of all images."""
-        return cls(images, torch.arange(len(labels)), labels)
+        return cls(images, torch.arange(len(labels)), labels, is_resized)
 
     def __len__(self) -> int:
         return len(self.labels)

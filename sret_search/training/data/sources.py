@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sret_search.job import Data
+from sret_search.job import PHOTOGRAPH, Contents, Data
 from sret_search.job.place import NoHomeError, expanded
-from sret_search.training.data import folders, imported
+from sret_search.training.data import fingerprints, folders, imported
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
-from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.data.streams import StreamPart
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,16 @@ class Source:
 
     Attributes:
         where: what to name in an error.
+        contents: what it holds; None of a set that nobody can change.
+        notes: what the reader must know of it, a line each.
     """
 
     where: str
     train: MemoryPart | StreamPart
     val: MemoryPart | StreamPart | None = None
     test: MemoryPart | StreamPart | None = None
+    contents: Contents | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read(data: Data) -> Source:
@@ -47,30 +51,54 @@ def _read(data: Data) -> Source:
     if data.source == "digits":
         return Source("digits", _digits(data.image_size))
     if data.source == "connectivity":
-        return Source("connectivity", *_connectivity(data))
+        return _connectivity(data)
     if data.imagefolder is not None:
         path = Path(expanded(data.imagefolder)).absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
     if data.is_imported:
-        return Source(data.name, *imported.read(data))
+        return _seen(Source(data.name, *imported.read(data)))
     root = Path(expanded(data.root or "")).absolute()
     if data.source == "imagenet":
         return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)
     library = Library(data, root)
     train, *test = library.parts()
-    return Source(library.where, train, test=test[0] if test else None)
+    test_part = test[0] if test else None
+    return _seen(Source(library.where, train, test=test_part, notes=library.notes))
+
+
+def _seen(source: Source) -> Source:
+    """The same with what it holds."""
+    parts = {"train": source.train, "val": source.val, "test": source.test}
+    groups = [fingerprints.of_part(name, part) for name, part in parts.items() if part is not None]
+    return replace(source, contents=Contents(tuple(groups)))
 
 
 def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Source:
     def part(folder: folders.Folder) -> StreamPart:
         return StreamPart.whole(folder.files, folder.labels, image_size or PHOTOGRAPH, "RGB")
 
+    passed = layout.passed.told()
     return Source(
         where,
         part(layout.train),
         None if layout.val is None else part(layout.val),
         None if layout.test is None else part(layout.test),
+        _contents(layout),
+        (f"{where}: passed over {'; '.join(passed)}",) if passed else (),
     )
+
+
+def _contents(layout: folders.Layout) -> Contents:
+    every = {"train": layout.train, "val": layout.val, "test": layout.test}
+    given = {part: folder for part, folder in every.items() if folder is not None}
+    names = {part: f"{folder.path.name}/" for part, folder in given.items()}
+    if len(given) == 1:
+        top = f"the {len(layout.train.classes):,} class folders of {names['train']}"
+        groups = fingerprints.of_folders(given, {"train": ""})
+        return Contents(groups, dict.fromkeys(every, top), ("val", "test"))
+    cut = tuple(part for part in every if part not in given)
+    folders_ = {part: names.get(part, names["train"]) for part in every}
+    return Contents(fingerprints.of_folders(given, names), folders_, cut)
 
 
 def _digits(image_size: int | None) -> MemoryPart:
@@ -84,7 +112,7 @@ def _digits(image_size: int | None) -> MemoryPart:
     return MemoryPart.whole(images, torch.from_numpy(digits.target).long())
 
 
-def _connectivity(data: Data) -> list[MemoryPart]:
+def _connectivity(data: Data) -> Source:
     """Grids that are made, in their three parts."""
     from sret_search.tasks import connectivity
 
@@ -93,4 +121,6 @@ def _connectivity(data: Data) -> list[MemoryPart]:
     labels = torch.from_numpy(np.concatenate([part.labels for part in made]))
     whole = MemoryPart.whole(images, labels)
     ends = np.cumsum([len(part) for part in made])
-    return [whole.take(index) for index in np.split(np.arange(len(labels)), ends[:-1])]
+    parts = np.split(np.arange(len(labels)), ends[:-1])
+    train, val, test = (whole.take(index) for index in parts)
+    return Source("connectivity", train, val, test)

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sret_search.architecture import Architecture
-from sret_search.job import Data
+from sret_search.job import Contents, Data
 from sret_search.training.data.cutting import cut
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.parts import Part
 from sret_search.training.data.sources import Source, read
 from sret_search.training.data.streams import StreamPart
+
+_SIZE = "pixels a side"
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +26,8 @@ class Split:
         where: what to name in an error: the folder, or the set and its folder.
         uncut: images of the set as it comes, before any cut: what training is cut from, and
             validation and test where it has such parts of its own, or 0.
+        contents: what the set holds.
+        notes: what the reader must know of it, a line each.
     """
 
     train: Part
@@ -36,6 +40,8 @@ class Split:
     in_channels: int
     where: str
     uncut: tuple[int, int, int]
+    contents: Contents | None
+    notes: tuple[str, ...]
 
     @property
     def whole(self) -> Split:
@@ -65,6 +71,8 @@ def load(data: Data) -> Split:
         in_channels=train.in_channels,
         where=source.where,
         uncut=(len(source.train), len(source.val or ()), len(source.test or ())),
+        contents=source.contents,
+        notes=source.notes,
     )
 
 
@@ -85,6 +93,22 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
     return [part.take(index) for part, index in zip(parts, indices, strict=True)]
 
 
+def check_unchanged(split: Split, before: Contents | None) -> None:
+    """Whether a data set holds what it did when its study began.
+
+    Raises:
+        DataError: it does not.
+    """
+    if before is None or split.contents is None:
+        return
+    changed = split.contents.difference(before)
+    if changed is not None:
+        raise DataError(
+            f"{split.where} has changed since the study began: {changed}; put it back as it was, or"
+            " start anew with --fresh, which keeps the old study aside"
+        )
+
+
 def check(split: Split, architecture: Architecture) -> None:
     """Whether an architecture takes these images and tells as many classes apart.
 
@@ -94,7 +118,11 @@ def check(split: Split, architecture: Architecture) -> None:
     for has, takes, what in (
         (split.classes, architecture.classes, "classes"),
         (split.in_channels, architecture.in_channels, "channels"),
-        (split.image_size, architecture.image_size, "pixels a side"),
+        (split.image_size, architecture.image_size, _SIZE),
     ):
         if has != takes:
-            raise DataError(f"{split.where} has {has} {what}, but the architecture has {takes}")
+            message = f"{split.where} has {has} {what}, but the architecture has {takes}"
+            if what == _SIZE:
+                message += f"; `data.image_size: {takes}` gives such images"
+                raise DataError(message, "image_size")
+            raise DataError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -12,12 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sret_search.training.data.errors import DataError
+from sret_search.training.data.errors import DataError, reason
 from sret_search.training.data.images import Images, Joined, decode
 from sret_search.training.vision import transforms
-
-PHOTOGRAPH = 224
-"""Pixels a side, where images have no size of their own and none is asked for."""
 
 _SHOWN = 0.875  # of the shorter side, in evaluation
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as everybody takes them
@@ -28,6 +26,16 @@ _Key = tuple[int, int]  # position in the epoch, number of the image
 def data_workers() -> int:
     """Processes that decode images beside the one that trains."""
     return max(1, torch.get_num_threads())
+
+
+def no_workers() -> str | None:
+    """Why this machine has no processes that decode images; None where it has. Their queues need
+    semaphores, which lie in /dev/shm."""
+    try:
+        multiprocessing.Lock()
+    except (OSError, ImportError) as error:
+        return reason(error)
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +103,14 @@ class StreamPart:
             _Decoder(self.images, self.mode, self.image_size, crop, seed),
             batch_sampler=self._keys(batches, start),
             collate_fn=_as_it_is,
-            num_workers=data_workers(),
+            num_workers=data_workers() if no_workers() is None else 0,
             pin_memory=self.device.startswith("cuda"),
             generator=torch.Generator(),  # or it draws from the one that training draws from
         )
-        for batch, images in zip(batches, loader, strict=True):
-            if isinstance(images, DataError):
-                raise images
+        for batch, decoded in zip(batches, loader, strict=True):
+            if isinstance(decoded, DataError):
+                raise decoded
+            images = decoded.tensor() if isinstance(decoded, _Decoded) else decoded
             labels = self.labels[batch.cpu()]
             yield images.to(self.device, non_blocking=True), labels.to(self.device)
 
@@ -118,6 +127,21 @@ class StreamPart:
 
 
 @dataclass(frozen=True, eq=False)
+class _Decoded:
+    """Images (B, C, S, S) as they leave a worker: an array goes through its pipe. A tensor would go
+    through shared memory, of which a container has 64 MB, and wait for ever where that is full."""
+
+    pixels: NDArray[np.uint8]
+
+    def tensor(self) -> Tensor:
+        return torch.from_numpy(self.pixels)
+
+    def pin_memory(self) -> Tensor:
+        """Called by the loader where batches go to a GPU."""
+        return self.tensor().pin_memory()
+
+
+@dataclass(frozen=True, eq=False)
 class _Decoder(Dataset[Tensor]):
     """What runs in a worker: whole batches, each crop drawn from a seed of its own."""
 
@@ -127,10 +151,12 @@ class _Decoder(Dataset[Tensor]):
     crop: tuple[float, float] | None
     seed: int
 
-    def __getitems__(self, keys: list[_Key]) -> Tensor | DataError:
+    def __getitems__(self, keys: list[_Key]) -> _Decoded | DataError:
         # Returned, not raised: what a worker raises arrives with its traceback as its message.
         try:
-            return torch.stack([self[key] for key in keys])
+            # Without workers this is the process that trains, whose generator stays as it is.
+            with torch.random.fork_rng(devices=[]):
+                return _Decoded(np.stack([self[key].numpy() for key in keys]))
         except DataError as error:
             return error
 
@@ -139,7 +165,7 @@ class _Decoder(Dataset[Tensor]):
         image = decode(self.images, number, self.mode)
         if self.crop is not None:
             state = np.random.SeedSequence((self.seed, position)).generate_state(1, np.uint64)
-            torch.manual_seed(int(state[0]))
+            torch.default_generator.manual_seed(int(state[0]))
             image = transforms.RandomResizedCrop(self.size, scale=self.crop)(image)
         else:
             bicubic = transforms.InterpolationMode.BICUBIC

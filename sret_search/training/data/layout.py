@@ -1,0 +1,139 @@
+"""Which folders of a data set are its parts, by what people call them and by what they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from sret_search.job.contents import WORDS
+from sret_search.training.data import walking
+from sret_search.training.data.errors import DataError
+
+_NAMES = {
+    "train": ("train", "training", "trn", "learn", "learning"),
+    "val": (
+        "val", "valid", "validate", "validation", "validating", "dev", "devel", "development",
+        "eval", "evaluate", "evaluation",
+    ),
+    "test": ("test", "testing", "tst", "holdout", "heldout"),
+}  # fmt: skip
+_PARTS = {name: part for part, names in _NAMES.items() for name in names}
+_FILLERS = "(?:sets?|data|datasets?|images?|imgs?|pictures?|photos?|splits?|parts?|folders?|dir)"
+_FILLER = re.compile(_FILLERS)
+_JOINED = re.compile(f"({'|'.join(_PARTS)}){_FILLERS}")
+
+
+def named_part(name: str) -> tuple[str | None, bool]:
+    """The part that a folder's name speaks of, in any case, and whether it speaks of nothing else."""
+    apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).casefold()
+    words = [word for word in re.findall(r"[^\W\d_]+", apart) if not _FILLER.fullmatch(word)]
+    words = [joined[1] if (joined := _JOINED.fullmatch(word)) else word for word in words]
+    parts = {_PARTS[word] for word in words if word in _PARTS}
+    return (parts.pop(), len(words) == 1) if len(parts) == 1 else (None, False)
+
+
+def parts_of(path: Path) -> dict[str, str]:
+    """The folder of each part, by its name below `path`; none where the folders are classes.
+
+    A part has class folders, and no images beside them; a class has images.
+
+    Raises:
+        DataError: the folders can be read in both ways, or two of them are one part.
+    """
+    names = walking.subfolders(path)
+    spoken = {name: named_part(name) for name in names}
+    exact = {name: part for name, (part, alone) in spoken.items() if part and alone}
+    named = {name: part for name, (part, _) in spoken.items() if part}
+    if not exact and len(set(named.values())) < 2:
+        _refuse_parts_below(path, names)
+        return {}
+    others = [n for n in names if n not in named and walking.has_image(path / n)]
+    flat = [name for name in named if not _has_class_folders(path / name)]
+    if flat == list(named) and len(named) == 1 and others:
+        return {}  # such as the vehicles bus, plane and train, each with its images
+    found: dict[str, str] = {}
+    for name, part in named.items():
+        if part in found:
+            raise DataError(
+                _two_ways(path, names, f"{found[part]}/ and {name}/ both as the {WORDS[part]} part")
+                + f"leave only one of {found[part]}/ and {name}/ there"
+            )
+        found[part] = name
+    if others:
+        raise DataError(
+            _two_ways(path, names, f"{_told(found)}, and {_listed(others)} left over")
+            + f"put {_listed(others)} elsewhere, or give {_listed(named)} another name"
+        )
+    if "train" not in found:
+        raise DataError(
+            _two_ways(path, names, f"{_told(found)}, and nothing to train on")
+            + f"add a folder train/, or give {_listed(named)} another name"
+        )
+    if len(found) == 1:
+        alone = found["train"]
+        raise DataError(
+            _two_ways(path, names, f"{_told(found)}, without a test part")
+            + f"add a folder test/ of the same classes, or name {path / alone}, which is then cut"
+            " into training, validation and test"
+        )
+    return {part: found[part] for part in _NAMES if part in found}
+
+
+def imagenet_parts(root: Path) -> dict[str, str]:
+    """The folders of training and validation images of ILSVRC 2012, whatever else is there.
+
+    Raises:
+        DataError: there is none of a part, or more than one.
+    """
+    found = {}
+    names = walking.subfolders(root)
+    for wanted in ("train", "val"):
+        named = [name for name in names if named_part(name)[0] == wanted]
+        if len(named) != 1:
+            has = f"{_listed(named)} for it" if named else "none"
+            raise DataError(f"{root} needs one folder {wanted}/, but has {has}")
+        found[wanted] = named[0]
+    return found
+
+
+def _refuse_parts_below(path: Path, classes: list[str]) -> None:
+    """See that no class folder has parts of its own."""
+    for name in classes:
+        below = {n: p for n in walking.subfolders(path / name) if (p := _exact(n)) is not None}
+        if len(set(below.values())) > 1:
+            inside = f"{path / name} has {_listed(below)} in it, which are named as parts: "
+            if len(classes) == 1:
+                raise DataError(inside + f"name {path / name} itself")
+            part = max(below, key=lambda folder: below[folder] == "train")
+            raise DataError(
+                inside + f"put parts above classes, as in {path / part / name}, or give these"
+                " folders other names"
+            )
+
+
+def _exact(name: str) -> str | None:
+    part, alone = named_part(name)
+    return part if alone else None
+
+
+def _has_class_folders(path: Path) -> bool:
+    return any(walking.has_image(path / name) for name in walking.subfolders(path))
+
+
+def _two_ways(path: Path, names: list[str], as_parts: str) -> str:
+    return (
+        f"{path} can be read in two ways: with {as_parts}; or with"
+        f" {'the classes' if len(names) > 1 else 'the only class'} {_listed(names)}: "
+    )
+
+
+def _told(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}/ as the {WORDS[part]} part" for part, name in found.items())
+
+
+def _listed(names: Mapping[str, str] | list[str], most: int = 5) -> str:
+    shown = [f"{name}/" for name in names]
+    more = [f"{len(shown) - most:,} more"] if len(shown) > most else []
+    shown = shown[:most] + more
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,0 +1,158 @@
+"""The image files below a folder, as the file system has them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sret_search.training.data.errors import DataError, reason
+from sret_search.training.vision import torchvision
+
+ENDINGS: tuple[str, ...] = torchvision.datasets.folder.IMG_EXTENSIONS
+_OF_SYSTEMS = frozenset({
+    "__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information",
+    "lost+found",
+})  # fmt: skip
+
+
+@dataclass
+class Passed:
+    """What lies below a folder and is not among its images.
+
+    Attributes:
+        endings: files whose ending is none of an image that is read, by it.
+        hidden: files and folders of the system's, or whose name begins with a dot.
+        stray: images outside of any class folder.
+        loops: links to a folder that they lie in.
+    """
+
+    endings: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    stray: int = 0
+    loops: int = 0
+
+    def add(self, other: Passed) -> None:
+        """Count what was passed over elsewhere, too."""
+        self.endings += other.endings
+        self.hidden += other.hidden
+        self.stray += other.stray
+        self.loops += other.loops
+
+    def told(self) -> list[str]:
+        """Each kind with its number, for the reader."""
+        kinds = [f"{number:,} {ending}" for ending, number in self.endings.most_common(5)]
+        others = sum(self.endings.values()) - sum(n for _, n in self.endings.most_common(5))
+        kinds += [f"{others:,} of other endings"] if others else []
+        endings = f"files that do not end as images do ({', '.join(kinds)})" if kinds else ""
+        counted = (
+            (self.hidden, "hidden"),
+            (self.stray, "outside of the class folders"),
+            (self.loops, "links to a folder that they lie in"),
+        )
+        return [endings] * bool(endings) + [f"{n:,} {what}" for n, what in counted if n]
+
+
+def subfolders(path: Path) -> list[str]:
+    """The names of the folders in a folder, but for hidden ones, sorted.
+
+    Raises:
+        DataError: it cannot be listed.
+    """
+    return sorted(entry.name for entry in _entries(path) if _is_folder(entry))
+
+
+def has_image(path: Path) -> bool:
+    """Whether there is an image in a folder, or below."""
+    return next(_files(path, Passed()), None) is not None
+
+
+def images(path: Path, passed: Passed) -> list[tuple[str, int]]:
+    """The images in a folder and below, each with its inode, sorted by folder and name.
+
+    Links are followed, to each folder once, and not to one that they lie in.
+
+    Args:
+        passed: what is passed over is added to it.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    return [(file, inode) for (_, _, file), inode in sorted(_files(path, passed))]
+
+
+def strays(path: Path, passed: Passed) -> None:
+    """Count what lies directly in a folder whose folders are classes or parts.
+
+    Raises:
+        DataError: the folder cannot be listed.
+    """
+    for entry in _entries(path, passed):
+        if not _is_folder(entry) and _is_image(entry.name):
+            passed.stray += 1
+
+
+def _files(path: Path, passed: Passed) -> Iterator[tuple[tuple[str, str, str], int]]:
+    seen: set[tuple[int, int]] = set()
+    waiting, linked = [str(path)], list[str]()
+    while waiting or linked:
+        # Links last, and in order: which of two ways to a folder counts is the same everywhere.
+        folder = waiting.pop() if waiting else linked.pop(linked.index(min(linked)))
+        try:
+            state = os.stat(folder)
+        except OSError as error:
+            raise DataError(f"{folder} cannot be read: {reason(error)}") from error
+        if (state.st_dev, state.st_ino) in seen:
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        for entry in _entries(Path(folder), passed):
+            if not _is_folder(entry):
+                if _is_image(entry.name):
+                    yield (folder, entry.name, entry.path), _inode(entry)
+                else:
+                    passed.endings[Path(entry.name).suffix.lower() or "no ending"] += 1
+            elif not entry.is_symlink():
+                waiting.append(entry.path)
+            elif _lies_in(folder, entry.path):
+                passed.loops += 1
+            else:
+                linked.append(entry.path)
+
+
+def _entries(path: Path, passed: Passed | None = None) -> Iterator[os.DirEntry[str]]:
+    """What is in a folder, but for what is hidden."""
+    try:
+        with os.scandir(path) as entries:
+            found = list(entries)
+    except OSError as error:
+        raise DataError(f"no folder of images at {path}: {reason(error)}") from error
+    for entry in found:
+        if not entry.name.startswith(".") and entry.name not in _OF_SYSTEMS:
+            yield entry
+        elif passed is not None:
+            passed.hidden += 1
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(ENDINGS)
+
+
+def _lies_in(folder: str, link: str) -> bool:
+    here, there = os.path.realpath(folder), os.path.realpath(link)
+    return os.path.commonpath([here, there]) == there
+
+
+def _inode(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_ino if entry.is_symlink() else entry.inode()
+    except OSError:  # a link to nothing: an image that cannot be read, and is named as such
+        return entry.inode()
