@@ -2,7 +2,7 @@
 
 from sret_search.job.augment import Augment
 from sret_search.job.contents import Contents
-from sret_search.job.data import TORCHVISION, Data, Facts
+from sret_search.job.data import PHOTOGRAPH, TORCHVISION, Data, Facts
 from sret_search.job.job import (
     Job,
     Parent,
@@ -19,6 +19,7 @@ from sret_search.job.recipe import Distill, Recipe
 from sret_search.job.recipes import RECIPES
 
 __all__ = [
+    "PHOTOGRAPH",
     "RECIPES",
     "TORCHVISION",
     "Augment",

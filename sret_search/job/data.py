@@ -27,12 +27,15 @@ class Facts:
     classes: int
 
 
+PHOTOGRAPH = 224
+"""Pixels a side, where images have no size of their own and none is asked for."""
+
 _FACTS = {
     # name: images, test, pixels, channels, classes
     "digits": Facts(1797, 0, 8, 1, 10),  # UCI optdigits, its test part, as scikit-learn has it
     "cifar10": Facts(50_000, 10_000, 32, 3, 10),  # Krizhevsky 2009
     "cifar100": Facts(50_000, 10_000, 32, 3, 100),
-    "imagenet": Facts(1_281_167, 50_000, 224, 3, 1000),  # ILSVRC 2012
+    "imagenet": Facts(1_281_167, 50_000, PHOTOGRAPH, 3, 1000),  # ILSVRC 2012
     "connectivity": Facts(6000, 0, 8, 3, 2),  # made by seed, as many as are asked for
 }
 _OWN = {
@@ -73,8 +76,9 @@ class Data:
             name these parts.
         root: where the files of a named set lie, or are downloaded to.
         download: fetch what is missing.
-        image_size: pixels a side that images are resized to; None for their own (224 for sets
-            of photographs of many sizes).
+        image_size: pixels a side that images are resized to; None for their own. For photographs
+            of many sizes, None is 224, or in a study with `imagefolder` or "imagenet" what its
+            architecture takes.
         split_seed: of the shuffle that comes before the cut.
         val: fraction for validation, of all images that are not in the set's own test part.
         test: fraction for the test, of a set that has no test part of its own.

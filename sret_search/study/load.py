@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
-from sret_search.job import RECIPES, Contents
+from sret_search.job import PHOTOGRAPH, RECIPES, Contents
 from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
 from sret_search.study.errors import Problem, StudyError
@@ -50,6 +51,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
         budget = space_file.budget.model_copy(update={"seconds": Limit()})
         space_file = space_file.model_copy(update={"budget": budget})
 
+    study_file = _sized(study_file, space_file.architecture.image_size)
     space = Space(space_file.architecture, study_file.recipe, space_file.axes, space_file.budget)
     space, wrong = axes.read(space, space_document)
     problems += wrong
@@ -134,6 +136,17 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
         seen=tuple(description["data"]["sizes"]),
         contents=None if known is None else Contents.from_dict(known),
     )
+
+
+def _sized(file: StudyFile, image_size: int) -> StudyFile:
+    """A study whose photographs, of many sizes, are seen as large as its architecture takes them,
+    where it says nothing else."""
+    data = file.data
+    # At their usual size nothing is written, since jobs of earlier versions have none.
+    if data.source not in ("imagefolder", "imagenet") or image_size == PHOTOGRAPH:
+        return file
+    sized = replace(data, image_size=data.image_size or image_size)
+    return file.model_copy(update={"data": sized})
 
 
 def _read_space(path: Path, name: str, study_document: Document) -> Document:

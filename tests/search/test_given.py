@@ -270,3 +270,27 @@ def test_a_machine_without_semaphores_is_told_before_photographs_are_trained_on(
     see(written())
     (line,) = capsys.readouterr().err.splitlines()
     assert "no semaphore can be made ([Errno 38] Function not implemented)" in line
+
+
+def test_photographs_are_seen_as_large_as_the_architecture_takes_them() -> None:
+    images("photos")
+    bare = STUDY.replace(", image_size: 16", "")
+    other = written(bare.replace("imagefolder: photos", "name: SVHN, root: photos"))
+    assert other.file.data.image_size is None
+    study = see(written(bare))
+    assert study.file.data.image_size == 16
+    assert study.job(next(study.points.at_random()), 0, "cpu").data.image_size == 16
+    made_up.run(study, lambda entry: made_up.complete(0.5))
+    assert Results.read(load_study("study.yaml")).edited == []
+    large = STUDY.replace("image_size: 16", "image_size: 32")
+    assert refused(written(large)) == (
+        f"study.yaml:3:41: {Path.cwd()}/photos has 32 pixels a side, but the architecture has 16;"
+        " `data.image_size: 16` gives such images"
+    )
+
+
+def test_jobs_of_the_usual_size_keep_their_names() -> None:
+    """Those of earlier versions say nothing of it."""
+    space = SPACE.replace("image_size: 16", "image_size: 224")
+    study = made_up.written(space, STUDY.replace(", image_size: 16", ""))
+    assert study.file.data.image_size is None

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from sret_search import importing
-from sret_search.job import Data
+from sret_search.job import PHOTOGRAPH, Data
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.images import GREY, Items, decode
 from sret_search.training.data.memory import MemoryPart, resized
-from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.data.streams import StreamPart
 
 _PARTS = ("train", "val", "test")
 _NEEDED = "`train`, perhaps `test`, and perhaps `val` beside it"

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job import Data
+from sret_search.job import PHOTOGRAPH, Data
 from sret_search.training.data import cache
 from sret_search.training.data.errors import DataError, reason
 from sret_search.training.data.images import Files, Images, Items
 from sret_search.training.data.memory import MemoryPart, resized
-from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.data.streams import StreamPart
 from sret_search.training.vision import torchvision
 
 _MOST = 4 * 2**30  # bytes of images that are held in memory

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sret_search.job import Contents, Data
+from sret_search.job import PHOTOGRAPH, Contents, Data
 from sret_search.training.data import fingerprints, folders, imported
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.library import Library
 from sret_search.training.data.memory import MemoryPart, resized
-from sret_search.training.data.streams import PHOTOGRAPH, StreamPart
+from sret_search.training.data.streams import StreamPart
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,8 @@ from sret_search.training.data.parts import Part
 from sret_search.training.data.sources import Source, read
 from sret_search.training.data.streams import StreamPart
 
+_SIZE = "pixels a side"
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -116,7 +118,11 @@ def check(split: Split, architecture: Architecture) -> None:
     for has, takes, what in (
         (split.classes, architecture.classes, "classes"),
         (split.in_channels, architecture.in_channels, "channels"),
-        (split.image_size, architecture.image_size, "pixels a side"),
+        (split.image_size, architecture.image_size, _SIZE),
     ):
         if has != takes:
-            raise DataError(f"{split.where} has {has} {what}, but the architecture has {takes}")
+            message = f"{split.where} has {has} {what}, but the architecture has {takes}"
+            if what == _SIZE:
+                message += f"; `data.image_size: {takes}` gives such images"
+                raise DataError(message, "image_size")
+            raise DataError(message)

@@ -17,9 +17,6 @@ from sret_search.training.data.errors import DataError, reason
 from sret_search.training.data.images import Images, Joined, decode
 from sret_search.training.vision import transforms
 
-PHOTOGRAPH = 224
-"""Pixels a side, where images have no size of their own and none is asked for."""
-
 _SHOWN = 0.875  # of the shorter side, in evaluation
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as everybody takes them
 _STD = (0.229, 0.224, 0.225)
