@@ -275,20 +275,16 @@ def test_a_machine_without_semaphores_is_told_before_photographs_are_trained_on(
 def test_photographs_are_seen_as_large_as_the_architecture_takes_them() -> None:
     images("photos")
     bare = STUDY.replace(", image_size: 16", "")
+    other = written(bare.replace("imagefolder: photos", "name: SVHN, root: photos"))
+    assert other.file.data.image_size is None
     study = see(written(bare))
     assert study.file.data.image_size == 16
     assert study.job(next(study.points.at_random()), 0, "cpu").data.image_size == 16
-    assert (
-        written(
-            bare.replace("imagefolder: photos", "name: SVHN, root: photos")
-        ).file.data.image_size
-        is None
-    )
     made_up.run(study, lambda entry: made_up.complete(0.5))
     assert Results.read(load_study("study.yaml")).edited == []
     large = STUDY.replace("image_size: 16", "image_size: 32")
     assert refused(written(large)) == (
-        f"study.yaml:3:40: {Path.cwd()}/photos has 32 pixels a side, but the architecture has 16;"
+        f"study.yaml:3:41: {Path.cwd()}/photos has 32 pixels a side, but the architecture has 16;"
         " `data.image_size: 16` gives such images"
     )
 

@@ -246,7 +246,7 @@ def test_unreadable_data_stops_the_study_and_costs_no_trial() -> None:
     assert played.suggest() is None
     played.complete(second)
     assert played.searcher.suggest("x") == Searcher.FINISHED
-    assert played.searcher.trouble == "cannot read a.jpg"
+    assert played.searcher.trouble == "study.yaml:1:1: cannot read a.jpg"
     assert sorted(played.states()[:2]) == ["complete", "running"]
 
 
