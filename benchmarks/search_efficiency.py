@@ -52,7 +52,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from tabular.bananas import MOBananas
 from tabular.replay import SEEDS, Replay, Table, hypervolumes, load, reference, replay
 from tabular.table import HELD_BACK, HERE
@@ -273,7 +272,6 @@ def draw(found: pd.DataFrame, path: Path, name: str) -> None:
     for kind, content in pictures(figure).items():
         if kind != "pdf":
             path.with_suffix(f".{kind}").write_bytes(content)
-    plt.close(figure)
 
 
 def main() -> None:

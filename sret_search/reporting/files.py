@@ -8,7 +8,9 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import matplotlib
+from sret_search.reporting.style import styled  # before any other import of Matplotlib
+
+# isort: split
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -23,7 +25,7 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     and 256 colours, since a chart has few."""
     with (
         ThreadPoolExecutor(1) as beside,
-        matplotlib.rc_context({"svg.hashsalt": "sret_search"}),
+        styled(),
         warnings.catch_warnings(),
     ):
         # A name may have letters that the font has not: the picture has boxes for them.

@@ -5,14 +5,16 @@ Pictures of the task itself, and the only ones of a report that are no charts.
 
 from __future__ import annotations
 
+from sret_search.reporting.style import styled  # before any other import of Matplotlib
+
+# isort: split
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure, SubFigure
 
 from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE
-from sret_search.reporting.charts.matplotlib import STYLE, sign
+from sret_search.reporting.charts.matplotlib import sign
 from sret_search.reporting.lengths import Taken, Tested
 from sret_search.tasks import connectivity, paths
 from sret_search.tasks.connectivity import Grids
@@ -30,7 +32,7 @@ def draw(tested: Tested | None, footer: str) -> Figure | None:
     """
     if tested is None:
         return None
-    with plt.rc_context(STYLE):
+    with styled():
         return _front_view(tested.grids, tested.arms, footer)
 
 
@@ -39,7 +41,7 @@ def _front_view(test: Grids, arms: list[Taken], footer: str) -> Figure:
     compared = {arm.name: arm for arm in arms if arm.is_reference}
     compared |= {arm.name: arm for arm in arms[-1:]}
     rows = 2 + len(compared)
-    figure: Figure = plt.figure(figsize=(_WIDTH, 0.6 + 2.1 * rows), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 0.6 + 2.1 * rows), layout="constrained")
     places = figure.add_gridspec(rows, 1)
     strips = [figure.add_subfigure(places[row]) for row in range(rows)]
     by_length = np.argsort(test.lengths[::2], kind="stable")

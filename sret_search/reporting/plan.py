@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib import pyplot as plt
-
 from sret_search.reporting.charts import matplotlib, space
 from sret_search.reporting.files import pictures, write_whole
 from sret_search.study import Study
@@ -20,4 +18,3 @@ def write_plan(study: Study, found: Survey, samples: Sequence[Candidate]) -> Non
     study.report_folder.mkdir(parents=True, exist_ok=True)
     for kind, content in pictures(figure).items():
         write_whole(study.report_folder / f"plan.{kind}", content)
-    plt.close(figure)

@@ -7,11 +7,9 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
 from sret_search.errors import encodable
 from sret_search.reporting import charts, grids, overlay, sentences, summary, tables
@@ -27,6 +25,9 @@ from sret_search.reporting.scaling import sentences as scaling_sentences
 from sret_search.reporting.tables import Front
 from sret_search.search import packed
 from sret_search.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _ROWS = 500
 """Trials in the table of the page; `trials.csv` has all."""
@@ -175,7 +176,6 @@ def _draw(folder: Path, name: str, figure: Figure) -> bytes:
     """Write a figure as each kind of file; the SVG."""
     kinds = pictures(figure)
     _write(folder, {f"{name}.{kind}": content for kind, content in kinds.items()})
-    plt.close(figure)
     return kinds["svg"]
 
 

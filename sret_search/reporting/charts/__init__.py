@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sret_search.reporting.style import styled  # noqa: F401  before any other import of Matplotlib
+
+# isort: split
 from sret_search.reporting.charts import (
     arms,
     confirmed,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("agg")
-
 import numpy as np
-from matplotlib import pyplot as plt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,21 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series
 from sret_search.reporting.charts.colours import GREY
+from sret_search.reporting.style import styled
 
-STYLE = {
-    "figure.dpi": 100,
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.25,
-    "legend.edgecolor": "none",
-    "legend.framealpha": 0.8,
-    "figure.constrained_layout.use": True,
-    "pdf.fonttype": 42,  # journals refuse fonts of type 3
-    "text.parse_math": False,  # or two dollars in a name would be a formula
-}
 _MARKERS = {
     "circle": "o", "square": "s", "triangle": "^", "diamond": "D", "down": "v", "cross": "x",
     "star": "*",
@@ -49,10 +33,10 @@ _LETTERS = 90
 
 def figure(chart: Chart, footer: str) -> Figure:
     """The chart, with its title above and below, small, where it comes from."""
-    with plt.rc_context(STYLE):
+    with styled():
         count = len(chart.panels)
         size = (_WIDTHS.get(count, 4.5 * count), chart.height)
-        drawn: Figure = plt.figure(figsize=size)
+        drawn = Figure(figsize=size)
         places = drawn.subplots(1, count, squeeze=False)
         for axes, panel in zip(places[0], chart.panels, strict=True):
             _draw(axes, panel)
@@ -110,7 +94,7 @@ def _points(axes: Axes, series: Series, scale: Scale | None, order: float) -> No
             continue
         if series.shades is not None and scale is not None:
             shades = np.asarray(series.shades, float)[some]
-            colours: Any = plt.get_cmap("viridis")(_norm(scale)(shades))
+            colours: Any = colormaps["viridis"](_norm(scale)(shades))
         else:
             colours = series.colour
         if marker == "cross":
@@ -167,7 +151,7 @@ def _norm(scale: Scale) -> Normalize:
 
 
 def _bar(axes: Axes, scale: Scale) -> None:
-    colours = matplotlib.cm.ScalarMappable(_norm(scale), "viridis")
+    colours = ScalarMappable(_norm(scale), "viridis")
     ticks = scale.ticks if scale.log else None
     bar = axes.figure.colorbar(colours, ax=axes, label=scale.label, ticks=ticks, format=thousands())
     bar.ax.yaxis.set_minor_locator(NullLocator())
@@ -219,7 +203,7 @@ def _handle(series: Series, scale: Scale | None) -> Line2D | Patch:
     if series.kind in ("band", "step band", "bars"):
         opacity = series.opacity * (1 if series.kind == "bars" else 0.3)
         return Patch(color=series.colour, alpha=opacity, label=series.name, linewidth=0)
-    colour = series.colour if series.shades is None else plt.get_cmap("viridis")(0.5)
+    colour = series.colour if series.shades is None else colormaps["viridis"](0.5)
     line = series.kind != "points"
     marker = series.marker or (None if line else "circle")
     return Line2D(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from sret_search.reporting.charts import matplotlib, plotly
@@ -69,7 +69,6 @@ def test_matplotlib_draws_every_series_where_its_values_are() -> None:
     assert len(figure.axes) == 3  # one bar of colours for both panels
     names = [text.get_text() for axes in (left, right) for text in axes.get_legend().get_texts()]
     assert sorted(names) == sorted({series.name for series in SERIES})
-    plt.close(figure)
 
 
 def test_plotly_is_given_every_series_as_json() -> None:
@@ -113,7 +112,6 @@ def test_names_do_no_harm_whatever_letters_they_have() -> None:
     chart = Chart("hostile", hostile, hostile, (panel,), height=2)
     figure = matplotlib.figure(chart, hostile)
     made = pictures(figure)
-    plt.close(figure)
     assert made["png"].startswith(b"\x89PNG")
     assert b"<img" not in made["svg"]
     assert "<img" not in json.dumps(plotly.figure(chart))
@@ -128,14 +126,14 @@ def test_a_bitmap_of_many_candidates_is_small_and_the_same_every_time() -> None:
     made = pictures(first)
     assert len(made["png"]) < 300_000
     assert pictures(again) == made
-    plt.close("all")
 
 
 @pytest.mark.parametrize("height", [3.0, 4.6])
 def test_words_do_not_collide(height: float) -> None:
     figure = matplotlib.figure(replace(EVERY, height=height), "footer " * 30)
-    figure.canvas.draw()
-    place = figure.canvas.get_renderer()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    place = canvas.get_renderer()
     unseen = set()  # ticks outside of an axis are not drawn, and lie anywhere
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
@@ -152,7 +150,6 @@ def test_words_do_not_collide(height: float) -> None:
         assert figure.bbox.x0 - 1 <= box.x0 <= box.x1 <= figure.bbox.x1 + 1, name
         others = [o for o in words if o != name and box.shrunk(0.9, 0.8).overlaps(words[o])]
         assert others == [], name
-    plt.close(figure)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 3), (4, 64), (1, 1000), (1.2, 1.3)])
