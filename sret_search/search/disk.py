@@ -18,7 +18,8 @@ from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
 from sret_search.search.need import Need, need
 from sret_search.study import Study, StudyError
-from sret_search.study.errors import masked, shown
+from sret_search.study.addresses import masked
+from sret_search.study.errors import shown
 from sret_search.study.preflight import existing_above
 from sret_search.study.strict import size
 from sret_search.training.names import STABLE

@@ -15,8 +15,8 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from sret_search.study import Study, StudyError
-from sret_search.study.errors import masked
+from sret_search.study import Study, StudyError, document
+from sret_search.study.addresses import masked_value
 from sret_search.study.planned import least_trials
 from sret_search.study.space import Space
 
@@ -35,15 +35,12 @@ _LONGEST = 80
 
 def describe(study: Study) -> dict[str, Any]:
     """What a report needs to know of a study, and what a later edit is held against."""
-    plain = study.file.model_dump(mode="json")
-    if study.file.storage.url is not None:
-        plain["storage"]["url"] = masked(study.file.storage.url)
-    return {
-        **plain,
+    description = {
+        **study.file.model_dump(mode="json"),
         "format": FORMAT,
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
         "path": str(study.path.resolve()),
-        "text": masked(study.path.read_text(encoding="utf-8")),
+        "text": study.path.read_text(encoding="utf-8"),
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
         "architecture": study.space.architecture.to_dict(),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
@@ -51,6 +48,31 @@ def describe(study: Study) -> dict[str, Any]:
         "trials": least_trials(study),
         "classes": study.space.architecture.classes,
     }
+    return without_secrets(description)
+
+
+def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
+    """A description with *** for the secrets in it, which earlier programs may have left there."""
+    texts = {
+        name: document.without_secrets(description[name])
+        for name in ("text", "space_text")
+        if name in description
+    }
+    kept = {"storage": masked_value(description["storage"])} if "storage" in description else {}
+    return description | texts | kept
+
+
+def attributes_without_secrets(attributes: dict[str, Any]) -> dict[str, Any]:
+    """What a ledger remembers of its study, with *** for the secrets in every description."""
+    found = dict(attributes)
+    if "study" in found:
+        found["study"] = without_secrets(found["study"])
+    if "declarations" in found:
+        found["declarations"] = [
+            each | {"description": without_secrets(each["description"])}
+            for each in found["declarations"]
+        ]
+    return found
 
 
 def refuse_other_format(where: str, description: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from sret_search.search.folders import Folders
 from sret_search.search.lease import Lease
 from sret_search.search.storage import (
     DiskFullError,
+    erase,
     explained,
     open_storage,
     place,
@@ -76,7 +77,7 @@ class Ledger:
         self.folders = Folders(study.trials_root)
         self._storage, self._study_id, self._lease = storage, stored._study_id, lease
         self._disk, self._origin = study.folder, study.origin
-        self._attributes: dict[str, Any] = stored.user_attrs
+        self._attributes: dict[str, Any] = edits.attributes_without_secrets(stored.user_attrs)
         self._stored = {
             path: json_to_distribution(kind)
             for path, kind in self._attributes.get("study", {}).get("stored", {}).items()
@@ -98,6 +99,7 @@ class Ledger:
         with explained(study):
             storage = open_storage(study)
             stored, before = stored_study(storage, study)
+            was = stored.user_attrs
             ledger = cls(study, storage, stored, lease)
             description = edits.describe(study)
             description["stored"] = edits.stored_axes(study, before.get("stored", {}))
@@ -105,6 +107,8 @@ class Ledger:
             # What was declared is durable before any trial can begin under it.
             ledger._declare(description)
             ledger._remember("study", description)
+            if edits.attributes_without_secrets(was) != was:
+                ledger._erase_secrets()
         path = before.get("path")
         ledger.last_path = path if path not in (None, description["path"]) else None
         return ledger
@@ -308,6 +312,11 @@ class Ledger:
         before = self._attributes.get("study")
         found = next_declarations(known, before, description, len(entries), ended)
         self._remember("declarations", [vars(each) for each in found])
+
+    def _erase_secrets(self) -> None:
+        """Leave nothing in the database of the secrets that an earlier program stored."""
+        self._remember("declarations", self._attributes["declarations"])
+        self._write(lambda: erase(self._storage))
 
     def _write(self, write: Callable[[], _T]) -> _T:
         """Write while the study is held, and again while there is no room for it."""

@@ -94,12 +94,15 @@ def read(study: Study) -> Packed:
         if len(text) > _LARGEST:
             raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
         plain = json.loads(text)
-        description = plain["description"]
+        description = edits.without_secrets(plain["description"])
         if description["study"] != study.name:
             raise ValueError(f"it is of the study {description['study']}, not of {study.name}")
         found = Packed(
             description,
-            [Declaration(**each) for each in plain["declarations"]],
+            [
+                Declaration(**each | {"description": edits.without_secrets(each["description"])})
+                for each in plain["declarations"]
+            ],
             [_entry(each) for each in plain["entries"]],
             [int(number) for number in plain["only_retrainable"]],
             Known(

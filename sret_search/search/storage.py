@@ -28,7 +28,8 @@ from sqlalchemy.exc import (
 
 from sret_search.search import edits, postgres, sqlite
 from sret_search.study import Study, StudyError, document
-from sret_search.study.errors import Problem, masked
+from sret_search.study.addresses import masked, masked_value
+from sret_search.study.errors import Problem
 
 _DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 _ANY = text("SELECT 1 FROM trials WHERE study_id = :study LIMIT 1")
@@ -125,11 +126,21 @@ def set_aside(study: Study, name: str) -> bool:
         return renamed.rowcount == 1
 
 
+def erase(storage: RDBStorage) -> None:
+    """Leave nothing in a SQLite file of what was overwritten; a server does that in its own time."""
+    if storage.engine.dialect.name != "sqlite":
+        return
+    with storage.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        alone.execute(text("VACUUM"))
+        alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
 def place(study: Study) -> str:
     """Where the ledger of a study lies, in words, without a password."""
     if study.file.storage.url is None:
         return str(study.folder)
-    return f"study {study.name} in {masked(study.file.storage.url)}"
+    return f"study {study.name} in {masked_value(study.file.storage.url)}"
 
 
 @contextmanager
@@ -228,7 +239,8 @@ def _refused(study: Study, why: str) -> StudyError:
     url = study.file.storage.url
     if url is None:
         return StudyError([Problem(f"the database cannot be used: {why}", sqlite.file(study))])
-    message = f"the database {url} cannot be used: {why}"
+    why = postgres.without_secrets(study, why)
+    message = f"the database {masked_value(url)} cannot be used: {why}"
     return StudyError([document.read(study.path).problem(("storage", "url"), message)])
 
 
