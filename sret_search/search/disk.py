@@ -208,6 +208,16 @@ def only_retrainable(
     ]
 
 
+def without_folder(attempts: Mapping[int, Sequence[str]], entries: Iterable[Entry]) -> list[int]:
+    """The trials that were trained, at least in part, and of which no folder is left."""
+    return [
+        entry.number
+        for entry in entries
+        if (entry.result.get("attempts") or entry.failures or entry.rungs)
+        and entry.number not in attempts
+    ]
+
+
 def _step(checkpoint: str) -> int:
     return int(checkpoint.removeprefix("checkpoint-").removesuffix(".pt"))
 

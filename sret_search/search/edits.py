@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,9 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
+from sret_search.job.place import is_url
 from sret_search.study import Study, StudyError, document
-from sret_search.study.addresses import masked_value
+from sret_search.study.addresses import masked, masked_value
 from sret_search.study.planned import least_trials
 from sret_search.study.space import Space
 
@@ -35,11 +37,13 @@ _LONGEST = 80
 
 def describe(study: Study) -> dict[str, Any]:
     """What a report needs to know of a study, and what a later edit is held against."""
+    root = study.trials_root
     description = {
         **study.file.model_dump(mode="json"),
         "format": FORMAT,
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
         "path": str(study.path.resolve()),
+        "root": masked(root if is_url(root) else os.path.abspath(root)),
         "text": study.path.read_text(encoding="utf-8"),
         "space_text": (study.path.parent / study.file.space).read_text(encoding="utf-8"),
         "architecture": study.space.architecture.to_dict(),
@@ -60,19 +64,6 @@ def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
     }
     kept = {"storage": masked_value(description["storage"])} if "storage" in description else {}
     return description | texts | kept
-
-
-def attributes_without_secrets(attributes: dict[str, Any]) -> dict[str, Any]:
-    """What a ledger remembers of its study, with *** for the secrets in every description."""
-    found = dict(attributes)
-    if "study" in found:
-        found["study"] = without_secrets(found["study"])
-    if "declarations" in found:
-        found["declarations"] = [
-            each | {"description": without_secrets(each["description"])}
-            for each in found["declarations"]
-        ]
-    return found
 
 
 def refuse_other_format(where: str, description: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ _ANOTHER = re.compile(rf"""(?<=[\s'"])(?={_BEGINS})""")
 _END = re.compile(r"""[\s'"`]""")
 _PORT = re.compile(r"\d*(?![A-Za-z0-9])")
 _GIVEN = re.compile(
-    r"""((?:pass(?:word|wd|phrase)|secret|token|credential|(?:access|account|secret)_?key|\bsig)"""
+    r"""((?:pass(?:word|wd|phrase)|secret|[_-]token|credential|(?:access|account|secret)_?key|\bsig)"""
     r"""["']?\s*[=:]\s*)("[^"\n]+"?|'[^'\n]+'?|[^\s&,;'"{}]+)""",
     re.IGNORECASE,
 )

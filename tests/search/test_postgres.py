@@ -22,6 +22,8 @@ from sqlalchemy import text
 from sret_search.commands import export
 from sret_search.search import postgres
 from sret_search.search.lease import StudyHeldError, hold
+from sret_search.search.ledger import Ledger
+from sret_search.search.run import search
 from sret_search.search.storage import (
     LedgerLostError,
     open_storage,
@@ -46,6 +48,7 @@ with hold(load_study(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(600)
 """
+OUTCOME = {"state": "complete", "val_accuracy": 0.5, "val_loss": 1.0, "test_accuracy": 0.5}
 RUNNING = create_trial(
     state=TrialState.RUNNING,
     params={"recipe.lr": 0.01},
@@ -323,6 +326,26 @@ def test_a_server_that_stops_loses_lease_and_ledger_in_one_line(server, made):
         storage.set_trial_user_attr(trial, "x", 2)
     assert storage.get_trial(trial).user_attrs["x"] == 2
     close(storage)
+
+
+def test_a_study_that_goes_on_in_another_folder_says_what_it_lacks(server, capsys, monkeypatch):
+    made = study(server.url(), "moved")
+    ledger = Ledger.create(made)
+    candidate = made.grid[0]
+    entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
+    Path(ledger.folders.new_attempt(0), "worker.json").write_text("{}")
+    ledger.tell(entry, OUTCOME)
+    ledger.close()
+    before = Path("runs/moved/trials").absolute()
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+    made = study(server.url(), "moved")
+    ledger = Ledger.create(made)
+    assert search(made, ledger).complete
+    ledger.close()
+    said = capsys.readouterr().err
+    assert "runs/moved/trials lacks the folders of 1 of 1 trials (0): " in said
+    assert f"they were in {before} when it last ran: name one place for all as storage.t" in said
 
 
 def secret_places(folders: list[Path], secret: bytes) -> set[str]:
