@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import numpy as np
 import pytest
@@ -23,11 +24,12 @@ import torch
 import sret_search
 from sret_search.commands import evaluate
 from sret_search.reporting.write import write_report
-from sret_search.search import edits
+from sret_search.search import edits, postgres
 from sret_search.search.folders import Folders
 from sret_search.search.ledger import Ledger
-from sret_search.search.storage import read_storage
-from sret_search.study import Study, StudyError, load_study
+from sret_search.search.storage import explained, place, read_storage
+from sret_search.study import Study, StudyError, document, load_study
+from sret_search.study.addresses import HIDDEN
 from sret_search.training.files import newest_checkpoint
 from sret_search.training.pretrained import PretrainedError, load_model
 
@@ -277,6 +279,26 @@ WITH_SECRET = {
     "the wrong place": f"storage: {{trials: 'postgresql://me:{SECRET}@host/db', quota: x}}",
     "the name of a space": f"space: postgresql://me:{SECRET}@host/db",
     "the address of a cluster": f"compute: {{address: 'postgresql://me:{SECRET}@host/db'}}",
+    "a user with an @": f"storage: {{url: 'postgre://me@host:{SECRET}@server/db'}}",
+    "a user with an @ and a blank": f"storage: {{url: 'postgresql://me@host:x {SECRET}@server/db'}}",
+    "two slashes in it": f"storage: {{url: 'postgre://me:a//{SECRET}@host/db'}}",
+    "two slashes alone": f"storage: {{url: '//me:{SECRET}@host/db'}}",
+    "no scheme": f"storage: {{url: 'me:a {SECRET}@host/db'}}",
+    "a question mark": f"storage: {{url: 'postgre://me:a?{SECRET}@host/db'}}",
+    "a number sign": f"storage: {{url: 'postgre://me:a#{SECRET}@host/db'}}",
+    "a quote": f'storage: {{url: "postgre://me:a\'{SECRET}@host/db"}}',
+    "a double quote": f"storage: {{url: 'postgre://me:a\"{SECRET}@host/db'}}",
+    "an @ in a parameter": f"storage: {{url: 'postgre://h:1/db?password=a@{SECRET}'}}",
+    "an unknown parameter": f"storage: {{url: 'postgre://me@host/db?pw={SECRET}'}}",
+    "a nameless parameter": f"storage: {{url: 'postgre://me@host/db?{SECRET}'}}",
+    "a blank in a parameter": f"storage: {{url: 'postgre://h/db?sslpassword=x {SECRET}'}}",
+    "words of libpq": f"storage: {{url: \"host=h password='x {SECRET}' user=me\"}}",
+    "beyond what is quoted": f"storage: {{url: 'postgre://me:{'x' * 30}{SECRET}@host/db'}}",
+    "cut in two": f"storage: {{url: 'postgre://me:{'x' * 36}{SECRET}@host/db'}}",
+    "no host": f"storage: {{url: 'postgre://me:{SECRET}'}}",
+    "a key without a scheme": f"me:{SECRET}@host/db: x",
+    "a key that stands twice": f"me:{SECRET}@host/db: x\nme:{SECRET}@host/db: y",
+    "a choice": f"search: {{sampler: 'me:{SECRET}@host/db'}}",
 }
 
 
@@ -301,6 +323,95 @@ def test_a_server_that_is_not_there_is_named_without_its_password(url: str) -> N
             use(made)
         assert SECRET not in str(refused.value)
         assert len(str(refused.value).splitlines()) == 1
+
+
+STORED = {
+    "an Azure user": f"url: postgresql://me@host:{SECRET}@server/db",
+    "a slash": f"url: postgresql://me:a/{SECRET}@host/db",
+    "two slashes": f"url: postgresql://me:a//{SECRET}@host/db",
+    "a colon": f"url: postgresql://me:a:{SECRET}@host/db",
+    "a number sign": f"url: 'postgresql://me:a#{SECRET}@host/db'",
+    "a question mark": f"url: 'postgresql://me:a?{SECRET}@host/db'",
+    "a quote": f"url: postgresql://me:a'{SECRET}@host/db",
+    "a quote written twice": f"url: 'postgresql://me:a''{SECRET}@host/db'",
+    "a double quote": f"url: 'postgresql://me:a\"{SECRET}@host/db'",
+    "an encoded blank": f"url: postgresql://me:a%20{SECRET}@host/db",
+    "a parameter": f"url: postgresql://me@host/db?password={SECRET}&sslmode=require",
+    "a parameter with a blank": f"url: postgresql://me@host/db?password=a%20{SECRET}",
+    "a parameter of a key": f"url: postgresql://me@host/db?sslmode=require&sslpassword={SECRET}",
+    "a parameter that is not known": f"url: postgresql://me@host/db?pw={SECRET}",
+    "an @ in a parameter": f"url: postgresql://host:1/db?password=a@{SECRET}",
+    "a key of a store": f"trials: s3://bucket/folder?secret_key={SECRET}",
+    "an upper-case key": f"trials: s3://bucket/folder?AWS_SECRET_ACCESS_KEY={SECRET}",
+    "an access key": f"trials: s3://AKIA:a/{SECRET}@bucket/folder",
+    "a signature": f"trials: abfss://c@account.dfs.core.windows.net/x?sig={SECRET}",
+    "a comment": f"quota: 1GB # postgresql://me@host:{SECRET}@server/db",
+    "a comment with a blank": f"quota: 1GB # url: 'postgresql://me:x {SECRET}@server/db'",
+    "a comment of a variable": f"quota: 1GB # PGPASSWORD='a {SECRET}' sret-search run s.yaml",
+    "over two lines": f'url: "postgresql://me:\\\n    {SECRET}@host/db"',
+    "an anchor": f"url: &u postgresql://me@host:{SECRET}@server/db",
+}
+
+
+@pytest.mark.parametrize("line", STORED.values(), ids=lambda line: "")
+def test_no_form_of_a_secret_is_stored_or_said(line: str) -> None:
+    made = study(f"{STUDY}storage:\n  {line}\n")
+    described = json.dumps(edits.describe(made))
+    assert SECRET not in described
+    assert HIDDEN in described
+    assert SECRET not in place(made)
+    if made.file.storage.trials is not None:
+        with pytest.raises(StudyError, match="has a secret in it") as refused:
+            Folders(made.trials_root)
+        assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        (f"me@host:{SECRET}@server/db", SECRET),
+        (f"me:a%20{SECRET}@host/db", f"a {SECRET}"),
+        (f"me@host/db?password=a%20{SECRET}", f"a {SECRET}"),
+        (f"me@host/db?pw={SECRET}", SECRET),
+    ],
+)
+def test_what_a_driver_says_is_told_without_the_password(url: str, password: str) -> None:
+    made = study(f"{STUDY}storage: {{url: 'postgresql://{url}'}}\n")
+    for spelt in (password, quote(password), quote_plus(password), json.dumps(password)):
+        with pytest.raises(StudyError, match=r"no option .* is known") as refused, explained(made):
+            raise OSError(f"no option {spelt} is known")
+        assert SECRET not in str(refused.value)
+
+
+def test_a_parameter_with_an_at_sign_is_refused_and_not_taken_for_a_host() -> None:
+    made = study(f"{STUDY}storage: {{url: 'postgresql://host:1/db?password=a@{SECRET}'}}\n")
+    with pytest.raises(
+        StudyError, match=r"s\.yaml:5:16: an @ in .* is written %40, .* %3F"
+    ) as refused:
+        postgres.server(made)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_secret_that_an_earlier_program_stored_is_shown_to_nobody_and_removed(
+    monkeypatch,
+) -> None:
+    made = study(f"{STUDY}# postgresql://me@host:{SECRET}@server/db\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(document, "without_secrets", lambda text: text)
+        with_trials(made)
+        write_report(made)
+    files = [made.folder / "study.db", made.report_folder / "report.html"]
+    assert [path for path in files if SECRET.encode() not in path.read_bytes()] == []
+
+    ledger = Ledger.read(made)
+    assert SECRET not in json.dumps(ledger.description)
+    assert [d for d in ledger.declarations if SECRET in json.dumps(d.description)] == []
+    ledger.close()
+    Ledger.create(made).close()
+    write_report(made)
+    kept = [path for path in Path().rglob("*") if path.is_file() and path.name != "s.yaml"]
+    assert [path for path in kept if SECRET.encode() in path.read_bytes()] == []
+    assert b"me@host:***@server" in files[0].read_bytes()
 
 
 def test_neither_the_ledger_nor_the_report_has_a_password() -> None:

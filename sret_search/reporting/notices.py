@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sret_search.reporting.results import Results
+from sret_search.search import disk
+from sret_search.search.outcomes import Predictions
 
 _EDITS = 5
 """Edits of the study file that a page lists."""
@@ -15,6 +17,7 @@ def notices(results: Results) -> list[str]:
     return [
         *_edited(results),
         *_left_out(results),
+        *_without_folder(results),
         *_declared_late(results),
         *_of_an_earlier_program(results),
     ]
@@ -41,6 +44,17 @@ def _left_out(results: Results) -> Iterator[str]:
         yield (
             f"{number:,} complete trial{'s are' if number > 1 else ' is'} left out: the study as it"
             " last ran trains another recipe, space, budget or learning rate."
+        )
+
+
+def _without_folder(results: Results) -> Iterator[str]:
+    """Nothing of a packed ledger, which has what is compared image by image."""
+    gone = disk.without_folder(results.attempts, results.complete)
+    if gone and isinstance(results.outcomes, Predictions):
+        yield (
+            f"The folder{'s' if len(gone) > 1 else ''} of {len(gone):,} complete"
+            f" trial{'s are' if len(gone) > 1 else ' is'} not where the study file says: what is"
+            " compared image by image leaves them out."
         )
 
 

@@ -32,7 +32,12 @@ def next_branch(study: Study, ledger: Ledger, history: History) -> tuple[Job, En
             continue
         if parent.state != "complete":
             raise StudyError(f"branches.{i}: trial {parent.number} is {parent.state}")
-        if not any(ledger.folders.checkpoints(a) for a in ledger.folders.attempts(parent.number)):
+        attempts = ledger.folders.attempts(parent.number)
+        if not attempts:
+            raise StudyError(
+                f"branches.{i}: the folder of trial {parent.number} is not in {ledger.folders.name}"
+            )
+        if not any(ledger.folders.checkpoints(attempt) for attempt in attempts):
             raise StudyError(
                 f"branches.{i}: trial {parent.number} has no full checkpoint any more"
                 " (storage.quota), so that it can only be retrained"

@@ -18,7 +18,8 @@ from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
 from sret_search.search.need import Need, need
 from sret_search.study import Study, StudyError
-from sret_search.study.errors import masked, shown
+from sret_search.study.addresses import masked
+from sret_search.study.errors import shown
 from sret_search.study.preflight import existing_above
 from sret_search.study.strict import size
 from sret_search.training.names import STABLE
@@ -204,6 +205,16 @@ def only_retrainable(
         for entry in entries
         if entry.state == "complete"
         and not any(folders.checkpoints(a) for a in attempts.get(entry.number, []))
+    ]
+
+
+def without_folder(attempts: Mapping[int, Sequence[str]], entries: Iterable[Entry]) -> list[int]:
+    """The trials that were trained, at least in part, and of which no folder is left."""
+    return [
+        entry.number
+        for entry in entries
+        if (entry.result.get("attempts") or entry.failures or entry.rungs)
+        and entry.number not in attempts
     ]
 
 

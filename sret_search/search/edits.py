@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +17,11 @@ from optuna.distributions import (
 )
 
 from sret_search.job import Contents
+from sret_search.job.place import is_url
 from sret_search.search.given import data_problem
-from sret_search.study import Study, StudyError
-from sret_search.study.errors import masked, shown
+from sret_search.study import Study, StudyError, document
+from sret_search.study.addresses import masked, masked_value
+from sret_search.study.errors import shown
 from sret_search.study.planned import least_trials
 from sret_search.study.space import Space
 
@@ -37,16 +40,15 @@ _LONGEST = 80
 
 def describe(study: Study) -> dict[str, Any]:
     """What a report needs to know of a study, and what a later edit is held against."""
-    plain = study.file.model_dump(mode="json")
-    if study.file.storage.url is not None:
-        plain["storage"]["url"] = masked(study.file.storage.url)
-    return {
-        **plain,
+    root = study.trials_root
+    description = {
+        **study.file.model_dump(mode="json"),
         "format": FORMAT,
         "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
         **({} if study.contents is None else {"contents": study.contents.to_dict()}),
         "path": str(study.path.resolve()),
-        "text": masked(study.path.read_text(encoding="utf-8")),
+        "root": masked(root if is_url(root) else os.path.abspath(root)),
+        "text": study.path.read_text(encoding="utf-8"),
         "space_text": study.space_path.read_text(encoding="utf-8"),
         "architecture": study.space.architecture.to_dict(),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
@@ -54,6 +56,18 @@ def describe(study: Study) -> dict[str, Any]:
         "trials": least_trials(study),
         "classes": study.space.architecture.classes,
     }
+    return without_secrets(description)
+
+
+def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
+    """A description with *** for the secrets in it, which earlier programs may have left there."""
+    texts = {
+        name: document.without_secrets(description[name])
+        for name in ("text", "space_text")
+        if name in description
+    }
+    kept = {"storage": masked_value(description["storage"])} if "storage" in description else {}
+    return description | texts | kept
 
 
 def refuse_other_format(where: str, description: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from sret_search.cost import cost
 from sret_search.job import Job, step_memory, train_macs
+from sret_search.search import digests
+from sret_search.search.digests import DamagedError
 from sret_search.study.candidate import Values
 from sret_search.study.planned import Role
 
@@ -23,6 +25,8 @@ _FACTS = (
     "candidate", "seed", "images", "cost", "origin", "parent", "schedule", "role", "about",
 )  # fmt: skip
 
+STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
+"""How a trial ended, and what Optuna calls that."""
 _AT_RUNG = ("val_accuracy", "val_loss", "seconds")
 
 
@@ -128,9 +132,19 @@ class Entry:
         Args:
             state: as Optuna names it.
             attributes: the JSON text of each.
+
+        Raises:
+            ValueError, LookupError, TypeError: it is damaged.
         """
+        digests.check_begun(attributes)
         # The outcome is written before the state: a trial counts as ended only once it is told.
-        outcome = {} if state == "RUNNING" else json.loads(attributes["outcome"])
+        outcome = {}
+        if state != "RUNNING":
+            outcome = digests.without_digest(attributes["outcome"], attributes)
+            if STATES[outcome["state"]] != state:
+                raise DamagedError(f"it ended {outcome['state']}, but has the state {state}")
+            if "ended" in outcome:  # earlier programs left that to Optuna
+                ended = datetime.fromisoformat(outcome.pop("ended"))
         return cls(
             number=number,
             state=outcome.pop("state", "running"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -20,23 +19,26 @@ from optuna.distributions import json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import DateTime, text
+from sqlalchemy import text
 
 from sret_search.job import Job
-from sret_search.search import edits, failures
+from sret_search.search import digests, edits, failures, remembered, rows
 from sret_search.search.declarations import Declaration, next_declarations
-from sret_search.search.entry import Entry, objective_values
+from sret_search.search.entry import STATES, Entry, objective_values
 from sret_search.search.folders import Folders
 from sret_search.search.lease import Lease
 from sret_search.search.storage import (
     DiskFullError,
+    erase,
     explained,
     open_storage,
     place,
     read_storage,
     stored_study,
+    undamaged,
     writing,
 )
+from sret_search.search.written import is_sound
 from sret_search.study import Study, StudyError
 from sret_search.study.candidate import Values
 from sret_search.study.planned import Role
@@ -54,18 +56,6 @@ _KEPT_RESULTS = (
 )  # fmt: skip
 _LONG = ("history", "environment")
 
-# Optuna's own way to read trials takes ten times as long, and makes more of them than is needed.
-_TRIALS = text(
-    "SELECT trial_id, number, state, datetime_complete FROM trials"
-    " WHERE study_id = :study ORDER BY number"
-).columns(datetime_complete=DateTime)
-_ATTRIBUTES = text(
-    "SELECT trials.trial_id, key, value_json FROM trial_user_attributes"
-    " JOIN trials ON trials.trial_id = trial_user_attributes.trial_id WHERE study_id = :study"
-    " AND trial_user_attributes.trial_id BETWEEN :first AND :last"
-)
-_PAGE = 1000
-
 
 class Ledger:
     """The trials of one study: a row each in the database, and a folder each."""
@@ -74,16 +64,20 @@ class Ledger:
         self, study: Study, storage: RDBStorage, stored: optuna.Study, lease: Lease | None
     ) -> None:
         self.folders = Folders(study.trials_root)
+        self._study = study
         self._storage, self._study_id, self._lease = storage, stored._study_id, lease
         self._disk, self._origin = study.folder, study.origin
-        self._attributes: dict[str, Any] = stored.user_attrs
-        self._stored = {
-            path: json_to_distribution(kind)
-            for path, kind in self._attributes.get("study", {}).get("stored", {}).items()
-        }
+        with undamaged(study):
+            self._attributes = remembered.read(stored.user_attrs, place(study))
+            self._stored = {
+                path: json_to_distribution(kind)
+                for path, kind in self._attributes.get("study", {}).get("stored", {}).items()
+            }
         self._known: list[int] | None = None
         self.last_path: str | None = None
         """The other file that the study was last run from, if it was."""
+        self.last_root: str | None = None
+        """The other place where the folders of its trials were then, if they were."""
         self.wait_for_space: Callable[[str], None] = lambda reason: time.sleep(1)
         """Called again and again while the database's disk is full."""
 
@@ -98,6 +92,7 @@ class Ledger:
         with explained(study):
             storage = open_storage(study)
             stored, before = stored_study(storage, study)
+            with_secrets = remembered.hold_secrets(stored.user_attrs)
             ledger = cls(study, storage, stored, lease)
             description = edits.describe(study)
             description["stored"] = edits.stored_axes(study, before.get("stored", {}))
@@ -105,8 +100,11 @@ class Ledger:
             # What was declared is durable before any trial can begin under it.
             ledger._declare(description)
             ledger._remember("study", description)
-        path = before.get("path")
+            if with_secrets:
+                ledger._erase_secrets()
+        path, root = before.get("path"), before.get("root")
         ledger.last_path = path if path not in (None, description["path"]) else None
+        ledger.last_root = root if root not in (None, description["root"]) else None
         return ledger
 
     @classmethod
@@ -116,12 +114,12 @@ class Ledger:
         Raises:
             StudyError: there is none, or it cannot be read.
         """
-        with explained(study):
+        with explained(study), undamaged(study):
             storage = read_storage(study)
             stored = optuna.load_study(storage=storage, study_name=study.name)
-        if "study" not in stored.user_attrs:
+            begun = "study" in stored.user_attrs
+        if not begun:
             raise StudyError(f"{place(study)} has no study yet; run it first")
-        edits.refuse_other_format(place(study), stored.user_attrs["study"])
         return cls(study, storage, stored, None)
 
     @property
@@ -154,23 +152,14 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """Every trial, by number, as the database has it now."""
-        study = {"study": self._study_id}
-        entries: list[Entry] = []
-        with writing(self._disk), self._storage.engine.connect() as connection:
-            trials = connection.execute(_TRIALS, study).all()
-            # Page by page, so that not all texts are held, nor a driver kept from writing.
-            for start in range(0, len(trials), _PAGE):
-                page = trials[start : start + _PAGE]
-                found: dict[int, dict[str, str]] = defaultdict(dict)
-                ends = {"first": page[0].trial_id, "last": page[-1].trial_id}
-                for trial_id, name, value in connection.execute(_ATTRIBUTES, study | ends).all():
-                    found[trial_id][name] = value
-                entries += [
-                    Entry.stored(t.number, t.state, t.datetime_complete, found[t.trial_id])
-                    for t in page
-                ]
-        self._known = [trial.trial_id for trial in trials]
-        return entries
+        with (
+            writing(self._disk),
+            undamaged(self._study),
+            self._storage.engine.connect() as connection,
+        ):
+            found = list(rows.entries(connection, self._study_id))
+        self._known = [trial_id for trial_id, _ in found]
+        return [entry for _, entry in found]
 
     def begin(
         self,
@@ -201,7 +190,7 @@ class Ledger:
             state=TrialState.RUNNING,
             params={p: edits.as_stored(v, self._stored[p]) for p, v in values.items()},
             distributions={path: self._stored[path] for path in values},
-            user_attrs=entry.attributes,
+            user_attrs=digests.begun(entry.attributes),
         )
         trial_id = self._write(
             lambda: self._storage.create_new_trial(self._study_id, template_trial=trial)
@@ -256,15 +245,18 @@ class Ledger:
         kept["attempts"] = len(begun)
         if entry.rungs:
             kept["rungs"] = entry.rungs
-        self._attribute(entry, "outcome", {"state": outcome["state"], **kept})
-        state = TrialState.PRUNED if outcome["state"] == "stopped" else TrialState.FAIL
-        values: list[float] | None = None
-        if outcome["state"] == "complete":
+        with writing(self._disk), self._storage.engine.connect() as connection:
+            beside = rows.texts(connection, trial_id)
+        now = datetime.now()
+        told = {"state": outcome["state"], "ended": now.isoformat(), **kept}
+        self._attribute(entry, "outcome", digests.with_digest(told, beside))
+        state, values = TrialState[STATES[outcome["state"]]], None
+        if state == TrialState.COMPLETE:
             names = self.description["objectives"]
-            state, values = TrialState.COMPLETE, objective_values(names, entry.cost, outcome)
+            values = objective_values(names, entry.cost, outcome)
         self._write(lambda: self._storage.set_trial_state_values(trial_id, state, values))
         short = {name: value for name, value in kept.items() if name not in _LONG}
-        return replace(entry, state=outcome["state"], result=short, ended=datetime.now())
+        return replace(entry, state=outcome["state"], result=short, ended=now)
 
     def fail(self, entry: Entry, cause: str) -> Entry:
         """Count an attempt that ended without an outcome."""
@@ -286,16 +278,20 @@ class Ledger:
         return self._known
 
     def _written(self, entry: Entry, attempt: str, name: str) -> dict[str, Any] | None:
-        """What a file of an attempt says, if it is of this very job."""
+        """What a file of an attempt says, if it is of this very job. One that is damaged is as
+        good as absent: the trial goes on from its last checkpoint."""
         found = self.folders.read_json(attempt, name)
-        return found if found and found.get("job") == entry.job.identity else None
+        if not found or found.get("job") != entry.job.identity:
+            return None
+        return found if is_sound(name, found, entry.job) else None
 
     def _attribute(self, entry: Entry, name: str, value: Any) -> None:
         trial_id = self._ids[entry.number]
         self._write(lambda: self._storage.set_trial_user_attr(trial_id, name, value))
 
     def _remember(self, name: str, value: Any) -> None:
-        self._write(lambda: self._storage.set_study_user_attr(self._study_id, name, value))
+        kept = remembered.stored(name, value)
+        self._write(lambda: self._storage.set_study_user_attr(self._study_id, name, kept))
         self._attributes[name] = value
 
     def _declare(self, description: dict[str, Any]) -> None:
@@ -308,6 +304,11 @@ class Ledger:
         before = self._attributes.get("study")
         found = next_declarations(known, before, description, len(entries), ended)
         self._remember("declarations", [vars(each) for each in found])
+
+    def _erase_secrets(self) -> None:
+        """Leave nothing in the database of the secrets that an earlier program stored."""
+        self._remember("declarations", self._attributes["declarations"])
+        self._write(lambda: erase(self._storage))
 
     def _write(self, write: Callable[[], _T]) -> _T:
         """Write while the study is held, and again while there is no room for it."""

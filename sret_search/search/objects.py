@@ -15,17 +15,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from sret_search.study import StudyError
-from sret_search.study.errors import masked
+from sret_search.study.addresses import masked, masked_value
 
 _MANIFEST = ".manifest"
 _CHUNK = 2**22
 _TRIES = 4
 """Requests to S3 before it counts as failing: some seconds where nobody answers."""
 _SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
-_SECRETS = {"client_secret", "sig", "password", "secret_key", "access_key", "session_token"}
 
 # What the stores' clients say, and what it means; the first that is found counts.
 _REASONS = (
@@ -193,18 +192,17 @@ def _connected(root: str) -> tuple[Any, str]:
     """The client of a store, and the path that it has for the root."""
     from pyarrow import fs
 
-    parts = urlsplit(root)
+    parts, shown = urlsplit(root), masked_value(root)
     if parts.scheme not in _SCHEMES:
         kinds = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
-        raise StudyError(f"{root}: {parts.scheme}:// is no known store; {kinds} or a folder is")
-    if not parts.netloc or not parts.path.strip("/"):
-        raise StudyError(f"{root}: {parts.scheme}://BUCKET/FOLDER is needed")
-    if ":" in parts.netloc.rpartition("@")[0] or _SECRETS & set(parse_qs(parts.query)):
-        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise StudyError(f"{shown}: {parts.scheme}:// is no known store; {kinds} or a folder is")
+    if shown != root:
         raise StudyError(
-            f"{where}: its URL has a secret in it, which files and reports would show; give"
+            f"{shown}: its URL has a secret in it, which files and reports would show; give"
             " credentials as the store's own tools take them (environment, profile)"
         )
+    if not parts.netloc or not parts.path.strip("/"):
+        raise StudyError(f"{root}: {parts.scheme}://BUCKET/FOLDER is needed")
     if parts.scheme in ("gs", "gcs") and "retry_limit_seconds" not in parts.query:
         # Its client would otherwise ask for 15 minutes before it says that nobody answers.
         root += ("&" if parts.query else "?") + "retry_limit_seconds=10"

@@ -60,11 +60,11 @@ def stands_for(study: Study) -> bool:
 def write(study: Study, content: Packed) -> bytes:
     """The content of a packed ledger, the same bytes for the same ledger; nothing in it tells in
     which folder the study lay."""
-    place = {"path": study.path.name}
     plain = {
-        "description": content.description | place,
+        "description": _placeless(study, content.description),
         "declarations": [
-            vars(each) | {"description": each.description | place} for each in content.declarations
+            vars(each) | {"description": _placeless(study, each.description)}
+            for each in content.declarations
         ],
         "entries": [_plain(entry) for entry in content.entries],
         "only_retrainable": content.only_retrainable,
@@ -94,12 +94,15 @@ def read(study: Study) -> Packed:
         if len(text) > _LARGEST:
             raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
         plain = json.loads(text)
-        description = plain["description"]
+        description = edits.without_secrets(plain["description"])
         if description["study"] != study.name:
             raise ValueError(f"it is of the study {description['study']}, not of {study.name}")
         found = Packed(
             description,
-            [Declaration(**each) for each in plain["declarations"]],
+            [
+                Declaration(**each | {"description": edits.without_secrets(each["description"])})
+                for each in plain["declarations"]
+            ],
             [_entry(each) for each in plain["entries"]],
             [int(number) for number in plain["only_retrainable"]],
             Known(
@@ -122,6 +125,11 @@ def read(study: Study) -> Packed:
         raise StudyError([Problem(message, file)]) from None
     edits.refuse_other_format(str(file), description)
     return found
+
+
+def _placeless(study: Study, description: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in description.items() if name != "root"}
+    return known | {"path": study.path.name}
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

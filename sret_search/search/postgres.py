@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_ur
 from sqlalchemy.exc import ArgumentError
 
 from sret_search.study import Study, StudyError, document
+from sret_search.study.addresses import is_shown, masked_value, without
 
 _CONNECTION = {
     "connect_timeout": 10,
@@ -51,6 +52,21 @@ def server(study: Study) -> Engine:
     return create_engine(url, **others)
 
 
+def without_secrets(study: Study, text: str) -> str:
+    """What a server or its driver says, without the secrets in the URL of the database."""
+    try:
+        url = _url(study)
+    except StudyError:
+        return text
+    given = [url.password or ""]
+    for name, value in url.query.items():
+        if not is_shown(name):
+            given += [value] if isinstance(value, str) else value
+    for secret in given:
+        text = without(secret, text)
+    return text
+
+
 @contextmanager
 def making_tables(connection: Connection) -> Iterator[None]:
     """Be the only one who makes tables in this database; an error ends the connection's turn."""
@@ -64,10 +80,14 @@ def _url(study: Study) -> URL:
     assert given is not None
     try:
         url = make_url(given)
-        if url.host is None or "@" not in url.host:
+        # A parameter with an @ in it makes a user of the host.
+        cut = (url.password or "").partition("?")[2]
+        if "@" not in (url.host or "") and "=" not in cut:
             return url.set(drivername="postgresql+psycopg")
         wrong = "an @ in a password is written %40"
+        if "=" in cut:
+            wrong = "an @ in a password or a parameter is written %40, and a ? is written %3F"
     except (ArgumentError, ValueError):
         wrong = "postgresql://USER@HOST:PORT/DATABASE is needed"
-    message = f"{wrong}, but got {given}"
+    message = f"{wrong}, but got {masked_value(given)}"
     raise StudyError([document.read(study.path).problem(("storage", "url"), message)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from sret_search.search.slots import Slots
     from sret_search.search.stopping import Stopping
 
+_NAMED = 8
+"""Trials that a message names by their numbers."""
 _PAUSE = 1.0
 """Seconds between two tries to write to a disk that is full."""
 _REMIND = 60.0
@@ -65,6 +68,7 @@ def search(
         LedgerLostError, StudyHeldError: the ledger could no longer be written.
     """
     entries = [_adopted(ledger, entry) for entry in ledger.entries()]
+    _say_missing(study, ledger, entries)
     history = History(study, entries, ledger.window)
     before = sum(not entry.open for entry in entries)
     if not _is_complete(study, ledger, history):
@@ -76,6 +80,26 @@ def search(
         trained=sum(not entry.open for entry in history.entries) - before,
         failed=[entry for entry in history.entries if entry.state == "failed"],
         complete=_is_complete(study, ledger, history),
+    )
+
+
+def _say_missing(study: Study, ledger: Ledger, entries: list[Entry]) -> None:
+    """Name the trials whose folders are not where they should be, and what that costs."""
+    folders = ledger.folders
+    gone = disk.without_folder(folders.all_attempts(), entries)
+    if not gone:
+        return
+    numbers = ", ".join(map(str, gone[:_NAMED])) + (", …" if len(gone) > _NAMED else "")
+    where = ""
+    if ledger.last_root is not None:
+        where = f"; they were in {ledger.last_root} when it last ran"
+        if study.file.storage.trials is None:
+            where += ": name one place for all as storage.trials, beside storage.url"
+    print(
+        f"{folders.name} lacks the folders of {len(gone):,} of {len(entries):,} trials ({numbers}):"
+        " their results are in the ledger, but nothing can be exported or go on from them, nor be"
+        f" compared image by image{where}",
+        file=sys.stderr,
     )
 
 

@@ -14,6 +14,8 @@ from sret_search.study import Study, StudyError
 from sret_search.study.errors import Problem, shown
 from sret_search.study.preflight import existing_above
 
+REPAIR = "put a copy of it back, or start anew with --fresh, which keeps the old study aside"
+"""What helps where the database is damaged."""
 _PATIENCE = 60.0
 """Seconds to wait while another process writes."""
 
@@ -76,7 +78,7 @@ def examine(study: Study) -> None:
     try:
         # A database that was closed is looked at without making the files of an open one.
         with closing(_connect(path, "mode=rw" if unfinished else "immutable=1")) as connection:
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_NOTADB:
@@ -85,10 +87,7 @@ def examine(study: Study) -> None:
             raise
         found = str(error)
     if found != "ok":
-        message = (
-            f"the database is damaged ({' '.join(found.split())}): put a copy of it back, or start"
-            " anew with --fresh, which keeps the old study aside"
-        )
+        message = f"the database is damaged ({' '.join(found.split())}): {REPAIR}"
         raise StudyError([Problem(message, path)])
 
 

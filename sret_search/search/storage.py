@@ -26,9 +26,11 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from sret_search.search import edits, postgres, sqlite
+from sret_search.search import edits, postgres, remembered, sqlite
+from sret_search.search.digests import DamagedError
 from sret_search.study import Study, StudyError, document
-from sret_search.study.errors import Problem, masked
+from sret_search.study.addresses import masked, masked_value
+from sret_search.study.errors import Problem
 
 _DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
 _ANY = text("SELECT 1 FROM trials WHERE study_id = :study LIMIT 1")
@@ -80,19 +82,22 @@ def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[
     Raises:
         StudyError: what is there cannot be compared, or another version wrote it.
     """
-    names = [summary.study_name for summary in storage.get_all_studies()]
+    names = _names(storage, study)
     if study.name in names:
-        stored = optuna.load_study(storage=storage, study_name=study.name)
-        before = stored.user_attrs.get("study")
-        if before is not None:
-            edits.refuse_other_format(place(study), before)
+        with undamaged(study):
+            stored = optuna.load_study(storage=storage, study_name=study.name)
+            before = remembered.read(stored.user_attrs, place(study)).get("study")
         with storage.engine.connect() as connection:
             begun = connection.execute(_ANY, {"study": stored._study_id}).first()
+        if before is None and begun:
+            raise damaged(study, "it has trials, and nothing of what they are of")
         if before is not None and begun:
             edits.refuse_incomparable(study, before)
             return stored, before
         # Nothing was begun, so nothing is lost; the objectives may have changed.
         optuna.delete_study(study_name=study.name, storage=storage)
+    elif names and study.file.storage.url is None:
+        raise damaged(study, f"it has the study {', '.join(names)} in place of {study.name}")
     stored = optuna.create_study(
         storage=storage,
         study_name=study.name,
@@ -125,11 +130,21 @@ def set_aside(study: Study, name: str) -> bool:
         return renamed.rowcount == 1
 
 
+def erase(storage: RDBStorage) -> None:
+    """Leave nothing in a SQLite file of what was overwritten; a server does that in its own time."""
+    if storage.engine.dialect.name != "sqlite":
+        return
+    with storage.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        alone.execute(text("VACUUM"))
+        alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
 def place(study: Study) -> str:
     """Where the ledger of a study lies, in words, without a password."""
     if study.file.storage.url is None:
         return str(study.folder)
-    return f"study {study.name} in {masked(study.file.storage.url)}"
+    return f"study {study.name} in {masked_value(study.file.storage.url)}"
 
 
 @contextmanager
@@ -158,6 +173,29 @@ def writing(folder: Path = Path("runs")) -> Iterator[None]:
         if lost or cause.connection_invalidated:
             raise _lost(cause) from None
         raise
+
+
+@contextmanager
+def undamaged(study: Study) -> Iterator[None]:
+    """Read what the database holds of a study.
+
+    Raises:
+        StudyError: it is not what was written there.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        said = f"{error}" if isinstance(error, DamagedError) else "its rows cannot be read"
+        raise damaged(study, said) from None
+    except (SQLAlchemyError, StorageInternalError) as error:
+        if not _is_damage(error):
+            raise
+        raise damaged(study, reason(error)) from None
+
+
+def damaged(study: Study, what: str) -> StudyError:
+    """What a user is told of a database that holds something else than was written there."""
+    return _refused_as(study, f"the database is damaged ({what}): {sqlite.REPAIR}")
 
 
 @contextmanager
@@ -201,7 +239,7 @@ def _open(study: Study, url: str, options: dict[str, Any], *, create: bool) -> R
                 f" {optuna.__version__}, version {storage.get_head_version()}:"
                 " install the Optuna that made them, or a newer one",
             )
-        if not create and study.name not in [s.study_name for s in storage.get_all_studies()]:
+        if not create and study.name not in _names(storage, study):
             raise _nothing(study)
     except BaseException:
         storage.remove_session()
@@ -224,11 +262,22 @@ def _give_up(context: ExceptionContext) -> None:
         raise _lost(error) from None
 
 
+def _names(storage: RDBStorage, study: Study) -> list[str]:
+    """The studies in a database."""
+    with undamaged(study):
+        return [summary.study_name for summary in storage.get_all_studies()]
+
+
 def _refused(study: Study, why: str) -> StudyError:
+    return _refused_as(study, f"the database cannot be used: {why}")
+
+
+def _refused_as(study: Study, message: str) -> StudyError:
     url = study.file.storage.url
     if url is None:
-        return StudyError([Problem(f"the database cannot be used: {why}", sqlite.file(study))])
-    message = f"the database {url} cannot be used: {why}"
+        return StudyError([Problem(message, sqlite.file(study))])
+    said = postgres.without_secrets(study, message).removeprefix("the database ")
+    message = f"the database {masked_value(url)} {said}"
     return StudyError([document.read(study.path).problem(("storage", "url"), message)])
 
 
@@ -248,6 +297,18 @@ def reason(error: BaseException) -> str:
     lines = [line for line in str(said).splitlines() if line.strip()] or [type(said).__name__]
     line = next((line for line in lines if "FATAL" in line), lines[0])
     return masked(" ".join(line.split()).removeprefix("connection failed: "))
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether SQLite cannot read a file that it could open."""
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    said = error.orig if isinstance(error, DBAPIError) else None
+    # A text that is not UTF-8 has no code; one of the names of tables and columns that is another
+    # makes an error in the statement.
+    code = getattr(said, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    damage = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(said, sqlite3.DatabaseError) and code in damage
 
 
 def _is_full(error: DBAPIError, folder: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as File
 from typing import Any
@@ -11,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from sret_search.study.addresses import masked, masked_value
 from sret_search.study.errors import Problem, StudyError
 
 Path = tuple[str | int, ...]
@@ -93,6 +96,38 @@ def parse(text: str, file: File) -> Document:
     return document
 
 
+def without_secrets(text: str) -> str:
+    """The text of a YAML file with *** for the secrets in it, in its comments too."""
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except (YAMLError, RecursionError):
+        root = None
+    # From the last one on, so that the places of the others stay.
+    for node in sorted(_scalars(root), key=lambda node: -node.start_mark.index):
+        shown = masked_value(node.value)
+        if shown != node.value:
+            start, end = node.start_mark.index, node.end_mark.index
+            end = start + len(text[start:end].rstrip())
+            text = text[:start] + json.dumps(shown) + text[end:]
+    return masked(text)
+
+
+def _scalars(node: Node | None) -> Iterator[ScalarNode]:
+    """The values and keys below a node, each once, also where aliases repeat it."""
+    seen, waiting = set(), [node]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, ScalarNode):
+            yield found
+        elif isinstance(found, MappingNode):
+            waiting += [part for pair in found.value for part in pair]
+        elif isinstance(found, SequenceNode):
+            waiting += found.value
+
+
 def _too_deep(text: str, file: File) -> Problem:
     """Where there is too much inside of each other."""
     depth = line = column = 0
@@ -131,7 +166,9 @@ def _plain(
                 raise StudyError([Problem("a key must be a plain word", document.file, *place)])
             key = key_node.value
             if key in mapping:
-                raise StudyError([Problem(f"{key} stands here twice", document.file, *place)])
+                raise StudyError(
+                    [Problem(f"{masked_value(key)} stands here twice", document.file, *place)]
+                )
             document.keys[*path, key] = place
             mapping[key] = _plain(value_node, (*path, key), document, yaml, around)
         return mapping
@@ -142,7 +179,7 @@ def _plain(
     try:
         value = yaml.constructor.construct_object(node, deep=True)
     except (YAMLError, ValueError):
-        message = f"{node.value!r} is not plain data"
+        message = f"{masked_value(node.value)!r} is not plain data"
         raise StudyError([Problem(message, document.file, *place)]) from None
     if isinstance(value, int) and abs(value) >= _MOST:
         raise StudyError([Problem("a number is too large", document.file, *place)])

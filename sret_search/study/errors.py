@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sret_search.errors import InputError, encodable, one_line
-
-# What follows scheme://user: up to the last @ of the word, or else of the quoted text, or up to
-# where the text was cut; and what a URL gives as its parameter `password`.
-_PASSWORD = re.compile(
-    r"""([a-z][a-z0-9+.-]*:/+[^\s/@:"']*:)(?:\S*(?=@)|[^"\n]*(?=@)|[^"\n]*(?=\.\.\.))"""
-    r"""|(password=)[^&\s"']+""",
-    re.IGNORECASE,
-)
+from sret_search.study.addresses import masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +41,6 @@ class StudyError(InputError):
             problems = [Problem(problems)]
         self.problems = list(dict.fromkeys(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
-
-
-def masked(text: str) -> str:
-    """The text with *** for the password of every URL in it."""
-    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def shown(path: Path) -> str:

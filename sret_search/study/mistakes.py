@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.errors import nearest
+from sret_search.study.addresses import masked_value
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, StudyError
 from sret_search.study.fields import field_names
@@ -58,6 +59,7 @@ _MESSAGES = {
 def _problem(model: type[Any], document: Document, detail: dict[str, Any]) -> Problem:
     path: Path = tuple(part for part in detail["loc"] if part != "[key]")
     kind, key, context = detail["type"], str(path[-1]) if path else "", detail.get("ctx", {})
+    key = masked_value(key)
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         message = f"unknown key {key}; {nearest(key, field_names(model, path[:-1]))}"
         return document.problem(path, message, at_key=True)
@@ -78,5 +80,5 @@ def _problem(model: type[Any], document: Document, detail: dict[str, Any]) -> Pr
 
 
 def _written(value: Any) -> str:
-    text = json.dumps(value)
+    text = json.dumps(masked_value(value))  # before it is cut: half a secret is known by nothing
     return text if len(text) <= 60 else text[:57] + "..."

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -18,8 +19,11 @@ from optuna.trial import TrialState, create_trial
 from postgres_server import USER
 from sqlalchemy import text
 
+from sret_search.commands import export
 from sret_search.search import postgres
 from sret_search.search.lease import StudyHeldError, hold
+from sret_search.search.ledger import Ledger
+from sret_search.search.run import search
 from sret_search.search.storage import (
     LedgerLostError,
     open_storage,
@@ -44,6 +48,7 @@ with hold(load_study(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(600)
 """
+OUTCOME = {"state": "complete", "val_accuracy": 0.5, "val_loss": 1.0, "test_accuracy": 0.5}
 RUNNING = create_trial(
     state=TrialState.RUNNING,
     params={"recipe.lr": 0.01},
@@ -321,3 +326,72 @@ def test_a_server_that_stops_loses_lease_and_ledger_in_one_line(server, made):
         storage.set_trial_user_attr(trial, "x", 2)
     assert storage.get_trial(trial).user_attrs["x"] == 2
     close(storage)
+
+
+def test_a_study_that_goes_on_in_another_folder_says_what_it_lacks(server, capsys, monkeypatch):
+    made = study(server.url(), "moved")
+    ledger = Ledger.create(made)
+    candidate = made.grid[0]
+    entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
+    Path(ledger.folders.new_attempt(0), "worker.json").write_text("{}")
+    ledger.tell(entry, OUTCOME)
+    ledger.close()
+    before = Path("runs/moved/trials").absolute()
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+    made = study(server.url(), "moved")
+    ledger = Ledger.create(made)
+    assert search(made, ledger).complete
+    ledger.close()
+    said = capsys.readouterr().err
+    assert "runs/moved/trials lacks the folders of 1 of 1 trials (0): " in said
+    assert f"they were in {before} when it last ran: name one place for all as storage.t" in said
+
+
+def secret_places(folders: list[Path], secret: bytes) -> set[str]:
+    """Where a secret can be read: in files, and in the command lines of this machine."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    files += Path("/proc").glob("[0-9]*/cmdline")
+    found = set()
+    for path in files:
+        with suppress(OSError):
+            if path.stat().st_size < 2**22 and secret in path.read_bytes():
+                found.add(str(path))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_password_is_nowhere_while_a_study_runs_nor_after_it(server):
+    with postgres.server(study(server.url())).connect() as connection:
+        connection.execute(text("CREATE ROLE \"me@host\" LOGIN SUPERUSER PASSWORD 's3cr3t word'"))
+    url = f"postgresql://me@host:s3cr3t%20word@127.0.0.1:{server.port}/postgres"
+    made = study(url, "azure")
+    with made.path.open("a") as file:
+        file.write("recipe: {epochs: 1}\n")
+    # Ray's sockets need a short path.
+    with (
+        tempfile.TemporaryDirectory(prefix="sret", dir="/tmp") as scratch,
+        Path("out").open("w") as out,
+    ):
+        command = [sys.executable, "-m", "sret_search.run", "azure.yaml"]
+        environment = os.environ | {"TMPDIR": scratch}
+        run = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
+        found: set[str] = set()
+        while run.poll() is None:
+            found |= secret_places([Path.cwd(), Path(scratch)], b"s3cr3t")
+            time.sleep(0.2)
+    said = Path("out").read_text()
+    assert run.returncode == 0, said
+    export.main(["azure.yaml", "--trial", "0", "--out", "exported"], "export")
+    found |= secret_places([Path.cwd()], b"s3cr3t")
+    assert found == {str(made.path.resolve())}
+    with postgres.server(made).connect() as connection:
+        kept = connection.execute(text("SELECT value_json FROM study_user_attributes")).scalars()
+        kept = [
+            *kept,
+            *connection.execute(text("SELECT value_json FROM trial_user_attributes")).scalars(),
+        ]
+    assert len(kept) > 5
+    assert [value for value in kept if "s3cr3t" in value] == []
+    assert "me@host:***@127.0.0.1" in "".join(kept)

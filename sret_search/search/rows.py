@@ -1,0 +1,65 @@
+"""The rows of a study's trials in the database, read as entries.
+
+Optuna's own way to read trials takes ten times as long, and makes more of them than is needed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, DateTime, text
+
+from sret_search.search.digests import DamagedError
+from sret_search.search.entry import Entry
+
+_TRIALS = text(
+    "SELECT trial_id, number, state, datetime_complete FROM trials"
+    " WHERE study_id = :study ORDER BY number"
+).columns(datetime_complete=DateTime)
+_ATTRIBUTES = text(
+    "SELECT trials.trial_id, key, value_json FROM trial_user_attributes"
+    " JOIN trials ON trials.trial_id = trial_user_attributes.trial_id WHERE study_id = :study"
+    " AND trial_user_attributes.trial_id BETWEEN :first AND :last"
+)
+_OF_ONE = text("SELECT key, value_json FROM trial_user_attributes WHERE trial_id = :trial")
+_PAGE = 1000
+
+
+def entries(connection: Connection, study_id: int) -> Iterator[tuple[int, Entry]]:
+    """Every trial by number, and before it what the database calls it.
+
+    Raises:
+        ValueError: a row is not what was written there.
+    """
+    study = {"study": study_id}
+    trials = connection.execute(_TRIALS, study).all()
+    # Page by page, so that not all texts are held, nor a driver kept from writing.
+    for start in range(0, len(trials), _PAGE):
+        page = trials[start : start + _PAGE]
+        found: dict[int, dict[str, str]] = defaultdict(dict)
+        ids = [trial.trial_id for trial in page]
+        ends = {"first": min(ids), "last": max(ids)}
+        for trial_id, name, value in connection.execute(_ATTRIBUTES, study | ends).all():
+            found[trial_id][name] = value
+        for number, trial in enumerate(page, start):
+            if trial.number != number:
+                raise DamagedError(f"trial {number} is missing")
+            try:
+                entry = Entry.stored(
+                    number, trial.state, trial.datetime_complete, found[trial.trial_id]
+                )
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise DamagedError(f"trial {number}: {_reason(error)}") from None
+            yield trial.trial_id, entry
+
+
+def texts(connection: Connection, trial_id: int) -> dict[str, str]:
+    """What is stored of a trial: JSON texts, by name."""
+    return dict(connection.execute(_OF_ONE, {"trial": trial_id}).tuples().all())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, DamagedError):
+        return str(error)
+    return "it cannot be read" if isinstance(error, ValueError) else "it lacks a part"
