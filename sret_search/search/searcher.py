@@ -31,7 +31,7 @@ from sret_search.study.strict import seconds
 from sret_search.training.names import HANG
 
 PREFETCH = 1
-"""Trials that are asked for while all slots are taken, so that none waits for a sampler."""
+"""Trials that are begun in the ledger while all slots are taken, so that none waits for a sampler."""
 _LOST = LedgerLostError, StudyHeldError, OSError
 """What a run cannot go on after, although nothing of the study is wrong."""
 _FINISHED: str = Searcher.FINISHED
@@ -43,9 +43,10 @@ class LedgerSearcher(Searcher):
     """Hands out attempts: first at trials that were begun and have no end, or were promoted at a
     rung, then at new ones.
 
-    Ray's trials are attempts; ours are known by their number in the ledger. Ray keeps one
-    trial waiting, and never fills the place of a dead worker again when trials are short, so
-    this limits concurrency itself and Ray is told to let as many wait as there are slots.
+    Ray's trials are attempts; ours are known by their number in the ledger. Ray would run as
+    many as the machine has room for, and never fills the place of a dead worker again when
+    trials are short, so this limits concurrency itself: Ray never has more attempts than slots.
+    The next trial is asked for ahead, while all slots are taken, and waits here.
 
     Attributes:
         over: whether all trials have ended, or no more are to be handed out.
@@ -81,6 +82,7 @@ class LedgerSearcher(Searcher):
         for entry in history.entries:
             self._note_path(entry)
         self.handed, self.over, self.paused = 0, False, False
+        self.has_just_handed = False
         self.trouble: str | None = None
         self.lost: Exception | None = None
 
@@ -91,11 +93,14 @@ class LedgerSearcher(Searcher):
             return None if self.attempts else _FINISHED
         slots = self.slots()
         self.progress.slots = slots.number
-        if len(self.attempts) >= slots.number + PREFETCH or self._is_full():
+        if self._is_full():
             return None
         if self.handed >= _A_TUNER:
             return None if self.attempts else _FINISHED
         try:
+            if len(self.attempts) >= slots.number:
+                self._look_ahead()
+                return None
             number = self._next()
             if number is not None:
                 return self._hand_out(trial_id, number, slots)
@@ -105,6 +110,14 @@ class LedgerSearcher(Searcher):
             return None
         self.over = True
         return _FINISHED
+
+    def _look_ahead(self) -> None:
+        """Begin the trial that the next free slot takes. Tune starts what it was just given only
+        after it has asked for more, so the first question after that is not made to wait."""
+        if self.has_just_handed:
+            self.has_just_handed = False
+        elif not self._is_due() and (number := self._next()) is not None:
+            self.waiting.insert(0, (0.0, number))
 
     def renew(self) -> None:
         """Begin with a fresh Tuner."""
@@ -116,6 +129,7 @@ class LedgerSearcher(Searcher):
         attempt = folders.new_attempt(number)
         self.attempts[trial_id] = Attempt(number, attempt)
         self.handed += 1
+        self.has_just_handed = True
         self.progress.start(entry)
         compute = self.study.file.compute
         return {
@@ -196,6 +210,10 @@ class LedgerSearcher(Searcher):
             asked.about,
         )
         return self._begun(entry)
+
+    def _is_due(self) -> bool:
+        """Whether a trial that was begun waits for a slot alone."""
+        return any(due <= time.monotonic() for due, _ in self.waiting)
 
     def _due(self) -> int | None:
         """A trial that was begun, and whose next attempt is due."""

@@ -101,20 +101,56 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_as_many_run_as_there_are_slots_and_one_waits() -> None:
+def test_as_many_run_as_there_are_slots_and_the_next_is_begun_ahead() -> None:
     played = Played()
-    first, second, third = (played.suggest() for _ in range(3))
-    assert played.suggest() is None
+    first, second = played.suggest(), played.suggest()
     assert second is not None
-    played.complete(second)
-    fourth = played.suggest()
     assert played.suggest() is None
-    for name in (first, third, fourth):
+    assert len(played.states()) == 2, "what was just handed out is to start first"
+    for _ in range(3):
+        assert played.suggest() is None
+        assert played.states() == ["running"] * 3
+    assert not played.ledger.folders.attempts(2)
+    played.complete(second)
+    third = played.suggest()
+    assert third is not None
+    assert played.number(third) == 2
+    assert played.suggest() is None
+    assert first is not None
+    played.complete(first)
+    fourth = played.suggest()
+    for name in (third, fourth):
         assert name is not None
         played.complete(name)
     assert played.searcher.suggest("last") == Searcher.FINISHED
     assert played.searcher.over
     assert played.states() == ["complete"] * 4
+
+
+def test_a_free_slot_waits_for_no_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played("{sampler: random, trials: 8}", slots=1)
+    first = played.suggest()
+    assert [played.suggest() for _ in range(2)] == [None, None]
+    monkeypatch.setattr(played.searcher.sampler, "ask", lambda history: pytest.fail("asked"))
+    assert first is not None
+    played.complete(first)
+    assert played.suggest() is not None
+
+
+def test_a_trial_that_is_due_again_comes_before_another_is_begun() -> None:
+    played = Played()
+    first, second = played.suggest(), played.suggest()
+    assert first is not None
+    assert second is not None
+    played.die(first)
+    again = played.suggest()
+    assert again is not None
+    assert played.number(again) == 0
+    played.die(again)  # due in a while
+    third = played.suggest()
+    assert third is not None
+    assert [played.suggest() for _ in range(2)] == [None, None]
+    assert len(played.states()) == 4
 
 
 def test_a_dead_worker_is_replaced_at_once_then_after_a_while_then_never(
@@ -303,15 +339,23 @@ def test_a_fresh_tuner_is_asked_for_after_many_attempts(monkeypatch: pytest.Monk
 
 
 def test_strict_order_waits_for_the_trial_that_is_due() -> None:
-    played = Played("{sampler: random, trials: 4, order: strict}", slots=1)
-    assert played.ledger.window == 2
+    played = Played("{sampler: random, trials: 5, order: strict}")
+    assert played.ledger.window == 3
     first, second = played.suggest(), played.suggest()
     assert first is not None
     assert second is not None
+    assert [played.suggest() for _ in range(2)] == [None, None]
     played.complete(second)
+    third = played.suggest()
+    assert third is not None
+    assert [played.suggest() for _ in range(2)] == [None, None]
+    assert len(played.states()) == 3, "the fourth is asked for with the result of the first"
+    played.complete(third)
     assert played.suggest() is None
     played.complete(first)
-    assert played.suggest() is not None
+    fourth = played.suggest()
+    assert fourth is not None
+    assert played.number(fourth) == 3
 
 
 BRANCH = "branches: [{trial: 1, recipe: {epochs: 2, lr: 1e-4}}]\n"
