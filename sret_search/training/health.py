@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from sret_search import importing
 from sret_search.cost import train_memory
 from sret_search.job import Job
 from sret_search.job.disk import checkpoint_bytes, in_words
 from sret_search.training.data import DataError
+from sret_search.training.distributed import RankDied
 from sret_search.training.files import full_disk
 from sret_search.training.names import HANG
 from sret_search.training.pretrained import PretrainedError
@@ -63,8 +63,8 @@ def cause(error: Exception, job: Job) -> tuple[str, str]:
         return "out of memory", f"out of memory; {_what_would_fit(job)}"
     if (full := full_disk(error)) is not None:
         return "disk full", _what_would_be_written(full, job)
-    if isinstance(error, ChildFailedError):
-        return "worker died", "a process of the training was killed, or ended itself"
+    if isinstance(error, RankDied):
+        return "worker died", str(error)
     return "error", importing.told(error)
 
 
