@@ -20,7 +20,7 @@ from optuna.distributions import json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import DateTime, text
+from sqlalchemy import DateTime, TextClause, text
 
 from sret_search.job import Job
 from sret_search.search import edits, failures
@@ -63,6 +63,9 @@ _ATTRIBUTES = text(
     "SELECT trials.trial_id, key, value_json FROM trial_user_attributes"
     " JOIN trials ON trials.trial_id = trial_user_attributes.trial_id WHERE study_id = :study"
     " AND trial_user_attributes.trial_id BETWEEN :first AND :last"
+)
+_REOPEN = text(
+    "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE trial_id = :trial"
 )
 _PAGE = 1000
 
@@ -214,11 +217,11 @@ class Ledger:
     def outcome(self, entry: Entry) -> dict[str, Any] | None:
         """How a trial ended, if a folder of its attempts says so, for this very job: with a
         result, or with an error in code, which another attempt would only repeat."""
-        for attempt in self.folders.attempts(entry.number):
+        for i, attempt in enumerate(self.folders.attempts(entry.number)):
             found = self._written(entry, attempt, RESULT)
             if found is not None:
                 return found
-            failed = self.error(entry, attempt)
+            failed = self.error(entry, attempt) if i >= entry.forgiven else None
             if failed is not None and failed["cause"] == failures.ERROR:
                 return failed
         return None
@@ -272,6 +275,14 @@ class Ledger:
         self._attribute(entry, "failures", counted)
         return replace(entry, failures=counted)
 
+    def retry(self, entry: Entry) -> None:
+        """Open a failed trial again. What it failed with stays stored, and its attempts until now
+        no longer say how it ended."""
+        self._write(lambda: self._execute(_REOPEN, {"trial": self._ids[entry.number]}))
+        ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.result}]
+        attempts = len(self.folders.attempts(entry.number))
+        self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
+
     def close(self) -> None:
         """Give the database back."""
         self._storage.remove_session()
@@ -320,15 +331,19 @@ class Ledger:
             except DiskFullError as full:
                 self.wait_for_space(str(full))
 
+    def _execute(self, statement: TextClause, values: dict[str, Any]) -> None:
+        with self._storage.engine.begin() as connection:
+            connection.execute(statement, values)
+
     def _grow(self, before: dict[str, str], now: dict[str, str]) -> None:
         """Let stored values of axes that have grown stand beside new ones."""
         change = text(
             "UPDATE trial_params SET distribution_json = :now WHERE param_name = :path AND"
             " trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
         )
-        grown = [path for path in before if before[path] != now[path]]
-        with writing(self._disk), self._storage.engine.begin() as connection:
-            for path in grown:
-                values = {"now": now[path], "path": path, "study": self._study_id}
-                connection.execute(change, values)
+        with writing(self._disk):
+            for path in before:
+                if before[path] != now[path]:
+                    values = {"now": now[path], "path": path, "study": self._study_id}
+                    self._execute(change, values)
         self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}
