@@ -18,6 +18,7 @@ from sret_search.study.errors import shown, typed
 
 if TYPE_CHECKING:
     from sret_search.search.lease import Lease
+    from sret_search.search.ledger import Ledger
 
 _DESCRIPTION = """\
 Train the candidates of a study, keep every result, and draw its report.
@@ -45,6 +46,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
         action="store_true",
         help="keep the old study aside as runs/<study>.<time>/ and start anew",
     )
+    result.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="try the trials again that failed; nothing else is done again",
+    )
     return result
 
 
@@ -64,7 +70,7 @@ def _main(arguments: argparse.Namespace) -> int:
         with signals.interrupting():
             study = load_study(arguments.study)
             preflight.check(study)
-            return run(study, fresh=arguments.fresh)
+            return run(study, fresh=arguments.fresh, retry_failed=arguments.retry_failed)
     except InputError as error:
         print(error, file=sys.stderr)
         return INPUT
@@ -83,7 +89,7 @@ def _ended(path: Path) -> int:
     return STOPPED
 
 
-def run(study: Study, *, fresh: bool) -> int:
+def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     """Search and report; the exit code."""
     from sret_search.search import lease
     from sret_search.search.folders import Folders
@@ -98,7 +104,7 @@ def run(study: Study, *, fresh: bool) -> int:
             study = see(study)
             if fresh:
                 _keep_aside(study)
-            return _run(study, held)
+            return _run(study, held, retry_failed)
     except lease.StudyHeldError as held_by_another:
         print(held_by_another, file=sys.stderr)
         return STOPPED
@@ -107,7 +113,7 @@ def run(study: Study, *, fresh: bool) -> int:
         return STOPPED
 
 
-def _run(study: Study, lease: Lease) -> int:
+def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
     from sret_search.search.ledger import Ledger
     from sret_search.search.run import search
 
@@ -118,6 +124,8 @@ def _run(study: Study, lease: Lease) -> int:
             f" now from {one_line(str(study.path.resolve()))}"
         )
     print(_greeting(study), flush=True)
+    if retry_failed:
+        _retry_failed(ledger)
     outcome = search(study, ledger, abandon=driver.leave)
     ledger.close()
 
@@ -133,6 +141,14 @@ def _run(study: Study, lease: Lease) -> int:
         print(_resume(study.path), file=sys.stderr)
         return STOPPED
     return BUG if outcome.failed else DONE
+
+
+def _retry_failed(ledger: Ledger) -> None:
+    failed = [entry for entry in ledger.entries() if entry.state == "failed"]
+    for entry in failed:
+        ledger.retry(entry)
+    numbers = ", ".join(str(entry.number) for entry in failed)
+    print(f"tried again: {f'trial {numbers}' if failed else 'no trial, since none failed'}")
 
 
 def _greeting(study: Study) -> str:

@@ -14,7 +14,7 @@ _NAME = "digest"
 _START = f'{{"{_NAME}": "'
 _DIGITS = 64
 _BEGUN = ("values", "facts", "job", "notes", "declared")
-_LATER = ("rungs", "until", "failures")
+_LATER = ("rungs", "until", "failures", "retried")
 
 
 class DamagedError(ValueError):

@@ -52,6 +52,8 @@ class Entry:
         rungs: what it reached at each rung, by the epoch's number as text: `val_accuracy`,
             `val_loss`, and the `seconds` until then.
         until: the epoch that it was promoted to train until; None before its first rung.
+        retried: the outcomes (`ended`) that it was opened again after, and how many `attempts` it
+            had then; empty where it never was.
         declared: the place, among the declarations of its ledger, of the one in force when it
             began; None in ledgers of programs that stored none.
     """
@@ -76,6 +78,7 @@ class Entry:
     until: int | None = None
     ended: datetime | None = None
     declared: int | None = None
+    retried: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def begun(
@@ -155,6 +158,7 @@ class Entry:
             failures=json.loads(attributes.get("failures", "{}")),
             rungs=json.loads(attributes.get("rungs", "{}")),
             until=json.loads(attributes.get("until", "null")),
+            retried=json.loads(attributes.get("retried", "{}")),
             declared=json.loads(attributes.get("declared", "null")),
             ended=ended,
             **json.loads(attributes["facts"]),
@@ -183,6 +187,11 @@ class Entry:
     @property
     def open(self) -> bool:
         return self.state == "running"
+
+    @property
+    def forgiven(self) -> int:
+        """The first attempts, which failed in a way that it is tried again after."""
+        return int(self.retried.get("attempts", 0))
 
     def at_rung(self, epoch: int, measured: Mapping[str, float]) -> Entry:
         """The same trial after an epoch that is a rung, with what a training's metrics say."""

@@ -7,16 +7,20 @@ from dataclasses import dataclass
 
 from sret_search.errors import encodable
 
-DIED, HUNG, MEMORY, DISK, DATA, ERROR = (
-    "worker died", "worker hung", "out of memory", "disk full", "data", "error",
+DIED, HUNG, MACHINE, MEMORY, DISK, DATA, ERROR = (
+    "worker died", "worker hung", "machine", "out of memory", "disk full", "data", "error",
 )  # fmt: skip
-"""Causes: the infrastructure (a process or node killed; no step for too long), memory, disk,
-data that cannot be read, and an error in code. A loss that is not finite is a result instead."""
+"""Causes: the infrastructure (a process or node killed; no step for too long; what hardware, the
+network or a file system did), memory, disk, data that cannot be read, and an error in code. A loss
+that is not finite is a result instead."""
+
+OF_NODES = frozenset({DIED, HUNG, MACHINE})
+"""Causes that another node may not have."""
 
 _NOT_STARTED = r"error raised in its creation task|failed to import on the worker"
 """Ray's words for workers in which the code of trials does not load."""
 
-_LIMITS = {DIED: 8, HUNG: 3, MEMORY: 2}
+_LIMITS = {DIED: 8, HUNG: 3, MACHINE: 4, MEMORY: 2}
 """Attempts in a row without a new checkpoint that may end so before the trial counts as failed.
 One that ran out of memory gets one more, in a fresh process. A full disk is waited for."""
 

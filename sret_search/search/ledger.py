@@ -19,7 +19,6 @@ from optuna.distributions import json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import text
 
 from sret_search.job import Job
 from sret_search.search import digests, edits, failures, remembered, rows
@@ -203,11 +202,11 @@ class Ledger:
     def outcome(self, entry: Entry) -> dict[str, Any] | None:
         """How a trial ended, if a folder of its attempts says so, for this very job: with a
         result, or with an error in code, which another attempt would only repeat."""
-        for attempt in self.folders.attempts(entry.number):
+        for i, attempt in enumerate(self.folders.attempts(entry.number)):
             found = self._written(entry, attempt, RESULT)
             if found is not None:
                 return found
-            failed = self.error(entry, attempt)
+            failed = self.error(entry, attempt) if i >= entry.forgiven else None
             if failed is not None and failed["cause"] == failures.ERROR:
                 return failed
         return None
@@ -263,6 +262,14 @@ class Ledger:
         counted = entry.failures | {cause: entry.failures.get(cause, 0) + 1}
         self._attribute(entry, "failures", counted)
         return replace(entry, failures=counted)
+
+    def retry(self, entry: Entry) -> None:
+        """Open a failed trial again. What it failed with stays stored, and its attempts until now
+        no longer say how it ended."""
+        self._write(lambda: self._reopen(self._ids[entry.number]))
+        ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.result}]
+        attempts = len(self.folders.attempts(entry.number))
+        self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
 
     def close(self) -> None:
         """Give the database back."""
@@ -321,15 +328,13 @@ class Ledger:
             except DiskFullError as full:
                 self.wait_for_space(str(full))
 
+    def _reopen(self, trial_id: int) -> None:
+        with self._storage.engine.begin() as connection:
+            rows.reopen(connection, trial_id)
+
     def _grow(self, before: dict[str, str], now: dict[str, str]) -> None:
-        """Let stored values of axes that have grown stand beside new ones."""
-        change = text(
-            "UPDATE trial_params SET distribution_json = :now WHERE param_name = :path AND"
-            " trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
-        )
-        grown = [path for path in before if before[path] != now[path]]
         with writing(self._disk), self._storage.engine.begin() as connection:
-            for path in grown:
-                values = {"now": now[path], "path": path, "study": self._study_id}
-                connection.execute(change, values)
+            for path in before:
+                if before[path] != now[path]:
+                    rows.grow(connection, self._study_id, path, now[path])
         self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -53,16 +54,60 @@ def check(study: Study, trials_root: str) -> None:
         }
         for node in nodes:
             problem = answer(waiting[node["NodeID"]])
-            name, address = node["NodeManagerHostname"], node["NodeManagerAddress"]
             if problem is None and probe is not None:
                 seen = _reply(probe, node["NodeID"]).exists()
                 problem = None if seen else f"does not write into {probe.parent}; {_SHARED}"
             if problem:
-                raise StudyError(f"{shown(study.path)}: the node {name} ({address}) {problem}")
+                raise StudyError(f"{shown(study.path)}: the node {_name(node)} {problem}")
     finally:
         if probe is not None:
             for path in [*probe.parent.glob(f"{probe.name}*")]:
                 path.unlink(missing_ok=True)
+
+
+def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
+    """The nodes that declare the GPUs that a trial takes, but on which torch sees none: by what
+    Ray calls them, what is wrong. Empty where trials take no GPU."""
+    if not gpus:
+        return {}
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as Here
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(look_for_cuda)
+    named = with_room(cpus, gpus)
+    waiting = {
+        node: ask.options(scheduling_strategy=Here(node, soft=False)).remote() for node in named
+    }
+    found = {node: answer(asked) for node, asked in waiting.items()}
+    return {node: f"{named[node]} {problem}" for node, problem in found.items() if problem}
+
+
+def look_for_cuda() -> str:
+    """Run on a node: why torch sees no GPU there, if it sees none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} is set there)"
+    return f"declares GPUs, but torch {torch.__version__} sees none{named}"
+
+
+def with_room(cpus: float, gpus: float) -> dict[str, str]:
+    """The living nodes that have what a trial takes: by what Ray calls them, for the reader."""
+    import ray
+
+    return {
+        node["NodeID"]: _name(node)
+        for node in ray.nodes()
+        if node["Alive"]
+        and node["Resources"].get("CPU", 0.0) >= cpus
+        and node["Resources"].get("GPU", 0.0) >= gpus
+    }
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
 def answer(waiting: Any) -> str | None:

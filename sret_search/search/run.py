@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sret_search.search import disk, phases, signals
 from sret_search.search.branches import next_branch
@@ -26,6 +26,7 @@ from sret_search.study.planned import least_trials, train_macs_planned
 
 if TYPE_CHECKING:
     from sret_search.search.callbacks import Told
+    from sret_search.search.left_out import LeftOut
     from sret_search.search.searcher import LedgerSearcher
     from sret_search.search.slots import Slots
     from sret_search.search.stopping import Stopping
@@ -132,12 +133,15 @@ def _train(
 
     with cluster.connected(study) as tune_folder:
         from sret_search.search import callbacks
+        from sret_search.search.left_out import LeftOut
         from sret_search.search.searcher import PREFETCH, LedgerSearcher
         from sret_search.search.stopping import Stopping
 
         nodes.check(study, ledger.folders.root)
         named = callbacks.named(study)
         first = slots(study)
+        left_out = LeftOut(lambda: nodes.with_room(first.cpus, first.gpus))
+        first = _without_blind(study, first, left_out)
         ledger.freeze(first.number + PREFETCH)
         history = history.under(ledger.window)
         progress = _progress(study, history.entries, first)
@@ -153,11 +157,12 @@ def _train(
             ledger,
             history,
             phases.build(study, ledger.memory),
-            _looked_up(study, first),
+            _looked_up(study, first, left_out),
             stopping,
             progress,
             keeper,
             disk.Watermark(study, first.number),
+            left_out,
         )
         told = [
             callbacks.Told(callback, path, searcher.entry_of, progress.write)
@@ -176,7 +181,25 @@ def _train(
     return history
 
 
-def _looked_up(study: Study, first: Slots) -> Callable[[], Slots]:
+def _without_blind(study: Study, first: Slots, left_out: LeftOut) -> Slots:
+    """The slots without the nodes on which torch does not see the GPUs that they declare."""
+    from sret_search.search import nodes
+    from sret_search.search.slots import slots
+
+    blind = nodes.without_cuda(first.cpus, first.gpus)
+    if not blind:
+        return first
+    if len(blind) == len(nodes.with_room(first.cpus, first.gpus)):
+        what = "; ".join(blind.values())
+        mend = "install the torch and the driver that fit them, or unset CUDA_VISIBLE_DEVICES"
+        raise StudyError(f"{study.path}: {what}; {mend} to train on CPUs")
+    for node, problem in blind.items():
+        print(f"the node {problem}: it gets no trials", flush=True)
+        left_out.leave(node)
+    return slots(study, first, left_out.ids)
+
+
+def _looked_up(study: Study, first: Slots, left_out: LeftOut) -> Callable[[], Slots]:
     """The slots, looked at again now and then: nodes of a cluster come and go."""
     from sret_search.search.slots import slots
 
@@ -185,7 +208,7 @@ def _looked_up(study: Study, first: Slots) -> Callable[[], Slots]:
     def current() -> Slots:
         nonlocal looked, found
         if study.file.compute.address != "local" and time.monotonic() - looked > _CLUSTER:
-            looked, found = time.monotonic(), slots(study, first)
+            looked, found = time.monotonic(), slots(study, first, left_out.ids)
         return found
 
     return current
@@ -258,7 +281,7 @@ def _fit(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
     try:
         tune.Tuner(
-            tune.with_resources(work or attempt_trial, {"cpu": slots.cpus, "gpu": slots.gpus}),
+            tune.with_resources(work or attempt_trial, _placed(slots)),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 num_samples=-1,
@@ -275,3 +298,19 @@ def _fit(
         ).fit()
     finally:
         shutil.rmtree(folder / "attempts", ignore_errors=True)
+
+
+def _placed(slots: Slots) -> Callable[[dict[str, Any]], Any]:
+    """What an attempt takes, and where it may not run, for Tune, which asks for each."""
+
+    def placed(config: dict[str, Any]) -> Any:
+        from ray.tune import PlacementGroupFactory
+        from ray.util.placement_group import NODE_ID_LABEL_KEY
+
+        takes = {"CPU": float(slots.cpus), **({"GPU": slots.gpus} if slots.gpus else {})}
+        if not config["avoided"]:
+            return PlacementGroupFactory([takes])
+        elsewhere = {NODE_ID_LABEL_KEY: f"!in({','.join(config['avoided'])})"}
+        return PlacementGroupFactory([takes], bundle_label_selector=[elsewhere])
+
+    return placed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sret_search.search import failures
-from sret_search.search.attempts import Attempt
+from sret_search.search.attempts import Attempt, node_of, reason_of
 from sret_search.search.branches import next_branch
 from sret_search.search.disk import Keeper, Watermark
 from sret_search.search.entry import Entry
@@ -20,6 +19,7 @@ from sret_search.search.given import data_problem
 from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
+from sret_search.search.left_out import LeftOut
 from sret_search.search.progress import Progress
 from sret_search.search.rungs import Decision, Rungs
 from sret_search.search.samplers.ask import Ask, Sampler
@@ -27,12 +27,12 @@ from sret_search.search.slots import Slots
 from sret_search.search.step import next_step
 from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
+from sret_search.search.waiting import Waiting
 from sret_search.study import Study, StudyError
 from sret_search.study.strict import seconds
-from sret_search.training.names import HANG
 
 PREFETCH = 1
-"""Trials that are asked for while all slots are taken, so that none waits for a sampler."""
+"""Trials that are begun in the ledger while all slots are taken, so that none waits for a sampler."""
 _LOST = LedgerLostError, StudyHeldError, OSError
 """What a run cannot go on after, although nothing of the study is wrong."""
 _FINISHED: str = Searcher.FINISHED
@@ -44,9 +44,10 @@ class LedgerSearcher(Searcher):
     """Hands out attempts: first at trials that were begun and have no end, or were promoted at a
     rung, then at new ones.
 
-    Ray's trials are attempts; ours are known by their number in the ledger. Ray keeps one
-    trial waiting, and never fills the place of a dead worker again when trials are short, so
-    this limits concurrency itself and Ray is told to let as many wait as there are slots.
+    Ray's trials are attempts; ours are known by their number in the ledger. Ray would run as
+    many as the machine has room for, and never fills the place of a dead worker again when
+    trials are short, so this limits concurrency itself: Ray never has more attempts than slots.
+    The next trial is asked for ahead, while all slots are taken, and waits here.
 
     Attributes:
         over: whether all trials have ended, or no more are to be handed out.
@@ -64,17 +65,16 @@ class LedgerSearcher(Searcher):
         progress: Progress,
         keeper: Keeper,
         watermark: Watermark,
+        left_out: LeftOut,
     ) -> None:
         super().__init__()
         self.study, self.ledger, self.history, self.sampler = study, ledger, history, sampler
         self.slots, self.stopping, self.progress = slots, stopping, progress
-        self.keeper, self.watermark = keeper, watermark
+        self.keeper, self.watermark, self.left_out = keeper, watermark, left_out
         self.rungs = Rungs(study, sampler)
-        self.waiting = [
-            (0.0, entry.number)
-            for entry in history.entries
-            if entry.open and not self.rungs.waits(entry)
-        ]
+        self.waiting = Waiting(
+            entry.number for entry in history.entries if entry.open and not self.rungs.waits(entry)
+        )
         self.attempts: dict[str, Attempt] = {}
         self.dead: dict[str, Attempt] = {}
         self.streaks: dict[int, Streak] = defaultdict(Streak)
@@ -82,6 +82,7 @@ class LedgerSearcher(Searcher):
         for entry in history.entries:
             self._note_path(entry)
         self.handed, self.over, self.paused = 0, False, False
+        self.has_just_handed = False
         self.trouble: str | None = None
         self.lost: Exception | None = None
 
@@ -92,11 +93,14 @@ class LedgerSearcher(Searcher):
             return None if self.attempts else _FINISHED
         slots = self.slots()
         self.progress.slots = slots.number
-        if len(self.attempts) >= slots.number + PREFETCH or self._is_full():
+        if self._is_full():
             return None
         if self.handed >= _A_TUNER:
             return None if self.attempts else _FINISHED
         try:
+            if len(self.attempts) >= slots.number:
+                self._look_ahead()
+                return None
             number = self._next()
             if number is not None:
                 return self._hand_out(trial_id, number, slots)
@@ -106,6 +110,14 @@ class LedgerSearcher(Searcher):
             return None
         self.over = True
         return _FINISHED
+
+    def _look_ahead(self) -> None:
+        """Begin the trial that the next free slot takes. Tune starts what it was just given only
+        after it has asked for more, so the first question after that is not made to wait."""
+        if self.has_just_handed:
+            self.has_just_handed = False
+        elif not self.waiting.is_due and (number := self._next()) is not None:
+            self.waiting.add(number)
 
     def renew(self) -> None:
         """Begin with a fresh Tuner."""
@@ -117,6 +129,7 @@ class LedgerSearcher(Searcher):
         attempt = folders.new_attempt(number)
         self.attempts[trial_id] = Attempt(number, attempt)
         self.handed += 1
+        self.has_just_handed = True
         self.progress.start(entry)
         compute, contents = self.study.file.compute, self.study.contents
         return {
@@ -130,6 +143,7 @@ class LedgerSearcher(Searcher):
             "tensorboard": self.study.file.tensorboard,
             "until": self.rungs.until(entry),
             "contents": None if contents is None else contents.to_dict(),
+            "avoided": self.left_out.avoided(number),
         }
 
     def _note_path(self, entry: Entry) -> None:
@@ -145,7 +159,7 @@ class LedgerSearcher(Searcher):
 
     def _next(self) -> int | None:
         while True:
-            while (number := self._due()) is not None:
+            while (number := self.waiting.take()) is not None:
                 # A worker whose driver was killed may have ended the attempt a moment ago.
                 if not self._has_ended(self.history.entries[number]):
                     return number
@@ -177,7 +191,7 @@ class LedgerSearcher(Searcher):
     def _carry_out(self, decision: Decision) -> None:
         for number, until in decision.promoted.items():
             self.history.replace(self.ledger.promote(self.history.entries[number], until))
-            self.waiting.append((0.0, number))
+            self.waiting.add(number)
         for number in decision.stopped:
             entry = self.history.entries[number]
             self._tell(entry, entry.stopped)
@@ -198,14 +212,6 @@ class LedgerSearcher(Searcher):
             asked.about,
         )
         return self._begun(entry)
-
-    def _due(self) -> int | None:
-        """A trial that was begun, and whose next attempt is due."""
-        for i, (due, number) in enumerate(self.waiting):
-            if due <= time.monotonic():
-                del self.waiting[i]
-                return number
-        return None
 
     def _next_branch(self) -> int | None:
         try:
@@ -235,6 +241,7 @@ class LedgerSearcher(Searcher):
         if "epoch" in result:
             told = result["epoch"], result["val_accuracy"], result["seconds"]
             self.progress.epoch(attempt.number, *told)
+            attempt.has_trained = True
         if "failed" in result:
             attempt.cause, attempt.reason = result["failed"], result["reason"]
         if "unseen" in result:
@@ -269,26 +276,41 @@ class LedgerSearcher(Searcher):
     def _settle(self, attempt: Attempt) -> None:
         entry = self.history.entries[attempt.number]
         if self._has_ended(entry):
+            if self.left_out.suspects and self.history.entries[entry.number].state != "failed":
+                self.left_out.trains(node_of(self.ledger, attempt))
             return
-        cause, reason = self._cause(entry, attempt)
+        timeout = self.study.file.compute.step_timeout
+        cause, reason = reason_of(self.ledger, entry, attempt, timeout)
+        progress = bool(self.ledger.folders.checkpoints(attempt.folder))
         if cause == failures.DATA:
             self.trouble = str(data_problem(self.study, reason))
-        if self.trouble is not None or (
-            self.stopping.asked and attempt.cause in (None, failures.DIED)
-        ):
+        elif cause in failures.OF_NODES and not self.stopping.asked:
+            self._blame(attempt, cause, reason, progress)
+        if self.trouble is not None or (self.stopping.asked and cause in failures.OF_NODES):
             self.progress.interrupt(entry.number, self.trouble or "stopped; it has a checkpoint")
             return
         entry = self.ledger.fail(entry, cause)
         self.history.replace(entry)
-        progress = bool(self.ledger.folders.checkpoints(attempt.folder))
         wait = self.streaks[entry.number].wait(cause, progress)
         if wait is not None:
-            self.waiting.append((time.monotonic() + wait, entry.number))
-            self.waiting.sort()
+            self.waiting.delay(entry.number, wait)
             self.progress.interrupt(entry.number, f"{reason}; it goes on from its last checkpoint")
             return
         times = f", {entry.failures[cause]} times" if entry.failures[cause] > 1 else ""
         self._tell(entry, {"state": "failed", "cause": cause, "reason": f"{reason}{times}"})
+
+    def _blame(self, attempt: Attempt, cause: str, reason: str, progress: bool) -> None:
+        """Count a failure against the node that it happened on."""
+        node = node_of(self.ledger, attempt)
+        if progress or attempt.has_trained:
+            self.left_out.trains(node)
+        elif (name := self.left_out.fails(node, attempt.number)) is not None:
+            self.progress.write(
+                f"the node {name} gets no more trials, since several in a row failed there without"
+                f" a step: {reason}"
+            )
+        elif cause == failures.MACHINE and self.left_out.is_last(node):
+            self.trouble = f"this machine cannot train: {reason}; mend it, and run again"
 
     def _tell(self, entry: Entry, outcome: dict[str, Any]) -> None:
         entry = self.ledger.tell(entry, outcome)
@@ -296,18 +318,6 @@ class LedgerSearcher(Searcher):
         self.streaks.pop(entry.number, None)
         self.progress.end(entry)
         self.keeper.ended(entry)
-
-    def _cause(self, entry: Entry, attempt: Attempt) -> tuple[str, str]:
-        """Why an attempt has no outcome: what its worker said, or what it left."""
-        if attempt.cause not in (None, failures.DIED):
-            return attempt.cause, attempt.reason
-        written = self.ledger.error(entry, attempt.folder)
-        if written is not None:
-            return written["cause"], written["reason"]
-        if self.ledger.folders.size(attempt.folder, HANG):
-            timeout = self.study.file.compute.step_timeout
-            return failures.HUNG, f"its worker hung (no step in {timeout}; stacks in {HANG})"
-        return failures.DIED, attempt.reason or "its worker ended without a word"
 
     def _is_full(self) -> bool:
         """Whether the disk is: nothing new is begun then, and all goes on once it is not."""

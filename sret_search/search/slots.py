@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +49,7 @@ class Room:
         return min(by_cpus, by_gpus)
 
 
-def slots(study: Study, before: Slots | None = None) -> Slots:
+def slots(study: Study, before: Slots | None = None, left_out: Collection[str] = ()) -> Slots:
     """What fits the cluster as it is at the moment.
 
     A number in `compute.concurrent` is not doubted on a cluster: trials wait until it grows to
@@ -58,12 +59,13 @@ def slots(study: Study, before: Slots | None = None) -> Slots:
         before: what was found when the run began. What each trial takes then stays as it is,
             the number follows the nodes that come and go, and nothing is refused: with no
             nodes left, one trial waits for the next.
+        left_out: nodes that get no trials.
 
     Raises:
         StudyError: no node has the CPUs or the GPUs that a trial asks for.
     """
     compute = study.file.compute
-    rooms = _rooms(measure=before is None and compute.gpus_per_trial == "auto")
+    rooms = _rooms(before is None and compute.gpus_per_trial == "auto", left_out)
     if before is None:
         need = _need(study) if any(room.memory for room in rooms) else 0
         limit = None if compute.concurrent == "auto" else compute.concurrent
@@ -133,7 +135,7 @@ def _refusal(rooms: list[Room], each: Slots, address: str) -> str:
     return f"{asked}, {most}; to wait for such a node, give compute.concurrent a number"
 
 
-def _rooms(measure: bool) -> list[Room]:
+def _rooms(measure: bool, left_out: Collection[str]) -> list[Room]:
     """The nodes of the cluster; with the memory of their GPUs, if that is to be measured."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -141,7 +143,7 @@ def _rooms(measure: bool) -> list[Room]:
     rooms, waiting = [], {}
     look = ray.remote(num_cpus=0, max_retries=0)(gpu_memory)
     for node in ray.nodes():
-        if not node["Alive"]:
+        if not node["Alive"] or node["NodeID"] in left_out:
             continue
         has = node["Resources"]
         rooms.append(Room(has.get("CPU", 0.0), has.get("GPU", 0.0)))

@@ -17,8 +17,9 @@ from typing import Any
 from sret_search.errors import encodable
 from sret_search.job import Contents, Job
 from sret_search.search import scratch
-from sret_search.search.failures import MEMORY
+from sret_search.search.failures import DIED, MACHINE, MEMORY
 from sret_search.search.folders import Folders
+from sret_search.search.objects import StoreError
 from sret_search.search.slots import CONTEXT
 from sret_search.training.names import ERROR, TRACEBACK, WORKER
 
@@ -45,7 +46,8 @@ def attempt_trial(config: dict[str, Any]) -> None:
         config: "job" (JSON), "attempt" (a folder, or a URL), "earlier" (those of earlier
             attempts), "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share
             of one), "tensorboard" (whether to write event files), "until" (the epoch of a rung,
-            or None), "contents" what the data held.
+            or None), "contents" what the data held; "avoided" (nodes) is for Ray, which chooses where
+            this runs.
     """
     from ray import tune
 
@@ -59,7 +61,8 @@ def attempt_trial(config: dict[str, Any]) -> None:
     with scratch.attempt(config["attempt"], config["earlier"], models) as (path, earlier, upload):
         cause = _train(config, job, path, earlier, upload, _stop_asked(folders), tune.report)
     tune.report({"ended": True})
-    if cause == MEMORY or _worn.after_attempt():
+    # A process in which CUDA failed can train nothing more.
+    if cause in (MEMORY, MACHINE) or _worn.after_attempt():
         raise Recycled
 
 
@@ -92,7 +95,7 @@ def _train(
         report(metrics)
 
     try:
-        files.write_json(attempt / WORKER, {"pid": os.getpid(), "host": platform.node()})
+        files.write_json(attempt / WORKER, _here())
         upload()
         if 0 < config["gpus"] < 1:
             # Ray shares a GPU between trials, but bounds none of them; and CUDA itself takes a
@@ -108,7 +111,9 @@ def _train(
         upload()
     except Exception as error:
         kind, reason = health.cause(error, job)
-        if kind == "worker died":
+        if isinstance(error, StoreError):
+            kind, reason = MACHINE, str(error)
+        if kind == DIED:
             raise
         outcome = {"state": "failed", "cause": kind, "reason": reason, "job": job.identity}
         with suppress(OSError):  # on a full disk the driver finds neither, and waits for room
@@ -122,6 +127,14 @@ def _train(
         if events is not None:
             events.close()
     return None
+
+
+def _here() -> dict[str, Any]:
+    """Which process this is, and where."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    return {"pid": os.getpid(), "host": platform.node(), "node": node}
 
 
 def _stop_asked(folders: Folders) -> Callable[[], bool]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from sret_search.errors import encodable, one_line
@@ -15,12 +17,18 @@ from sret_search.study.processors import cpus
 from sret_search.study.schema import Compute
 from sret_search.study.study import Study
 
+_GPU = re.compile(r"\d+|(GPU|MIG)-\S+")
+"""A GPU's name in CUDA_VISIBLE_DEVICES."""
+
 
 def gpus() -> int:
-    """NVIDIA GPUs that this process may use, found without loading torch."""
+    """NVIDIA GPUs that this process may use, found without loading torch. Where
+    CUDA_VISIBLE_DEVICES is set they are those that it names; CUDA reads it up to the first name
+    that is none of a GPU, such as -1, or the NoDevFiles that Slurm sets where there are none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+        names = (name.strip() for name in visible.split(","))
+        return len(list(takewhile(_GPU.fullmatch, names)))
     driver = Path("/proc/driver/nvidia/gpus")
     return len(list(driver.iterdir())) if driver.is_dir() else 0
 

@@ -6,20 +6,28 @@ on GPUs and gloo on CPUs.
 
 from __future__ import annotations
 
+import itertools
 import os
+import pickle
 import queue
+import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.nn.parallel import DistributedDataParallel
+
+from sret_search.training.causes import chain, is_of_peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,42 @@ class SharedBatchNorm(nn.BatchNorm2d):
         return out_BDSS.to(x_BDSS.dtype)
 
 
+class RankDied(Exception):
+    """A process of a training was killed, or ended before it could say why."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What a process ended with: its error, and those behind it, which pickling would lose."""
+
+    errors: list[BaseException]
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Failure:
+        return cls([_sendable(behind) for behind in chain(error)])
+
+    @property
+    def error(self) -> BaseException:
+        for error, behind in itertools.pairwise(self.errors):
+            error.__cause__ = behind
+        return self.errors[0]
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """The error, or its words, where it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001  whatever a class of others does
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+_LEFT = 20.0
+"""Seconds that the launcher may take to see that all of its processes have ended."""
+_LOOK = 1.0
+"""Seconds between two looks at whether they have."""
+
+
 def launch(
     work: Callable[..., dict[str, Any]],
     arguments: tuple[Any, ...],
@@ -154,22 +198,25 @@ def launch(
 ) -> dict[str, Any]:
     """Run `work(rank, report, stopping, *arguments)` in so many processes; what the first returns.
 
-    `report` and `stopping` run here, where they were made.
+    `report` and `stopping` run here, where they were made. No process is left when this ends.
 
     Raises:
-        Exception: what a process ended with; ChildFailedError, where it could not tell.
+        Exception: what a process ended with, if that is more than the loss of another one.
+        RankDied: a process was killed, or could not tell what it ended with.
     """
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     context = get_context("spawn")
+    others = set(active_children())
     with context.Manager() as manager:
+        others |= set(active_children())
         metrics, stop = manager.Queue(), manager.Event()
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=attempt.name,
             rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0,
         )  # fmt: skip
         ended: dict[str, Any] = {}
-        errors: list[Exception] = []
+        failures: list[_Failure] = []
 
         def run() -> None:
             try:
@@ -182,23 +229,89 @@ def launch(
         # The launcher waits until all is over; metrics are told from here as they come, and
         # that the training shall stop is told to it.
         thread = threading.Thread(target=run, daemon=True)
+        ranks = _Ranks(others)
         thread.start()
-        while thread.is_alive() or not metrics.empty():
-            if stopping():
-                stop.set()
-            try:
-                told = metrics.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            if isinstance(told, Exception):
-                errors.append(told)
-            else:
-                report(told)
-        thread.join()
-    if "error" in ended:
-        raise (errors or [ended["error"]])[0] from ended["error"]
-    result: dict[str, Any] = ended["results"][0]
-    return result
+        try:
+            while thread.is_alive() or not metrics.empty():
+                if ranks.are_gone():
+                    break
+                if stopping():
+                    stop.set()
+                try:
+                    told = metrics.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+                if isinstance(told, _Failure):
+                    failures.append(told)
+                else:
+                    report(told)
+        except (EOFError, ConnectionError) as error:
+            raise RankDied("the process between those of the training was killed") from error
+        finally:
+            ranks.look()
+            if thread.is_alive():
+                ranks.kill()
+                thread.join(_LEFT)
+    if "results" in ended:
+        result: dict[str, Any] = ended["results"][0]
+        return result
+    raise _why([failure.error for failure in failures], ranks, ended.get("error"))
+
+
+class _Ranks:
+    """The processes that a launcher starts, as this one sees them.
+
+    Args:
+        others: processes that this one had before.
+    """
+
+    def __init__(self, others: set[BaseProcess]) -> None:
+        self._others = others
+        self._seen: dict[int, BaseProcess] = {}
+        self._looked = self._lived = time.monotonic()
+
+    def look(self) -> bool:
+        """Whether any of them is there."""
+        there = [child for child in active_children() if child not in self._others]
+        self._seen |= {child.pid: child for child in there if child.pid is not None}
+        return bool(there)
+
+    def are_gone(self) -> bool:
+        """Whether all of them ended so long ago that the launcher should have said so."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            if self.look() or not self._seen:
+                self._lived = now
+        return now - self._lived > _LEFT
+
+    def kill(self) -> None:
+        for process in self._seen.values():
+            process.kill()
+
+    @property
+    def signals(self) -> set[int]:
+        """The signals that ended some of them."""
+        codes = (process.exitcode for process in self._seen.values())
+        return {-code for code in codes if code is not None and code < 0}
+
+
+def _why(errors: list[BaseException], ranks: _Ranks, ended: BaseException | None) -> BaseException:
+    """What a training of several processes ended with: the loss of another process says less
+    than what that one told, or the signal that ended it."""
+    telling = [error for error in errors if not is_of_peers(error)]
+    if telling:
+        return telling[0]
+    # The launcher ends those that are left by SIGTERM.
+    killed = ranks.signals - {signal.SIGTERM}
+    if errors and not killed:
+        return errors[0]
+    for number in killed or ranks.signals:
+        name = signal.Signals(number).name
+        return RankDied(f"a process of the training was ended by {name}")
+    if ended is not None and not isinstance(ended, ChildFailedError):
+        return ended
+    return RankDied("a process of the training ended before it could say why")
 
 
 def _process(
@@ -208,15 +321,17 @@ def _process(
     metrics: Any,
     stop: Any,
 ) -> dict[str, Any]:
-    rank = Rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    if device == "cuda":
-        torch.cuda.set_device(rank.index)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
+        rank = Rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        if device == "cuda":
+            torch.cuda.init()  # says what is wrong where there is no CUDA
+            torch.cuda.set_device(rank.index)
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
         return work(rank, metrics.put, stop.is_set, *arguments)
     except Exception as error:
-        with suppress(Exception):  # not each can be sent
-            metrics.put(error)
+        with suppress(Exception):  # nobody may be there to be told
+            metrics.put(_Failure.of(error))
         raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()

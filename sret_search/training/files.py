@@ -16,6 +16,7 @@ import torch
 
 from sret_search.errors import encodable
 from sret_search.job import Job
+from sret_search.training.causes import chain
 from sret_search.training.names import KEPT, STABLE
 
 _BLOCK = 2**16
@@ -53,11 +54,9 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 def full_disk(error: BaseException) -> OSError | None:
     """The system's word that a disk is full, if that is what an error comes from."""
-    behind: BaseException | None = error
-    while behind is not None:
+    for behind in chain(error):
         if isinstance(behind, OSError) and behind.errno in (errno.ENOSPC, errno.EDQUOT):
             return behind
-        behind = behind.__cause__ or behind.__context__
     return None
 
 

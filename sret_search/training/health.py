@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import faulthandler
 import math
+import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,17 +13,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from sret_search import importing
 from sret_search.cost import train_memory
 from sret_search.errors import encodable
 from sret_search.job import Job
 from sret_search.job.disk import checkpoint_bytes, in_words
+from sret_search.training.causes import of_machine
 from sret_search.training.data import DataError
+from sret_search.training.distributed import RankDied
 from sret_search.training.files import full_disk
 from sret_search.training.names import HANG
 from sret_search.training.pretrained import PretrainedError
+
+_MEMORY = re.compile(
+    r"allocate memory|CUDA (driver )?error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
+)
+"""How torch words a lack of memory where it has no class for it."""
 
 
 class Diverged(Exception):
@@ -61,16 +69,19 @@ def cause(error: Exception, job: Job) -> tuple[str, str]:
 
 
 def _cause(error: Exception, job: Job) -> tuple[str, str]:
-    if isinstance(error, DataError | PretrainedError):
+    if isinstance(error, RankDied):
+        return "worker died", str(error)
+    machine = of_machine(error)
+    if isinstance(error, DataError | PretrainedError) and machine is None:
         return "data", str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+        isinstance(error, RuntimeError) and _MEMORY.search(str(error))
     ):
         return "out of memory", f"out of memory; {_what_would_fit(job)}"
     if (full := full_disk(error)) is not None:
         return "disk full", _what_would_be_written(full, job)
-    if isinstance(error, ChildFailedError):
-        return "worker died", "a process of the training was killed, or ended itself"
+    if machine is not None:
+        return "machine", f"{machine}, on {platform.node()}"
     return "error", importing.told(error)
 
 

@@ -252,6 +252,32 @@ def test_failures_are_counted_by_cause(tmp_path: Path) -> None:
     assert Ledger.create(made).entries()[0].failures == entry.failures
 
 
+def test_a_failed_trial_is_tried_again_and_what_it_failed_with_stays(tmp_path: Path) -> None:
+    made = study(tmp_path, "{sampler: random, trials: 2}")
+    ledger = Ledger.create(made)
+    entries = [begin(made, ledger) for _ in range(2)]
+    attempt = Path(ledger.folders.new_attempt(0))
+    error = {"state": "failed", "cause": "error", "reason": "KeyError: 3"}
+    (attempt / "error.json").write_text(json.dumps(error | {"job": entries[0].job.identity}))
+    ledger.tell(entries[0], ledger.outcome(entries[0]) or {})
+    ledger.tell(entries[1], OUTCOME)
+    failed, _ = ledger.entries()
+    assert failed.state == "failed"
+    ledger.retry(failed)
+    again = Ledger.create(made)
+    opened, complete = again.entries()
+    assert (opened.state, complete.state) == ("running", "complete")
+    assert opened.ended is None
+    assert opened.text == failed.text
+    assert [end["reason"] for end in opened.retried["ended"]] == ["KeyError: 3"]
+    assert again.outcome(opened) is None, "the error of an attempt before that is no end"
+    later = Path(again.folders.new_attempt(0))
+    (later / "error.json").write_text(json.dumps(error | {"job": opened.job.identity}))
+    assert again.outcome(opened) == error | {"job": opened.job.identity}
+    again.tell(opened, OUTCOME)
+    assert [entry.state for entry in Ledger.read(made).entries()] == ["complete"] * 2
+
+
 def test_diverged_trials_are_results(tmp_path: Path) -> None:
     made = study(tmp_path, "{sampler: random, trials: 1}")
     ledger = Ledger.create(made)

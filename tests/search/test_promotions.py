@@ -73,7 +73,7 @@ def table(played: Played) -> list[tuple[Any, ...]]:
 
 
 def test_a_trial_goes_on_from_its_rung_as_another_attempt() -> None:
-    played = Played(extra=ASHA, slots=1)
+    played = Played(extra=ASHA)
     first, second = played.suggest(), played.suggest()
     assert first is not None and second is not None
     assert played.configs[first]["until"] == 1

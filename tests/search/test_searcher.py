@@ -13,12 +13,13 @@ import pytest
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from sret_search.search import failures, run, searcher
+from sret_search.search import failures, run, searcher, waiting
 from sret_search.search.attempts import Deaths
 from sret_search.search.disk import Keeper
 from sret_search.search.failures import Streak
 from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
+from sret_search.search.left_out import LeftOut
 from sret_search.search.progress import Progress
 from sret_search.search.samplers import sampling
 from sret_search.search.searcher import PREFETCH, LedgerSearcher
@@ -50,23 +51,24 @@ class Played:
         history = History(study, self.ledger.entries(), self.ledger.window)
         self.stopping = Stopping(self.ledger.folders.ask_to_stop, lambda text: None, None)
         self.watermark = Watermark()
+        self.nodes = {"a": "this machine"}
         self.console = Console(record=True, width=200, file=io.StringIO())
         self.searcher = LedgerSearcher(
             study, self.ledger, history, sampling.build(study, self.ledger.memory),
             lambda: Slots(slots, 1, 0.0), self.stopping, Progress(4, slots, 1.0, self.console),
-            Keeper(self.ledger.folders, 10**9), self.watermark,
+            Keeper(self.ledger.folders, 10**9), self.watermark, LeftOut(lambda: self.nodes),
         )  # fmt: skip
         self.names: Iterator[int] = iter(range(1000))
         self.configs: dict[str, dict[str, Any]] = {}
 
-    def suggest(self) -> str | None:
-        """The Ray trial that was given something to do."""
+    def suggest(self, node: str = "a") -> str | None:
+        """The Ray trial that was given something to do, on a node."""
         name = str(next(self.names))
         config = self.searcher.suggest(name)
         if not isinstance(config, dict):
             return None
         self.configs[name] = config
-        (Path(config["attempt"]) / "worker.json").write_text("{}")
+        (Path(config["attempt"]) / "worker.json").write_text(json.dumps({"node": node}))
         return name
 
     def number(self, name: str) -> int:
@@ -88,6 +90,12 @@ class Played:
         self.searcher.on_trial_complete(name, error=True)
         self.searcher.died(name, text)
 
+    def break_down(self, name: str, reason: str = "CUDA error: uncorrectable ECC error") -> None:
+        """Fail through what the machine did."""
+        error = {"state": "failed", "cause": failures.MACHINE, "reason": reason}
+        self.write(name, "error.json", error)
+        self.searcher.on_trial_complete(name)
+
     def states(self) -> list[str]:
         return [entry.state for entry in self.ledger.entries()]
 
@@ -99,24 +107,60 @@ pytestmark = pytest.mark.usefixtures("here")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that goes on when it is told to."""
     now = [time.monotonic()]
-    monkeypatch.setattr(searcher.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_as_many_run_as_there_are_slots_and_one_waits() -> None:
+def test_as_many_run_as_there_are_slots_and_the_next_is_begun_ahead() -> None:
     played = Played()
-    first, second, third = (played.suggest() for _ in range(3))
-    assert played.suggest() is None
+    first, second = played.suggest(), played.suggest()
     assert second is not None
-    played.complete(second)
-    fourth = played.suggest()
     assert played.suggest() is None
-    for name in (first, third, fourth):
+    assert len(played.states()) == 2, "what was just handed out is to start first"
+    for _ in range(3):
+        assert played.suggest() is None
+        assert played.states() == ["running"] * 3
+    assert not played.ledger.folders.attempts(2)
+    played.complete(second)
+    third = played.suggest()
+    assert third is not None
+    assert played.number(third) == 2
+    assert played.suggest() is None
+    assert first is not None
+    played.complete(first)
+    fourth = played.suggest()
+    for name in (third, fourth):
         assert name is not None
         played.complete(name)
     assert played.searcher.suggest("last") == Searcher.FINISHED
     assert played.searcher.over
     assert played.states() == ["complete"] * 4
+
+
+def test_a_free_slot_waits_for_no_sampler(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played("{sampler: random, trials: 8}", slots=1)
+    first = played.suggest()
+    assert [played.suggest() for _ in range(2)] == [None, None]
+    monkeypatch.setattr(played.searcher.sampler, "ask", lambda history: pytest.fail("asked"))
+    assert first is not None
+    played.complete(first)
+    assert played.suggest() is not None
+
+
+def test_a_trial_that_is_due_again_comes_before_another_is_begun() -> None:
+    played = Played()
+    first, second = played.suggest(), played.suggest()
+    assert first is not None
+    assert second is not None
+    played.die(first)
+    again = played.suggest()
+    assert again is not None
+    assert played.number(again) == 0
+    played.die(again)  # due in a while
+    third = played.suggest()
+    assert third is not None
+    assert [played.suggest() for _ in range(2)] == [None, None]
+    assert len(played.states()) == 4
 
 
 def test_a_dead_worker_is_replaced_at_once_then_after_a_while_then_never(
@@ -235,6 +279,98 @@ def test_an_error_in_code_is_never_repeated() -> None:
     assert played.ledger.entries()[0].result["reason"] == "KeyError: 3"
 
 
+def test_a_machine_that_fails_all_its_trials_ends_the_run_and_costs_none() -> None:
+    played = Played()
+    for _ in range(3):
+        assert played.searcher.trouble is None
+        name = played.suggest()
+        assert name is not None
+        played.break_down(name)
+    assert played.searcher.trouble == (
+        "this machine cannot train: CUDA error: uncorrectable ECC error; mend it, and run again"
+    )
+    assert played.searcher.suggest("x") == Searcher.FINISHED
+    assert set(played.states()) == {"running"}
+    # The same command again tries them again, with nothing held against them.
+    again = Played()
+    numbers = set()
+    while (name := again.suggest()) is not None:
+        numbers.add(again.number(name))
+        again.complete(name)
+    assert numbers == {0, 1, 2, 3}
+    assert again.states() == ["complete"] * 4
+
+
+def test_failures_of_a_machine_that_trains_others_end_the_trial_alone(clock: list[float]) -> None:
+    played = Played(slots=1)
+    ends = []
+    while len(ends) < 4:
+        clock[0] += 61
+        while (name := played.suggest()) is None:
+            clock[0] += 1
+        if played.number(name) == 0:
+            played.break_down(name)
+            ends += [0] * (played.states()[0] == "failed")
+        else:
+            played.complete(name)
+            ends.append(1)
+        played.searcher.left_out.trains("a")  # between two of its attempts others are trained
+    entry = played.ledger.entries()[0]
+    assert (entry.state, entry.failures) == ("failed", {failures.MACHINE: 4})
+    assert played.searcher.trouble is None
+
+
+def test_a_node_that_fails_several_in_a_row_is_left_out_and_named(clock: list[float]) -> None:
+    played = Played("{sampler: random, trials: 40}", slots=4)
+    played.nodes = {"a": "node-a (10.0.0.1)", "b": "node-b (10.0.0.2)"}
+    first = [played.suggest("b"), *(played.suggest("a") for _ in range(3))]
+    assert all(played.configs[name]["avoided"] == [] for name in first if name is not None)
+    for name in first[1:3]:
+        assert name is not None
+        played.break_down(name)
+    assert played.searcher.left_out.ids == set()
+    # A trial is not tried again where it failed last.
+    retried = played.suggest("b")
+    assert retried is not None
+    assert played.configs[retried]["avoided"] == ["a"]
+    assert first[3] is not None
+    played.die(first[3])
+    said = " ".join(played.console.export_text().split())
+    assert "the node node-a (10.0.0.1) gets no more trials, since several in a row" in said
+    clock[0] += 61
+    new = played.suggest("b")
+    assert new is not None
+    assert played.configs[new]["avoided"] == ["a"]
+    assert "failed" not in played.states()
+    assert played.searcher.trouble is None
+
+
+def test_a_node_that_trains_between_its_failures_stays() -> None:
+    left_out = LeftOut(lambda: {"a": "node-a", "b": "node-b"})
+    for number in range(9):
+        assert left_out.fails("a", number) is None
+        if number % 2:
+            left_out.trains("a")
+    assert left_out.fails("a", 9) is None
+    assert left_out.fails("a", 10) == "node-a"
+    assert left_out.avoided(11) == ["a"]
+    # The last one is never left out, nor avoided.
+    assert [left_out.fails("b", number) for number in range(3)] == [None] * 3
+    assert left_out.is_last("b")
+    assert left_out.avoided(2) == ["a"]
+
+
+def test_a_node_is_not_avoided_where_there_is_no_other() -> None:
+    left_out = LeftOut(lambda: {"a": "node-a"})
+    left_out.fails("a", 0)
+    assert left_out.avoided(0) == []
+    assert not left_out.is_last("a")
+    # What failed before it could say where was here.
+    for _ in range(3):
+        left_out.fails("", 0)
+    assert left_out.is_last("")
+
+
 def test_unreadable_data_stops_the_study_and_costs_no_trial() -> None:
     played = Played()
     first, second = played.suggest(), played.suggest()
@@ -349,15 +485,23 @@ def test_a_fresh_tuner_is_asked_for_after_many_attempts(monkeypatch: pytest.Monk
 
 
 def test_strict_order_waits_for_the_trial_that_is_due() -> None:
-    played = Played("{sampler: random, trials: 4, order: strict}", slots=1)
-    assert played.ledger.window == 2
+    played = Played("{sampler: random, trials: 5, order: strict}")
+    assert played.ledger.window == 3
     first, second = played.suggest(), played.suggest()
     assert first is not None
     assert second is not None
+    assert [played.suggest() for _ in range(2)] == [None, None]
     played.complete(second)
+    third = played.suggest()
+    assert third is not None
+    assert [played.suggest() for _ in range(2)] == [None, None]
+    assert len(played.states()) == 3, "the fourth is asked for with the result of the first"
+    played.complete(third)
     assert played.suggest() is None
     played.complete(first)
-    assert played.suggest() is not None
+    fourth = played.suggest()
+    assert fourth is not None
+    assert played.number(fourth) == 3
 
 
 BRANCH = "branches: [{trial: 1, recipe: {epochs: 2, lr: 1e-4}}]\n"

@@ -14,6 +14,7 @@ from sret_search.architecture import Architecture, Stage
 from sret_search.job import Data, Job, Recipe
 from sret_search.search import trainable
 from sret_search.search.folders import Folders
+from sret_search.search.objects import StoreError
 from sret_search.search.trainable import Recycled, attempt_trial
 from sret_search.training import train
 from sret_search.training.data import DataError
@@ -88,6 +89,9 @@ def test_a_disk_that_is_not_the_drivers_is_told(tmp_path: Path, told: list[dict[
         (KeyError("x"), "error", False),
         (MemoryError(), "out of memory", True),
         (OSError(28, "No space left on device"), "disk full", False),
+        (OSError(116, "Stale file handle"), "machine", True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "machine", True),
+        (StoreError("s3://b does not answer"), "machine", True),
     ],
 )
 def test_a_failure_is_written_and_told(

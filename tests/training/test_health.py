@@ -1,6 +1,9 @@
 """What ends a training before its time, and what is seen of its depth."""
 
+import errno
 import json
+import os
+import platform
 import re
 import subprocess
 import sys
@@ -8,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
@@ -88,6 +92,63 @@ def test_what_is_done_already_is_not_advised():
 )
 def test_other_errors_are_told_by_their_first_line(error, line):
     assert cause(error, JOB) == ("error", line)
+
+
+_IO = OSError(errno.EIO, "Input/output error", "/data/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered\nmore"), "ECC error"),
+        (RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable"), "busy"),
+        (RuntimeError("No CUDA GPUs are available"), "No CUDA GPUs"),
+        (AssertionError("Torch not compiled with CUDA enabled"), "not compiled"),
+        (RuntimeError("Found no NVIDIA driver on your system."), "no NVIDIA driver"),
+        (dist.DistBackendError("NCCL error: unhandled system error"), "NCCL"),
+        (RuntimeError("[gloo/pair.cc:1] Connection reset by peer"), "reset by peer"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (_IO, "Input/output error (/data/a.jpg)"),
+        (TimeoutError("timed out"), "timed out"),
+        (ConnectionResetError(), "ConnectionResetError"),
+        *(
+            (OSError(getattr(errno, name), "said"), os.strerror(getattr(errno, name)))
+            for name in ("ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "EAGAIN", "ENOTCONN", "EROFS")
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_machine_did_is_not_the_trials_fault(error, line):
+    kind, reason = cause(error, JOB)
+    assert kind == "machine"
+    assert line in reason
+    assert platform.node() in reason
+    assert "\n" not in reason
+
+
+def test_data_that_a_disk_does_not_give_are_the_machines_fault():
+    error = DataError("cannot read /data/a.jpg")
+    error.__cause__ = _IO
+    assert cause(error, JOB)[0] == "machine"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        FileNotFoundError(2, "No such file or directory"),
+        PermissionError(13, "Permission denied"),
+        AssertionError("shapes"),
+    ],
+    ids=str,
+)
+def test_what_is_so_on_every_machine_is_an_error(error):
+    assert cause(error, JOB)[0] == "error"
+
+
+def test_memory_that_another_process_holds_is_memory():
+    assert cause(RuntimeError("CUDA error: out of memory"), JOB)[0] == "out of memory"
 
 
 # Processes that stand still.

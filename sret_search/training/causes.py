@@ -1,0 +1,81 @@
+"""Where an error comes from: the errors behind it, and whether the machine is to blame."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+
+import torch.distributed as dist
+
+_SYSTEM = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET", "EHOSTDOWN",
+        "EHOSTUNREACH", "EIO", "EMFILE", "ENETDOWN", "ENETRESET", "ENETUNREACH", "ENFILE",
+        "ENOBUFS", "ENODEV", "ENOLCK", "ENOTCONN", "ENXIO", "EPIPE", "EREMOTEIO", "EROFS",
+        "ESHUTDOWN", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+"""What the system answers where hardware, a network or a file system fails, or its own limits are
+reached: the same call may succeed later, or on another machine."""
+
+_IN_CODE = re.compile(
+    r"device-side assert|illegal memory access|misaligned address|invalid argument"
+    r"|invalid configuration|invalid device function|out of memory|too many resources"
+)
+"""CUDA errors that the program makes on every machine, or that have a rule of their own."""
+
+_HARDWARE = re.compile(
+    r"CUDA (driver )?error|CUDA driver|No CUDA GPUs|NVIDIA driver|not compiled with CUDA"
+    r"|cuda[A-Z]\w+ error|CUDNN_STATUS_(INTERNAL_ERROR|NOT_INITIALIZED|EXECUTION_FAILED)"
+    r"|CUBLAS_STATUS_(NOT_INITIALIZED|INTERNAL_ERROR|EXECUTION_FAILED)|\bECC\b|NVML"
+    r"|GPU is lost|can't (start|allocate) new thread|unable to open shared memory|Bus error"
+    r"|Too many open files|Stale file handle|Input/output error"
+)
+"""How torch and Python word what hardware or a machine's limits did, where they have no class."""
+
+_PEERS = re.compile(
+    r"\bNCCL\b|gloo|[Cc]onnection (was )?(closed|reset|refused)|by peer|Broken pipe"
+    r"|Socket Timeout|failed to connect"
+)
+"""How the libraries between processes word that one of them is gone, or cannot be reached."""
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those behind it, each once, though a chain may be a circle."""
+    seen: set[int] = set()
+    behind: BaseException | None = error
+    while behind is not None and id(behind) not in seen:
+        seen.add(id(behind))
+        yield behind
+        behind = behind.__cause__ or behind.__context__
+
+
+def is_of_peers(error: BaseException) -> bool:
+    """Whether an error says only that another process of the training cannot be reached."""
+    return isinstance(error, dist.DistError | ConnectionError) or (
+        isinstance(error, RuntimeError) and _PEERS.search(str(error)) is not None
+    )
+
+
+def of_machine(error: BaseException) -> str | None:
+    """What hardware, the network or a file system did, on one line, if an error comes from that."""
+    for behind in chain(error):
+        text = next(iter(str(behind).strip().splitlines()), "") or type(behind).__name__
+        if isinstance(behind, OSError):
+            if behind.errno is not None and behind.errno in _SYSTEM:
+                place = f" ({behind.filename})" if behind.filename else ""
+                return f"{os.strerror(behind.errno)}{place}"
+            if isinstance(behind, ConnectionError | TimeoutError):
+                return text
+        elif isinstance(behind, dist.DistError):
+            return text
+        elif isinstance(behind, RuntimeError | AssertionError) and not _IN_CODE.search(text):
+            # An assertion is torch's word for a build without CUDA.
+            peers = isinstance(behind, RuntimeError) and _PEERS.search(text)
+            if peers or _HARDWARE.search(text):
+                return text
+    return None
