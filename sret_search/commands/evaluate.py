@@ -188,7 +188,7 @@ def evaluated(
                 raise StudyError(f"{name} does not fit: {message}")
         seen = None
         if known is not None:
-            seen = overlap(known.seen, data, arguments.part, split.uncut)
+            seen = overlap(known.seen, data, arguments.part, split.uncut, split.contents)
         part = getattr(split, arguments.part).to(arguments.device)
         torch.manual_seed(arguments.seed)
         start = time.perf_counter()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +54,12 @@ class Contents:
             f"{WORDS[part]}: {'cut from ' if part in self.cut else ''}{folder}"
             for part, folder in self.folders.items()
         )
+
+    @property
+    def digest(self) -> str:
+        """A name of all of its images, another one as soon as any changes."""
+        groups = json.dumps(self.to_dict()["groups"])
+        return hashlib.sha256(groups.encode()).hexdigest()[:16]
 
     def difference(self, before: Contents) -> str | None:
         """What is not as it was before, for the reader; None where all is."""

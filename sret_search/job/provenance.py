@@ -12,18 +12,24 @@ from sret_search.job.data import Data
 @dataclass(frozen=True, slots=True)
 class Seen:
     """Images that weights were trained on: the training part of a data set, and that of
-    validation too where the training was of the whole."""
+    validation too where the training was of the whole.
+
+    Attributes:
+        contents: `Contents.digest` of the data set then; empty where that was not kept.
+    """
 
     data: Data
     whole: bool = False
+    contents: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
-        return {"data": self.data.to_dict(), "whole": self.whole}
+        plain = {"data": self.data.to_dict(), "whole": self.whole}
+        return plain | ({"contents": self.contents} if self.contents else {})
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Seen:
-        return cls(Data(**plain["data"]), plain["whole"])
+        return cls(Data(**plain["data"]), plain["whole"], plain.get("contents", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,9 @@ def try_out() -> None:
 def _prepare() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if os.path.expanduser("~").startswith("~"):
+        # Ray is not imported without a home folder. In this one nothing can be written.
+        os.environ["HOME"] = os.devnull
 
 
 def _join(study: Study, address: str, folder: Path) -> None:

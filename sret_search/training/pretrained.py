@@ -102,9 +102,11 @@ def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
     """
     if not any(data.same_set(each.data, cuts[0]) for each in seen):
         return
-    sizes = data.load(cuts[0]).uncut
+    split = data.load(cuts[0])
     for cut in cuts:
-        val, test = (data.overlap(seen, cut, part, sizes) for part in ("val", "test"))
+        val, test = (
+            data.overlap(seen, cut, part, split.uncut, split.contents) for part in ("val", "test")
+        )
         if val or test:
             several = "; a study with folds needs a model of each" if len(cuts) > 1 else ""
             raise PretrainedError(

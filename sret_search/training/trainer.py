@@ -242,7 +242,8 @@ class Trainer:
     @property
     def provenance(self) -> Provenance:
         """What is kept beside the weights of where they are from."""
-        own = Seen(self.job.data, self.job.whole)
+        contents = self.split.contents
+        own = Seen(self.job.data, self.job.whole, "" if contents is None else contents.digest)
         return Provenance(
             seen=tuple(dict.fromkeys((own, *self.before))),
             precision=self.job.recipe.precision,

@@ -1,6 +1,7 @@
 """A Ray of one's own, and clusters: real nodes, all of them on the loopback interface."""
 
 import os
+import pwd
 import re
 import secrets
 import shutil
@@ -505,3 +506,18 @@ def test_the_slurm_script_stops_in_order_and_queues_itself_again(tmp_path: Path)
     finally:
         end_processes(tmp_path)
         shutil.rmtree(f"/tmp/ray-{os.getpid()}", ignore_errors=True)
+
+
+def test_ray_is_given_a_home_where_there_is_none(monkeypatch):
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(cluster, "_ENVIRONMENT", {})
+    monkeypatch.setenv("HOME", "/somewhere")
+    cluster._prepare()
+    assert os.environ["HOME"] == "/somewhere"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    cluster._prepare()
+    # As Ray has it when it is imported.
+    assert Path("~/ray_results").expanduser() == Path("/dev/null/ray_results")

@@ -294,3 +294,22 @@ def test_jobs_of_the_usual_size_keep_their_names() -> None:
     space = SPACE.replace("image_size: 16", "image_size: 224")
     study = made_up.written(space, STUDY.replace(", image_size: 16", ""))
     assert study.file.data.image_size is None
+
+
+def test_a_model_is_evaluated_on_no_other_data_than_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images("photos")
+    study = see(written())
+    job = study.job(next(study.points.at_random()), 0, "cpu")
+    train.train(job, tmp_path / "attempt-1", lambda metrics: None)
+    model = "attempt-1/model.safetensors"
+    assert main(["evaluate", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trained_on"] == 0
+    Path("photos/ant/3.png").rename("photos/ant/99.png")
+    data.load.cache_clear()
+    assert main(["evaluate", model]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "photos has changed since it was trained on: whether these are the same images cannot be"
+        " known"
+    ]

@@ -786,7 +786,7 @@ def test_links_are_followed_but_not_into_themselves(tmp_path):
     numbers, classes = _pictures(split)
     assert _joined(numbers) == list(range(14))
     assert classes == [[int(number >= 6) for number in part] for part in numbers]
-    assert split.notes == (f"{root}: passed over 3 links to a folder that they lie in",)
+    assert split.notes == (f"{root}: passed over links to a folder around them (3)",)
 
 
 def test_a_file_with_several_names_is_one_image(tmp_path):
@@ -852,12 +852,12 @@ def test_what_is_no_image_is_passed_over_and_counted(tmp_path):
     assert _pictures(split) == expected
     assert split.notes == (
         f"{root}: passed over files that do not end as images do (2 .jfif, 1 .heic, 1 no ending);"
-        " 7 hidden; 1 outside of the class folders",
+        " hidden (7); outside of the class folders (1)",
     )
     for number in range(6):
         (root / "ant" / f"{number:02d}.png").rename(root / "ant" / f"{number}.gif")
     assert _refusal(imagefolder=str(root)).endswith(
-        "; there are files that do not end as images do (6 .gif, 2 .jfif); there are 2 hidden"
+        "; there are files that do not end as images do (6 .gif, 2 .jfif), hidden (2)"
     )
 
 

@@ -109,7 +109,7 @@ class _Listed:
             found = walking.images(path / name, here)
             if not found:
                 known = ", ".join(walking.ENDINGS)
-                there = "".join(f"; there are {text}" for text in here.told())
+                there = f"; there are {', '.join(here.told())}" if here.told() else ""
                 raise DataError(f"the class folder {path / name} has no images ({known}){there}")
             passed.add(here)
             files += [file for file, _ in found]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from sret_search.job import Data
+from sret_search.job import Contents, Data
 from sret_search.job.place import expanded
 from sret_search.job.provenance import Seen
 from sret_search.training.data.cutting import Indices, cut
@@ -34,12 +34,17 @@ def same_folds(a: Data, b: Data) -> bool:
 
 
 def overlap(
-    seen: Sequence[Seen], data: Data, part: Literal["val", "test"], sizes: tuple[int, int, int]
+    seen: Sequence[Seen],
+    data: Data,
+    part: Literal["val", "test"],
+    sizes: tuple[int, int, int],
+    contents: Contents | None = None,
 ) -> int:
     """How many images of a part of a data set are among those that were trained on.
 
     Args:
         sizes: of the set as it comes, `Split.uncut`.
+        contents: what the set holds now, `Split.contents`.
 
     Raises:
         DataError: that cannot be known.
@@ -54,6 +59,11 @@ def overlap(
                 f"{data.name} with options {each.data.options} was trained on, and here they are"
                 f" {data.options}: whether these are the same images cannot be known",
                 "options",
+            )
+        if contents is not None and each.contents not in ("", contents.digest):
+            raise DataError(
+                f"{data.imagefolder or data.name} has changed since it was trained on: whether these"
+                " are the same images cannot be known"
             )
         train, val, _ = _numbers(each.data, sizes)
         found |= np.isin(own, train)

@@ -48,11 +48,11 @@ class Passed:
         kinds += [f"{others:,} of other endings"] if others else []
         endings = f"files that do not end as images do ({', '.join(kinds)})" if kinds else ""
         counted = (
-            (self.hidden, "hidden"),
-            (self.stray, "outside of the class folders"),
-            (self.loops, "links to a folder that they lie in"),
+            ("hidden", self.hidden),
+            ("outside of the class folders", self.stray),
+            ("links to a folder around them", self.loops),
         )
-        return [endings] * bool(endings) + [f"{n:,} {what}" for n, what in counted if n]
+        return [endings] * bool(endings) + [f"{what} ({n:,})" for what, n in counted if n]
 
 
 def subfolders(path: Path) -> list[str]:
