@@ -133,6 +133,13 @@ def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
 
     if outcome.trained == 0 and outcome.complete:
         print(f"nothing to train: all {outcome.total} trials ended in an earlier run")
+    if outcome.used_up is not None:
+        seeds = study.file.search.seeds
+        each = f", each trained with {seeds} seeds" if seeds > 1 else ""
+        print(
+            f"the space has only {outcome.used_up:,} different candidates within its budget{each}:"
+            f" there is nothing to train for the rest of the {study.trials:,} trials asked for"
+        )
     page = write_report(study)
     print(f"report: {shown(page)}")
     for entry in outcome.failed:

@@ -12,8 +12,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.commands.arguments import command_line, positive
@@ -139,12 +137,8 @@ def read_data(text: str) -> Data:
     if not text.lstrip().startswith("{"):
         return load_study(text).file.data
     try:
-        plain = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=str))
-    except (YAMLError, TypeError, ValueError) as error:
-        reason = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise StudyError(f"--data: not plain YAML: {reason}") from None
-    study = {"study": "evaluate", "space": "none", "data": plain}
-    try:
+        plain = document.parse(text, Path("--data")).data
+        study = {"study": "evaluate", "space": "none", "data": plain}
         return check(StudyFile, Document(Path("--data"), study)).data
     except StudyError as error:
         raise StudyError(Problem(f"--data: {p.message}") for p in error.problems) from None

@@ -43,12 +43,20 @@ _CLUSTER = 5.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: trials in all, trained by this run, failed; and whether it is complete."""
+    """How a run ended.
+
+    Attributes:
+        total: trials in all.
+        trained: by this run.
+        complete: whether all that the study asks for has ended.
+        used_up: candidates of the space, where those are too few for the trials asked for.
+    """
 
     total: int
     trained: int
     failed: list[Entry]
     complete: bool
+    used_up: int | None
 
 
 def search(
@@ -76,11 +84,13 @@ def search(
         print(disk.check_space(study), flush=True)
         with suppress(KeyboardInterrupt):
             history = _train(study, ledger, history, work, abandon)
+    complete = _is_complete(study, ledger, history)
     return Outcome(
-        total=max(least_trials(study), len(history)),
+        total=len(history) if complete else max(least_trials(study), len(history)),
         trained=sum(not entry.open for entry in history.entries) - before,
         failed=[entry for entry in history.entries if entry.state == "failed"],
-        complete=_is_complete(study, ledger, history),
+        complete=complete,
+        used_up=_used_up(study, history) if complete else None,
     )
 
 
@@ -102,6 +112,13 @@ def _say_missing(study: Study, ledger: Ledger, entries: list[Entry]) -> None:
         f" compared image by image{where}",
         file=sys.stderr,
     )
+
+
+def _used_up(study: Study, history: History) -> int | None:
+    """The candidates of a space that has too few for the trials that its sampler is to ask for."""
+    if study.file.search.sampler == "grid" or len(history.own) >= study.trials:
+        return None
+    return len(history.firsts)
 
 
 def _adopted(ledger: Ledger, entry: Entry) -> Entry:

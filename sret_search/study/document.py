@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as File
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLWarning
 from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
+from sret_search.errors import encodable
 from sret_search.study.addresses import masked, masked_value
 from sret_search.study.errors import Problem, StudyError
 
@@ -25,6 +30,11 @@ _DEEPEST = 50
 _DEEP = f"more than {_DEEPEST} lists and mappings inside of each other"
 _MOST = 2**63
 """Whole numbers are smaller."""
+
+
+_OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s)", re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z_][\w.*]{0,39}")
+"""What a key of these files looks like; others may be of a file that was not meant."""
 
 
 @dataclass(slots=True)
@@ -57,15 +67,37 @@ def read(file: File) -> Document:
             raise StudyError([Problem("cannot be read: it is not a file", file)])
         if file.is_file() and file.stat().st_size > _LARGEST:
             raise StudyError([Problem(f"is larger than {_LARGEST:,} bytes", file, 1, 1)])
-        text = file.read_text(encoding="utf-8")
+        content = file.read_bytes()
     except FileNotFoundError:
         raise StudyError([Problem(f"no such file{_beside(file)}", file)]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, UnicodeDecodeError):
-            reason = "it is not UTF-8 text"
         raise StudyError([Problem(f"cannot be read: {reason}", file)]) from None
+    text = _decoded(content, file)
+    other = _OTHER_VERSION.search(text)
+    if other is not None:
+        message = "these files are YAML 1.2: leave out this line, or write %YAML 1.2"
+        raise StudyError([Problem(message, file, *_place(text, other.start()))])
     return parse(text, file)
+
+
+def _decoded(content: bytes, file: File) -> str:
+    # Each character of UTF-16 or UTF-32 that these files are written with has a byte 0.
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
+        message = "cannot be read: it is UTF-16 or UTF-32 text; save it as UTF-8"
+        raise StudyError([Problem(message, file, 1, 1)])
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        place = _place(content[: error.start].decode(), error.start)
+        message = "cannot be read: it is not UTF-8 text from here on; save it as UTF-8"
+        raise StudyError([Problem(message, file, *place)]) from None
+
+
+def _place(text: str, position: int) -> tuple[int, int]:
+    """Line and column of a position in a text."""
+    before = text[:position]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def parse(text: str, file: File) -> Document:
@@ -74,6 +106,13 @@ def parse(text: str, file: File) -> Document:
     Raises:
         StudyError: not YAML, not a mapping, a key that stands twice.
     """
+    with warnings.catch_warnings():
+        # What YAML allows, such as an anchor that is given again, is no reason for twelve lines.
+        warnings.simplefilter("ignore", YAMLWarning)
+        return _parsed(text, file)
+
+
+def _parsed(text: str, file: File) -> Document:
     try:
         yaml = YAML(typ="safe", pure=True)
         root = yaml.compose(text)
@@ -83,8 +122,11 @@ def parse(text: str, file: File) -> Document:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise StudyError(
-            [Problem(f"not valid YAML: {error.problem or error.context}", file, *place)]
+            [Problem(f"not valid YAML: {_unquoted(error.problem or error.context)}", file, *place)]
         ) from None
+    except ReaderError as error:
+        message = f"not valid YAML: the character U+{error.character:04X} stands here; take it away"
+        raise StudyError([Problem(message, file, *_place(text, error.position))]) from None
     except YAMLError as error:
         raise StudyError(
             [Problem(f"not valid YAML: {str(error).splitlines()[0]}", file, 1, 1)]
@@ -166,9 +208,11 @@ def _plain(
                 raise StudyError([Problem("a key must be a plain word", document.file, *place)])
             key = key_node.value
             if key in mapping:
-                raise StudyError(
-                    [Problem(f"{masked_value(key)} stands here twice", document.file, *place)]
-                )
+                named = masked_value(key) if _NAME.fullmatch(key) else "this key"
+                raise StudyError([Problem(f"{named} stands here twice", document.file, *place)])
+            if key == "<<":
+                message = "YAML 1.2 has no merge keys: write out here what << is to bring"
+                raise StudyError([Problem(message, document.file, *place)])
             document.keys[*path, key] = place
             mapping[key] = _plain(value_node, (*path, key), document, yaml, around)
         return mapping
@@ -179,13 +223,22 @@ def _plain(
     try:
         value = yaml.constructor.construct_object(node, deep=True)
     except (YAMLError, ValueError):
-        message = f"{masked_value(node.value)!r} is not plain data"
+        message = "a value with a tag is not plain data: leave the tag out"
         raise StudyError([Problem(message, document.file, *place)]) from None
     if isinstance(value, int) and abs(value) >= _MOST:
         raise StudyError([Problem("a number is too large", document.file, *place)])
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return str(node.value)
+    value = value if value is None or isinstance(value, bool | int | float) else str(node.value)
+    if isinstance(value, str) and (encodable(value) != value or "\0" in value):
+        message = "this text has an escape that is no character, such as \\0 or half of a pair"
+        raise StudyError([Problem(message, document.file, *place)])
+    return value
+
+
+def _unquoted(problem: str) -> str:
+    """What the parser says, without what it quotes: the file may be one that was not meant."""
+    if problem.startswith("but found another document"):
+        return "a second document begins here, and one is the most"
+    return re.sub(r"(alias|anchor|tag handle|character) '\w[^\n]*?'", r"\1", problem)
 
 
 def _beside(file: File) -> str:

@@ -25,6 +25,11 @@ def check(model: type[Model], document: Document) -> Model:
     Raises:
         StudyError: everything that does not fit, each with its line and column.
     """
+    known = field_names(model, ())
+    if document.data and not set(document.data) & set(known):
+        # The file may be one that was not meant, and that nobody is to see.
+        message = f"no key here is of such a file; its keys are {', '.join(sorted(known))}"
+        raise StudyError([Problem(message, document.file, 1, 1)])
     try:
         return TypeAdapter(model).validate_json(json.dumps(document.data))
     except ValidationError as error:
@@ -52,6 +57,7 @@ _MESSAGES = {
     "none_required": "only null is possible here, but got {input}",
     "literal_error": "{expected} is needed, but got {input}",
     "greater_than_equal": "at least {ge} is needed, but got {input}",
+    "less_than_equal": "at most {le:,} is needed, but got {input}",
     "string_pattern_mismatch": "{input} is not of the form {pattern}",
 }
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from sret_search.job import Data, Recipe
-from sret_search.study.strict import Duration, Positive, Size, Strict
+from sret_search.study.strict import Count, Duration, Positive, Size, Strict
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
@@ -32,8 +32,8 @@ class Search(Strict):
     sampler: Literal["grid", "random", "stratified", "sobol", "tpe", "nsga2", "gp", "frontier"] = (
         "grid"
     )
-    trials: Positive | None = None
-    seeds: Positive = 1
+    trials: Count | None = None
+    seeds: Count = 1
     seed: Annotated[int, Field(ge=0)] = 0
     order: Literal["eager", "strict"] = "eager"
 
@@ -157,7 +157,7 @@ class Rates(Strict):
     """
 
     grid: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=4)]
-    seeds: Positive = 1
+    seeds: Count = 1
 
 
 class Arms(Strict):
@@ -204,7 +204,7 @@ class Confirm(Strict):
         on: the part that they are trained on; of "train+val", nothing decides again.
     """
 
-    seeds: Annotated[int, Field(ge=2)] = 5
+    seeds: Annotated[int, Field(ge=2, le=1_000_000)] = 5
     on: Literal["train", "train+val"] = "train"
 
 

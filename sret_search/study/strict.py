@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+"""Of what takes a training each."""
 Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
 Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
 

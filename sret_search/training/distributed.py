@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pickle
 import queue
 import signal
 import threading
@@ -18,6 +17,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +173,9 @@ class _Failure:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """The error, or its words, where it cannot be pickled."""
+    """The error, or its words, where a queue between processes cannot take it."""
     try:
-        pickle.loads(pickle.dumps(error))
+        ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:  # noqa: BLE001  whatever a class of others does
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -311,8 +311,8 @@ def test_a_file_must_be_a_mapping(files, content):
 
 def test_a_file_must_be_utf_8_text(files):
     files()
-    Path("space.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match=r"^space\.yaml: cannot be read: it is not UTF-8 text"):
+    Path("space.yaml").write_bytes(b"architecture: sret_t\n# gr\xfc\xdfe\n")
+    with pytest.raises(StudyError, match=r"^space\.yaml:2:5: cannot be read: it is not UTF-8 text"):
         load_study(Path("study.yaml"))
 
 
