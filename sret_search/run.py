@@ -88,7 +88,7 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     from sret_search.search import lease
     from sret_search.search.folders import Folders
     from sret_search.search.given import see
-    from sret_search.search.local import NotStartedError
+    from sret_search.search.local import CannotStartError, NotStartedError
     from sret_search.search.storage import LedgerLostError
 
     if is_url(study.trials_root):
@@ -102,6 +102,9 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     except lease.StudyHeldError as held_by_another:
         print(held_by_another, file=sys.stderr)
         return STOPPED
+    except CannotStartError as error:
+        print(error, file=sys.stderr)
+        return INPUT
     except (LedgerLostError, NotStartedError) as lost:
         print(f"{lost}\n{_resume(study.path)}", file=sys.stderr)
         return STOPPED

@@ -82,10 +82,13 @@ def test_a_gpu_that_torch_does_not_see_is_to_be_mended(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     [found] = findings.graphics()
     assert found.state == "mend"
-    assert found.what.startswith("the driver has 2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    [found] = findings.graphics()
-    assert found.state == "note"
+    assert found.what.startswith("CUDA_VISIBLE_DEVICES=0,1 names 2")
+    assert found.to_do.startswith("unset CUDA_VISIBLE_DEVICES")
+    for name in ("", "NoDevFiles"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+        [found] = findings.graphics()
+        assert found.state == "note"
+        assert f"CUDA_VISIBLE_DEVICES={name} names none" in found.what
 
 
 def test_a_package_that_does_not_load_is_a_finding(tmp_path, monkeypatch, capsys):

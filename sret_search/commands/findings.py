@@ -116,19 +116,23 @@ def graphics() -> Iterator[Finding]:
 
     from sret_search.study.preflight import gpus
 
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = "" if visible is None else f"CUDA_VISIBLE_DEVICES={visible}"
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if seen:
         names = ", ".join(sorted({torch.cuda.get_device_name(index) for index in range(seen)}))
         yield Finding("GPU", "well", f"{seen} × {names}")
     elif gpus():
-        yield Finding(
-            "GPU",
-            "mend",
-            f"the driver has {gpus()}, but torch {torch.__version__} sees none",
-            "install the CUDA build of torch that fits the driver: https://pytorch.org/get-started",
+        build = (
+            "install the CUDA build of torch that fits the driver: https://pytorch.org/get-started"
         )
+        unset = f"unset CUDA_VISIBLE_DEVICES to train on CPUs, or {build}" if named else build
+        source = f"{named} names" if named else "the driver has"
+        what = f"{source} {gpus()}, but torch {torch.__version__} sees none"
+        yield Finding("GPU", "mend", what, unset)
     else:
-        yield Finding("GPU", "note", "none: trials are trained on CPUs")
+        why = f", since {named} names none" if named else ""
+        yield Finding("GPU", "note", f"none{why}: trials are trained on CPUs")
 
 
 def storage() -> Iterator[Finding]:
