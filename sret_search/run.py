@@ -78,6 +78,7 @@ def _ended(path: Path) -> int:
     from sret_search.reporting.write import write_report
 
     with suppress(StudyError, KeyboardInterrupt), signals.interrupting():
+        signals.note()
         print(f"report: {shown(write_report(load_study(path)))}")
     print(_resume(path), file=sys.stderr)
     return STOPPED
@@ -123,6 +124,7 @@ def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
     if retry_failed:
         _retry_failed(ledger)
     outcome = search(study, ledger, abandon=driver.leave)
+    signals.note()
     ledger.close()
 
     from sret_search.reporting.write import write_report

@@ -76,6 +76,12 @@ def test_a_full_disk_is_to_be_mended(tmp_path, monkeypatch):
     assert by_about(findings.storage)["disk"].state == "note"
 
 
+def test_a_disk_without_inodes_is_to_be_mended(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(disk, "lacks_files", lambda folder: True)
+    assert by_about(findings.storage)["disk"].state == "mend"
+
+
 def test_a_gpu_that_torch_does_not_see_is_to_be_mended(monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -138,7 +138,7 @@ def graphics() -> Iterator[Finding]:
 def storage() -> Iterator[Finding]:
     """Whether a study's database can lie in this folder, and the room on its disk."""
     from sret_search.job.disk import in_words
-    from sret_search.search.disk import SPARE, free
+    from sret_search.search.disk import SPARE, free, lacks_files
     from sret_search.search.sqlite import mounts, network_file_system, read_while_written
     from sret_search.study.preflight import existing_above
 
@@ -160,7 +160,10 @@ def storage() -> Iterator[Finding]:
             what = "SQLite reads while it writes" if works else "SQLite's log does not work"
             state: Literal["well", "mend"] = "well" if works else "mend"
             yield Finding("storage", state, f"{what} in {runs}", "" if works else elsewhere)
-    yield _room("disk", free(runs), SPARE, in_words(free(runs)), str(existing))
+    if lacks_files(runs):
+        yield Finding("disk", "mend", f"hardly an inode is left in {existing} (df -i)", elsewhere)
+    else:
+        yield _room("disk", free(runs), SPARE, in_words(free(runs)), str(existing))
 
 
 def temporary() -> Iterator[Finding]:

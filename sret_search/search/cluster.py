@@ -17,6 +17,7 @@ from typing import Any
 
 import sret_search
 from sret_search.search import local, nodes, signals
+from sret_search.search.quiet import quiet
 from sret_search.study import Study, StudyError
 
 _ENVIRONMENT = {
@@ -68,7 +69,7 @@ def connected(study: Study) -> Iterator[Path]:
         NotStartedError, CannotStartError: Ray does not start on this machine.
     """
     _prepare()
-    with _folder() as folder:
+    with _folder() as folder, quiet():
         address = study.file.compute.address
         try:
             if address == "local":

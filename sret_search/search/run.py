@@ -69,8 +69,10 @@ def search(
     before = sum(not entry.open for entry in entries)
     if not _is_complete(study, ledger, history):
         print(disk.check_space(study), flush=True)
-        with suppress(KeyboardInterrupt):
+        try:
             history = _train(study, ledger, history, work, abandon)
+        except KeyboardInterrupt:  # while Ray was shut down, perhaps after the last trial
+            history = History(study, ledger.entries(), ledger.window)
     return Outcome(
         total=max(least_trials(study), len(history)),
         trained=sum(not entry.open for entry in history.entries) - before,
@@ -149,6 +151,7 @@ def _train(
             while not searcher.over:
                 searcher.renew()
                 _fit(searcher, first, tune_folder, work, told)
+            signals.note()
         if searcher.lost is not None:
             raise searcher.lost
         if searcher.trouble is not None:

@@ -8,26 +8,44 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 """What asks a process to stop."""
 
-_swallowed = False
-"""Whether a signal came; what it raised may have got no further than a library."""
+_came = False
+"""Whether a signal came, or there is nothing left that SIGTERM could stop. What it raised may have
+got no further than a library."""
+
+
+def note() -> None:
+    """Take no more SIGTERM: one came, or the last work is being done. Those who send it again and
+    again, as batch systems do, want an end in order. Ctrl-C still interrupts."""
+    global _came
+    _came = True
+
+
+def ignored() -> None:
+    """Let signals that come outside of `interrupting` and `forwarded` do nothing: this process is
+    about to end, with an exit code that is known."""
+    for kind in STOPS:
+        # Not SIG_IGN, which processes that are started from here would inherit.
+        signal.signal(kind, lambda number, frame: None)
 
 
 @contextmanager
 def interrupting() -> Iterator[None]:
     """SIGTERM as Ctrl-C at any moment, also where Ray's handler, which exits, is in place. Both
     raise KeyboardInterrupt, which some libraries swallow while they are imported: it is raised
-    again at the next `raise_swallowed`."""
-    global _swallowed
+    again at the next `raise_swallowed`. Only the first SIGTERM does that: those after it would cut
+    short what the first one asked for."""
+    global _came
 
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        global _swallowed
-        _swallowed = True
-        raise KeyboardInterrupt
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came = _came
+        note()
+        if number == signal.SIGINT or not came:
+            raise KeyboardInterrupt
 
     before = {kind: signal.signal(kind, interrupt) for kind in STOPS}
     try:
@@ -38,7 +56,7 @@ def interrupting() -> Iterator[None]:
             raise
         raise KeyboardInterrupt from None
     finally:
-        _swallowed = False
+        _came = False
         for kind, handler in before.items():
             signal.signal(kind, handler)
 
@@ -49,7 +67,7 @@ def raise_swallowed() -> None:
     Raises:
         KeyboardInterrupt: there was one.
     """
-    if _swallowed:
+    if _came:
         raise KeyboardInterrupt
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray.tune import Callback
 
+from sret_search.search import signals
 from sret_search.search.signals import STOPS
 
 GRACE = 60.0
@@ -68,7 +69,7 @@ class Stopping(Callback):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take the first Ctrl-C or SIGTERM as the wish to stop; a second one stops at once.
+        """Take the first Ctrl-C or SIGTERM as the wish to stop; a second Ctrl-C stops at once.
 
         Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
         handlers when it connects, so this comes after.
@@ -76,9 +77,10 @@ class Stopping(Callback):
 
         def stop(number: int, frame: FrameType | None) -> None:
             # A signal may come while the user is being told of something else: `look` tells.
+            if self.asked and number == signal.SIGINT:
+                raise KeyboardInterrupt
             self.asked = True
-            for kind in STOPS:
-                signal.signal(kind, signal.default_int_handler)
+            signals.note()
 
         before = {number: signal.signal(number, stop) for number in STOPS}
         try:
