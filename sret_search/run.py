@@ -84,6 +84,7 @@ def _ended(path: Path) -> int:
     from sret_search.reporting.write import write_report
 
     with suppress(InputError, KeyboardInterrupt), signals.interrupting():
+        signals.note()
         print(f"report: {shown(write_report(load_study(path)))}")
     print(_resume(path), file=sys.stderr)
     return STOPPED
@@ -94,7 +95,7 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     from sret_search.search import lease
     from sret_search.search.folders import Folders
     from sret_search.search.given import see
-    from sret_search.search.local import NotStartedError
+    from sret_search.search.local import CannotStartError, NotStartedError
     from sret_search.search.storage import LedgerLostError
 
     if is_url(study.trials_root):
@@ -108,6 +109,9 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     except lease.StudyHeldError as held_by_another:
         print(held_by_another, file=sys.stderr)
         return STOPPED
+    except CannotStartError as error:
+        print(error, file=sys.stderr)
+        return INPUT
     except (LedgerLostError, NotStartedError) as lost:
         print(f"{lost}\n{_resume(study.path)}", file=sys.stderr)
         return STOPPED
@@ -127,6 +131,7 @@ def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
     if retry_failed:
         _retry_failed(ledger)
     outcome = search(study, ledger, abandon=driver.leave)
+    signals.note()
     ledger.close()
 
     from sret_search.reporting.write import write_report

@@ -77,16 +77,25 @@ def test_a_full_disk_is_to_be_mended(tmp_path, monkeypatch):
     assert by_about(findings.storage)["disk"].state == "note"
 
 
+def test_a_disk_without_inodes_is_to_be_mended(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(disk, "lacks_files", lambda folder: True)
+    assert by_about(findings.storage)["disk"].state == "mend"
+
+
 def test_a_gpu_that_torch_does_not_see_is_to_be_mended(monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     [found] = findings.graphics()
     assert found.state == "mend"
-    assert found.what.startswith("the driver has 2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    [found] = findings.graphics()
-    assert found.state == "note"
+    assert found.what.startswith("CUDA_VISIBLE_DEVICES=0,1 names 2")
+    assert found.to_do.startswith("unset CUDA_VISIBLE_DEVICES")
+    for name in ("", "NoDevFiles"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+        [found] = findings.graphics()
+        assert found.state == "note"
+        assert f"CUDA_VISIBLE_DEVICES={name} names none" in found.what
 
 
 def test_a_package_that_does_not_load_is_a_finding(tmp_path, monkeypatch, capsys):

@@ -121,25 +121,29 @@ def graphics() -> Iterator[Finding]:
 
     from sret_search.study.preflight import gpus
 
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = "" if visible is None else f"CUDA_VISIBLE_DEVICES={visible}"
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if seen:
         names = ", ".join(sorted({torch.cuda.get_device_name(index) for index in range(seen)}))
         yield Finding("GPU", "well", f"{seen} × {names}")
     elif gpus():
-        yield Finding(
-            "GPU",
-            "mend",
-            f"the driver has {gpus()}, but torch {torch.__version__} sees none",
-            "install the CUDA build of torch that fits the driver: https://pytorch.org/get-started",
+        build = (
+            "install the CUDA build of torch that fits the driver: https://pytorch.org/get-started"
         )
+        unset = f"unset CUDA_VISIBLE_DEVICES to train on CPUs, or {build}" if named else build
+        source = f"{named} names" if named else "the driver has"
+        what = f"{source} {gpus()}, but torch {torch.__version__} sees none"
+        yield Finding("GPU", "mend", what, unset)
     else:
-        yield Finding("GPU", "note", "none: trials are trained on CPUs")
+        why = f", since {named} names none" if named else ""
+        yield Finding("GPU", "note", f"none{why}: trials are trained on CPUs")
 
 
 def storage() -> Iterator[Finding]:
     """Whether a study's database can lie in this folder, and the room on its disk."""
     from sret_search.job.disk import in_words
-    from sret_search.search.disk import SPARE, free
+    from sret_search.search.disk import SPARE, free, lacks_files
     from sret_search.search.sqlite import mounts, network_file_system, read_while_written
     from sret_search.study.preflight import existing_above
 
@@ -161,7 +165,10 @@ def storage() -> Iterator[Finding]:
             what = "SQLite reads while it writes" if works else "SQLite's log does not work"
             state: Literal["well", "mend"] = "well" if works else "mend"
             yield Finding("storage", state, f"{what} in {runs}", "" if works else elsewhere)
-    yield _room("disk", free(runs), SPARE, in_words(free(runs)), str(existing))
+    if lacks_files(runs):
+        yield Finding("disk", "mend", f"hardly an inode is left in {existing} (df -i)", elsewhere)
+    else:
+        yield _room("disk", free(runs), SPARE, in_words(free(runs)), str(existing))
 
 
 def temporary() -> Iterator[Finding]:

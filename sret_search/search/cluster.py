@@ -18,6 +18,7 @@ from typing import Any
 import sret_search
 from sret_search.errors import encodable
 from sret_search.search import local, nodes, signals
+from sret_search.search.quiet import quiet
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import shown
 
@@ -69,9 +70,10 @@ def connected(study: Study) -> Iterator[Path]:
 
     Raises:
         StudyError: there is no such cluster, or it does not answer or take this machine.
+        NotStartedError, CannotStartError: Ray does not start on this machine.
     """
     _prepare()
-    with _folder() as folder:
+    with _folder() as folder, quiet():
         address = study.file.compute.address
         try:
             if address == "local":
@@ -209,10 +211,15 @@ def _silence() -> None:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder of this process, removed in the end; what dead ones left behind is removed now."""
-    parent = tempfile.gettempdir()
-    parent = parent if len(parent) <= _LONGEST and encodable(parent) == parent else "/tmp"
-    _remove_leftovers(Path(parent))
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    try:
+        parent = tempfile.gettempdir()
+        parent = parent if len(parent) <= _LONGEST and encodable(parent) == parent else "/tmp"
+        _remove_leftovers(Path(parent))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    except OSError as error:
+        raise local.CannotStartError(
+            f"no folder for Ray's own files: {error}; let TMPDIR name one that can be written"
+        ) from error
     try:
         with (folder / _LOCK).open("w") as lock:
             # The system lets go of it when this process dies, however it dies.

@@ -26,6 +26,8 @@ from sret_search.training.names import STABLE
 
 SPARE = 50 * 10**6
 """Bytes for Ray's own files, logs, and what others write meanwhile."""
+_SPARE_FILES = 500
+"""Files that must still find room beside each other: those of running trials, and Ray's own."""
 _FRESH = 1.0
 """Seconds for which a look at the disk holds."""
 
@@ -38,6 +40,14 @@ def quota(study: Study) -> int:
 def free(folder: Path) -> int:
     """Bytes that may still be written to the file system that holds a folder, or will hold it."""
     return shutil.disk_usage(existing_above(folder.absolute())).free
+
+
+def lacks_files(folder: Path) -> bool:
+    """Whether the file system that holds a folder, or will hold it, has too few inodes left, as a
+    disk of many small files does long before it is full."""
+    of_system = os.statvfs(existing_above(folder.absolute()))
+    # Some file systems have no number of inodes that could run out, and say 0 of 0.
+    return of_system.f_files > 0 and of_system.f_favail < _SPARE_FILES
 
 
 def check_space(study: Study, live: int | None = None) -> str:
@@ -60,6 +70,8 @@ def check_space(study: Study, live: int | None = None) -> str:
                 f" in {shown(folder)}, where {in_words(there)} are free; make room there, name"
                 " another place as storage.trials, or run fewer at a time (compute.concurrent)"
             )
+        if lacks_files(folder):
+            raise StudyError(f"{shown(study.path)}: {_no_inodes(folder)}")
     folders, total = _folders(study), in_words(asked.total)
     if folders.is_remote:
         return f"needs up to {total} in {masked(folders.root)}"
@@ -249,10 +261,19 @@ def _by_disk(study: Study, asked: Need, trials: int) -> list[tuple[Path, int]]:
 
 def _lack(folder: Path, reserve: int) -> str:
     """What a disk lacks, for the reader; nothing where it has enough."""
+    if lacks_files(folder):
+        return _no_inodes(folder)
     there = free(folder)
     if there >= reserve:
         return ""
     return (
         f"{shown(folder)} has {in_words(there)} of disk free, and running trials may need"
         f" {in_words(reserve)}"
+    )
+
+
+def _no_inodes(folder: Path) -> str:
+    return (
+        f"the file system of {shown(folder)} has fewer than {_SPARE_FILES} inodes left (df -i);"
+        " remove files there, or name another place as storage.trials"
     )

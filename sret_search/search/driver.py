@@ -38,6 +38,7 @@ def driven(work: Callable[[], int], ended: Callable[[], int]) -> int:
         return _wait(ended)
     global _is_child
     _is_child = True
+    signals.ignored()
     alive, told = map(int, channels.split(","))
     threading.Thread(target=_die_with_parent, args=[alive], daemon=True).start()
     code = 1
@@ -79,6 +80,7 @@ def _wait(ended: Callable[[], int]) -> int:
     )
     os.close(alive)
     os.close(told)
+    signals.ignored()
     with signals.forwarded(child):
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         code = child.wait()

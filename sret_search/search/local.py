@@ -29,7 +29,18 @@ _LOOK = 0.5
 
 
 class NotStartedError(Exception):
-    """Ray did not start, or was gone before it had."""
+    """Ray did not start, or was gone before it had; it may at the next run."""
+
+
+class CannotStartError(NotStartedError):
+    """Ray does not start here before the user has mended something."""
+
+
+_PASSING = ConnectionError, TimeoutError, BlockingIOError, MemoryError
+"""A machine that is busy, or a process that was killed."""
+_LASTING = ValueError, TypeError, LookupError, AttributeError, AssertionError, ImportError, OSError
+"""Settings that Ray refuses, a package that does not load, a folder that cannot be written. What
+Ray says of its own processes, which end or do not answer in time, is none of these."""
 
 
 def start(folder: Path) -> None:
@@ -40,16 +51,16 @@ def start(folder: Path) -> None:
         folder: for its own files, of which only this user can see any. Exists.
 
     Raises:
-        NotStartedError: for whatever reason Ray gives.
+        NotStartedError, CannotStartError: for whatever reason Ray gives.
     """
     # The address 127.0.0.1 alone is not enough: Ray replaces it by that of the network, and
     # then listens on every interface, unless it is told that this is no machine for clusters.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.pop("RAY_AUTH_MODE", None)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    import ray
-
     try:
+        import ray
+
         with (
             signals.sessions_of_their_own(),
             _importing_alike(folder.with_name("code")),
@@ -67,8 +78,15 @@ def start(folder: Path) -> None:
                 _temp_dir=str(folder),  # which Ray lets everybody write into; around it is ours
             )
     except Exception as error:  # Ray has no class of its own for this
-        reason = " ".join(str(error).split())
-        raise NotStartedError(f"Ray did not start: {reason or type(error).__name__}") from error
+        raise not_started(error) from error
+
+
+def not_started(error: Exception) -> NotStartedError:
+    """What is told of an error that kept Ray from starting."""
+    lasts = isinstance(error, _LASTING) and not isinstance(error, _PASSING)
+    kind = CannotStartError if lasts else NotStartedError
+    reason = " ".join(str(error).split())
+    return kind(f"Ray did not start: {reason or type(error).__name__}")
 
 
 @contextmanager

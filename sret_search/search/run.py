@@ -82,8 +82,10 @@ def search(
     before = sum(not entry.open for entry in entries)
     if not _is_complete(study, ledger, history):
         print(disk.check_space(study), flush=True)
-        with suppress(KeyboardInterrupt):
+        try:
             history = _train(study, ledger, history, work, abandon)
+        except KeyboardInterrupt:  # while Ray was shut down, perhaps after the last trial
+            history = History(study, ledger.entries(), ledger.window)
     complete = _is_complete(study, ledger, history)
     return Outcome(
         total=len(history) if complete else max(least_trials(study), len(history)),
@@ -191,6 +193,7 @@ def _train(
             while not searcher.over:
                 searcher.renew()
                 _fit(searcher, first, tune_folder, work, told)
+            signals.note()
         if searcher.lost is not None:
             raise searcher.lost
         if searcher.trouble is not None:

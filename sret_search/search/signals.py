@@ -8,15 +8,30 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that ask a process to stop: by Ctrl-C, by a scheduler, by a terminal that is closed."""
 
 _Handler = Callable[[int, FrameType | None], Any]
 
-_swallowed = False
-"""Whether a signal came; what it raised may have got no further than a library."""
+_came = False
+"""Whether a signal came, or there is nothing left that SIGTERM could stop. What it raised may have
+got no further than a library."""
+
+
+def note() -> None:
+    """Take no more SIGTERM: one came, or the last work is being done. Those who send it again and
+    again, as batch systems do, want an end in order. Ctrl-C still interrupts."""
+    global _came
+    _came = True
+
+
+def ignored() -> None:
+    """Let signals that come outside of `interrupting` and `forwarded` do nothing: this process is
+    about to end, with an exit code that is known."""
+    # Not SIG_IGN, which processes that are started from here would inherit.
+    handle(lambda number, frame: None)
 
 
 def handle(handler: _Handler) -> dict[signal.Signals, Any]:
@@ -30,13 +45,15 @@ def handle(handler: _Handler) -> dict[signal.Signals, Any]:
 def interrupting() -> Iterator[None]:
     """SIGTERM and SIGHUP as Ctrl-C at any moment, also where Ray's handler, which exits, is in place. All
     raise KeyboardInterrupt, which some libraries swallow while they are imported: it is raised
-    again at the next `raise_swallowed`."""
-    global _swallowed
+    again at the next `raise_swallowed`. Only the first SIGTERM does that: those after it would cut
+    short what the first one asked for."""
+    global _came
 
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        global _swallowed
-        _swallowed = True
-        raise KeyboardInterrupt
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came = _came
+        note()
+        if number == signal.SIGINT or not came:
+            raise KeyboardInterrupt
 
     before = handle(interrupt)
     try:
@@ -47,7 +64,7 @@ def interrupting() -> Iterator[None]:
             raise
         raise KeyboardInterrupt from None
     finally:
-        _swallowed = False
+        _came = False
         for kind, handler in before.items():
             signal.signal(kind, handler)
 
@@ -58,7 +75,7 @@ def raise_swallowed() -> None:
     Raises:
         KeyboardInterrupt: there was one.
     """
-    if _swallowed:
+    if _came:
         raise KeyboardInterrupt
 
 

@@ -68,7 +68,7 @@ class Stopping(Callback):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take the first Ctrl-C, SIGTERM or SIGHUP as the wish to stop; a second one stops at once.
+        """Take the first Ctrl-C, SIGTERM or SIGHUP as the wish to stop; a second Ctrl-C stops at once.
 
         Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
         handlers when it connects, so this comes after.
@@ -76,8 +76,10 @@ class Stopping(Callback):
 
         def stop(number: int, frame: FrameType | None) -> None:
             # A signal may come while the user is being told of something else: `look` tells.
+            if self.asked and number == signal.SIGINT:
+                raise KeyboardInterrupt
             self.asked = True
-            signals.handle(signal.default_int_handler)
+            signals.note()
 
         before = signals.handle(stop)
         try:

@@ -1,5 +1,6 @@
 """The disk of a study: the estimate, the pause on a full one, and what is kept of ended trials."""
 
+import os
 import random
 import shutil
 import time
@@ -168,6 +169,34 @@ def test_a_full_disk_is_seen_within_a_second_and_so_is_that_it_is_no_more(
 SIZE = 1000
 WIDTHS = (16, 32, 64, 128)
 """Of candidates whose parameters rise."""
+
+
+@pytest.mark.parametrize(
+    ("files", "left", "lacks"), [(10**6, 10**5, False), (10**6, 3, True), (0, 0, False)]
+)
+def test_a_disk_without_inodes_is_a_full_one(tmp_path, monkeypatch, files, left, lacks):
+    there = os.statvfs(tmp_path)
+    now = [0.0]
+    monkeypatch.setattr(disk.time, "monotonic", lambda: now[0])
+    made = study(tmp_path)
+    watermark = Watermark(made)
+    assert not watermark.full
+
+    class Said:
+        f_files, f_favail = files, left
+        f_bavail, f_blocks, f_bfree, f_frsize = (
+            there.f_bavail, there.f_blocks, there.f_bfree, there.f_frsize,
+        )  # fmt: skip
+
+    monkeypatch.setattr(os, "statvfs", lambda folder: Said)
+    now[0] += 2
+    assert watermark.full == lacks
+    assert ("fewer than 500 inodes left" in str(watermark)) == lacks
+    if lacks:
+        with pytest.raises(StudyError, match="inodes"):
+            check_space(made)
+    else:
+        check_space(made)
 
 
 def entry(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -136,3 +137,42 @@ def test_a_terminal_that_is_closed_ends_nothing_under_nohup() -> None:
         os.kill(pid, signal.SIGHUP)
     assert process.wait(timeout=30) == 0
     process.stdout.close()
+
+
+STORM = """
+            try:
+                time.sleep(30)
+            except KeyboardInterrupt:
+                time.sleep(0.5)
+                print("put away", flush=True)
+                raise
+"""
+REPORT = """
+            signals.note()
+            time.sleep(1.0)
+            print("report", flush=True)
+            return 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "ended"),
+    [(STORM, (3, "put away\n")), (REPORT, (0, "report\n"))],
+    ids=["while it works", "while it draws the last report"],
+)
+def test_a_storm_of_sigterm_ends_in_order(work: str, ended: tuple[int, str]) -> None:
+    command = Command(work.strip())
+    over = threading.Event()
+
+    def storm() -> None:
+        while not over.wait(0.02):
+            with suppress(ProcessLookupError):
+                command.process.send_signal(signal.SIGTERM)
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    try:
+        assert command.end() == ended
+    finally:
+        over.set()
+        thread.join()

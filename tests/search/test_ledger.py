@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 
 from sret_search.cost import cost, train_memory
 from sret_search.job import train_macs
-from sret_search.run import _keep_aside
+from sret_search.run import _keep_aside, _retry_failed
 from sret_search.search.edits import FORMAT
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
@@ -276,6 +276,20 @@ def test_a_failed_trial_is_tried_again_and_what_it_failed_with_stays(tmp_path: P
     assert again.outcome(opened) == error | {"job": opened.job.identity}
     again.tell(opened, OUTCOME)
     assert [entry.state for entry in Ledger.read(made).entries()] == ["complete"] * 2
+
+
+def test_the_command_says_which_trials_it_tries_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = study(tmp_path, "{sampler: random, trials: 3}")
+    ledger = Ledger.create(made)
+    entries = [begin(made, ledger) for _ in range(3)]
+    for entry in entries[1:]:
+        ledger.tell(entry, {"state": "failed", "cause": "machine", "reason": "ECC"})
+    for said in ("tried again: trial 1, 2\n", "tried again: no trial, since none failed\n"):
+        _retry_failed(ledger)
+        assert capsys.readouterr().out == said
+    assert [entry.state for entry in ledger.entries()] == ["running"] * 3
 
 
 def test_diverged_trials_are_results(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sret_search.search import local, signals
+from sret_search.search import cluster, local, signals
 
 
 class Ray:
@@ -96,6 +96,38 @@ def test_a_ray_that_is_shut_down_is_not_dead(ray: Ray) -> None:
     watching.join(10)
     assert not watching.is_alive()
     assert said == []
+
+
+@pytest.mark.parametrize(
+    ("error", "lasts"),
+    [
+        (ValueError("Attempting to start raylet with 1 GPUs, but CUDA_VISIBLE_DEVICES has []"), 1),
+        (PermissionError(13, "Permission denied", "/tmp/sret-x"), 1),
+        (OSError("AF_UNIX path length cannot exceed 107 bytes"), 1),
+        (OSError(28, "No space left on device"), 1),
+        (ModuleNotFoundError("No module named 'ray'"), 1),
+        (Exception("The current node timed out during startup."), 0),
+        (RuntimeError("Failed to connect to GCS."), 0),
+        (ConnectionError("ray client"), 0),
+        (TimeoutError(), 0),
+        (BlockingIOError(11, "Resource temporarily unavailable"), 0),
+    ],
+    ids=str,
+)
+def test_what_another_run_cannot_mend_is_the_users(error: Exception, lasts: int) -> None:
+    told = local.not_started(error)
+    assert isinstance(told, local.CannotStartError) == bool(lasts)
+    assert str(told).startswith("Ray did not start: ")
+    assert len(str(told).splitlines()) == 1
+
+
+def test_a_machine_without_a_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**where: str) -> str:
+        raise PermissionError(13, "Permission denied", "/tmp/sret-x")
+
+    monkeypatch.setattr(cluster.tempfile, "mkdtemp", refuse)
+    with pytest.raises(local.CannotStartError, match="TMPDIR"), cluster._folder():
+        pass
 
 
 def test_sigterm_waits_while_ray_connects(monkeypatch: pytest.MonkeyPatch) -> None:

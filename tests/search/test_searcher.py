@@ -442,6 +442,23 @@ def test_a_trial_that_an_orphan_has_ended_is_not_begun_again() -> None:
     assert again.states() == ["diverged", "running"]
 
 
+def test_a_signal_after_the_last_trial_leaves_a_complete_study(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played = Played(slots=4)
+    names = [played.suggest() for _ in range(4)]
+
+    def train(*arguments: Any) -> None:
+        for name in names:
+            assert name is not None
+            played.complete(name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_train", train)
+    outcome = run.search(played.searcher.study, played.ledger)
+    assert (outcome.complete, outcome.trained) == (True, 4)
+
+
 def test_a_pause_is_said_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(run.time, "monotonic", lambda: now[0])

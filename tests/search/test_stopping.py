@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from sret_search.search import stopping
+from sret_search.search import signals, stopping
 from sret_search.search.stopping import GRACE, Stopping
 
 
@@ -45,6 +45,17 @@ def test_a_signal_asks_and_a_second_one_ends(clock: list[float]) -> None:
         os.kill(os.getpid(), signal.SIGINT)
     assert (len(asked), len(said)) == (1, 1)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_again_and_again_is_one_wish() -> None:
+    made = Stopping(lambda: None, lambda text: None, hours=None)
+    with signals.interrupting():
+        with made.on_signals():
+            for _ in range(5):
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert made.look()
+        # Nor does it cut short what comes after the last trial.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_a_disk_without_room_for_the_wish_is_no_error(clock: list[float]) -> None:
