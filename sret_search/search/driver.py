@@ -87,11 +87,12 @@ def _wait(ended: Callable[[], int]) -> int:
     said = os.read(heard, 16)
     os.close(heard)
     os.close(parent)
-    if said:
-        return int(said)
-    if code != _ENDED_BY_ITSELF:
+    if not said and code != _ENDED_BY_ITSELF:
         print(f"stopping: {_how(code)}", flush=True)
-    return ended()
+    result = int(said) if said else ended()
+    # Python gives signals back to the system before it ends: the exit code would be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
+    return result
 
 
 def _how(code: int) -> str:
