@@ -125,7 +125,7 @@ def footer(results: Results, chart: Chart | None = None) -> str:
 def _data_set(results: Results) -> str:
     """The data set by its name, or its folder and the folders of its parts."""
     data, folders = results.description["data"], str(results.study.contents or "")
-    name = data["imagefolder"] or data["name"]
+    name = data.get("imagefolder") or data["name"]
     return f"{name} ({folders})" if folders else str(name)
 
 

@@ -67,7 +67,11 @@ def _see_data(study: Study) -> Study:
         split = data.load(study.file.data)
         data.check(split, study.space.architecture)
     except data.DataError as error:
-        raise StudyError([data_problem(study, str(error), error.key)]) from None
+        message = str(error)
+        if error.key == "image_size":
+            size = study.space.architecture.image_size
+            message += f"; `data.image_size: {size}` gives such images"
+        raise StudyError([data_problem(study, message, error.key)]) from None
     notes = list(split.notes)
     if isinstance(split.train, data.StreamPart) and (why := data.no_workers()) is not None:
         notes.append(

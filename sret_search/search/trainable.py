@@ -46,8 +46,8 @@ def attempt_trial(config: dict[str, Any]) -> None:
         config: "job" (JSON), "attempt" (a folder, or a URL), "earlier" (those of earlier
             attempts), "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share
             of one), "tensorboard" (whether to write event files), "until" (the epoch of a rung,
-            or None), "contents" what the data held; "avoided" (nodes) is for Ray, which chooses where
-            this runs.
+            or None), "contents" (what the data held when the run began, where that is known); "avoided"
+            (nodes) is for Ray, which chooses where this runs.
     """
     from ray import tune
 

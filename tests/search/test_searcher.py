@@ -5,6 +5,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from sret_search.job.contents import Contents, Group
 from sret_search.search import failures, run, searcher, waiting
 from sret_search.search.attempts import Deaths
 from sret_search.search.disk import Keeper
@@ -569,3 +571,15 @@ def test_a_branch_from_nothing_is_refused(branches: str, message: str) -> None:
 def test_a_full_disk_never_fails_a_trial() -> None:
     streak = Streak()
     assert [streak.wait(failures.DISK, False) for _ in range(100)] == [0.0] * 100
+
+
+def test_workers_are_told_what_the_data_held() -> None:
+    played = Played()
+    first = played.suggest()
+    assert first is not None
+    assert played.configs[first]["contents"] is None  # of the digits, which nobody can change
+    contents = Contents((Group("train", "ant/", 3, "0" * 16),))
+    played.searcher.study = replace(played.searcher.study, contents=contents)
+    second = played.suggest()
+    assert second is not None
+    assert Contents.from_dict(played.configs[second]["contents"]) == contents

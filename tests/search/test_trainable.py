@@ -3,11 +3,13 @@
 import json
 import mmap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from ray import tune
 
 from sret_search.architecture import Architecture, Stage
@@ -16,7 +18,7 @@ from sret_search.search import trainable
 from sret_search.search.folders import Folders
 from sret_search.search.objects import StoreError
 from sret_search.search.trainable import Recycled, attempt_trial
-from sret_search.training import train
+from sret_search.training import data, train
 from sret_search.training.data import DataError
 
 torch.set_num_threads(1)
@@ -173,3 +175,23 @@ def test_memory_is_what_the_process_holds() -> None:
         for page in range(0, size, mmap.PAGESIZE):
             block[page] = 1
         assert trainable.resident_bytes() - before > 0.9 * size
+
+
+def test_data_that_changed_since_the_run_began_are_told_and_not_trained_on(
+    tmp_path: Path, told: list[dict[str, Any]]
+) -> None:
+    for number in range(12):
+        folder = tmp_path / "photos" / ("ant", "bee")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+    given = Data(imagefolder=str(tmp_path / "photos"), image_size=8)
+    contents = data.load(given).contents
+    assert contents is not None
+    (folder / "11.png").rename(folder / "111.png")
+    data.load.cache_clear()
+    job = replace(JOB, architecture=replace(TINY, in_channels=3, classes=2), data=given)
+    made = config(tmp_path, job=json.dumps(job.to_dict()), contents=contents.to_dict())
+    attempt_trial(made)
+    assert told[0]["failed"] == "data"
+    assert "photos has changed since the study began: bee/ has other images" in told[0]["reason"]
+    assert not (Path(made["attempt"]) / "result.json").exists()

@@ -627,10 +627,7 @@ def test_an_architecture_must_fit_its_data(fashion):
     for change, said in (
         ({"classes": 7}, "10 classes, but the architecture has 7"),
         ({"in_channels": 3}, "1 channels, but the architecture has 3"),
-        (
-            {"image_size": 32},
-            "28 pixels a side, but the architecture has 32; `data.image_size: 32` gives such images",
-        ),
+        ({"image_size": 32}, "28 pixels a side, but the architecture has 32"),
     ):
         with pytest.raises(data.DataError) as caught:
             data.check(split, replace(fitting, **change))
@@ -727,8 +724,15 @@ def test_parts_beside_classes_are_refused(tmp_path):
     assert _two_ways(tmp_path).endswith("or give test/ and train/ another name")
 
 
-def test_a_class_named_as_a_part_is_a_class_where_it_has_the_images_itself(tmp_path):
-    _class_folders(tmp_path, classes=("bus", "plane", "train"), each=4)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("bus", "plane", "train"), ("control", "test", "zero"), ("invalid", "torn", "valid"),
+        ("design", "development", "testing"), ("bus stop", "crash test", "train station"),
+    ],
+)  # fmt: skip
+def test_a_class_named_as_a_part_is_a_class_where_it_has_the_images_itself(tmp_path, names):
+    _class_folders(tmp_path, classes=names, each=4)
     split = load(Data(imagefolder=str(tmp_path), image_size=8, val=0.25, test=0.25))
     numbers, classes = _pictures(split)
     assert _joined(numbers) == list(range(12))
@@ -749,6 +753,8 @@ def test_parts_without_one_to_train_on_or_to_test_on_are_refused(tmp_path):
     )
     _class_folders(tmp_path / "c", classes=("train", "test"))
     assert "train has no class folders" in _refusal(imagefolder=str(tmp_path / "c"))
+    _class_folders(tmp_path / "c", classes=("unlabelled",))
+    assert "as the training part, and unlabelled/ left over" in _two_ways(tmp_path / "c")
 
 
 def test_parts_below_classes_are_refused(tmp_path):

@@ -186,3 +186,25 @@ def test_deep_pictures_of_a_function_are_scaled_too() -> None:
         assert images[0, 0].tolist() == np.kron(EIGHT, np.ones((4, 4)))[:7, :7].tolist()
     with pytest.raises(data.DataError, match=r"image 0 of `train` of .*: it is of mode F"):
         data.load.__wrapped__(Data(f"{__name__}:pictures", options={"mode": "F"}))
+
+
+def test_an_image_is_seen_as_it_is_stored_whatever_its_orientation(tmp_path: Path) -> None:
+    image = Image.fromarray(COLOURS)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    found = np.asarray(decode(Files([tmp_path / "turned.png"]), 0, "RGB"))
+    assert np.array_equal(found, COLOURS)
+
+
+def test_a_page_that_was_saved_as_an_image_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("<!DOCTYPE html><html><body>403 Forbidden</body></html>")
+    with pytest.raises(data.DataError, match=r"cannot read .*/a.jpg: cannot identify image file"):
+        decode(Files([tmp_path / "a.jpg"]), 0, "RGB")
+
+
+def test_a_photograph_of_four_inks_is_seen_in_its_colours(tmp_path: Path) -> None:
+    red = Image.new("RGB", (16, 16), (200, 30, 30)).convert("CMYK")
+    red.save(tmp_path / "a.jpg", quality=100)
+    found = np.asarray(decode(Files([tmp_path / "a.jpg"]), 0, "RGB")).astype(int)
+    assert np.abs(found - (200, 30, 30)).max() <= 4

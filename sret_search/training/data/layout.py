@@ -49,9 +49,12 @@ def parts_of(path: Path) -> dict[str, str]:
         _refuse_parts_below(path, names)
         return {}
     others = [n for n in names if n not in named and walking.has_image(path / n)]
-    flat = [name for name in named if not _has_class_folders(path / name)]
-    if flat == list(named) and len(named) == 1 and others:
-        return {}  # such as the vehicles bus, plane and train, each with its images
+    spoken_of = set(exact.values())
+    # Such as the vehicles bus, plane and train, each with its images. But train, test and a third
+    # one are rather parts without labels.
+    may_be_classes = others and not ("train" in spoken_of and len(spoken_of) > 1)
+    if may_be_classes and not any(_has_class_folders(path / name) for name in named):
+        return {}
     found: dict[str, str] = {}
     for name, part in named.items():
         if part in found:

@@ -122,7 +122,4 @@ def check(split: Split, architecture: Architecture) -> None:
     ):
         if has != takes:
             message = f"{split.where} has {has} {what}, but the architecture has {takes}"
-            if what == _SIZE:
-                message += f"; `data.image_size: {takes}` gives such images"
-                raise DataError(message, "image_size")
-            raise DataError(message)
+            raise DataError(message, "image_size" if what == _SIZE else "name")
