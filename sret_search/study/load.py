@@ -10,10 +10,10 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
 from sret_search.job import PHOTOGRAPH, RECIPES, Contents
-from sret_search.job.place import NoHomeError, expanded, named_path
+from sret_search.job.place import PathError, expanded, named_path
 from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
-from sret_search.study.errors import Problem, StudyError
+from sret_search.study.errors import Problem, StudyError, shown
 from sret_search.study.mistakes import check
 from sret_search.study.schema import StudyFile
 from sret_search.study.space import Space
@@ -155,12 +155,16 @@ def _sized(file: StudyFile, image_size: int) -> StudyFile:
 def _read_space(path: Path, name: str, study_document: Document) -> Document:
     try:
         found = document.read(path.parent / expanded(name))
-    except NoHomeError as error:
+    except PathError as error:
         raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
         if "no such file" in str(error):
-            missing = f"no such space: {error.problems[0].file}{error.problems[0].message[12:]}"
+            missing = f"no such space: {shown(error.problems[0].file or path)}{error.problems[0].message[12:]}"
             raise StudyError([study_document.problem(("space",), missing)]) from None
+        whole = error.problems[0]
+        if whole.line is None and whole.file is not None:
+            message = f"the space {shown(whole.file)} {whole.message}"
+            raise StudyError([study_document.problem(("space",), message)]) from None
         raise
     return _with_variant(found)
 

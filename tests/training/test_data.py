@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Data
-from sret_search.job.place import NoHomeError
+from sret_search.job.place import PathError
 from sret_search.tasks import connectivity
 from sret_search.training import data
 from sret_search.training.data import cache, memory
@@ -887,7 +887,7 @@ def test_without_a_home_folder_sets_are_read_and_that_is_said(cifar10, monkeypat
         assert _refusal(**given).startswith(
             "~/photos: there is no home folder ~; write the whole path"
         )
-    with pytest.raises(NoHomeError, match="no home folder"):
+    with pytest.raises(PathError, match="no home folder"):
         data.same_set(Data(imagefolder="~/photos"), Data())
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job.place import NoHomeError, expanded
+from sret_search.job.place import PathError, expanded
 from sret_search.training.data.errors import reason
 from sret_search.training.files import write_whole
 
@@ -30,7 +30,7 @@ def folder() -> Path:
     """
     try:
         above = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    except NoHomeError:
+    except PathError:
         raise FileNotFoundError("this user has no home folder") from None
     return Path(above) / "sret_search"
 
