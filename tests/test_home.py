@@ -9,7 +9,7 @@ import pytest
 from sret_search.__main__ import COMMANDS, main
 from sret_search.commands.evaluate import read_data
 from sret_search.job import Data
-from sret_search.job.place import NoHomeError, expanded, model_parts
+from sret_search.job.place import PathError, expanded, model_parts
 from sret_search.model import SReT, load, save
 from sret_search.search import nodes
 from sret_search.study import StudyError, load_architecture, load_study, preflight
@@ -60,7 +60,7 @@ def test_a_home_folder_is_written_out(home: Path) -> None:
 
 @pytest.mark.parametrize("path", ["~nobody_of_that_name/x", "~nobody_of_that_name"])
 def test_another_users_home_that_is_not_there_is_refused(path: str, home: Path) -> None:
-    with pytest.raises(NoHomeError, match="there is no home folder ~nobody_of_that_name; write"):
+    with pytest.raises(PathError, match="there is no home folder ~nobody_of_that_name; write"):
         expanded(path)
 
 

@@ -82,10 +82,13 @@ def main(argv: list[str], prog: str) -> None:
 
 
 def _check_out(out: Path) -> None:
-    if out.is_dir() and any(out.iterdir()):
-        raise StudyError(f"--out {shown(out)}: the folder is not empty")
-    if out.exists() and not out.is_dir():
-        raise StudyError(f"--out {shown(out)}: there is a file of that name")
+    try:
+        if out.is_dir() and any(out.iterdir()):
+            raise StudyError(f"--out {shown(out)}: the folder is not empty")
+        if out.exists() and not out.is_dir():
+            raise StudyError(f"--out {shown(out)}: there is a file of that name")
+    except OSError as error:
+        raise StudyError(f"--out {shown(out)}: {error.strerror}") from None
 
 
 def _export(arguments: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from sret_search.errors import InputError
+from sret_search.errors import InputError, one_line
 from sret_search.job.need import need
 from sret_search.variants import VARIANTS
 
@@ -14,20 +14,22 @@ _TRIAL = re.compile(r"trial (\d+)")
 _NEARLY_TRIAL = re.compile(r"trial(\s.*|\W?\d*)", re.DOTALL)
 
 
-class NoHomeError(InputError):
-    """A path begins at a home folder that there is not."""
+class PathError(InputError):
+    """A path begins at a home folder that there is not, or has a character that no path has."""
 
 
 def expanded(path: str) -> str:
     """A path with the home folder in place of a `~` at its beginning, or of `~user`.
 
     Raises:
-        NoHomeError: there is no such home folder.
+        PathError: there is no such home folder, or the path has a character U+0000.
     """
+    if "\0" in path:
+        raise PathError(f"{one_line(path)}: no path has the character U+0000")
     found = os.path.expanduser(path)
     if found.startswith("~"):
         head = path.partition("/")[0]
-        raise NoHomeError(
+        raise PathError(
             f"{path}: there is no home folder {head}; write the whole path, or ./{head} for a file"
             " or folder of that name here"
         )
@@ -38,7 +40,7 @@ def named_path(text: str) -> Path:
     """The path that a user writes so, `expanded`.
 
     Raises:
-        NoHomeError: it begins at a home folder that there is not.
+        PathError: it begins at a home folder that there is not.
     """
     path = Path(expanded(text))
     # A Path has no ./ at its beginning: what is left must not be taken for a home folder.
@@ -78,8 +80,9 @@ def check_name(key: str, name: str | None) -> None:
     """See that a model is named as a trial, or in a way that only looking for it can tell.
 
     Raises:
-        ValueError: it is named as a trial without a number.
+        ValueError: it has no name, or is named as a trial without a number.
     """
+    need(name != "", f"`{key}` needs the name of a model, but got an empty one")
     # A path is known by a slash or a dot, and one without can be given both.
     if name is not None and _NEARLY_TRIAL.fullmatch(name) and not set("/.:") & set(name):
         need(
@@ -96,7 +99,7 @@ def model_parts(name: str) -> tuple[str | None, str]:
     A path may have a colon: one of which the first part is no plain word, or that is there.
 
     Raises:
-        NoHomeError: the path begins at a home folder that there is not.
+        PathError: the path begins at a home folder that there is not.
     """
     kind, colon, rest = name.partition(":")
     if kind == "torchvision" and colon:

@@ -9,10 +9,10 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.errors import nearest
 from sret_search.job import RECIPES
-from sret_search.job.place import NoHomeError, expanded, named_path
+from sret_search.job.place import PathError, expanded, named_path
 from sret_search.study import axes, comparisons, document, rules
 from sret_search.study.document import Document
-from sret_search.study.errors import Problem, StudyError
+from sret_search.study.errors import Problem, StudyError, shown
 from sret_search.study.mistakes import check
 from sret_search.study.schema import StudyFile
 from sret_search.study.space import Space
@@ -140,13 +140,18 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
 def _read_space(path: Path, name: str, study_document: Document) -> Document:
     try:
         found = document.read(path.parent / expanded(name))
-    except NoHomeError as error:
+    except PathError as error:
         raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
-        if "no such file" in str(error):
-            missing = f"no such space: {error.problems[0].file}{error.problems[0].message[12:]}"
-            raise StudyError([study_document.problem(("space",), missing)]) from None
-        raise
+        whole = error.problems[0]
+        if whole.line is not None or whole.file is None:
+            raise
+        missing = whole.message.removeprefix("no such file")
+        there = shown(whole.file)
+        message = f"the space {there} {missing}"
+        if missing != whole.message:
+            message = f"no such space: {there}{missing}"
+        raise StudyError([study_document.problem(("space",), message)]) from None
     return _with_variant(found)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sret_search.errors import encodable, one_line
 from sret_search.job import Recipe
-from sret_search.job.place import NoHomeError, is_url, located, model_parts, trial_named
+from sret_search.job.place import PathError, is_url, located, model_parts, trial_named
 from sret_search.study import document
 from sret_search.study.errors import Problem, StudyError, shown
 from sret_search.study.schema import Compute
@@ -100,7 +100,7 @@ def _models(study: Study) -> Iterator[Problem]:
     for doc, place, name in models(study):
         try:
             path = _weights(study, name)
-        except NoHomeError as error:
+        except PathError as error:
             yield doc.problem(place, str(error))
             continue
         if path is not None and not os.path.exists(path):
@@ -143,6 +143,11 @@ def _folders(study: Study) -> list[Problem]:
     if not is_url(study.trials_root):
         folders.append(Path(study.trials_root))
     for folder in folders:
+        try:
+            folder.exists()
+        except OSError as error:  # such as a name that is too long
+            problems.append(Problem(f"cannot be a folder: {error.strerror}", folder))
+            continue
         existing = existing_above(folder)
         if not existing.is_dir():
             problems.append(

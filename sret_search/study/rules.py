@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sret_search.job.place import NoHomeError, expanded, is_url
+from sret_search.job.place import PathError, expanded, is_url
 from sret_search.study.candidate import Values
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem, typed
@@ -31,7 +31,7 @@ def home_problems(study: Study, doc: Document) -> Iterator[Problem]:
         try:
             if path is not None and not is_url(path):
                 expanded(path)
-        except NoHomeError as error:
+        except PathError as error:
             yield doc.problem(place, str(error))
 
 

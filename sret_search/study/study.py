@@ -66,7 +66,7 @@ class Study:
         """The folder that is given for trials, or the URL of one; None where none is.
 
         Raises:
-            NoHomeError: it begins at a home folder that there is not.
+            PathError: it begins at a home folder that there is not.
         """
         given = self.file.storage.trials
         # Earlier programs made a folder that is named ~: a study that has its trials there keeps
@@ -80,7 +80,7 @@ class Study:
         """The file of its space.
 
         Raises:
-            NoHomeError: it begins at a home folder that there is not.
+            PathError: it begins at a home folder that there is not.
         """
         return self.path.parent / expanded(self.file.space)
 

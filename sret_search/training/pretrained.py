@@ -15,7 +15,7 @@ from torch import nn
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.errors import nearest, one_line
 from sret_search.job import Data, Provenance, Seen
-from sret_search.job.place import NoHomeError, model_parts
+from sret_search.job.place import PathError, model_parts
 from sret_search.model import (
     CheckpointError,
     SReT,
@@ -141,9 +141,11 @@ def start_from(model: SReT, name: str) -> None:
 
 
 def _parts(name: str) -> tuple[str | None, str]:
+    if not name:
+        raise PretrainedError("the name of a model is empty: there is no such file or folder")
     try:
         return model_parts(name)
-    except NoHomeError as error:
+    except PathError as error:
         raise PretrainedError(str(error)) from None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job.place import NoHomeError, expanded
+from sret_search.job.place import PathError, expanded
 from sret_search.training.files import write_whole
 
 _FORMAT = 1  # to be raised when other bytes are written for the same files
@@ -27,7 +27,7 @@ def folder() -> Path:
     """
     try:
         above = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    except NoHomeError as error:
+    except PathError as error:
         raise FileNotFoundError(str(error)) from None
     return Path(above) / "sret_search"
 

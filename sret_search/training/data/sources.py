@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sret_search.job import Data
-from sret_search.job.place import NoHomeError, expanded
+from sret_search.job.place import PathError, expanded
 from sret_search.training.data import folders, imported
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.library import Library
@@ -39,7 +39,7 @@ def read(data: Data) -> Source:
     """
     try:
         return _read(data)
-    except NoHomeError as error:
+    except PathError as error:
         raise DataError(str(error), "imagefolder" if data.imagefolder else "root") from None
 
 
