@@ -158,14 +158,15 @@ def _read_space(path: Path, name: str, study_document: Document) -> Document:
     except PathError as error:
         raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
-        if "no such file" in str(error):
-            missing = f"no such space: {shown(error.problems[0].file or path)}{error.problems[0].message[12:]}"
-            raise StudyError([study_document.problem(("space",), missing)]) from None
         whole = error.problems[0]
-        if whole.line is None and whole.file is not None:
-            message = f"the space {shown(whole.file)} {whole.message}"
-            raise StudyError([study_document.problem(("space",), message)]) from None
-        raise
+        if whole.line is not None or whole.file is None:
+            raise
+        missing = whole.message.removeprefix("no such file")
+        there = shown(whole.file)
+        message = f"the space {there} {missing}"
+        if missing != whole.message:
+            message = f"no such space: {there}{missing}"
+        raise StudyError([study_document.problem(("space",), message)]) from None
     return _with_variant(found)
 
 
