@@ -83,7 +83,7 @@ def run(study: Study, *, fresh: bool) -> int:
     from sret_search.search.folders import Folders
     from sret_search.search.given import see
     from sret_search.search.local import NotStartedError
-    from sret_search.search.storage import LedgerLostError
+    from sret_search.search.storage import DatabaseAwayError, LedgerLostError
 
     if is_url(study.trials_root):
         Folders(study.trials_root).check()
@@ -96,7 +96,7 @@ def run(study: Study, *, fresh: bool) -> int:
     except lease.StudyHeldError as held_by_another:
         print(held_by_another, file=sys.stderr)
         return STOPPED
-    except (LedgerLostError, NotStartedError) as lost:
+    except (LedgerLostError, DatabaseAwayError, NotStartedError) as lost:
         print(f"{lost}\n{_resume(study.path)}", file=sys.stderr)
         return STOPPED
 

@@ -19,7 +19,6 @@ from optuna.distributions import json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
-from sqlalchemy import text
 
 from sret_search.job import Job
 from sret_search.search import digests, edits, failures, remembered, rows
@@ -29,6 +28,7 @@ from sret_search.search.folders import Folders
 from sret_search.search.lease import Lease
 from sret_search.search.storage import (
     DiskFullError,
+    LedgerAwayError,
     erase,
     explained,
     open_storage,
@@ -57,6 +57,10 @@ _KEPT_RESULTS = (
 _LONG = ("history", "environment")
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Ledger:
     """The trials of one study: a row each in the database, and a folder each."""
 
@@ -80,6 +84,8 @@ class Ledger:
         """The other place where the folders of its trials were then, if they were."""
         self.wait_for_space: Callable[[str], None] = lambda reason: time.sleep(1)
         """Called again and again while the database's disk is full."""
+        self.wait_for_server: Callable[[LedgerAwayError], None] = _raise
+        """Called again and again while the database's server cannot be reached."""
 
     @classmethod
     def create(cls, study: Study, lease: Lease | None = None) -> Ledger:
@@ -193,9 +199,10 @@ class Ledger:
             user_attrs=digests.begun(entry.attributes),
         )
         trial_id = self._write(
-            lambda: self._storage.create_new_trial(self._study_id, template_trial=trial)
+            lambda: self._storage.create_new_trial(self._study_id, template_trial=trial),
+            lambda: rows.id_of(self._storage.engine, self._study_id, entry.number),
         )
-        number = self._storage.get_trial_number_from_id(trial_id)
+        number = self._write(lambda: self._storage.get_trial_number_from_id(trial_id))
         assert number == entry.number, "two drivers write to this study"
         self._ids.append(trial_id)
         return entry
@@ -245,8 +252,7 @@ class Ledger:
         kept["attempts"] = len(begun)
         if entry.rungs:
             kept["rungs"] = entry.rungs
-        with writing(self._disk), self._storage.engine.connect() as connection:
-            beside = rows.texts(connection, trial_id)
+        beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
         now = datetime.now()
         told = {"state": outcome["state"], "ended": now.isoformat(), **kept}
         self._attribute(entry, "outcome", digests.with_digest(told, beside))
@@ -254,7 +260,10 @@ class Ledger:
         if state == TrialState.COMPLETE:
             names = self.description["objectives"]
             values = objective_values(names, entry.cost, outcome)
-        self._write(lambda: self._storage.set_trial_state_values(trial_id, state, values))
+        self._write(
+            lambda: self._storage.set_trial_state_values(trial_id, state, values),
+            lambda: rows.has_ended(self._storage.engine, trial_id) or None,
+        )
         short = {name: value for name, value in kept.items() if name not in _LONG}
         return replace(entry, state=outcome["state"], result=short, ended=now)
 
@@ -310,26 +319,31 @@ class Ledger:
         self._remember("declarations", self._attributes["declarations"])
         self._write(lambda: erase(self._storage))
 
-    def _write(self, write: Callable[[], _T]) -> _T:
-        """Write while the study is held, and again while there is no room for it."""
+    def _write(self, write: Callable[[], _T], made: Callable[[], _T | None] | None = None) -> _T:
+        """Write while the study is held, and again while there is no room for it, or no server.
+
+        Args:
+            made: what the same write gave where it was made and only its answer was lost, else
+                None; where it is not given, the same can be written twice.
+        """
+        unsure = False
         while True:
-            if self._lease is not None:
-                self._lease.check()
             try:
+                if self._lease is not None:
+                    self._lease.check()
                 with writing(self._disk):
-                    return write()
+                    before = made() if unsure and made is not None else None
+                    return write() if before is None else before
             except DiskFullError as full:
                 self.wait_for_space(str(full))
+            except LedgerAwayError as away:
+                unsure = True
+                self.wait_for_server(away)
 
     def _grow(self, before: dict[str, str], now: dict[str, str]) -> None:
         """Let stored values of axes that have grown stand beside new ones."""
-        change = text(
-            "UPDATE trial_params SET distribution_json = :now WHERE param_name = :path AND"
-            " trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
-        )
-        grown = [path for path in before if before[path] != now[path]]
         with writing(self._disk), self._storage.engine.begin() as connection:
-            for path in grown:
-                values = {"now": now[path], "path": path, "study": self._study_id}
-                connection.execute(change, values)
+            for path in before:
+                if before[path] != now[path]:
+                    rows.grow(connection, self._study_id, path, now[path])
         self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}

@@ -307,7 +307,11 @@ def test_trials_whose_folders_are_gone_are_named(capsys: pytest.CaptureFixture[s
     said = searched(made, capsys)
     assert said.startswith("first/s lacks the folders of 1 of 3 trials (1): their results are in")
     assert said.count("\n") == 1
-    assert [text for text in notices(Results.read(made)) if "The folder of 1 complete trial is not" in text]
+    assert [
+        text
+        for text in notices(Results.read(made))
+        if "The folder of 1 complete trial is not" in text
+    ]
 
     Path("s.yaml").write_text(Path("s.yaml").read_text().replace("first", "second"))
     made = load_study(Path("s.yaml"))
