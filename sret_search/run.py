@@ -96,7 +96,7 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     from sret_search.search.folders import Folders
     from sret_search.search.given import see
     from sret_search.search.local import CannotStartError, NotStartedError
-    from sret_search.search.storage import LedgerLostError
+    from sret_search.search.storage import DatabaseAwayError, LedgerLostError
 
     if is_url(study.trials_root):
         Folders(study.trials_root).check()
@@ -112,7 +112,7 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     except CannotStartError as error:
         print(error, file=sys.stderr)
         return INPUT
-    except (LedgerLostError, NotStartedError) as lost:
+    except (LedgerLostError, DatabaseAwayError, NotStartedError) as lost:
         print(f"{lost}\n{_resume(study.path)}", file=sys.stderr)
         return STOPPED
 

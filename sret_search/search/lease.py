@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Column, DateTime, MetaData, Table, Text, text
+from sqlalchemy import Column, Connection, DateTime, MetaData, Row, Table, Text, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from sret_search.search import driver, postgres, sqlite
-from sret_search.search.storage import explained, place, reason
+from sret_search.search.storage import LedgerAwayError, explained, place, reason
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import Problem
 
@@ -36,6 +36,7 @@ _WIN = text(
     " ON CONFLICT (study) DO UPDATE SET holder = EXCLUDED.holder, since = EXCLUDED.since"
     " RETURNING study"
 )
+_TRY = text("SELECT pg_try_advisory_lock(:key)")
 _HELD = text(
     "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON oid = database"
     " WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND objsubid = 1"
@@ -66,14 +67,19 @@ class StudyHeldError(Exception):
         """The process, where it is one of this machine."""
 
 
+class HolderAwayError(StudyHeldError, LedgerAwayError):
+    """The connection that held a study is gone, and it cannot be held again at the moment."""
+
+
 class Lease(Protocol):
     """The right to write to a study."""
 
     def check(self) -> None:
-        """See that it is still ours.
+        """See that it is still ours; where the connection is gone that held it, hold it again.
 
         Raises:
-            StudyHeldError: it is not, or that cannot be known any more.
+            HolderAwayError: that cannot be done at the moment.
+            StudyHeldError: somebody else holds it, or has held it meanwhile.
         """
 
 
@@ -152,13 +158,14 @@ class _Lock:
         holder = f"process {driver.pid()} on {platform.node()}"
         self._study = {"study": study.name, "holder": holder, "key": self._key}
         with explained(study):
-            self._connection = postgres.server(study).connect()
+            self._engine = postgres.server(study)
+            self._connection = self._connected()
             try:
-                self._connection.execute(_NOTICE)
                 with postgres.making_tables(self._connection):
                     _LEASES.create(self._connection, checkfirst=True)
                 if self._connection.execute(_WIN, self._study).first() is None:
                     raise _held(self._place, self._who())
+                self._since = self._row()
             except BaseException:
                 self.close()
                 raise
@@ -169,16 +176,44 @@ class _Lock:
                 return
             who = self._who()
         except SQLAlchemyError as error:
-            raise StudyHeldError(
-                f"the connection that held {self._place} is gone ({reason(error)})"
-            ) from None
+            self._hold_again(f"the connection that held {self._place} is gone ({reason(error)})")
+            return
         raise StudyHeldError(f"{self._place} was taken over by {who}")
+
+    def _hold_again(self, gone: str) -> None:
+        """Hold the study by another connection, if nobody has held it meanwhile."""
+        try:
+            self.close()
+            self._connection = self._connected()
+            is_free = self._connection.execute(_TRY, {"key": self._key}).scalar_one()
+            is_ours = self._row() == self._since
+            who = self._who()
+        except SQLAlchemyError:
+            raise HolderAwayError(gone) from None
+        if not is_ours:
+            self.close()
+            raise StudyHeldError(f"{gone}, and {who} held it after that")
+        if not is_free:
+            # The server has not noticed yet that the first one is gone.
+            raise HolderAwayError(gone)
+
+    def _connected(self) -> Connection:
+        connection = self._engine.connect()
+        try:
+            connection.execute(_NOTICE)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
         self._connection.close()
 
+    def _row(self) -> Row[Any] | None:
+        return self._connection.execute(_WHO, self._study).first()
+
     def _who(self) -> str:
-        row = self._connection.execute(_WHO, self._study).first()
+        row = self._row()
         if row is None:
             return "another process"
         return f"{row.holder} since {row.since.astimezone().strftime(_TIME)}"

@@ -28,6 +28,7 @@ from sret_search.search.folders import Folders
 from sret_search.search.lease import Lease
 from sret_search.search.storage import (
     DiskFullError,
+    LedgerAwayError,
     erase,
     explained,
     open_storage,
@@ -37,7 +38,7 @@ from sret_search.search.storage import (
     undamaged,
     writing,
 )
-from sret_search.search.written import is_sound
+from sret_search.search.written import KEPT, LONG, is_sound
 from sret_search.study import Study, StudyError
 from sret_search.study.candidate import Values
 from sret_search.study.planned import Role
@@ -49,11 +50,9 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 _T = TypeVar("_T")
 
-_KEPT_RESULTS = (
-    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "epochs", "steps", "seconds",
-    "latency_ms", "latency_spread", "reruns", "cause", "reason", "history", "environment",
-)  # fmt: skip
-_LONG = ("history", "environment")
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 class Ledger:
@@ -79,6 +78,8 @@ class Ledger:
         """The other place where the folders of its trials were then, if they were."""
         self.wait_for_space: Callable[[str], None] = lambda reason: time.sleep(1)
         """Called again and again while the database's disk is full."""
+        self.wait_for_server: Callable[[LedgerAwayError], None] = _raise
+        """Called again and again while the database's server cannot be reached."""
 
     @classmethod
     def create(cls, study: Study, lease: Lease | None = None) -> Ledger:
@@ -192,9 +193,10 @@ class Ledger:
             user_attrs=digests.begun(entry.attributes),
         )
         trial_id = self._write(
-            lambda: self._storage.create_new_trial(self._study_id, template_trial=trial)
+            lambda: self._storage.create_new_trial(self._study_id, template_trial=trial),
+            lambda: rows.id_of(self._storage.engine, self._study_id, entry.number),
         )
-        number = self._storage.get_trial_number_from_id(trial_id)
+        number = self._write(lambda: self._storage.get_trial_number_from_id(trial_id))
         assert number == entry.number, "two drivers write to this study"
         self._ids.append(trial_id)
         return entry
@@ -239,13 +241,12 @@ class Ledger:
         What is given back is without the history of its epochs, which only reports read.
         """
         trial_id = self._ids[entry.number]
-        kept = {name: outcome[name] for name in _KEPT_RESULTS if name in outcome}
+        kept = {name: outcome[name] for name in KEPT if name in outcome}
         begun = [a for a in self.folders.attempts(entry.number) if self.folders.has_begun(a)]
         kept["attempts"] = len(begun)
         if entry.rungs:
             kept["rungs"] = entry.rungs
-        with writing(self._disk), self._storage.engine.connect() as connection:
-            beside = rows.texts(connection, trial_id)
+        beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
         now = datetime.now()
         told = {"state": outcome["state"], "ended": now.isoformat(), **kept}
         self._attribute(entry, "outcome", digests.with_digest(told, beside))
@@ -253,8 +254,11 @@ class Ledger:
         if state == TrialState.COMPLETE:
             names = self.description["objectives"]
             values = objective_values(names, entry.cost, outcome)
-        self._write(lambda: self._storage.set_trial_state_values(trial_id, state, values))
-        short = {name: value for name, value in kept.items() if name not in _LONG}
+        self._write(
+            lambda: self._storage.set_trial_state_values(trial_id, state, values),
+            lambda: rows.has_ended(self._storage.engine, trial_id) or None,
+        )
+        short = {name: value for name, value in kept.items() if name not in LONG}
         return replace(entry, state=outcome["state"], result=short, ended=now)
 
     def fail(self, entry: Entry, cause: str) -> Entry:
@@ -266,7 +270,7 @@ class Ledger:
     def retry(self, entry: Entry) -> None:
         """Open a failed trial again. What it failed with stays stored, and its attempts until now
         no longer say how it ended."""
-        self._write(lambda: self._reopen(self._ids[entry.number]))
+        self._write(lambda: rows.reopen(self._storage.engine, self._ids[entry.number]))
         ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.result}]
         attempts = len(self.folders.attempts(entry.number))
         self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
@@ -317,24 +321,30 @@ class Ledger:
         self._remember("declarations", self._attributes["declarations"])
         self._write(lambda: erase(self._storage))
 
-    def _write(self, write: Callable[[], _T]) -> _T:
-        """Write while the study is held, and again while there is no room for it."""
+    def _write(self, write: Callable[[], _T], made: Callable[[], _T | None] | None = None) -> _T:
+        """Write while the study is held, and again while there is no room for it, or no server.
+
+        Args:
+            made: what the same write gave where it was made and only its answer was lost, else
+                None; where it is not given, the same can be written twice.
+        """
+        unsure = False
         while True:
-            if self._lease is not None:
-                self._lease.check()
             try:
+                if self._lease is not None:
+                    self._lease.check()
                 with writing(self._disk):
-                    return write()
+                    before = made() if unsure and made is not None else None
+                    return write() if before is None else before
             except DiskFullError as full:
                 self.wait_for_space(str(full))
-
-    def _reopen(self, trial_id: int) -> None:
-        with self._storage.engine.begin() as connection:
-            rows.reopen(connection, trial_id)
+            except LedgerAwayError as away:
+                unsure = True
+                self.wait_for_server(away)
 
     def _grow(self, before: dict[str, str], now: dict[str, str]) -> None:
-        with writing(self._disk), self._storage.engine.begin() as connection:
+        with writing(self._disk):
             for path in before:
                 if before[path] != now[path]:
-                    rows.grow(connection, self._study_id, path, now[path])
+                    rows.grow(self._storage.engine, self._study_id, path, now[path])
         self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}

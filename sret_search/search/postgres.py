@@ -22,6 +22,20 @@ _CONNECTION = {
 }
 """A server that is gone without a word is noticed after 20 seconds."""
 
+_AWAY_CLASSES = ("08", "57")
+"""SQLSTATE: of connections, and of a server that shuts down, has crashed or starts."""
+_TOO_MANY = "53300"
+_AWAY = (
+    "starting up", "shutting down", "recovery", "too many", "remaining connection slots",
+    "terminating connection",
+)  # fmt: skip
+"""What a server says that is there, and takes no connection yet, or no more."""
+_UNREACHABLE = (
+    "Connection refused", "Connection reset", "timeout", "timed out", "server closed", "No route",
+    "unreachable", "Temporary failure", "Broken pipe", "EOF", "connection is closed",
+    "connection is lost", "could not receive data", "could not send data", "is the server running",
+)  # fmt: skip
+
 _MAKING = 0x73726574
 """The advisory lock of whoever makes tables: two at once fail in the server."""
 
@@ -50,6 +64,20 @@ def server(study: Study) -> Engine:
     url, others = options(study)
     others |= {"poolclass": NullPool, "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
     return create_engine(url, **others)
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether a server cannot be reached at the moment, or takes no more connections: it may answer
+    a little later, although nothing was mended here."""
+    import psycopg
+
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    if error.sqlstate is not None:
+        return error.sqlstate[:2] in _AWAY_CLASSES or error.sqlstate == _TOO_MANY
+    # What happens while a connection is made has no code.
+    said = str(error)
+    return any(word in said for word in (_AWAY if "FATAL" in said else _UNREACHABLE))
 
 
 def without_secrets(study: Study, text: str) -> str:

@@ -117,8 +117,8 @@ class Progress:
             self.interrupted[number] = self.running.pop(number)
         self.say(quiet=True)
 
-    def pause(self, why: str) -> None:
-        self.write(f"paused: {why}; it goes on when there is room")
+    def pause(self, why: str, until: str = "there is room") -> None:
+        self.write(f"paused: {why}; it goes on when {until}")
 
     def count(self, entry: Entry) -> None:
         """Add an ended trial to the counts."""

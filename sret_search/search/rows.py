@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, DateTime, text
+from sqlalchemy import Connection, DateTime, Engine, text
 
 from sret_search.search.digests import DamagedError
 from sret_search.search.entry import Entry
@@ -26,6 +26,8 @@ _OF_ONE = text("SELECT key, value_json FROM trial_user_attributes WHERE trial_id
 _REOPEN = text(
     "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE trial_id = :trial"
 )
+_ID = text("SELECT trial_id FROM trials WHERE study_id = :study AND number = :number")
+_STATE = text("SELECT state FROM trials WHERE trial_id = :trial")
 _GROW = text(
     "UPDATE trial_params SET distribution_json = :now WHERE param_name = :path AND"
     " trial_id IN (SELECT trial_id FROM trials WHERE study_id = :study)"
@@ -61,23 +63,35 @@ def entries(connection: Connection, study_id: int) -> Iterator[tuple[int, Entry]
             yield trial.trial_id, entry
 
 
-def texts(connection: Connection, trial_id: int) -> dict[str, str]:
+def texts(engine: Engine, trial_id: int) -> dict[str, str]:
     """What is stored of a trial: JSON texts, by name."""
-    return dict(connection.execute(_OF_ONE, {"trial": trial_id}).tuples().all())
+    with engine.connect() as connection:
+        return dict(connection.execute(_OF_ONE, {"trial": trial_id}).tuples().all())
 
 
-def reopen(connection: Connection, trial_id: int) -> None:
+def id_of(engine: Engine, study_id: int, number: int) -> int | None:
+    """What the database calls a trial; None where there is none of that number."""
+    with engine.connect() as connection:
+        return connection.execute(_ID, {"study": study_id, "number": number}).scalar()
+
+
+def has_ended(engine: Engine, trial_id: int) -> bool:
+    """Whether the state of a trial is one of an end."""
+    with engine.connect() as connection:
+        state = connection.execute(_STATE, {"trial": trial_id}).scalar_one()
+    return bool(state != "RUNNING")
+
+
+def grow(engine: Engine, study_id: int, path: str, kind: str) -> None:
+    """Store every value of an axis as one of another distribution, given as JSON."""
+    with engine.begin() as connection:
+        connection.execute(_GROW, {"now": kind, "path": path, "study": study_id})
+
+
+def reopen(engine: Engine, trial_id: int) -> None:
     """Let a trial that has ended be running again."""
-    connection.execute(_REOPEN, {"trial": trial_id})
-
-
-def grow(connection: Connection, study_id: int, path: str, distribution: str) -> None:
-    """Let stored values of an axis that has grown stand beside new ones.
-
-    Args:
-        distribution: Optuna's JSON text of the axis as it is now.
-    """
-    connection.execute(_GROW, {"now": distribution, "path": path, "study": study_id})
+    with engine.begin() as connection:
+        connection.execute(_REOPEN, {"trial": trial_id})
 
 
 def _reason(error: Exception) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _NAMED = 8
 """Trials that a message names by their numbers."""
 _PAUSE = 1.0
-"""Seconds between two tries to write to a disk that is full."""
+"""Seconds between two tries to write to a disk that is full, or a server that is away."""
 _REMIND = 60.0
 """Seconds after which it is said again that a study is paused."""
 _CLUSTER = 5.0
@@ -167,7 +167,11 @@ def _train(
         ledger.folders.clear_stop()
         hours = study.file.compute.max_hours
         stopping = Stopping(ledger.folders.ask_to_stop, progress.write, hours)
-        ledger.wait_for_space = _waiting(progress, stopping)
+        for_space, for_server = (
+            _waiting(progress, stopping, until) for until in ("there is room", "its server answers")
+        )
+        ledger.wait_for_space = for_space
+        ledger.wait_for_server = lambda away: for_server(str(away))
         needed = [branch.trial for branch in study.file.branches]
         keeper = disk.Keeper(ledger.folders, disk.quota(study), needed)
         keeper.restore(history.entries)
@@ -234,8 +238,9 @@ def _looked_up(study: Study, first: Slots, left_out: LeftOut) -> Callable[[], Sl
     return current
 
 
-def _waiting(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
-    """What the driver does while its own disk is full: it says so once a while, and waits."""
+def _waiting(progress: Progress, stopping: Stopping, until: str) -> Callable[[str], None]:
+    """What the driver does while its own disk is full, or its database's server away: it says so
+    once a while, and waits."""
     said = waited = -math.inf
 
     def wait(reason: str) -> None:
@@ -243,7 +248,7 @@ def _waiting(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
         now = time.monotonic()
         # It went on meanwhile, or has been silent for long.
         if now - waited > 2 * _PAUSE or now - said > _REMIND:
-            progress.pause(reason)
+            progress.pause(reason, until)
             said = now
         if stopping.look():
             raise LedgerLostError(reason)

@@ -91,6 +91,15 @@ def examine(study: Study) -> None:
         raise StudyError([Problem(message, path)])
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite's error is of a file that it could open, and cannot read."""
+    # A text that is not UTF-8 has no code; one of the names of tables and columns that is another
+    # makes an error in the statement.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    damage = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, sqlite3.DatabaseError) and code in damage
+
+
 def has_content(study: Study) -> bool:
     """Whether the database was ever written to."""
     return file(study).is_file() and file(study).stat().st_size > 0

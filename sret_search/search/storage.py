@@ -40,6 +40,15 @@ class LedgerLostError(Exception):
     """The database can no longer be reached or written."""
 
 
+class LedgerAwayError(LedgerLostError):
+    """The database's server cannot be reached at the moment; whether it has what was written last
+    is not known."""
+
+
+class DatabaseAwayError(StudyError):
+    """A study cannot be opened while its database's server is away, or full."""
+
+
 class DiskFullError(Exception):
     """The database's disk has no room; the same write can be tried again."""
 
@@ -157,6 +166,7 @@ def writing(folder: Path = Path("runs")) -> Iterator[None]:
 
     Raises:
         DiskFullError: there was no room. The same can be written again.
+        LedgerAwayError: its server cannot be reached at the moment.
         LedgerLostError: the database is gone; whether it has what was written is not known.
     """
     try:
@@ -171,7 +181,7 @@ def writing(folder: Path = Path("runs")) -> Iterator[None]:
             ) from None
         lost = isinstance(cause, OperationalError | InterfaceError) or type(cause) is DatabaseError
         if lost or cause.connection_invalidated:
-            raise _lost(cause) from None
+            raise _lost(cause, away=is_away(cause)) from None
         raise
 
 
@@ -188,7 +198,8 @@ def undamaged(study: Study) -> Iterator[None]:
         said = f"{error}" if isinstance(error, DamagedError) else "its rows cannot be read"
         raise damaged(study, said) from None
     except (SQLAlchemyError, StorageInternalError) as error:
-        if not _is_damage(error):
+        cause = error if isinstance(error, DBAPIError) else error.__cause__
+        if not isinstance(cause, DBAPIError) or not sqlite.is_damage(cause.orig):
             raise
         raise damaged(study, reason(error)) from None
 
@@ -203,6 +214,7 @@ def explained(study: Study) -> Iterator[None]:
     """Say in one line why a database cannot be opened.
 
     Raises:
+        DatabaseAwayError: with that line, where the same may work in a while.
         StudyError: with that line.
     """
     try:
@@ -213,7 +225,10 @@ def explained(study: Study) -> Iterator[None]:
     except (
         SQLAlchemyError, StorageInternalError, LedgerLostError, sqlite3.Error, OSError
     ) as error:  # fmt: skip
-        raise _refused(study, reason(error)) from None
+        refused = _refused(study, reason(error))
+        if is_away(error):
+            raise DatabaseAwayError(refused.problems) from None
+        raise refused from None
 
 
 def _open(study: Study, url: str, options: dict[str, Any], *, create: bool) -> RDBStorage:
@@ -259,7 +274,7 @@ def _give_up(context: ExceptionContext) -> None:
     error = context.original_exception
     # An interrupt counts as a lost connection too.
     if context.is_disconnect and not context.is_pre_ping and isinstance(error, Exception):
-        raise _lost(error) from None
+        raise _lost(error, away=not isinstance(error, sqlite3.Error)) from None
 
 
 def _names(storage: RDBStorage, study: Study) -> list[str]:
@@ -285,8 +300,20 @@ def _nothing(study: Study) -> StudyError:
     return StudyError(f"{place(study)} has no study yet; run it first")
 
 
-def _lost(error: BaseException) -> LedgerLostError:
-    return LedgerLostError(f"the study's database is lost: {reason(error)}")
+def is_away(error: BaseException) -> bool:
+    """Whether an error is of a server that cannot be reached at the moment."""
+    if isinstance(error, LedgerAwayError):
+        return True
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    return error.connection_invalidated or postgres.is_away(error.orig)
+
+
+def _lost(error: BaseException, *, away: bool) -> LedgerLostError:
+    kind = LedgerAwayError if away else LedgerLostError
+    return kind(f"the study's database is lost: {reason(error)}")
 
 
 def reason(error: BaseException) -> str:
@@ -297,18 +324,6 @@ def reason(error: BaseException) -> str:
     lines = [line for line in str(said).splitlines() if line.strip()] or [type(said).__name__]
     line = next((line for line in lines if "FATAL" in line), lines[0])
     return masked(" ".join(line.split()).removeprefix("connection failed: "))
-
-
-def _is_damage(error: BaseException) -> bool:
-    """Whether SQLite cannot read a file that it could open."""
-    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
-        error = error.__cause__
-    said = error.orig if isinstance(error, DBAPIError) else None
-    # A text that is not UTF-8 has no code; one of the names of tables and columns that is another
-    # makes an error in the statement.
-    code = getattr(said, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    damage = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return isinstance(said, sqlite3.DatabaseError) and code in damage
 
 
 def _is_full(error: DBAPIError, folder: Path) -> bool:

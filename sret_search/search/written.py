@@ -15,6 +15,14 @@ _Amount = Annotated[float, Field(ge=0)]
 _Any = Annotated[float, Field(allow_inf_nan=True)]
 """Of weights that are run as they were not trained: they may end in no number."""
 
+KEPT = (
+    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "epochs", "steps", "seconds",
+    "latency_ms", "latency_spread", "reruns", "cause", "reason", "history", "environment",
+)  # fmt: skip
+"""Names in a result that a ledger keeps."""
+LONG = ("history", "environment")
+"""Those of them that only reports read."""
+
 
 class _Content(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)

@@ -19,12 +19,14 @@ from optuna.trial import TrialState, create_trial
 from postgres_server import USER
 from sqlalchemy import text
 
+from sret_search import run as command
 from sret_search.commands import export
 from sret_search.search import postgres
 from sret_search.search.lease import StudyHeldError, hold
 from sret_search.search.ledger import Ledger
 from sret_search.search.run import search
 from sret_search.search.storage import (
+    LedgerAwayError,
     LedgerLostError,
     open_storage,
     read_storage,
@@ -32,6 +34,8 @@ from sret_search.search.storage import (
     writing,
 )
 from sret_search.study import Study, StudyError, load_study
+from sret_search.variants import VARIANTS
+from sret_search.writing import yaml_text
 
 psycopg = pytest.importorskip("psycopg")
 pytestmark = [
@@ -395,3 +399,182 @@ def test_a_password_is_nowhere_while_a_study_runs_nor_after_it(server):
     assert len(kept) > 5
     assert [value for value in kept if "s3cr3t" in value] == []
     assert "me@host:***@127.0.0.1" in "".join(kept)
+
+
+def begun(made: Study, ledger: Ledger):
+    candidate = made.grid[0]
+    return ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
+
+
+def test_a_driver_goes_on_where_its_server_was_away(server, made):
+    with hold(made) as lease:
+        ledger = Ledger.create(made, lease)
+        said = []
+
+        def wait(away):
+            said.append(hides(away))
+            if len(said) == 2:
+                server.start()
+
+        ledger.wait_for_server = wait
+        server.stop()
+        entry = begun(made, ledger)
+        assert len(said) >= 2
+        assert [message for message in said if "that held " in message and " is gone" in message]
+        said.clear()
+        server.stop()
+        ledger.tell(entry, OUTCOME)
+        assert [found.state for found in ledger.entries()] == ["complete"]
+        lease.check()
+        with pytest.raises(StudyHeldError, match="is held by process"), hold(made):
+            pass
+        ledger.close()
+
+
+def test_a_driver_that_waits_for_nothing_stops_where_its_server_is_away(server, made):
+    with hold(made) as lease:
+        ledger = Ledger.create(made, lease)
+        server.stop()
+        try:
+            with pytest.raises(LedgerLostError, match=r"connection that held .* is gone"):
+                begun(made, ledger)
+        finally:
+            server.start()
+        ledger.close()
+
+
+def test_a_write_whose_answer_is_lost_is_made_once(made, monkeypatch):
+    with hold(made) as lease:
+        ledger = Ledger.create(made, lease)
+        dialect = ledger._storage.engine.dialect
+        commit, waits, lost = dialect.do_commit, [], []
+
+        def lose_the_answer(connection) -> None:
+            commit(connection)
+            if lost:
+                connection.dbapi_connection.close()
+                raise psycopg.OperationalError(lost.pop())
+
+        ledger.wait_for_server = waits.append
+        monkeypatch.setattr(dialect, "do_commit", lose_the_answer)
+        for write in ("begin", "fail", "tell"):
+            lost.append("server closed the connection unexpectedly")
+            if write == "begin":
+                entry = begun(made, ledger)
+            elif write == "fail":
+                entry = ledger.fail(entry, "worker died")
+            else:
+                ledger.tell(entry, OUTCOME)
+        monkeypatch.undo()
+        assert (len(waits), lost) == (3, [])
+        (found,) = ledger.entries()
+        assert (found.number, found.state) == (0, "complete")
+        assert found.failures == {"worker died": 1}
+        ledger.close()
+
+
+def test_a_trial_whose_end_is_lost_on_the_way_back_is_ended_once(made, monkeypatch):
+    with hold(made) as lease:
+        ledger = Ledger.create(made, lease)
+        entry = begun(made, ledger)
+        end, waits = ledger._storage.set_trial_state_values, []
+
+        def lose_the_answer(*arguments):
+            end(*arguments)
+            monkeypatch.undo()
+            raise LedgerAwayError("the server closed the connection unexpectedly")
+
+        ledger.wait_for_server = waits.append
+        monkeypatch.setattr(ledger._storage, "set_trial_state_values", lose_the_answer)
+        assert ledger.tell(entry, OUTCOME).state == "complete"
+        assert len(waits) == 1
+        assert [found.state for found in ledger.entries()] == ["complete"]
+        ledger.close()
+
+
+def test_a_study_that_another_held_meanwhile_is_not_held_again(made):
+    with hold(made) as lease:
+        lease._connection.close()
+        with hold(made):
+            pass
+        with pytest.raises(
+            StudyHeldError, match=r"is gone .*, and process \d+ on .* held it"
+        ) as held:
+            lease.check()
+        assert not isinstance(held.value, LedgerLostError)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [("port", 3), ("full", 3), ("full database", 3), ("password", 2), ("database", 2), ("host", 2)],
+)
+def test_a_server_that_may_come_back_is_told_from_what_is_to_be_mended(server, wrong, code, capsys):
+    role = f"role_{wrong}".replace(" ", "_")
+    with postgres.server(study(server.url())).connect() as admin:
+        limit = 0 if wrong == "full" else -1
+        admin.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'hunter2' CONNECTION LIMIT {limit}"))
+        if wrong == "full database":
+            admin.execute(text("CREATE DATABASE full_one CONNECTION LIMIT 0"))
+    host = "host.invalid" if wrong == "host" else "127.0.0.1"
+    port = 1 if wrong == "port" else server.port
+    password = "hunter3" if wrong == "password" else "hunter2"
+    database = {"database": "nowhere", "full database": "full_one"}.get(wrong, "postgres")
+    url = f"postgresql://{role}:{password}@{host}:{port}/{database}"
+    study(url, "away")
+    assert command._main(command.parser("run").parse_args(["away.yaml"])) == code
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"away.yaml:4:8: the database postgresql://{role}:***@{host}:{port}/")
+    resume = (
+        "stopped before the study was complete; resume with: python -m sret_search.run away.yaml"
+    )
+    assert said[1:] == ([resume] if code == 3 else [])
+    assert not [line for line in said if "hunter" in line]
+
+
+def waited(process: subprocess.Popen, path: Path, word: str, count: int = 1) -> None:
+    end = time.monotonic() + 400
+    while path.read_text().count(word) < count:
+        assert time.monotonic() < end and process.poll() is None, path.read_text()
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_run_waits_for_its_server_and_stops_in_order_where_that_stays_away(server):
+    made = study(server.url(), "waits")
+    with made.path.open("a") as file:
+        file.write("recipe: {epochs: 1}\nsearch: {seeds: 3}\ncompute: {concurrent: 1}\n")
+    small = VARIANTS["sret_digits"].at_loops(1).to_dict()
+    Path("space.yaml").write_text(yaml_text({"architecture": small}))
+    with Path("out").open("w") as out:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "sret_search.run", made.path],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            waited(run, Path("out"), "2 running")
+            server.stop()
+            waited(run, Path("out"), "paused: ")
+            server.start()
+            waited(run, Path("out"), "% on validation")
+            server.stop()
+            waited(run, Path("out"), "paused: ", 2)
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(150) == 3, Path("out").read_text()
+        finally:
+            run.kill()
+            run.wait()
+            server.stop()
+            server.start()
+    said = Path("out").read_text()
+    assert "it goes on when its server answers" in said
+    assert "resume with: python -m sret_search.run waits.yaml" in said
+    assert "Traceback" not in said
+    again = subprocess.run(
+        [sys.executable, "-m", "sret_search.run", made.path], capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    ledger = Ledger.read(made)
+    assert [(e.number, e.state) for e in ledger.entries()] == [(n, "complete") for n in range(3)]
+    ledger.close()

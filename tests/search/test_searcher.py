@@ -466,7 +466,7 @@ def test_a_pause_is_said_again_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(run.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 1))
     played = Played()
-    wait = run._waiting(played.searcher.progress, played.stopping)
+    wait = run._waiting(played.searcher.progress, played.stopping, "there is room")
     for _ in range(100):
         wait("the disk is full")
     assert played.console.export_text(clear=True).count("paused: the disk is full") == 2
