@@ -153,6 +153,7 @@ class _Lock:
 
     def __init__(self, study: Study) -> None:
         self._place = place(study)
+        self._gone = f"the connection that held {self._place} is gone (it was closed)"
         digest = hashlib.sha256(f"sret_search {study.name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
         holder = f"process {driver.pid()} on {platform.node()}"
@@ -176,7 +177,9 @@ class _Lock:
                 return
             who = self._who()
         except SQLAlchemyError as error:
-            self._hold_again(f"the connection that held {self._place} is gone ({reason(error)})")
+            if not self._connection.closed:  # else why is known from before
+                self._gone = f"the connection that held {self._place} is gone ({reason(error)})"
+            self._hold_again(self._gone)
             return
         raise StudyHeldError(f"{self._place} was taken over by {who}")
 

@@ -420,6 +420,7 @@ def test_a_driver_goes_on_where_its_server_was_away(server, made):
         server.stop()
         entry = begun(made, ledger)
         assert len(said) >= 2
+        assert not [message for message in said if "Connection is closed" in message]
         assert [message for message in said if "that held " in message and " is gone" in message]
         said.clear()
         server.stop()
