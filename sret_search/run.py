@@ -83,8 +83,8 @@ def _ended(path: Path) -> int:
     """What is left to do where the process that drove a study was ended by others."""
     from sret_search.reporting.write import write_report
 
+    signals.note()
     with suppress(InputError, KeyboardInterrupt), signals.interrupting():
-        signals.note()
         print(f"report: {shown(write_report(load_study(path)))}")
     print(_resume(path), file=sys.stderr)
     return STOPPED

@@ -35,7 +35,12 @@ def driven(work: Callable[[], int], ended: Callable[[], int]) -> int:
     """
     channels = os.environ.pop(_CHANNELS, None)
     if channels is None:
-        return _wait(ended)
+        try:
+            return _wait(ended)
+        finally:
+            # Python gives handled signals back their defaults while it ends, before it has ended.
+            for kind in signals.STOPS:
+                signal.signal(kind, signal.SIG_IGN)
     global _is_child
     _is_child = True
     signals.ignored()

@@ -145,7 +145,10 @@ def sigterm_stays() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     worker.connect = connect_held
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
         worker.connect = connect
+        # Ray puts a handler of its own in its place, which exits.
+        signal.signal(signal.SIGTERM, handler)

@@ -26,6 +26,9 @@ STUDIES = ("grid_eager", "grid_strict", "random_eager", "random_strict", "tpe_st
 SCHEDULED = "mo_asha_strict"
 """Another one, under a scheduler, where each promotion is another attempt."""
 
+RANKED = "ranked"
+"""Another one, whose trials are trained by two processes each."""
+
 INTERVAL = 0.05
 """Seconds between checkpoints, as the study files have it."""
 _SLACK = 0.1

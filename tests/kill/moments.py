@@ -147,6 +147,46 @@ RUNGS = {
 }
 """Of the study under a scheduler, in the order of a run."""
 
+_SAVED: Fault = {
+    "who": "worker", "where": "sret_search.training.trainer:Trainer.save:after", "n": 3,
+}  # fmt: skip
+_ECC = ["raise", "CUDA error: uncorrectable ECC error encountered"]
+_BUSY = ["raise", "CUDA error: all CUDA-capable devices are busy or unavailable"]
+HARDWARE = {
+    "too many open files as it says who it is": _then(
+        _file("worker.json", "before"), ["raise", 24, "Too many open files"]
+    ),
+    "CUDA, a checkpoint saved": _then(_SAVED, _ECC),
+    "an input/output error before a checkpoint's rename": _then(
+        _file("checkpoint-*.pt", "before", 3), ["raise", 5, "Input/output error"]
+    ),
+    "a stale file handle before the result's rename": _then(
+        _file("result.json", "before"), ["raise", 116, "Stale file handle"]
+    ),
+}  # fmt: skip
+"""Errors of the machine, raised in a worker."""
+
+_STARTED = "sret_search.training.train:train_as:before"
+RANKS = {
+    "busy GPU, before it begins": _then(
+        {"who": "worker", "where": "torch.distributed:init_process_group:before", "n": 1}, _BUSY
+    ),
+    "one, before the first step": _then({"who": "worker", "where": _STARTED}, SELF),
+    "one, after a checkpoint": _then(_CHECKPOINT, SELF),
+    "all, after a checkpoint": _then(_CHECKPOINT, ["kill", "ranks"]),
+}
+"""Of a study whose trials are two processes each."""
+
+STORM = ["storm"]
+STORMS = {
+    "a checkpoint saved": _then(_CHECKPOINT, STORM),
+    "before the commit that ends a trial": _then(
+        _database("set_trial_state_values", "before"), STORM
+    ),
+    "table of the report written": _then(_file("trials.csv", "after", who="driver"), STORM),
+}
+"""SIGTERM again and again until the driver has ended."""
+
 _MEMORY = {
     "sampler's memory stored": _then(
         _database("set_study_user_attr", "after", 1, "memory"), SELF

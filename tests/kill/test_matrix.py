@@ -13,7 +13,7 @@ from pathlib import Path
 
 import moments
 import pytest
-from kills import SCHEDULED, STUDIES, Box, Golden, Told
+from kills import RANKED, SCHEDULED, STUDIES, Box, Golden, Told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -49,6 +49,42 @@ def test_a_fault_at_a_rung(golden: Golden, told: Told, tmp_path: Path) -> None:
     box = Box(tmp_path, SCHEDULED, list(moments.RUNGS.values()))
     box.finish()
     row = told("at rungs", list(moments.RUNGS), box)
+    row["lost_seconds"] = box.check_lost()
+    box.check_same(undisturbed)
+
+
+@pytest.mark.parametrize("study", ["grid_eager", "tpe_strict"])
+def test_an_error_of_the_machine(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed = golden(study)
+    box = Box(tmp_path, study, list(moments.HARDWARE.values()))
+    box.finish()
+    row = told("hardware", list(moments.HARDWARE), box)
+    assert len(box.runs) == 1, "no trial failed for good, nor was the run stopped"
+    row["lost_seconds"] = box.check_lost()
+    box.check_same(undisturbed)
+
+
+def test_a_killed_rank(golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed = golden(RANKED)
+    box = Box(tmp_path, RANKED, list(moments.RANKS.values()))
+    box.finish()
+    told("ranks", list(moments.RANKS), box)
+    assert len(box.runs) == 1
+    continued = [event["step"] for event in box.events() if event["what"] == "continued"]
+    assert max(continued, default=0) > 0, "a trial goes on from its checkpoint"
+    box.check_same(undisturbed)
+
+
+@pytest.mark.parametrize("study", ["grid_eager", "random_strict"])
+def test_a_storm_of_signals(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed = golden(study)
+    box = Box(tmp_path, study, list(moments.STORMS.values()))
+    box.finish()
+    row = told("storm", list(moments.STORMS), box)
+    assert [run.code for run in box.runs] == [3, 3, 0]
+    for run in box.runs:
+        assert "report: " in run.out
+        assert all("resume with" in line for line in run.err.splitlines()), run.err
     row["lost_seconds"] = box.check_lost()
     box.check_same(undisturbed)
 

@@ -176,3 +176,15 @@ def test_a_storm_of_sigterm_ends_in_order(work: str, ended: tuple[int, str]) -> 
     finally:
         over.set()
         thread.join()
+
+
+def test_signals_do_nothing_while_the_process_ends() -> None:
+    ending = COMMAND.replace("sys.exit(driver.driven(work, ended))", """
+code = driver.driven(work, ended)
+if not driver._is_child:
+    print(all(signal.getsignal(kind) == signal.SIG_IGN for kind in signals.STOPS))
+""")  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", ending.format(work="return 0")], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "True"

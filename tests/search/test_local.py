@@ -144,9 +144,11 @@ def test_sigterm_waits_while_ray_connects(monkeypatch: pytest.MonkeyPatch) -> No
     try:
         with signals.sigterm_stays():
             worker.connect()
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))  # as `ray.init` does
+        signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert seen == ["connected", "terminated"]
+    assert seen == ["connected", "terminated", "terminated"]
     assert worker.connect is connect
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 

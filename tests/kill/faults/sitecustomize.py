@@ -21,6 +21,7 @@ import importlib.machinery
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -163,6 +164,10 @@ class Injector(importlib.abc.MetaPathFinder):
                 os.truncate(path, max(path.stat().st_size - by, 0))
             elif action == "fill":
                 _fill(Path(rest[0]))
+            elif action == "raise":
+                raise OSError(*rest) if len(rest) > 1 else RuntimeError(*rest)
+            elif action == "storm":
+                self.storm()
             elif action == "hold":
                 (self.box / f"held-{i}").touch()
                 while not (self.box / f"go-{i}").exists():
@@ -170,9 +175,28 @@ class Injector(importlib.abc.MetaPathFinder):
             else:
                 raise ValueError(action)
 
+    def storm(self) -> None:
+        """Ask the driver to stop, again and again until it has ended."""
+        code = (
+            "import os, sys, time, signal\n"
+            "try:\n"
+            "    while True: os.kill(int(sys.argv[1]), signal.SIGTERM); time.sleep(0.05)\n"
+            "except ProcessLookupError: pass"
+        )
+        environment = {k: v for k, v in os.environ.items() if k != "KILL_BOX"}
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(self.driver)], env=environment, start_new_session=True
+        )
+
     def kill(self, who: str) -> None:
-        """Kill this process, the driver, a server of Ray by its name, or all that there is."""
+        """Kill this process, it and those beside it, the driver, a server of Ray by its name, or
+        all that there is."""
         if who == "self":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif who == "ranks":
+            for pid in _descendants(os.getppid()):
+                if pid != os.getpid():
+                    os.kill(pid, signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
         elif who == "driver":
             os.kill(self.driver, signal.SIGKILL)
