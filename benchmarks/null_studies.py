@@ -69,8 +69,9 @@ from sret_search.reporting.summary import summarise
 RESULTS = Path(__file__).parent / "results"
 LEVEL, LEAST = 0.05, 0.93
 """The rate of false claims that pages may have; and how often an interval must hold its truth."""
-_DOUBT = 0.001
-"""How often a rate that is as promised may look as if it were not: there are hundreds of rates."""
+_DOUBT, _DOUBT_OF_SETTING = 0.001, 1e-5
+"""How often a rate that is as promised may look as if it were not: one over all settings, of which there
+are hundreds, and one of a setting, of which there are thousands, some of seven pages."""
 PAGES = 168
 SHORT, SHORT_SEEDS = 24, (2, 5)
 _FEW = 30
@@ -153,10 +154,11 @@ class Rate:
     @property
     def is_outside(self) -> bool:
         """Whether it is not what is promised, by more than the simulation may err."""
+        doubt = _DOUBT if self.noise == "all" else _DOUBT_OF_SETTING
         if self.kind == "false":
             false = round(self.rate * self.pages)
-            return bool(special.bdtrc(false - 1, self.pages, LEVEL) < _DOUBT) if false else False
-        return self.kind == "holds" and self.rate - special.ndtri(_DOUBT) * self.error < LEAST
+            return bool(special.bdtrc(false - 1, self.pages, LEVEL) < doubt) if false else False
+        return self.kind == "holds" and self.rate - special.ndtri(doubt) * self.error < LEAST
 
 
 def kind_of(sentence: str) -> str:
