@@ -26,6 +26,7 @@ from typing import Any
 import pandas as pd
 
 from sret_search.reporting.results import Results
+from sret_search.search import remembered
 from sret_search.search.entry import Entry
 from sret_search.study import Study, load_study
 
@@ -167,21 +168,22 @@ def _database(study: Study) -> Path:
 
 def _forget_place(ledger: sqlite3.Connection, study: Study) -> None:
     """Let the study's file be called what it is called everywhere, not where it lay."""
-    place = {"path": study.path.name}
+    rows = ledger.execute("SELECT key, value_json FROM study_user_attributes").fetchall()
+    known = remembered.read({key: json.loads(text) for key, text in rows}, str(study.folder))
+    known["study"] = _without_place(known["study"], study)
+    for declaration in known["declarations"]:
+        declaration["description"] = _without_place(declaration["description"], study)
     for key in ("study", "declarations"):
-        found = ledger.execute(f"SELECT value_json FROM study_user_attributes WHERE key = '{key}'")
-        for (text,) in found.fetchall():
-            plain = json.loads(text)
-            if key == "study":
-                plain |= place
-            else:
-                for declaration in plain:
-                    declaration["description"] |= place
-            ledger.execute(
-                f"UPDATE study_user_attributes SET value_json = ? WHERE key = '{key}'",
-                [json.dumps(plain)],
-            )
+        stored = json.dumps(remembered.stored(key, known[key]))
+        ledger.execute(
+            "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", [stored, key]
+        )
     ledger.commit()
+
+
+def _without_place(description: dict[str, Any], study: Study) -> dict[str, Any]:
+    rest = {name: value for name, value in description.items() if name != "root"}
+    return rest | {"path": study.path.name}
 
 
 def main() -> int:

@@ -19,6 +19,8 @@ OF_NODES = frozenset({DIED, HUNG, MACHINE})
 
 _NOT_STARTED = r"error raised in its creation task|failed to import on the worker"
 """Ray's words for workers in which the code of trials does not load."""
+_DEAD = r"[Tt]he actor (died|is dead|is unavailable)|Actor\w*Error|NodeDied|WorkerCrashed"
+"""Ray's words for workers that are gone, whoever ended them."""
 
 _LIMITS = {DIED: 8, HUNG: 3, MACHINE: 4, MEMORY: 2}
 """Attempts in a row without a new checkpoint that may end so before the trial counts as failed.
@@ -36,7 +38,7 @@ def told(text: str) -> tuple[str, str]:
     if (raised := _raised(text)) is not None and re.search(_NOT_STARTED, text):
         return DIED, f"its worker could not start ({raised})"
     lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or re.search(r"Actor\w*Error|NodeDied|WorkerCrashed", text):
+    if not lines or re.search(_DEAD, text):
         return DIED, "its worker died (killed, or out of memory)"
     return DIED, f"its worker failed ({lines[-1].strip()})"
 

@@ -133,13 +133,13 @@ def test_a_driver_that_dies_at_any_write_decides_the_same(
     monkeypatch.chdir(tmp_path / "again")
     rng, write, killed = random.Random(1), Ledger._write, 0
 
-    def dying(ledger: Ledger, change: Any) -> Any:
+    def dying(ledger: Ledger, change: Any, made: Any = None) -> Any:
         nonlocal killed
         moment = rng.random()
         killed += moment < 0.2
         if moment < 0.1:
             raise Killed
-        written = write(ledger, change)
+        written = write(ledger, change, made)
         if moment < 0.2:
             raise Killed
         return written

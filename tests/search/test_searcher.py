@@ -241,6 +241,15 @@ def test_the_error_that_kept_a_worker_from_starting_is_told() -> None:
     )
 
 
+def test_a_worker_that_was_killed_died() -> None:
+    text = (
+        "Failure # 1 (occurred at 2026-11-30_10-00-00)\n"
+        "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n"
+        "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR\n"
+    )
+    assert failures.told(text) == (failures.DIED, "its worker died (killed, or out of memory)")
+
+
 def test_tunes_file_of_an_error_is_read_before_it_is_copied(tmp_path: Path) -> None:
     played = Played(slots=1)
     name = played.suggest()

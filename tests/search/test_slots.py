@@ -9,6 +9,7 @@ from sret_search.cost import MEMORY_BUDGET, train_memory
 from sret_search.search import slots as module
 from sret_search.search.slots import Room, Slots, needed_memory, part_of_gpu, slots
 from sret_search.study import Study, StudyError, load_study
+from sret_search.study.errors import shown
 
 GB = 10**9
 SMOKE = load_study(Path(__file__).parents[2] / "studies" / "smoke.yaml")
@@ -140,4 +141,4 @@ def test_what_no_node_has_is_refused(rooms, compute, message):
     rooms += [Room(4), Room(2)]
     with pytest.raises(StudyError) as refused:
         slots(study(**compute))
-    assert str(refused.value) == f"{SMOKE.path}: {message}"
+    assert str(refused.value) == f"{shown(SMOKE.path)}: {message}"
