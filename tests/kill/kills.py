@@ -205,7 +205,7 @@ class Box:
                 name: trial.user_attrs[name] for name in trial.user_attrs.keys() - {"failures"}
             }
             outcome = dict(notes.pop("outcome"))
-            for name in ("seconds", "attempts"):
+            for name in ("seconds", "attempts", "ended", "digest"):
                 outcome.pop(name)
             outcome["history"] = [dict(e, seconds=None) for e in outcome.get("history", [])]
             for told in (notes, outcome):
