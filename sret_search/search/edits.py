@@ -126,8 +126,8 @@ def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, An
     changed = study.contents.difference(Contents.from_dict(known))
     if changed is not None:
         message = (
-            f"the data have changed since the study ran: {changed}; what one trial was trained on"
-            " another one would be tested on: put them back as they were, or start anew with"
+            f"the data have changed since the study ran: {changed}; images that one trial was"
+            " trained on would be test images of another: put them back as they were, or start anew with"
             " --fresh, which keeps the old study aside"
         )
         raise StudyError([data_problem(study, message)])

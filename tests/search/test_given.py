@@ -117,7 +117,7 @@ def _changed() -> str:
     assert line.endswith("or start anew with --fresh, which keeps the old study aside")
     place, _, rest = line.partition(start)
     assert place.startswith("study.yaml:3:")
-    return rest.partition("; what one trial was trained on")[0]
+    return rest.partition("; images that one trial was")[0]
 
 
 def test_an_image_renamed_added_removed_or_replaced_is_noticed() -> None:
