@@ -1,5 +1,6 @@
 """`sret-search doctor`: a line for each thing, and exit code 2 where one is to be mended."""
 
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -148,3 +149,15 @@ def test_shared_memory_is_looked_at(monkeypatch, tmp_path):
     none = by_about(findings.shared_memory)["memory"]
     assert (none.state, none.to_do[:5]) == ("note", "make ")
     assert "no semaphore can be made" in none.what
+
+
+def test_a_home_that_cannot_be_written_is_a_note(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    cannot = by_about(findings.cache)["cache"]
+    assert (cannot.state, cannot.to_do.split()[1]) == ("note", "XDG_CACHE_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert by_about(findings.cache)["cache"].state == "well"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # no such user
+    assert "no home folder" in by_about(findings.cache)["cache"].what

@@ -12,8 +12,8 @@ from sret_search.errors import DONE, INPUT
 
 _DESCRIPTION = """\
 Look at what a study needs: the packages and their versions, CPUs and GPUs, whether a study's
-database can lie in this folder, room on the disk, shared memory, and whether Ray starts. A line
-each:
+database can lie in this folder, room on the disk, shared memory, the cache of images, and whether
+Ray starts. A line each:
 
   ok     as it should be
   note   studies run without it
@@ -33,6 +33,7 @@ _LOOKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "storage": findings.storage,
     "temporary": findings.temporary,
     "memory": findings.shared_memory,
+    "cache": findings.cache,
     "Ray": findings.ray,
 }
 

@@ -201,6 +201,23 @@ def shared_memory() -> Iterator[Finding]:
         yield Finding(about, "well", f"{in_words(there)} free in {_SHARED}")
 
 
+def cache() -> Iterator[Finding]:
+    """The folder for decoded images, below the user's home folder where nothing else is said."""
+    from sret_search.study.preflight import existing_above
+    from sret_search.training.data.cache import folder
+
+    try:
+        kept = folder()
+        with tempfile.TemporaryDirectory(dir=existing_above(kept), prefix=".doctor-"):
+            pass
+    except OSError as error:
+        what = f"decoded images cannot be kept, so that each trial decodes them anew ({error})"
+        to_do = "let XDG_CACHE_HOME name a folder that can be written"
+        yield Finding("cache", "note", what, to_do)
+    else:
+        yield Finding("cache", "well", f"decoded images can be kept in {kept}")
+
+
 def _room(about: str, there: int, least: int, free: str, where: str) -> Finding:
     what = f"{free} free in {where}"
     if there < least:
