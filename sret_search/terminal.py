@@ -34,7 +34,7 @@ def prepare() -> None:
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
             if stream is getattr(sys, f"__{name}__"):
-                setattr(sys, name, _lasting(stream))
+                setattr(sys, name, lasting(stream))
 
 
 def _open_standard_files() -> None:
@@ -47,7 +47,7 @@ def _open_standard_files() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the least number that is free
 
 
-def _lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     """The same output, which never fails. The stream that it is made from stays open: its file is
     closed with it."""
     with suppress(OSError):

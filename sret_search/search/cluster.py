@@ -17,10 +17,11 @@ from typing import Any
 
 import sret_search
 from sret_search.errors import encodable
-from sret_search.search import local, nodes, signals
+from sret_search.search import failures, local, nodes, signals
 from sret_search.search.quiet import quiet
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import shown
+from sret_search.training.names import HANG
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -104,6 +105,22 @@ def try_out() -> None:
                 raise local.NotStartedError(f"Ray {problem}")
         finally:
             local.end()
+
+
+def hung(pid: int) -> str | None:
+    """The error that kept Ray's workers from starting, where a process was ended since Ray did not
+    start; None where that is not known.
+
+    Args:
+        pid: of the process, which is gone.
+    """
+    for lock in Path(_parent()).glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(OSError):
+            folder = lock.parent
+            if lock.read_text().strip() == str(pid) and (folder / HANG).stat().st_size:
+                said = folder / "ray" / "session_latest" / "logs" / "raylet.err"
+                return failures.raised(said.read_text(errors="replace"))
+    return None
 
 
 def _prepare() -> None:
@@ -208,12 +225,16 @@ def _silence() -> None:
     worker.print_to_stdstream = lambda *_, **__: None
 
 
+def _parent() -> str:
+    parent = tempfile.gettempdir()
+    return parent if len(parent) <= _LONGEST and encodable(parent) == parent else "/tmp"
+
+
 @contextmanager
 def _folder() -> Iterator[Path]:
     """A folder of this process, removed in the end; what dead ones left behind is removed now."""
     try:
-        parent = tempfile.gettempdir()
-        parent = parent if len(parent) <= _LONGEST and encodable(parent) == parent else "/tmp"
+        parent = _parent()
         _remove_leftovers(Path(parent))
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     except OSError as error:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from sret_search.errors import INPUT
 from sret_search.search import signals
 
 _CHANNELS = "SRET_SEARCH_CHANNELS"
@@ -92,12 +93,21 @@ def _wait(ended: Callable[[], int]) -> int:
     said = os.read(heard, 16)
     os.close(heard)
     os.close(parent)
+    if not said and (error := _kept_from_starting(child.pid)) is not None:
+        print(f"Ray did not start, since its workers do not: {error}", file=sys.stderr)
+        return INPUT
     if not said and code != _ENDED_BY_ITSELF:
         print(f"stopping: {_how(code)}", flush=True)
     result = int(said) if said else ended()
     # Python gives signals back to the system before it ends: the exit code would be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     return result
+
+
+def _kept_from_starting(pid: int) -> str | None:
+    from sret_search.search import cluster
+
+    return cluster.hung(pid)
 
 
 def _how(code: int) -> str:

@@ -35,26 +35,26 @@ def told(text: str) -> tuple[str, str]:
     if "OutOfMemoryError" in text or "low on memory" in text:
         return MEMORY, "its worker was killed by Ray, since the machine ran low on memory"
     text = encodable(text)
-    if (raised := _raised(text)) is not None and re.search(_NOT_STARTED, text):
-        return DIED, f"its worker could not start ({raised})"
+    if (error := raised(text)) is not None and re.search(_NOT_STARTED, text):
+        return DIED, f"its worker could not start ({error})"
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or re.search(_DEAD, text):
         return DIED, "its worker died (killed, or out of memory)"
     return DIED, f"its worker failed ({lines[-1].strip()})"
 
 
-def _raised(text: str) -> str | None:
+def raised(text: str) -> str | None:
     """The first error in a text of tracebacks that was not raised by Ray itself, and its place."""
-    place, raised = None, []
+    place, errors = None, []
     for line in text.splitlines():
         frame = re.match(r'\s+File "(.+)", line (\d+)', line)
         if frame is not None:
             place = f"{frame[1]}:{frame[2]}"
         elif place is not None and re.match(r"[A-Za-z_][\w.]*(: |$)", line):
-            raised.append((line.strip(), place))
+            errors.append((line.strip(), place))
             place = None
-    of_others = [each for each in raised if not re.search(r"/ray/|\.pyx:", each[1])]
-    return next((f"{error} ({place})" for error, place in of_others + raised), None)
+    of_others = [each for each in errors if not re.search(r"/ray/|\.pyx:", each[1])]
+    return next((f"{error} ({place})" for error, place in of_others + errors), None)
 
 
 @dataclass(slots=True)

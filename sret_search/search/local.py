@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import secrets
 import signal
@@ -19,6 +20,7 @@ import sret_search
 from sret_search.search import signals
 from sret_search.study.preflight import gpus
 from sret_search.study.processors import cpus
+from sret_search.training.names import HANG
 
 _CONTROL, _PARENT = "gcs_server", "raylet"
 """The processes of Ray without which nothing goes on; the second one starts the workers."""
@@ -26,6 +28,9 @@ _PATIENCE = 5.0
 """Seconds after the death of Ray in which a run ends by itself, or not at all."""
 _LOOK = 0.5
 """Seconds between two looks."""
+_START = 180.0
+"""Seconds that Ray may take to start. A call into it that does not return, as where its workers end at
+once, holds the interpreter: nothing but a watchdog outside of it ends this process then."""
 
 
 class NotStartedError(Exception):
@@ -62,6 +67,7 @@ def start(folder: Path) -> None:
         import ray
 
         with (
+            _ended_if_it_hangs(folder.with_name(HANG)),
             signals.sessions_of_their_own(),
             _importing_alike(folder.with_name("code")),
             signals.sigterm_stays(),
@@ -87,6 +93,17 @@ def not_started(error: Exception) -> NotStartedError:
     kind = CannotStartError if lasts else NotStartedError
     reason = " ".join(str(error).split())
     return kind(f"Ray did not start: {reason or type(error).__name__}")
+
+
+@contextmanager
+def _ended_if_it_hangs(stacks: Path) -> Iterator[None]:
+    """End this process where this lasts too long, and write its stacks."""
+    with stacks.open("w") as file:
+        faulthandler.dump_traceback_later(_START, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from sret_search.terminal import lasting
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -27,8 +29,10 @@ def quiet() -> Iterator[None]:
     before, kept, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-    sys.stderr = os.fdopen(
-        kept, "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
+    sys.stderr = lasting(
+        os.fdopen(
+            kept, "w", buffering=1, encoding=before.encoding, errors=before.errors, closefd=False
+        )
     )
     try:
         yield

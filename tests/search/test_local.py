@@ -185,6 +185,50 @@ def test_workers_find_a_package_that_lies_in_the_working_directory(
         assert worker.connect() == [package]
 
 
+HANGS = """
+import sys, time
+from pathlib import Path
+from sret_search.search import local
+local._START = 0.2
+with local._ended_if_it_hangs(Path(sys.argv[1])):
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(0.0, 0), (60.0, 1)])
+def test_a_start_that_hangs_is_ended(seconds: float, code: int, tmp_path: Path) -> None:
+    stacks = tmp_path / "hang.txt"
+    done = subprocess.run([sys.executable, "-c", HANGS, stacks, str(seconds)], timeout=60)
+    assert done.returncode == code
+    assert ("line 7 in <module>" in stacks.read_text()) == bool(code)
+
+
+RAYLET = """[2026-11-30 10:00:00,000 W 1 1] a warning
+Traceback (most recent call last):
+  File "<frozen site>", line 548, in execsitecustomize
+  File "/home/me/sitecustomize.py", line 3, in <module>
+    import numpi
+ModuleNotFoundError: No module named 'numpi'
+"""
+
+
+def test_what_kept_workers_from_starting_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_parent", lambda: str(tmp_path))
+    logs = tmp_path / "sret-a" / "ray" / "session_latest" / "logs"
+    logs.mkdir(parents=True)
+    (tmp_path / "sret-a" / "driver.lock").write_text("123\n")
+    (tmp_path / "sret-a" / "hang.txt").touch()
+    (logs / "raylet.err").write_text(RAYLET)
+    assert cluster.hung(123) is None  # it did not hang
+    (tmp_path / "sret-a" / "hang.txt").write_text("Timeout (0:03:00)!")
+    assert cluster.hung(124) is None
+    assert cluster.hung(123) == (
+        "ModuleNotFoundError: No module named 'numpi' (/home/me/sitecustomize.py:3)"
+    )
+
+
 UNDER_UV = """
 import subprocess, sys
 subprocess.run([sys.argv[1], "-c", sys.argv[2]], check=True)
