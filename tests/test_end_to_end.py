@@ -1,11 +1,13 @@
 """The smoke study with real processes: run, interrupted, held, resumed. `kill/` has the kills."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,18 +23,34 @@ TIMING = ["seconds", "attempts"]
 pytestmark = pytest.mark.timeout(400)
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+ELSEWHERE = {
+    "http_proxy": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "LC_ALL": "tr_TR.UTF-8",
+    "PYTHONHASHSEED": "7",
+    "MPLBACKEND": "module://a_notebook",
+    "CUDA_VISIBLE_DEVICES": "NoDevFiles",
+}
+"""An environment as machines and notebooks have it, in which nothing may come out differently."""
+
+
+def start(
+    folder: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "sret_search.run", *(arguments or [str(STUDY)])],
         cwd=folder,
+        env=os.environ | (variables or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
+def run(
+    folder: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    process = start(folder, *arguments, variables=variables)
     out, err = process.communicate()
     return process.returncode, out, err
 
@@ -83,11 +101,12 @@ def check_same(folder: Path, golden: Path) -> None:
 
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was never stopped, in a folder with files that no import must take for packages."""
+    """A run that was never stopped, elsewhere, and in a folder with files that no import must take
+    for packages."""
     folder = tmp_path_factory.mktemp("golden")
     for module in ("json", "numpy", "optuna", "pandas", "torch", "torchvision"):
         (folder / f"{module}.py").write_text("raise ImportError('not this file')")
-    code, out, err = run(folder)
+    code, out, err = run(folder, variables=ELSEWHERE)
     assert code == 0, err
     assert err == ""
     assert "4 of 4 trials done" in out
