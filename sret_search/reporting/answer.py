@@ -112,7 +112,7 @@ def answer(results: Results) -> Answer | None:
         entries = confirmations(results)
         rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
-        table = table[np.isfinite(table.score)]
+        table = table[np.isfinite(table.score.astype(float))]
     else:
         entries = _by_candidate(results.complete)
         table = results.sound.assign(score=results.scores(results.sound))

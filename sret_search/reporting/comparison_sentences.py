@@ -128,9 +128,9 @@ def _gaps(rungs: list[Rung]) -> Iterator[str]:
 def depth_sentences(depths: list[Depth], seeds: int) -> list[str]:
     """Training at each depth beside rerunning the reference there, and each depth beside it."""
     compared = [depth for depth in depths if depth.gain.difference is not None]
-    if not compared:
+    reference = next((depth for depth in depths if depth.is_reference), None)
+    if not compared or reference is None:
         return []
-    reference = next(depth for depth in depths if depth.is_reference)
     return [
         *_gain_sentences(compared, reference),
         *_difference_sentences(compared, reference),

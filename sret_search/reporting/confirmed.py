@@ -26,7 +26,8 @@ class Confirmed:
         val: of the fresh seeds; None where they trained on those images too.
         score: of the fresh seeds, by which the best member is chosen, more is better: validation
             accuracy, or minus the loss of a study that minimises loss. Where validation was
-            trained on, that of the search: the test part chooses nothing.
+            trained on, that of the search: the test part chooses nothing. None where it is no
+            number, so that it chooses nothing either.
         on_front: whether it is on the front of what was trained again, in the study's objectives;
             None where validation was trained on, so that nothing decides.
     """
@@ -43,7 +44,7 @@ class Confirmed:
     val: float | None
     test: float
     test_interval: Interval
-    score: float
+    score: float | None
     on_front: bool | None = None
 
 
@@ -91,6 +92,7 @@ def confirmed(results: Results) -> list[Confirmed]:
         loss = float(np.mean([entry.result["val_loss"] for entry in entries]))
         test = [entry.result["test_accuracy"] for entry in entries]
         fresh = val if results.measure == "accuracy" else -loss
+        score = scores.get(name, np.nan) if is_whole else fresh
         found.append(
             Confirmed(
                 candidate=name,
@@ -105,7 +107,7 @@ def confirmed(results: Results) -> list[Confirmed]:
                 val=None if is_whole else val,
                 test=float(np.mean(test)),
                 test_interval=spread.interval(test, name),
-                score=scores.get(name, -np.inf) if is_whole else fresh,
+                score=float(score) if np.isfinite(score) else None,
             )
         )
     found.sort(key=lambda one: one.params)

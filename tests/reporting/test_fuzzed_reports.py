@@ -31,3 +31,9 @@ def test_a_fault_is_told_with_its_pages() -> None:
             faults.add(number, "about", error)
     ((key, pages),) = faults.pages.items()
     assert (pages, "trial # has no loss" in key) == ([3, 5], True)
+
+
+@pytest.mark.parametrize("page", [856, 2134, 3470])
+def test_pages_that_once_had_a_fault_have_none(page: int) -> None:
+    """Fresh seeds whose losses are no numbers, and arms without their reference."""
+    assert fuzz_reports.fuzz(range(page, page + 1)).pages == {}
