@@ -1,4 +1,4 @@
-"""What a data set was seen to hold, as plain data that is kept with the results."""
+"""A fingerprint of the images of a data set, as plain data that is kept with the results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a data set was seen to hold.
+    """The fingerprint of a data set: by it a later run sees whether images were changed.
 
     Attributes:
         groups: all of its images, before any cut.
@@ -62,7 +62,7 @@ class Contents:
         return hashlib.sha256(groups.encode()).hexdigest()[:16]
 
     def difference(self, before: Contents) -> str | None:
-        """What is not as it was before, for the reader; None where all is."""
+        """The first changes since an earlier fingerprint, for the reader; None where there are none."""
         then = {(group.part, group.place): group for group in before.groups}
         now = {(group.part, group.place): group for group in self.groups}
         if then == now:

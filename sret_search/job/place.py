@@ -93,8 +93,8 @@ def check_name(key: str, name: str | None) -> None:
 
 
 def model_parts(name: str) -> tuple[str | None, str]:
-    """What a model is named by: "torchvision", or the name of a variant, and what follows the
-    colon; or else None and the path of a file or a folder, its home folder written out.
+    """Split the name of a model: "torchvision" or the name of a variant, and the text after the
+    colon; or None and the path of a file or a folder, its home folder written out.
 
     A path may have a colon: one of which the first part is no plain word, or that is there.
 

@@ -22,7 +22,7 @@ class CheckpointError(ValueError):
 
 
 def refusal(path: Path, error: Exception) -> str:
-    """What a file is that its reader refused, and what can be done safely, as one clause.
+    """Explain in one clause why a file of weights was refused, and which way on is safe.
 
     Raises:
         OSError: the file cannot be read at all.
@@ -52,7 +52,7 @@ def reason(error: Exception) -> str:
 
 
 def _in_place_of_weights(begin: bytes, suffix: str) -> str | None:
-    """What a file is, by its beginning, where it is nothing that has weights of this kind."""
+    """Explain, by its beginning, that a file has no weights of this kind; None where it may."""
     text = begin.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not begin:
         return "it is empty; copy or download it again"

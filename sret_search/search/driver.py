@@ -93,18 +93,22 @@ def _wait(ended: Callable[[], int]) -> int:
     said = os.read(heard, 16)
     os.close(heard)
     os.close(parent)
-    if not said and (error := _kept_from_starting(child.pid)) is not None:
+    if said:
+        result = int(said)
+    elif (error := _kept_from_starting(child.pid)) is not None:
         print(f"Ray did not start, since its workers do not: {error}", file=sys.stderr)
-        return INPUT
-    if not said and code != _ENDED_BY_ITSELF:
-        print(f"stopping: {_how(code)}", flush=True)
-    result = int(said) if said else ended()
+        result = INPUT
+    else:
+        if code != _ENDED_BY_ITSELF:
+            print(f"stopping: {_how(code)}", flush=True)
+        result = ended()
     # Python gives signals back to the system before it ends: the exit code would be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     return result
 
 
 def _kept_from_starting(pid: int) -> str | None:
+    """The error of Ray's workers, where the driver was ended since Ray did not start."""
     from sret_search.search import cluster
 
     return cluster.hung(pid)

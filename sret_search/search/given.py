@@ -101,7 +101,7 @@ def see_folders(study: Study) -> Study:
 
 
 def data_problem(study: Study, message: str, key: str = "name") -> Problem:
-    """What is wrong with the data, at a key of theirs; at the one that names them for `name`."""
+    """A problem of the data, placed at one of their keys; for `name`, at the key that names them."""
     doc = document.read(study.path)
     given = doc.data.get("data", {})
     if key == "name":

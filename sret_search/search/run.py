@@ -216,7 +216,7 @@ def _without_blind(study: Study, first: Slots, left_out: LeftOut) -> Slots:
     if len(blind) == len(nodes.with_room(first.cpus, first.gpus)):
         what = "; ".join(blind.values())
         mend = "install the torch and the driver that fit them, or unset CUDA_VISIBLE_DEVICES"
-        raise StudyError(f"{study.path}: {what}; {mend} to train on CPUs")
+        raise StudyError(f"{shown(study.path)}: {what}; {mend} to train on CPUs")
     for node, problem in blind.items():
         print(f"the node {problem}: it gets no trials", flush=True)
         left_out.leave(node)

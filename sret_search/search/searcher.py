@@ -29,6 +29,7 @@ from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
 from sret_search.search.waiting import Waiting
 from sret_search.study import Study, StudyError
+from sret_search.study.errors import shown
 from sret_search.study.strict import seconds
 
 PREFETCH = 1
@@ -217,7 +218,7 @@ class LedgerSearcher(Searcher):
         try:
             branch = next_branch(self.study, self.ledger, self.history)
         except StudyError as error:
-            self.trouble = f"{self.study.path}: {error}"
+            self.trouble = f"{shown(self.study.path)}: {error}"
             return None
         if branch is None:
             return None
@@ -246,8 +247,8 @@ class LedgerSearcher(Searcher):
             attempt.cause, attempt.reason = result["failed"], result["reason"]
         if "unseen" in result:
             self.trouble = (
-                f"{self.study.path}: {result['unseen']}; `storage.trials` must be a folder that all machines share,"
-                " or the URL of one in an object store"
+                f"{shown(self.study.path)}: {result['unseen']}; `storage.trials` must be a folder that"
+                " all machines share, or the URL of one in an object store"
             )
 
     def on_trial_complete(

@@ -8,12 +8,12 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import moments
 import pytest
-from kills import RANKED, SCHEDULED, STUDIES, Box, Golden, Told
+from kills import RANKED, SCHEDULED, STUDIES, Box, Fault, Golden, Told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -26,16 +26,24 @@ RANDOMLY = ["grid_eager", "random_eager", "tpe_strict", "nsga2_strict", "tuned",
 _NAMES = {"driver": "driver", "ray::": "workers", "raylet": "raylet"}
 
 
-@pytest.mark.parametrize("study", STUDIES)
-@pytest.mark.parametrize("victim", [name for name in moments.VICTIMS if name != "disk full"])
-def test_a_fault(victim: str, study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+def finished(
+    victim: str, study: str, chosen: Mapping[str, Fault], golden: Golden, told: Told, folder: Path
+) -> Box:
+    """A study that was run through faults to its end, which came out as if there had been none."""
     undisturbed = golden(study)
-    chosen = moments.share(victim, study)
-    box = Box(tmp_path, study, list(chosen.values()))
+    box = Box(folder, study, list(chosen.values()))
     box.finish()
     row = told(victim, list(chosen), box)
     row["lost_seconds"] = box.check_lost()
     box.check_same(undisturbed)
+    return box
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("victim", [name for name in moments.VICTIMS if name != "disk full"])
+def test_a_fault(victim: str, study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+    chosen = moments.share(victim, study)
+    box = finished(victim, study, chosen, golden, told, tmp_path)
     if victim == "second driver":
         assert len(box.refused) == len(chosen) and max(box.refused) < _REFUSED
         assert set(box.attempts().values()) == {1}, "the first is unharmed"
@@ -45,23 +53,13 @@ def test_a_fault(victim: str, study: str, golden: Golden, told: Told, tmp_path: 
 
 
 def test_a_fault_at_a_rung(golden: Golden, told: Told, tmp_path: Path) -> None:
-    undisturbed = golden(SCHEDULED)
-    box = Box(tmp_path, SCHEDULED, list(moments.RUNGS.values()))
-    box.finish()
-    row = told("at rungs", list(moments.RUNGS), box)
-    row["lost_seconds"] = box.check_lost()
-    box.check_same(undisturbed)
+    finished("at rungs", SCHEDULED, moments.RUNGS, golden, told, tmp_path)
 
 
 @pytest.mark.parametrize("study", ["grid_eager", "tpe_strict"])
 def test_an_error_of_the_machine(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
-    undisturbed = golden(study)
-    box = Box(tmp_path, study, list(moments.HARDWARE.values()))
-    box.finish()
-    row = told("hardware", list(moments.HARDWARE), box)
+    box = finished("hardware", study, moments.HARDWARE, golden, told, tmp_path)
     assert len(box.runs) == 1, "no trial failed for good, nor was the run stopped"
-    row["lost_seconds"] = box.check_lost()
-    box.check_same(undisturbed)
 
 
 def test_a_killed_rank(golden: Golden, told: Told, tmp_path: Path) -> None:
@@ -77,16 +75,11 @@ def test_a_killed_rank(golden: Golden, told: Told, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("study", ["grid_eager", "random_strict"])
 def test_a_storm_of_signals(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
-    undisturbed = golden(study)
-    box = Box(tmp_path, study, list(moments.STORMS.values()))
-    box.finish()
-    row = told("storm", list(moments.STORMS), box)
+    box = finished("storm", study, moments.STORMS, golden, told, tmp_path)
     assert [run.code for run in box.runs] == [3, 3, 0]
     for run in box.runs:
         assert "report: " in run.out
         assert all("resume with" in line for line in run.err.splitlines()), run.err
-    row["lost_seconds"] = box.check_lost()
-    box.check_same(undisturbed)
 
 
 @pytest.fixture
