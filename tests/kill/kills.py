@@ -18,6 +18,7 @@ from typing import Any
 
 import optuna
 import pandas as pd
+import postgres_server
 
 HERE = Path(__file__).parent
 STUDIES = ("grid_eager", "grid_strict", "random_eager", "random_strict", "tpe_strict",
@@ -60,10 +61,11 @@ class Box:
         study: the name of a study file.
         faults: what happens to it, one after the other, over all runs; see `faults/`.
         work: another working folder.
+        server: a PostgreSQL server that keeps the ledger, instead of a file.
 
     Attributes:
         refused: seconds after which a second driver ended, each time.
-        pauses: what was said while the disk was full, each time.
+        pauses: what was said while the disk was full or the server away, each time.
         paused: lines of that kind so far in the run.
     """
 
@@ -71,6 +73,7 @@ class Box:
     study: str
     faults: Sequence[Fault] = ()
     work: Path = Path()
+    server: postgres_server.Server | None = None
     runs: list[Run] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     pauses: list[str] = field(default_factory=list)
@@ -84,6 +87,13 @@ class Box:
         self.control.mkdir(parents=True)
         faults = json.dumps(self.faults).replace("{work}", str(self.work))
         (self.control / "faults.json").write_text(faults.replace("{state}", str(self.state)))
+        self.file = HERE / "studies" / f"{self.study}.yaml"
+        self.url = f"sqlite:///{self.state / 'study.db'}"
+        if self.server is not None:
+            self.url = self.server.url()
+            text = self.file.read_text().replace("space: ", f"space: {HERE}/studies/")
+            self.file = self.folder / self.file.name
+            self.file.write_text(f"{text}storage: {{url: '{self.url}'}}\n")
 
     @property
     def state(self) -> Path:
@@ -107,10 +117,6 @@ class Box:
         process.began = time.monotonic()  # type: ignore[attr-defined]
         return process
 
-    @property
-    def file(self) -> Path:
-        return HERE / "studies" / f"{self.study}.yaml"
-
     def end(self, process: subprocess.Popen[str]) -> Run:
         """Wait for the end of a run; answer meanwhile what faults wait for."""
         deadline = time.monotonic() + _PATIENCE
@@ -120,6 +126,7 @@ class Box:
                 raise AssertionError(f"the run did not end: {said(process)}")
             self.start_second_drivers(process)
             self.make_room(process)
+            self.stop_server(process)
             time.sleep(0.05)
         seconds = time.monotonic() - process.began  # type: ignore[attr-defined]
         self.runs.append(Run(process.returncode, *said(process), seconds))
@@ -127,6 +134,8 @@ class Box:
 
     def start_second_drivers(self, first: subprocess.Popen[str]) -> None:
         """While a fault holds the first driver, start a second: it is told who is there."""
+        if self.server is not None:
+            return
         for held in self.control.glob("held-*"):
             go_on = held.with_name(held.name.replace("held", "go"))
             if not go_on.exists():
@@ -144,13 +153,30 @@ class Box:
         filler = self.work / "filler"
         if not filler.exists():
             return
-        lines = [line for line in said(process)[0].splitlines() if line.startswith("paused: ")]
-        new = lines[self.paused :]
-        if new or time.time() - filler.stat().st_mtime > _FULL:
+        if (line := self.new_pause(process)) or time.time() - filler.stat().st_mtime > _FULL:
             time.sleep(1.0)
             filler.unlink()
-            self.pauses.append(new[0] if new else "")
-            self.paused = len(lines)
+            self.pauses.append(line)
+
+    def stop_server(self, process: subprocess.Popen[str]) -> None:
+        """Where a fault waits for the server to be away, stop it until the run says so."""
+        for waits in self.control.glob("held-*"):
+            go_on = waits.with_name(waits.name.replace("held", "go"))
+            if self.server is not None and not go_on.exists():
+                self.server.stop()
+                go_on.touch()
+                deadline = time.monotonic() + _FULL
+                while not (line := self.new_pause(process)) and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                self.pauses.append(line)
+                self.server.start()
+
+    def new_pause(self, process: subprocess.Popen[str]) -> str:
+        """The first line that the run said of a pause since the last one; empty if none."""
+        lines = [line for line in said(process)[0].splitlines() if line.startswith("paused: ")]
+        new = lines[self.paused :]
+        self.paused = len(lines)
+        return new[0] if new else ""
 
     def finish(self) -> Run:
         """Run the command until the study is complete; only faults may end it before."""
@@ -197,8 +223,7 @@ class Box:
 
     def ledger(self) -> list[dict[str, Any]]:
         """The trials in the database, but for the same."""
-        url = f"sqlite:///{self.state / 'study.db'}"
-        study = optuna.load_study(study_name=self.study, storage=url)
+        study = optuna.load_study(study_name=self.study, storage=self.url)
         rows = []
         for trial in study.trials:
             notes = {

@@ -181,11 +181,27 @@ STORM = ["storm"]
 STORMS = {
     "a checkpoint saved": _then(_CHECKPOINT, STORM),
     "before the commit that ends a trial": _then(
-        _database("set_trial_state_values", "before"), STORM
+        _database("set_trial_state_values", "before") | {"of": "a later run"}, STORM
     ),
-    "table of the report written": _then(_file("trials.csv", "after", who="driver"), STORM),
+    "table of the report written": _then(
+        _file("trials.csv", "after", who="driver") | {"of": "a later run"}, STORM
+    ),
 }
 """SIGTERM again and again until the driver has ended."""
+
+AWAY = {
+    "before the commit of a trial": _then(_database("create_new_trial", "before", 2), HOLD),
+    "before an outcome is stored": _then(
+        _database("set_trial_user_attr", "before", 2, "outcome"), HOLD
+    ),
+    "before the commit that ends a trial": _then(
+        _database("set_trial_state_values", "before", 2), HOLD
+    ),
+    "after the commit that ends a trial": _then(
+        _database("set_trial_state_values", "after", 3), HOLD
+    ),
+}
+"""The server of the database is away until the run says so."""
 
 _MEMORY = {
     "sampler's memory stored": _then(

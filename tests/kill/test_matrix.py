@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import moments
+import postgres_server
 import pytest
 from kills import RANKED, SCHEDULED, STUDIES, Box, Fault, Golden, Told
 
@@ -109,6 +110,20 @@ def test_a_full_disk(
     assert len(box.pauses) == len(chosen) and all(box.pauses)
     row["lost_seconds"] = box.check_lost()
     box.check_same(undisturbed)
+
+
+@pytest.mark.skipif(bool(postgres_server.MISSING), reason=postgres_server.MISSING)
+@pytest.mark.parametrize("study", ["grid_eager", "tpe_strict"])
+def test_a_database_that_goes_away(study: str, golden: Golden, told: Told, tmp_path: Path) -> None:
+    undisturbed = golden(study)
+    with postgres_server.running() as server:
+        box = Box(tmp_path, study, list(moments.AWAY.values()), server=server)
+        box.finish()
+        row = told("server away", list(moments.AWAY), box)
+        assert len(box.runs) == 1
+        assert len(box.pauses) == len(moments.AWAY) and all(box.pauses)
+        row["lost_seconds"] = box.check_lost()
+        box.check_same(undisturbed)
 
 
 @pytest.mark.parametrize("study", RANDOMLY)

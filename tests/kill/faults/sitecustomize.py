@@ -12,7 +12,8 @@ where KILL_BOX names a folder, in which are
 
 A fault is {"where": "module:function:before" or ":after", "match": a pattern of one of its
 arguments, "inside": a function that must be on the stack, "who": "driver" or "worker", "n": at
-which such call, "do": [[action, argument …], …]}.
+which such call, "of": "a later run" where it must not meet the run that the fault before it met, "do": [[action,
+argument …], …]}.
 """
 
 import functools
@@ -130,8 +131,13 @@ class Injector(importlib.abc.MetaPathFinder):
         for i, fault in enumerate(self.faults):
             if fault["where"] != where or (self.box / f"fault-{i}").exists():
                 continue
-            if i > 0 and not (self.box / f"fault-{i - 1}").exists():
+            before = self.box / f"fault-{i - 1}"
+            if i > 0 and not before.exists():
                 return
+            if fault.get("of") == "a later run":
+                happened = before.read_text()
+                if not happened or json.loads(happened)["driver"] == self.driver:
+                    return
             # The driver works in a child of the process that was started.
             who = "driver" if self.driver in (os.getpid(), os.getppid()) else "worker"
             if who != fault.get("who", who) or not _matches(fault, arguments):
@@ -147,6 +153,7 @@ class Injector(importlib.abc.MetaPathFinder):
         except FileExistsError:
             return
         told = {"time": time.monotonic(), "attempt": attempt, "pid": os.getpid()}
+        told["driver"] = self.driver
         os.write(file, json.dumps(told).encode())
         os.close(file)
         at_hand = Path(str(arguments[fault["where"].endswith(":after")])) if arguments[1:] else None
