@@ -140,7 +140,8 @@ def end() -> None:
     import ray
 
     processes = _processes()
-    ray.shutdown()
+    with signals.kept_at_shutdown():
+        ray.shutdown()
     _kill_workers(processes)
 
 

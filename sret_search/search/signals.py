@@ -152,3 +152,32 @@ def sigterm_stays() -> Iterator[None]:
         worker.connect = connect
         # Ray puts a handler of its own in its place, which exits.
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def kept_at_shutdown() -> Iterator[None]:
+    """Keep the handlers where Ray is shut down, which gives SIGTERM back to the system without
+    telling Python: from then on it would end this process while the report is drawn."""
+    from ray._private import worker
+
+    manager = getattr(worker, "FunctionActorManager", None)
+
+    def again() -> None:
+        for kind in STOPS:
+            signal.signal(kind, signal.getsignal(kind))
+
+    def made(*arguments: Any) -> Any:
+        # The first that Ray does after it, long before it has ended its processes.
+        again()
+        return manager(*arguments)  # type: ignore[misc]
+
+    if manager is not None:
+        worker.FunctionActorManager = made  # type: ignore[assignment]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        if manager is not None:
+            worker.FunctionActorManager = manager
+        again()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

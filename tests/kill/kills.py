@@ -19,6 +19,7 @@ from typing import Any
 import optuna
 import pandas as pd
 import postgres_server
+from optuna.storages import RDBStorage
 
 HERE = Path(__file__).parent
 STUDIES = ("grid_eager", "grid_strict", "random_eager", "random_strict", "tpe_strict",
@@ -223,7 +224,8 @@ class Box:
 
     def ledger(self) -> list[dict[str, Any]]:
         """The trials in the database, but for the same."""
-        study = optuna.load_study(study_name=self.study, storage=self.url)
+        storage = RDBStorage(self.url)
+        study = optuna.load_study(study_name=self.study, storage=storage)
         rows = []
         for trial in study.trials:
             notes = {
@@ -240,6 +242,8 @@ class Box:
                 {"number": trial.number, "state": trial.state.name, "values": trial.values,
                  "params": trial.params, "notes": notes, "outcome": outcome}
             )  # fmt: skip
+        storage.remove_session()
+        storage.engine.dispose()
         return rows
 
     def weights(self) -> dict[str, str]:

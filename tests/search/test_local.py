@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -151,6 +152,35 @@ def test_sigterm_waits_while_ray_connects(monkeypatch: pytest.MonkeyPatch) -> No
     assert seen == ["connected", "terminated", "terminated"]
     assert worker.connect is connect
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+SHUT_DOWN = """
+import os, signal, subprocess, sys
+from sret_search.search import local, signals
+with signals.sigterm_stays():
+    import ray
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False,
+             logging_level="CRITICAL", _temp_dir=sys.argv[1])
+came = []
+signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+storm = "while kill -TERM $0; do sleep 0.01; done"
+storm = subprocess.Popen(["sh", "-c", storm, str(os.getpid())], start_new_session=True)
+while not came:
+    pass
+local.end()
+before = len(came)
+while len(came) == before:
+    pass
+storm.kill()
+storm.wait()
+"""
+
+
+def test_sigterm_is_still_ours_while_ray_is_shut_down_and_after_it() -> None:
+    # Ray's sockets need a short path.
+    with tempfile.TemporaryDirectory(prefix="sret", dir="/tmp") as folder:
+        done = subprocess.run([sys.executable, "-c", SHUT_DOWN, folder], timeout=120)
+    assert done.returncode == 0
 
 
 def test_workers_look_for_modules_in_no_working_directory(
