@@ -41,8 +41,8 @@ from ruamel.yaml import YAML
 from tabular.table import HELD_BACK
 from trial_overhead import hardware
 
+from sret_search.pareto import hypervolume
 from sret_search.reporting import intervals
-from sret_search.search.front import hypervolume
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLERS = ("frontier", "random", "stratified")

@@ -101,7 +101,7 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     if is_url(study.trials_root):
         Folders(study.trials_root).check()
     try:
-        with lease.hold(study) as held:
+        with lease.hold(study, driver.pid()) as held:
             study = see(study)
             if fresh:
                 _keep_aside(study)

@@ -9,11 +9,12 @@ from candidates import candidates
 
 from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
 from sret_search.job import Data, Job, Recipe
-from sret_search.job.disk import checkpoint_bytes, in_words, kept_bytes
+from sret_search.job.disk import checkpoint_bytes, kept_bytes
 from sret_search.model import SReT
 from sret_search.training import train
 from sret_search.training.optimizer import averaged, optimizer
 from sret_search.training.trainer import Trainer
+from sret_search.units import size_text
 from sret_search.variants import VARIANTS
 
 torch.set_num_threads(1)
@@ -123,4 +124,4 @@ def test_what_a_training_leaves_is_as_large_as_it_was_estimated(tmp_path, monito
     ],
 )  # fmt: skip
 def test_sizes_are_told_in_words(size, words):
-    assert in_words(size) == words
+    assert size_text(size) == words

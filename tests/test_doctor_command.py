@@ -9,7 +9,8 @@ import pytest
 
 from sret_search.__main__ import main
 from sret_search.commands import findings
-from sret_search.search import disk, sqlite
+from sret_search.search import sqlite
+from sret_search.study import file_system
 from sret_search.training import data
 
 
@@ -71,16 +72,16 @@ def test_a_network_file_system_is_to_be_mended(tmp_path, monkeypatch, capsys):
 
 def test_a_full_disk_is_to_be_mended(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(disk, "free", lambda folder: disk.SPARE - 1)
+    monkeypatch.setattr(file_system, "free", lambda folder: file_system.SPARE - 1)
     assert by_about(findings.storage)["disk"].state == "mend"
     assert by_about(findings.temporary)["temporary"].state == "mend"
-    monkeypatch.setattr(disk, "free", lambda folder: 2 * disk.SPARE)
+    monkeypatch.setattr(file_system, "free", lambda folder: 2 * file_system.SPARE)
     assert by_about(findings.storage)["disk"].state == "note"
 
 
 def test_a_disk_without_inodes_is_to_be_mended(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(disk, "lacks_files", lambda folder: True)
+    monkeypatch.setattr(file_system, "lacks_files", lambda folder: True)
     assert by_about(findings.storage)["disk"].state == "mend"
 
 
@@ -139,11 +140,11 @@ def test_it_runs_where_a_package_is_missing():
 
 def test_shared_memory_is_looked_at(monkeypatch, tmp_path):
     monkeypatch.setattr(findings, "_SHARED", tmp_path)
-    monkeypatch.setattr(disk, "free", lambda path: 64 * 2**20)
+    monkeypatch.setattr(file_system, "free", lambda path: 64 * 2**20)
     little = by_about(findings.shared_memory)["memory"]
     assert (little.state, little.to_do.split()[:2]) == ("note", ["docker", "run"])
     assert f"67.1 MB free in {tmp_path}: Ray keeps its objects on the disk" in little.what
-    monkeypatch.setattr(disk, "free", lambda path: 10**9)
+    monkeypatch.setattr(file_system, "free", lambda path: 10**9)
     assert by_about(findings.shared_memory)["memory"].state == "well"
     monkeypatch.setattr(data, "no_workers", lambda: "[Errno 28] No space left on device")
     none = by_about(findings.shared_memory)["memory"]

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
+from sret_search.pareto import nondominated
 from sret_search.search.entry import objective_values
-from sret_search.search.front import nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.drawn import Drawn

@@ -19,13 +19,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sret_search.pareto import hypervolume, pareto
 from sret_search.search.entry import Entry
-from sret_search.search.front import hypervolume, pareto
 from sret_search.search.history import History
+from sret_search.search.phases import next_step
 from sret_search.search.rungs import Decision, Rungs
 from sret_search.search.samplers import sampling
 from sret_search.search.samplers.ask import Ask, Sampler
-from sret_search.search.step import next_step
 from sret_search.study import Study, load_study
 from sret_search.study.points import Points
 from sret_search.study.schema import Objective

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sret_search.study import Study, StudyError, hours, preflight, timing
+import numpy as np
+
+from sret_search.study import Study, StudyError, gpus, hours, preflight, timing
+from sret_search.study.candidate import Candidate
 from sret_search.study.errors import shown
 from sret_search.study.hardware import hardware, uses_gpu
 from sret_search.study.timing import Timing
@@ -34,15 +38,15 @@ def calibrate(study: Study) -> Study:
     study = see(study)
     share = Timing.guessed(compute).share
     candidates = [c for one in hours.trainings(study) for c in one.candidates]
-    chosen = timing.varied(candidates, MEASURED)
+    chosen = varied(candidates, MEASURED)
     jobs = [
         replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)
         for c in chosen
     ]
-    at_a_time = preflight.at_a_time(compute)
+    at_a_time = gpus.at_a_time(compute)
     points = []
     try:
-        for job, speed in zip(jobs, speeds(jobs, at_a_time, preflight.gpus()), strict=True):
+        for job, speed in zip(jobs, speeds(jobs, at_a_time, gpus.gpus()), strict=True):
             points.append(
                 timing.Point(
                     architecture=job.architecture.to_dict(),
@@ -62,3 +66,19 @@ def calibrate(study: Study) -> Study:
         raise StudyError(f"{shown(study.path)}: cannot be measured: {error}") from None
     timing.add(hardware(compute), points)
     return study
+
+
+def varied(candidates: Sequence[Candidate], number: int) -> list[Candidate]:
+    """At most so many candidates whose steps differ most in what they are made of: first the
+    costliest, then ever the one that is least like those before it."""
+    parts = [
+        timing.step_parts(c.architecture, c.recipe, 1, c.recipe.batch_size) for c in candidates
+    ]
+    logs = np.log(np.maximum(np.array(parts), 1))
+    chosen = [int(logs.sum(1).argmax())]
+    while len(chosen) < number:
+        apart = np.abs(logs[:, None] - logs[chosen]).sum(2).min(1)
+        if apart.max() == 0:
+            break
+        chosen.append(int(apart.argmax()))
+    return [candidates[i] for i in chosen]

@@ -119,7 +119,7 @@ def graphics() -> Iterator[Finding]:
     """GPUs, as the driver and torch see them."""
     import torch
 
-    from sret_search.study.preflight import gpus
+    from sret_search.study.gpus import gpus
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     named = "" if visible is None else f"CUDA_VISIBLE_DEVICES={visible}"
@@ -142,10 +142,9 @@ def graphics() -> Iterator[Finding]:
 
 def storage() -> Iterator[Finding]:
     """Whether a study's database can lie in this folder, and the room on its disk."""
-    from sret_search.job.disk import in_words
-    from sret_search.search.disk import SPARE, free, lacks_files
     from sret_search.search.sqlite import mounts, network_file_system, read_while_written
-    from sret_search.study.preflight import existing_above
+    from sret_search.study.file_system import SPARE, existing_above, free, lacks_files
+    from sret_search.units import size_text
 
     runs = (Path.cwd() / "runs").resolve()
     existing = existing_above(runs)
@@ -168,24 +167,24 @@ def storage() -> Iterator[Finding]:
     if lacks_files(runs):
         yield Finding("disk", "mend", f"hardly an inode is left in {existing} (df -i)", elsewhere)
     else:
-        yield _room("disk", free(runs), SPARE, in_words(free(runs)), str(existing))
+        yield _room("disk", free(runs), SPARE, size_text(free(runs)), str(existing))
 
 
 def temporary() -> Iterator[Finding]:
     """The folder for temporary files, in which Ray keeps its own."""
-    from sret_search.job.disk import in_words
-    from sret_search.search.disk import SPARE, free
+    from sret_search.study.file_system import SPARE, free
+    from sret_search.units import size_text
 
     folder = Path(tempfile.gettempdir())
     there = free(folder)
-    yield _room("temporary", there, SPARE, in_words(there), f"{folder} (TMPDIR)")
+    yield _room("temporary", there, SPARE, size_text(there), f"{folder} (TMPDIR)")
 
 
 def shared_memory() -> Iterator[Finding]:
     """Shared memory, which a container has little of, and the semaphores that lie in it."""
-    from sret_search.job.disk import in_words
-    from sret_search.search.disk import free
+    from sret_search.study.file_system import free
     from sret_search.training.data import no_workers
+    from sret_search.units import size_text
 
     about, why = "memory", no_workers()
     if why is not None:
@@ -195,15 +194,15 @@ def shared_memory() -> Iterator[Finding]:
     elif not _SHARED.is_dir():
         yield Finding(about, "well", "semaphores can be made")
     elif (there := free(_SHARED)) < _LITTLE:
-        what = f"{in_words(there)} free in {_SHARED}: Ray keeps its objects on the disk instead"
+        what = f"{size_text(there)} free in {_SHARED}: Ray keeps its objects on the disk instead"
         yield Finding(about, "note", what, "docker run --shm-size=1g gives a container more")
     else:
-        yield Finding(about, "well", f"{in_words(there)} free in {_SHARED}")
+        yield Finding(about, "well", f"{size_text(there)} free in {_SHARED}")
 
 
 def cache() -> Iterator[Finding]:
     """The folder for decoded images, below the user's home folder where nothing else is said."""
-    from sret_search.study.preflight import existing_above
+    from sret_search.study.file_system import existing_above
     from sret_search.training.data.cache import folder
 
     try:

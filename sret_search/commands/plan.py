@@ -15,7 +15,7 @@ from sret_search.job.place import named_path
 from sret_search.search.given import see_folders
 from sret_search.search.need import need
 from sret_search.search.samplers.learning import learnt_trials
-from sret_search.study import Study, StudyError, hours, load_study, preflight
+from sret_search.study import Study, StudyError, gpus, hours, load_study, preflight
 from sret_search.study.candidate import Candidate
 from sret_search.study.errors import shown
 from sret_search.study.planned import Planned, share_trained
@@ -92,7 +92,7 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
     compute = study.file.compute
     known = Timing.known(compute)
     used = known or Timing.guessed(compute)
-    at_a_time = preflight.at_a_time(compute)
+    at_a_time = gpus.at_a_time(compute)
     images = study.sizes[0]
     phases = hours.trainings(study)
     asked = need(study, at_a_time)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sret_search.job.disk import in_words
+from sret_search.units import size_text
 
 _UNITS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
 _ROLES = {
@@ -88,7 +88,7 @@ def _overview(facts: dict[str, Any]) -> Table:
     if taken["seconds"] is not None:
         longest = _duration(taken["seconds_of_longest_trial"])
         table.add_row("longest trial", longest, "")
-    table.add_row("disk", in_words(facts["disk"]["total"]), "at most")
+    table.add_row("disk", size_text(facts["disk"]["total"]), "at most")
     return table
 
 
@@ -111,7 +111,7 @@ def _costs(facts: dict[str, Any]) -> Table:
 
 def _cost(name: str, value: float) -> str:
     if name == "memory":
-        return in_words(round(value))
+        return size_text(round(value))
     return f"{value:,.3g}" if name == "train_macs" else f"{value:,.10g}"
 
 

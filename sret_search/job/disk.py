@@ -71,14 +71,6 @@ def kept_bytes(
     return weights + predictions + epochs * of_epoch + reruns * _OF_RERUN + _OF_TRIAL
 
 
-def in_words(size: int) -> str:
-    """Bytes for a reader, such as 1.2 GB."""
-    for unit, of_unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size >= 0.9995 * of_unit:
-            return f"{size / of_unit:.3g} {unit}"
-    return f"{size / 1e3:.0f} kB"
-
-
 def _tensors(a: Architecture) -> int:
     """Parameter tensors of the model."""
     stem = len(a.stem_strides) * (4 if a.stem == "convolutions" else 2)

@@ -268,7 +268,9 @@ class Recipe:
         warmup = round(self.warmup_in_units * each)
         decay = round(self.decay_in_units * each)
         stable_until = total - decay if self.schedule == "wsd" else warmup
-        return Timetable(of_epoch, total, warmup, max(stable_until, warmup))
+        shape = "cosine" if self.schedule == "cosine" else "sqrt"
+        start, end = self.lr_start / self.lr, self.lr_end / self.lr
+        return Timetable(of_epoch, total, warmup, max(stable_until, warmup), shape, start, end)
 
     def seen(self, images: int) -> int:
         """Images seen in the whole training, for a training part of so many."""

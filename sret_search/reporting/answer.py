@@ -18,13 +18,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from sret_search.pareto import pareto
 from sret_search.reporting import paired
 from sret_search.reporting.confirmed import confirmations, confirmed
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.variances import Variances
 from sret_search.search.entry import Entry
-from sret_search.search.front import pareto
 from sret_search.study.errors import typed
 
 NEAR = 0.01

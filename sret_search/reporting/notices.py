@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sret_search.reporting.results import Results
-from sret_search.search import disk
+from sret_search.search import retention
 from sret_search.search.outcomes import Predictions
 
 _EDITS = 5
@@ -49,7 +49,7 @@ def _left_out(results: Results) -> Iterator[str]:
 
 def _without_folder(results: Results) -> Iterator[str]:
     """Nothing of a packed ledger, which has what is compared image by image."""
-    gone = disk.without_folder(results.attempts, results.complete)
+    gone = retention.without_folder(results.attempts, results.complete)
     if gone and isinstance(results.outcomes, Predictions):
         yield (
             f"The folder{'s' if len(gone) > 1 else ''} of {len(gone):,} complete"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sret_search import pareto
 from sret_search.reporting import paired
 from sret_search.reporting.answer import Answer, Choice, answer
 from sret_search.reporting.confirmed import confirmations
@@ -15,7 +16,6 @@ from sret_search.reporting.hypervolume import Growth, growth
 from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
 from sret_search.reporting.words import PARTS, bounds, in_percent, percent, points
-from sret_search.search import front
 from sret_search.search.entry import Entry
 from sret_search.study.errors import Problem, StudyError
 
@@ -189,7 +189,7 @@ def _budget(every: list[Results]) -> int | None:
 
 def _hypervolume(results: Results, most: int) -> float:
     table = results.sound
-    return front.hypervolume(table.val_accuracy, table.params, *_point(results, most))
+    return pareto.hypervolume(table.val_accuracy, table.params, *_point(results, most))
 
 
 def _point(results: Results, most: int) -> tuple[float, int]:

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from sret_search.pareto import pareto
 from sret_search.reporting.declared import Declared, own_trials
 from sret_search.reporting.variances import Variances
-from sret_search.search import disk, edits, packed
+from sret_search.search import edits, packed, retention
 from sret_search.search.declarations import Declaration
 from sret_search.search.entry import Entry
-from sret_search.search.front import pareto
 from sret_search.search.ledger import Ledger
 from sret_search.search.outcomes import Outcomes, Predictions
 from sret_search.search.packed import Packed
@@ -81,7 +81,7 @@ class Results:
             entries=entries,
             outcomes=Predictions(folders, attempts),
             attempts=attempts,
-            only_retrainable=disk.only_retrainable(folders, attempts, entries),
+            only_retrainable=retention.only_retrainable(folders, attempts, entries),
             declarations=declarations,
             edited=edits.differences(study, description),
         )

@@ -20,7 +20,7 @@ from sret_search.reporting.scaling.sentences import headlines, unused_depth
 from sret_search.reporting.stopped import Stopped, stopped
 from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.words import PARTS, bounds, in_percent, listed, percent, points
-from sret_search.search.progress import duration
+from sret_search.units import duration_text
 
 
 def sentences(results: Results, compared: Compared, found: Answer | None) -> list[str]:
@@ -144,7 +144,7 @@ def _stopped_sentences(found: Stopped | None) -> list[str]:
     return [
         f"{found.scheduler} stopped {found.trials} of {found.asked_for} trials after {after} of"
         f" {found.length} epochs, which saved {100 * found.share_saved:.0f} % of the training time"
-        f" (about {duration(found.seconds_saved)}); they are on no front and in no mean."
+        f" (about {duration_text(found.seconds_saved)}); they are on no front and in no mean."
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sret_search import __version__
+from sret_search import __version__, pareto
 from sret_search.reporting.answer import Answer
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.attainment import attained
@@ -23,7 +23,6 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.stopped import stopped
 from sret_search.reporting.tuned import power_of_depth
 from sret_search.reporting.twins import Pair
-from sret_search.search import front
 
 
 def summarise(results: Results, compared: Compared, found: Answer | None) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def _hypervolume(results: Results) -> dict[str, float] | None:
         return None
     chance, most = point
     table = results.sound
-    area = front.hypervolume(table.val_accuracy, table.params, chance, most)
+    area = pareto.hypervolume(table.val_accuracy, table.params, chance, most)
     return {"value": area, "accuracy": chance, "params": most}
 
 

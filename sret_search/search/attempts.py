@@ -1,10 +1,12 @@
-"""Attempts at trials that Ray has, and what it says of those that died."""
+"""Attempts at trials: those that wait for a slot, those that Ray has, and why some died."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.tune import Callback
 
@@ -13,8 +15,37 @@ from sret_search.search.entry import Entry
 from sret_search.search.ledger import Ledger
 from sret_search.training.names import HANG, WORKER
 
-if TYPE_CHECKING:
-    from sret_search.search.searcher import LedgerSearcher
+
+class Waiting:
+    """Trials by the moment from which each may have its next attempt, the earliest first."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._due = [(0.0, number) for number in numbers]
+
+    def __bool__(self) -> bool:
+        return bool(self._due)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a trial waits for a slot alone."""
+        return bool(self._due) and self._due[0][0] <= time.monotonic()
+
+    def add(self, number: int) -> None:
+        """Let a trial wait for a slot alone, behind those that do already."""
+        # The sort is stable: trials that never had to wait keep the order in which they came.
+        self._put(0.0, number)
+
+    def delay(self, number: int, seconds: float) -> None:
+        """Let a trial wait for some time first."""
+        self._put(time.monotonic() + seconds, number)
+
+    def take(self) -> int | None:
+        """The next trial that is due."""
+        return self._due.pop(0)[1] if self.is_due else None
+
+    def _put(self, due: float, number: int) -> None:
+        self._due.append((due, number))
+        self._due.sort(key=lambda each: each[0])
 
 
 @dataclass(slots=True)
@@ -51,13 +82,17 @@ def node_of(ledger: Ledger, attempt: Attempt) -> str:
 
 
 class Deaths(Callback):
-    """Tells the searcher why workers died, which Tune tells callbacks alone."""
+    """Tells why workers died, which Tune tells callbacks alone.
 
-    def __init__(self, searcher: LedgerSearcher) -> None:
-        self.searcher = searcher
+    Args:
+        died: told the id of Tune's trial, and the text of its error.
+    """
+
+    def __init__(self, died: Callable[[str, str], None]) -> None:
+        self.died = died
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.searcher.died(trial.trial_id, _written(trial.error_file))
+        self.died(trial.trial_id, _written(trial.error_file))
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles its callbacks for a restore that is never asked for."""

@@ -18,9 +18,9 @@ from typing import Any
 import sret_search
 from sret_search.errors import encodable
 from sret_search.search import failures, local, nodes, signals
-from sret_search.search.quiet import quiet
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import shown
+from sret_search.terminal import quiet
 from sret_search.training.names import HANG
 
 _ENVIRONMENT = {

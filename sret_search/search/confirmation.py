@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from sret_search.job.seeds import CONFIRMATION
+from sret_search.pareto import nondominated
 from sret_search.search.entry import Entry, mean_objectives
-from sret_search.search.front import nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import WAIT, Ask
 from sret_search.study import Study

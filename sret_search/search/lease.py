@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from sqlalchemy import Column, Connection, DateTime, MetaData, Row, Table, Text, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from sret_search.search import driver, postgres, sqlite
+from sret_search.search import postgres, sqlite
 from sret_search.search.storage import LedgerAwayError, explained, place, reason
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import Problem
@@ -84,8 +84,11 @@ class Lease(Protocol):
 
 
 @contextmanager
-def hold(study: Study) -> Iterator[Lease]:
+def hold(study: Study, holder: int | None = None) -> Iterator[Lease]:
     """Hold a study; the system, or the server, lets go when this process dies.
+
+    Args:
+        holder: the process that others are told of; this one where not given.
 
     Raises:
         StudyHeldError: another process holds it.
@@ -94,7 +97,7 @@ def hold(study: Study) -> Iterator[Lease]:
     kind, deadline = _File if study.file.storage.url is None else _Lock, time.monotonic() + _LETS_GO
     while True:
         try:
-            lease = kind(study)
+            lease = kind(study, holder or os.getpid())
             break
         except StudyHeldError as held:
             if held.holder is None or _lives(held.holder) or time.monotonic() > deadline:
@@ -117,7 +120,7 @@ def _lives(process: int) -> bool:
 class _File:
     """A locked file in the study's folder, for a study whose database is a file too."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, holder: int) -> None:
         sqlite.check_place(study)
         self._path, self._place = study.folder / "lease.json", place(study)
         try:
@@ -134,7 +137,7 @@ class _File:
                 raise _held(self._place, _said(self._file.read())) from None
         self._file.truncate(0)
         since = datetime.now().strftime(_TIME)
-        json.dump({"pid": driver.pid(), "host": platform.node(), "since": since}, self._file)
+        json.dump({"pid": holder, "host": platform.node(), "since": since}, self._file)
         self._file.flush()
 
     def check(self) -> None:
@@ -151,13 +154,13 @@ class _File:
 class _Lock:
     """A lock in the server, which lasts as long as the connection that took it."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, holder: int) -> None:
         self._place = place(study)
         self._gone = f"the connection that held {self._place} is gone (it was closed)"
         digest = hashlib.sha256(f"sret_search {study.name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
-        holder = f"process {driver.pid()} on {platform.node()}"
-        self._study = {"study": study.name, "holder": holder, "key": self._key}
+        who = f"process {holder} on {platform.node()}"
+        self._study = {"study": study.name, "holder": who, "key": self._key}
         with explained(study):
             self._engine = postgres.server(study)
             self._connection = self._connected()

@@ -18,7 +18,7 @@ from typing import Any
 
 import sret_search
 from sret_search.search import signals
-from sret_search.study.preflight import gpus
+from sret_search.study.gpus import gpus
 from sret_search.study.processors import cpus
 from sret_search.training.names import HANG
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from sret_search.job.disk import checkpoint_bytes, kept_bytes
 from sret_search.study import Study
 from sret_search.study.candidate import Candidate
+from sret_search.study.gpus import at_a_time
 from sret_search.study.planned import Role, planned
-from sret_search.study.preflight import at_a_time
 from sret_search.study.strict import size
 from sret_search.training.names import KEPT
 

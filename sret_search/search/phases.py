@@ -12,7 +12,8 @@ from typing import Any, Literal
 from sret_search.search.confirmation import Confirmation
 from sret_search.search.history import History
 from sret_search.search.rates import Rates
-from sret_search.search.samplers.ask import Ask, Believer, Sampler
+from sret_search.search.rungs import Decision, Rungs
+from sret_search.search.samplers.ask import WAIT, Ask, Believer, Sampler
 from sret_search.search.samplers.frontier.frontier import Frontier
 from sret_search.search.samplers.sampling import build as build_sampler
 from sret_search.search.twins import Twins
@@ -51,3 +52,26 @@ class Phases:
         """What the first phase believes in; none where it has no model."""
         first = self._phases[0]
         return first.promising(history) if isinstance(first, Believer) else []
+
+
+def next_step(
+    history: History, sampler: Sampler, rungs: Rungs, is_idle: bool
+) -> Ask | Decision | Literal["wait"] | None:
+    """A new trial or a decision, to be carried out before the next question; WAIT while nothing
+    can be said before an attempt has ended; None where nothing is left to be asked for.
+
+    Args:
+        is_idle: whether no trial is in training, nor about to be.
+    """
+    decision = rungs.decide(history)
+    if decision:
+        return decision
+    if not history.ready:
+        return WAIT
+    asked = sampler.ask(history)
+    if isinstance(asked, Ask):
+        return asked
+    # Who waits while nothing is in training waits for the trials at rungs.
+    if asked is None or is_idle:
+        decision = rungs.decide(history, is_over=True)
+    return decision or asked

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sret_search.search.entry import Entry
+from sret_search.units import duration_text
 
 _QUIET = 20.0
 """Seconds between two lines where the output is not a terminal."""
@@ -95,7 +96,7 @@ class Progress:
             accuracy = entry.result["val_accuracy"]
             self.write(
                 f"trial {entry.number}{label}: {100 * accuracy:.1f} % on validation,"
-                f" {duration(entry.result['seconds'])}"
+                f" {duration_text(entry.result['seconds'])}"
             )
         elif entry.state == "stopped":
             epoch, accuracy = entry.result["epochs"], entry.result["val_accuracy"]
@@ -136,7 +137,7 @@ class Progress:
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"best {100 * self.best:.1f} %"] if self.best is not None else []
         left = self.left()
-        parts += [f"about {duration(left)} left"] if left else []
+        parts += [f"about {duration_text(left)} left"] if left else []
         return ", ".join(parts)
 
     def left(self) -> float | None:
@@ -184,12 +185,3 @@ def _label(entry: Entry) -> Iterator[str]:
         yield "confirmation"
     for path, value in entry.values.items():
         yield f"{path.rsplit('.', 1)[-1]} {value}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sret_search.search import disk, phases, signals
+from sret_search.search import disk_space, phases, retention, signals
 from sret_search.search.branches import next_branch
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
@@ -81,7 +81,7 @@ def search(
     history = History(study, entries, ledger.window)
     before = sum(not entry.open for entry in entries)
     if not _is_complete(study, ledger, history):
-        print(disk.check_space(study), flush=True)
+        print(disk_space.check_space(study), flush=True)
         try:
             history = _train(study, ledger, history, work, abandon)
         except KeyboardInterrupt:  # while Ray was shut down, perhaps after the last trial
@@ -99,7 +99,7 @@ def search(
 def _say_missing(study: Study, ledger: Ledger, entries: list[Entry]) -> None:
     """Name the trials whose folders are not where they should be, and what that costs."""
     folders = ledger.folders
-    gone = disk.without_folder(folders.all_attempts(), entries)
+    gone = retention.without_folder(folders.all_attempts(), entries)
     if not gone:
         return
     numbers = ", ".join(map(str, gone[:_NAMED])) + (", …" if len(gone) > _NAMED else "")
@@ -173,7 +173,7 @@ def _train(
         ledger.wait_for_space = for_space
         ledger.wait_for_server = lambda away: for_server(str(away))
         needed = [branch.trial for branch in study.file.branches]
-        keeper = disk.Keeper(ledger.folders, disk.quota(study), needed)
+        keeper = retention.Keeper(ledger.folders, retention.quota(study), needed)
         keeper.restore(history.entries)
         searcher = LedgerSearcher(
             study,
@@ -184,7 +184,7 @@ def _train(
             stopping,
             progress,
             keeper,
-            disk.Watermark(study, first.number),
+            disk_space.Watermark(study, first.number),
             left_out,
         )
         told = [
@@ -317,7 +317,7 @@ def _fit(
                 name="attempts",
                 storage_path=str(folder),
                 failure_config=tune.FailureConfig(max_failures=0),
-                callbacks=[searcher.stopping, Deaths(searcher), *told],
+                callbacks=[searcher.stopping, Deaths(searcher.died), *told],
                 verbose=0,
             ),
         ).fit()

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sret_search.pareto import nondominated
 from sret_search.search.entry import Entry, objective_values
-from sret_search.search.front import nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import Believer, Sampler
 from sret_search.study import Study

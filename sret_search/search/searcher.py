@@ -10,9 +10,9 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sret_search.search import failures
-from sret_search.search.attempts import Attempt, node_of, reason_of
+from sret_search.search.attempts import Attempt, Waiting, node_of, reason_of
 from sret_search.search.branches import next_branch
-from sret_search.search.disk import Keeper, Watermark
+from sret_search.search.disk_space import Watermark
 from sret_search.search.entry import Entry
 from sret_search.search.failures import Streak
 from sret_search.search.given import data_problem
@@ -20,14 +20,14 @@ from sret_search.search.history import History
 from sret_search.search.lease import StudyHeldError
 from sret_search.search.ledger import Ledger
 from sret_search.search.left_out import LeftOut
+from sret_search.search.phases import next_step
 from sret_search.search.progress import Progress
+from sret_search.search.retention import Keeper
 from sret_search.search.rungs import Decision, Rungs
 from sret_search.search.samplers.ask import Ask, Sampler
 from sret_search.search.slots import Slots
-from sret_search.search.step import next_step
 from sret_search.search.stopping import Stopping
 from sret_search.search.storage import LedgerLostError
-from sret_search.search.waiting import Waiting
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import shown
 from sret_search.study.strict import seconds

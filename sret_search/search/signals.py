@@ -172,7 +172,7 @@ def kept_at_shutdown() -> Iterator[None]:
         return manager(*arguments)  # type: ignore[misc]
 
     if manager is not None:
-        worker.FunctionActorManager = made  # type: ignore[assignment]
+        worker.FunctionActorManager = made
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield

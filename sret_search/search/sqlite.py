@@ -12,7 +12,7 @@ from typing import Any
 
 from sret_search.study import Study, StudyError
 from sret_search.study.errors import Problem, shown
-from sret_search.study.preflight import existing_above
+from sret_search.study.file_system import existing_above
 
 REPAIR = "put a copy of it back, or start anew with --fresh, which keeps the old study aside"
 """What helps where the database is damaged."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from sret_search.errors import nearest
-from sret_search.study.contrasts import contrast_problems
+from sret_search.study.contrast_rules import contrast_problems
 from sret_search.study.document import Document, Path
 from sret_search.study.errors import Problem
 from sret_search.study.schema import Rates

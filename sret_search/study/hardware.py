@@ -6,7 +6,7 @@ import platform
 import re
 from pathlib import Path
 
-from sret_search.study.preflight import at_a_time, gpus_of_trial
+from sret_search.study.gpus import at_a_time, gpus_of_trial
 from sret_search.study.schema import Compute
 
 _CPU, _GPUS = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/gpus")

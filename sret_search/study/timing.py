@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from sret_search.architecture import Architecture
 from sret_search.cost import MEMORY_BUDGET, cost, segments, train_memory
 from sret_search.job import Recipe, depths_of_step
-from sret_search.study.candidate import Candidate
 from sret_search.study.errors import StudyError
 from sret_search.study.hardware import hardware, uses_gpu
 from sret_search.study.schema import Compute
@@ -118,7 +117,7 @@ class Timing:
     def seconds(self, architecture: Architecture, recipe: Recipe, images: int) -> float:
         """Of all steps of one training on a part of so many images."""
         steps, seen = recipe.timetable(max(images, 1)).total, recipe.seen(max(images, 1))
-        parts = _steps(architecture, self.share(recipe), steps, seen / self.processes)
+        parts = step_parts(architecture, self.share(recipe), steps, seen / self.processes)
         return float(parts @ self._speeds(recipe)[0])
 
     def evaluation(self, architecture: Architecture, recipe: Recipe, images: int) -> float:
@@ -151,20 +150,6 @@ class Timing:
             kind = point.recipe["precision"], point.recipe["compile"]
             groups.setdefault(kind, []).append(point)
         return {kind: _fitted(points) for kind, points in groups.items()}
-
-
-def varied(candidates: Sequence[Candidate], number: int) -> list[Candidate]:
-    """At most so many candidates whose steps differ most in what they are made of: first the
-    costliest, then ever the one that is least like those before it."""
-    parts = [_steps(c.architecture, c.recipe, 1, c.recipe.batch_size) for c in candidates]
-    logs = np.log(np.maximum(np.array(parts), 1))
-    chosen = [int(logs.sum(1).argmax())]
-    while len(chosen) < number:
-        apart = np.abs(logs[:, None] - logs[chosen]).sum(2).min(1)
-        if apart.max() == 0:
-            break
-        chosen.append(int(apart.argmax()))
-    return [candidates[i] for i in chosen]
 
 
 def add(name: str, points: Sequence[Point]) -> None:
@@ -207,7 +192,7 @@ def _key(point: Point) -> str:
     return json.dumps([point.architecture, point.recipe], sort_keys=True)
 
 
-def _steps(a: Architecture, recipe: Recipe, steps: float, images: float) -> Speeds:
+def step_parts(a: Architecture, recipe: Recipe, steps: float, images: float) -> Speeds:
     """The parts of so many steps, which see so many images in all (7,)."""
     micro = recipe.images_at_once()
     forward = np.zeros(4)
@@ -239,7 +224,7 @@ def _fitted(points: Sequence[Point]) -> tuple[Speeds, Speeds]:
     steps, evaluations = [], []
     for point in points:
         a, recipe = Architecture.from_dict(point.architecture), Recipe.from_dict(point.recipe)
-        steps.append(_steps(a, recipe, 1, recipe.batch_size))
+        steps.append(step_parts(a, recipe, 1, recipe.batch_size))
         evaluations.append(_evaluation(a, point.evaluated))
     return (
         _least_squares(steps, [point.step for point in points]),

@@ -18,13 +18,14 @@ from sret_search import importing
 from sret_search.cost import train_memory
 from sret_search.errors import encodable
 from sret_search.job import Job
-from sret_search.job.disk import checkpoint_bytes, in_words
+from sret_search.job.disk import checkpoint_bytes
 from sret_search.training.causes import of_machine
 from sret_search.training.data import DataError
 from sret_search.training.distributed import RankDied
 from sret_search.training.files import full_disk
 from sret_search.training.names import HANG
 from sret_search.training.pretrained import PretrainedError
+from sret_search.units import size_text
 
 _MEMORY = re.compile(
     r"allocate memory|CUDA (driver )?error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
@@ -89,8 +90,8 @@ def _what_would_be_written(error: OSError, job: Job) -> str:
     text = f"disk full: {error.strerror}"
     folder = Path(error.filename).parent if error.filename else None
     if folder is not None and folder.is_dir():
-        text += f" in {folder}, which has {in_words(shutil.disk_usage(folder).free)} free"
-    return f"{text}; a checkpoint takes {in_words(checkpoint_bytes(job.architecture, job.recipe))}"
+        text += f" in {folder}, which has {size_text(shutil.disk_usage(folder).free)} free"
+    return f"{text}; a checkpoint takes {size_text(checkpoint_bytes(job.architecture, job.recipe))}"
 
 
 def _what_would_fit(job: Job) -> str:

@@ -166,7 +166,7 @@ class Trainer:
         torch.manual_seed(self._seed(_STEP, self.step, self.rank.index))
         drawn = self._seed(_DEPTH, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * self.times.lr_factor(self.step, recipe)
+            group["lr"] = recipe.lr * self.times.lr_factor(self.step)
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for i, indices in enumerate(share):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tabular.bananas import FIRST, MOBananas, _by_rank
 
+from sret_search.pareto import hypervolume
 from sret_search.search.entry import Entry
-from sret_search.search.front import hypervolume
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import Sampler
 from sret_search.search.samplers.drawn import Random

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import complete, run, written
 
+from sret_search.pareto import pareto
 from sret_search.reporting.answer import Answer, answer, export_command, knee
 from sret_search.reporting.results import Results
 from sret_search.search.entry import Entry
-from sret_search.search.front import pareto
 from sret_search.study import Study
 
 SPACE = """\

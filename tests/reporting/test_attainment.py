@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from sret_search import pareto
 from sret_search.reporting import attainment
-from sret_search.search import front
 
 moocore = pytest.importorskip("moocore", reason="moocore is one of the test dependencies")
 
@@ -29,9 +29,9 @@ def test_the_front_and_its_hypervolume(first: int) -> None:
         accuracies, costs = made(seed, 1 + seed % 40)
         points = np.column_stack([-accuracies, np.log10(costs)])
         expected = moocore.is_nondominated(points, keep_weakly=True)
-        assert (front.pareto(accuracies, costs) == expected).all()
-        assert (front.nondominated(-points) == expected).all()
-        area = front.hypervolume(accuracies, costs, 0.2, 500.0)
+        assert (pareto.pareto(accuracies, costs) == expected).all()
+        assert (pareto.nondominated(-points) == expected).all()
+        area = pareto.hypervolume(accuracies, costs, 0.2, 500.0)
         reference = moocore.hypervolume(points, ref=[-0.2, math.log10(500)])
         assert area == pytest.approx(reference, abs=1e-12)
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sret_search import pareto
 from sret_search.reporting.curves import learning_curves
 from sret_search.reporting.failures import Failure, causes
 from sret_search.reporting.hypervolume import growth
 from sret_search.reporting.importances import axis_importances
 from sret_search.reporting.rungs import at_rungs
-from sret_search.search import front
 
 TRIALS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20)), min_size=1, max_size=30)
 PARAMS = [100, 300, 300, 1000, 5000, 20_000]
@@ -45,7 +45,7 @@ def test_the_hypervolume_of_any_time_is_of_the_means_so_far(trials: list[tuple[i
     for number, volume in zip(found.trials, found.volume, strict=True):
         means = pd.DataFrame(complete[:number]).groupby(0)[1].mean()
         params = [PARAMS[place] for place in means.index]
-        assert volume == pytest.approx(front.hypervolume(list(means), params, 0.1, 10_000))
+        assert volume == pytest.approx(pareto.hypervolume(list(means), params, 0.1, 10_000))
 
 
 def test_many_trials_are_looked_at_now_and_then_and_at_the_end() -> None:
@@ -142,7 +142,7 @@ def trained(count: int) -> SimpleNamespace:
         "val_accuracy": np.where(half % 20 == 0, half, 0) / count,
     })  # fmt: skip
     return SimpleNamespace(
-        complete=entries, front=table[front.pareto(table.val_accuracy, table.params)]
+        complete=entries, front=table[pareto.pareto(table.val_accuracy, table.params)]
     )
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sret_search import pareto
 from sret_search.reporting import intervals
 from sret_search.reporting.variances import Variances
-from sret_search.search import front
 
 REPETITIONS = 2000
 
@@ -50,7 +50,7 @@ POINTS = st.lists(
 @given(POINTS)
 def test_the_front_is_what_no_other_point_beats(points: list[tuple[float, int]]) -> None:
     accuracies, costs = zip(*points, strict=True)
-    found = front.pareto(accuracies, costs)
+    found = pareto.pareto(accuracies, costs)
     for (a, c), on_front in zip(points, found, strict=True):
         beaten = any((b >= a and d <= c) and (b > a or d < c) for b, d in points)
         assert on_front == (not beaten)
@@ -59,17 +59,17 @@ def test_the_front_is_what_no_other_point_beats(points: list[tuple[float, int]])
 @given(POINTS)
 def test_only_the_front_has_volume(points: list[tuple[float, int]]) -> None:
     accuracies, costs = np.array(points).T
-    whole = front.hypervolume(accuracies, costs, 0.1, 10)
-    kept = front.pareto(accuracies, costs)
-    assert front.hypervolume(accuracies[kept], costs[kept], 0.1, 10) == pytest.approx(whole)
+    whole = pareto.hypervolume(accuracies, costs, 0.1, 10)
+    kept = pareto.pareto(accuracies, costs)
+    assert pareto.hypervolume(accuracies[kept], costs[kept], 0.1, 10) == pytest.approx(whole)
     assert whole >= 0
 
 
 def test_hypervolume_is_the_area_under_the_stairs() -> None:
     # Two steps: 0.5 above the reference over two decades, 0.2 more over one.
-    area = front.hypervolume([0.6, 0.8, 0.3], [1e3, 1e4, 1e4], 0.1, 1e5)
+    area = pareto.hypervolume([0.6, 0.8, 0.3], [1e3, 1e4, 1e4], 0.1, 1e5)
     assert area == pytest.approx(0.5 * 2 + 0.2 * 1)
-    assert front.hypervolume([0.05, 0.9], [1e3, 1e5], 0.1, 1e5) == 0
+    assert pareto.hypervolume([0.05, 0.9], [1e3, 1e5], 0.1, 1e5) == 0
 
 
 def test_a_candidate_alone_has_its_own_spread() -> None:

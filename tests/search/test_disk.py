@@ -12,12 +12,14 @@ import pytest
 
 from sret_search.job import Job
 from sret_search.job.disk import checkpoint_bytes
-from sret_search.search import disk
-from sret_search.search.disk import Keeper, Watermark, check_space, free, only_retrainable
+from sret_search.search import disk_space
+from sret_search.search.disk_space import Watermark, check_space
 from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
 from sret_search.search.need import need
+from sret_search.search.retention import Keeper, only_retrainable, quota
 from sret_search.study import Study, StudyError, load_study
+from sret_search.study.file_system import free
 
 SPACE = "architecture: sret_digits\naxes: {stages.*.width: {choices: [16, 32, 64]}}\n"
 OTHERS = 50 * 10**6
@@ -82,7 +84,7 @@ def test_a_checkpoint_before_the_decay_is_one_more(tmp_path):
 
 def test_the_quota_limits_what_ended_trials_take(tmp_path):
     made = study(tmp_path, "storage: {quota: 1MB}\n")
-    assert need(made).checkpoints == disk.quota(made) == 10**6
+    assert need(made).checkpoints == quota(made) == 10**6
     assert need(made).total < need(study(tmp_path)).total
 
 
@@ -147,7 +149,7 @@ def test_a_full_disk_is_seen_within_a_second_and_so_is_that_it_is_no_more(
     assert not watermark.full
     disk_of(reserve - 1)
     monkeypatch.setattr(
-        disk, "free", lambda folder, real=free: looks.append(folder) or real(folder)
+        disk_space, "free", lambda folder, real=free: looks.append(folder) or real(folder)
     )
     now += 0.9
     assert not watermark.full
@@ -177,7 +179,7 @@ WIDTHS = (16, 32, 64, 128)
 def test_a_disk_without_inodes_is_a_full_one(tmp_path, monkeypatch, files, left, lacks):
     there = os.statvfs(tmp_path)
     now = [0.0]
-    monkeypatch.setattr(disk.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(disk_space.time, "monotonic", lambda: now[0])
     made = study(tmp_path)
     watermark = Watermark(made)
     assert not watermark.full

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sret_search.job.seeds import CONFIRMATION, RATES
+from sret_search.pareto import nondominated, pareto
 from sret_search.search import phases
 from sret_search.search.entry import Entry
-from sret_search.search.front import nondominated, pareto
 from sret_search.search.history import History
 from sret_search.search.rates import Tried
 from sret_search.search.samplers import sampling

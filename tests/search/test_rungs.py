@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from sret_search.search import confirmation, phases
 from sret_search.search.entry import Entry
 from sret_search.search.history import History
+from sret_search.search.phases import next_step
 from sret_search.search.rungs import Decision, Rungs, contributions, ranking
 from sret_search.search.samplers.ask import Ask
-from sret_search.search.step import next_step
 from sret_search.study import Study, load_study
 
 SPACE = """\

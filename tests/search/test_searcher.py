@@ -15,14 +15,14 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from sret_search.job.contents import Contents, Group
-from sret_search.search import failures, run, searcher, waiting
+from sret_search.search import attempts, failures, run, searcher
 from sret_search.search.attempts import Deaths
-from sret_search.search.disk import Keeper
 from sret_search.search.failures import Streak
 from sret_search.search.history import History
 from sret_search.search.ledger import Ledger
 from sret_search.search.left_out import LeftOut
 from sret_search.search.progress import Progress
+from sret_search.search.retention import Keeper
 from sret_search.search.samplers import sampling
 from sret_search.search.searcher import PREFETCH, LedgerSearcher
 from sret_search.search.slots import Slots
@@ -109,7 +109,7 @@ pytestmark = pytest.mark.usefixtures("here")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that goes on when it is told to."""
     now = [time.monotonic()]
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(attempts.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -258,7 +258,7 @@ def test_tunes_file_of_an_error_is_read_before_it_is_copied(tmp_path: Path) -> N
     file = tmp_path / "error.txt"
     file.write_text(NOT_STARTED)
     trial = SimpleNamespace(trial_id=name, error_file=str(file))
-    Deaths(played.searcher).on_trial_error(1, [], trial)
+    Deaths(played.searcher.died).on_trial_error(1, [], trial)
     assert "No module named 'numpi'" in played.console.export_text()
 
 

@@ -59,7 +59,7 @@ def test_sigterm_does_not_stop_the_last_work() -> None:
 
 QUIET = """
 import os, sys
-from sret_search.search.quiet import quiet
+from sret_search.terminal import quiet
 with quiet():
     os.write(2, b"raw\\n")
     print("said", file=sys.stderr)

@@ -217,7 +217,7 @@ def test_weight_decay_is_of_matrices_and_convolutions_alone(tmp_path, kind, name
 def _factors(recipe, images=1258):
     """The learning rates of all steps over the peak, and that after the last."""
     times = recipe.timetable(images)
-    return times, [times.lr_factor(step, recipe) for step in range(times.total + 1)]
+    return times, [times.lr_factor(step) for step in range(times.total + 1)]
 
 
 def test_the_learning_rate_warms_up_to_its_peak_and_falls_to_zero():

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sret_search.pareto import pareto
 from sret_search.reporting import intervals
 from sret_search.reporting.charts.chart import Series
 from sret_search.reporting.charts.colours import RED
 from sret_search.reporting.results import Results
-from sret_search.search.front import pareto
 
 DRAWN = 1000
 """Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,

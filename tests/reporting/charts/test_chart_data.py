@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sret_search import pareto
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.attainment import Attained
 from sret_search.reporting.charts import (
@@ -38,7 +39,6 @@ from sret_search.reporting.tuned import Tuned
 from sret_search.reporting.twins import Pair
 from sret_search.reporting.variances import Variances
 from sret_search.reporting.verdict import Comparison
-from sret_search.search import front
 
 NOTHING = SimpleNamespace(pairs=[], depths=[])
 DEPTHS = [
@@ -94,7 +94,7 @@ def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() ->
     low, high = made.spreads["val"].interval(list(values), "c0")
     place = list(table.candidate).index("c0")
     assert (points.low[place], points.high[place]) == pytest.approx((100 * low, 100 * high))
-    on_front = front.pareto(table.val_accuracy, table.params)
+    on_front = pareto.pareto(table.val_accuracy, table.params)
     assert list(ring.y) == pytest.approx(list(100 * table.val_accuracy[on_front]))
     steps = found["Pareto front of the means"]
     assert list(steps.y[:-1]) == list(ring.y)
@@ -108,7 +108,7 @@ def test_of_very_many_candidates_a_thousand_are_drawn_and_all_of_the_front() -> 
     made = results(3000, seeds=1)
     chart = cost.chart(made, NOTHING, "macs")
     found = series(chart)
-    every = front.pareto(made.candidates.val_accuracy, made.candidates.macs)
+    every = pareto.pareto(made.candidates.val_accuracy, made.candidates.macs)
     assert len(found["on the front"].x) == every.sum()
     assert candidates.DRAWN <= len(found["candidate"].x) <= candidates.DRAWN + every.sum()
     assert "of 3,000 candidates are drawn" in chart.title

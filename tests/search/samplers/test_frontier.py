@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sampling import Driver, study
 
+from sret_search.pareto import hypervolume, nondominated
 from sret_search.search.entry import Entry
-from sret_search.search.front import hypervolume, nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.frontier import merit, outcomes
 from sret_search.search.samplers.frontier.frontier import Frontier

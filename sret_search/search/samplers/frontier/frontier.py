@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sret_search.search.front import nondominated
+from sret_search.pareto import nondominated
 from sret_search.search.history import History
 from sret_search.search.samplers.ask import Ask
 from sret_search.search.samplers.drawn import Drawn

@@ -1,107 +1,22 @@
-"""The disk of a study: whether there is room, and what is kept of ended trials."""
+"""The checkpoints of ended trials that are kept, up to a quota."""
 
 from __future__ import annotations
 
-import math
-import os
-import shutil
-import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
-from sret_search.job.disk import in_words
-from sret_search.search import front
+from sret_search import pareto
 from sret_search.search.entry import Entry
 from sret_search.search.folders import Folders
-from sret_search.search.need import Need, need
-from sret_search.study import Study, StudyError
-from sret_search.study.addresses import masked
-from sret_search.study.errors import shown
-from sret_search.study.preflight import existing_above
+from sret_search.study import Study
 from sret_search.study.strict import size
 from sret_search.training.names import STABLE
-
-SPARE = 50 * 10**6
-"""Bytes for Ray's own files, logs, and what others write meanwhile."""
-_SPARE_FILES = 500
-"""Files that must still find room beside each other: those of running trials, and Ray's own."""
-_FRESH = 1.0
-"""Seconds for which a look at the disk holds."""
 
 
 def quota(study: Study) -> int:
     """Bytes that the checkpoints of ended trials may take."""
     return size(study.file.storage.quota)
-
-
-def free(folder: Path) -> int:
-    """Bytes that may still be written to the file system that holds a folder, or will hold it."""
-    return shutil.disk_usage(existing_above(folder.absolute())).free
-
-
-def lacks_files(folder: Path) -> bool:
-    """Whether the file system that holds a folder, or will hold it, has too few inodes left, as a
-    disk of many small files does long before it is full."""
-    of_system = os.statvfs(existing_above(folder.absolute()))
-    # Some file systems have no number of inodes that could run out, and say 0 of 0.
-    return of_system.f_files > 0 and of_system.f_favail < _SPARE_FILES
-
-
-def check_space(study: Study, live: int | None = None) -> str:
-    """See that there is room for the trials that run at a time, and say what a study will need.
-
-    Of an object store only what is written on this machine on the way there is looked at.
-
-    Args:
-        live: trials that run at a time; as many as this machine can run where not given.
-
-    Raises:
-        StudyError: the disk has less than it takes to run at all.
-    """
-    asked = need(study, live)
-    for folder, least in _by_disk(study, asked, asked.kept + asked.writing):
-        there = free(folder)
-        if there < least:
-            raise StudyError(
-                f"{shown(study.path)}: {asked.live} trials at a time need {in_words(least)} of disk"
-                f" in {shown(folder)}, where {in_words(there)} are free; make room there, name"
-                " another place as storage.trials, or run fewer at a time (compute.concurrent)"
-            )
-        if lacks_files(folder):
-            raise StudyError(f"{shown(study.path)}: {_no_inodes(folder)}")
-    folders, total = _folders(study), in_words(asked.total)
-    if folders.is_remote:
-        return f"needs up to {total} in {masked(folders.root)}"
-    return f"needs up to {total} of disk ({in_words(free(Path(folders.root)))} free)"
-
-
-class Watermark:
-    """Whether a disk is too full to begin anything: what runs must still be able to write its
-    next checkpoints, and the ledger its rows.
-
-    Args:
-        live: trials that run at a time; as many as this machine can run where not given.
-    """
-
-    def __init__(self, study: Study, live: int | None = None) -> None:
-        asked = need(study, live)
-        self._reserves = _by_disk(study, asked, asked.writing)
-        self._looked, self._full = -math.inf, ""
-
-    @property
-    def full(self) -> bool:
-        """Looks at the disk once a second, however often it is asked."""
-        if time.monotonic() - self._looked >= _FRESH:
-            self._looked = time.monotonic()
-            lacks = [lack for place in self._reserves if (lack := _lack(*place))]
-            self._full = "; ".join(lacks)
-        return bool(self._full)
-
-    def __str__(self) -> str:
-        return self._full or "there is room on the disk"
 
 
 class Keeper:
@@ -194,7 +109,7 @@ class Keeper:
         """The candidates that no other one beats; equal ones together."""
         names = list(self._accuracies)
         means = [sum(found) / len(found) for found in self._accuracies.values()]
-        on_front = front.pareto(means, [self._params[name] for name in names])
+        on_front = pareto.pareto(means, [self._params[name] for name in names])
         return {names[i] for i in on_front.nonzero()[0]}
 
     def _remove(self, file: tuple[str, str]) -> None:
@@ -232,48 +147,3 @@ def without_folder(attempts: Mapping[int, Sequence[str]], entries: Iterable[Entr
 
 def _step(checkpoint: str) -> int:
     return int(checkpoint.removeprefix("checkpoint-").removesuffix(".pt"))
-
-
-def _folders(study: Study) -> Folders:
-    return Folders(study.trials_place or str(study.folder))
-
-
-def _trials(study: Study) -> Path | None:
-    """Where trials are written to: on the way to an object store, on a worker's own disk; None
-    where that is not this machine's."""
-    folders = _folders(study)
-    if not folders.is_remote:
-        return Path(folders.root)
-    return Path(tempfile.gettempdir()) if study.file.compute.address == "local" else None
-
-
-def _by_disk(study: Study, asked: Need, trials: int) -> list[tuple[Path, int]]:
-    """What the trials and the ledger take, by file system, each named by one of its folders."""
-    found: dict[int, tuple[Path, int]] = {}
-    for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
-        if folder is None:
-            continue
-        disk = os.stat(existing_above(folder.absolute())).st_dev
-        first, before = found.get(disk, (folder, SPARE))
-        found[disk] = first, before + wanted
-    return list(found.values())
-
-
-def _lack(folder: Path, reserve: int) -> str:
-    """What a disk lacks, for the reader; nothing where it has enough."""
-    if lacks_files(folder):
-        return _no_inodes(folder)
-    there = free(folder)
-    if there >= reserve:
-        return ""
-    return (
-        f"{shown(folder)} has {in_words(there)} of disk free, and running trials may need"
-        f" {in_words(reserve)}"
-    )
-
-
-def _no_inodes(folder: Path) -> str:
-    return (
-        f"the file system of {shown(folder)} has fewer than {_SPARE_FILES} inodes left (df -i);"
-        " remove files there, or name another place as storage.trials"
-    )

@@ -1,0 +1,20 @@
+"""Bytes and durations for a reader."""
+
+from __future__ import annotations
+
+
+def size_text(size: int) -> str:
+    """Bytes for a reader, such as 1.2 GB."""
+    for unit, of_unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if size >= 0.9995 * of_unit:
+            return f"{size / of_unit:.3g} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds in words."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
