@@ -20,17 +20,17 @@ test-kill: .venv/installed
 
 # A study in PostgreSQL, on a server that the tests start: apt-get install postgresql.
 test-postgres: .venv/installed
-	$(BIN)/pytest -m "" -rs tests/search/test_postgres.py
+	$(BIN)/pytest -m "" -rs tests/trials/test_postgres.py
 
 # Clusters of several nodes on this machine, and the documentation's own example of one.
 test-cluster: .venv/installed
-	$(BIN)/pytest -m slow tests/search/test_cluster.py tests/test_docs.py
+	$(BIN)/pytest -m slow tests/execution/test_ray_cluster.py tests/test_docs.py
 
 # Graphs, the Hugging Face hub and timm, with their extras.
 test-export: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[test,onnx,hub,timm]'
-	$(BIN)/pytest -rs tests/export tests/test_export_command.py
+	$(BIN)/pytest -rs tests/export tests/commands/test_export_command.py
 
 # The page of a report in a real browser: apt-get install chromium chromium-driver.
 test-browser: .venv/installed

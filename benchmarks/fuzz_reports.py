@@ -41,18 +41,18 @@ from null_studies import kind_of
 
 from sret_search.job.job import Parent
 from sret_search.reporting import charts, summary, tables, write
-from sret_search.reporting.answer import answer
 from sret_search.reporting.charts import Chart
-from sret_search.reporting.compared import compare
+from sret_search.reporting.comparisons import compare
 from sret_search.reporting.notices import notices
 from sret_search.reporting.published.points import beside, published
+from sret_search.reporting.recommendation import answer
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.interval import Estimate
 from sret_search.reporting.scaling.sentences import sentences as scaling_sentences
 from sret_search.reporting.sentences import sentences
-from sret_search.search import edits
-from sret_search.search.declarations import Declaration
-from sret_search.search.entry import Entry
+from sret_search.trials import compatibility
+from sret_search.trials.declarations import Declaration
+from sret_search.trials.trial import TrialRecord
 
 SEED = 20261129
 _PAGE, _CHARTS = 3, 20
@@ -172,7 +172,7 @@ EDITS: tuple[Callable[[Text], Text], ...] = (
 )
 """Edits of a study file before it runs again; one that makes no study is left out."""
 
-REACHED: dict[str, Callable[[np.random.Generator, Entry, float, float], float]] = {
+REACHED: dict[str, Callable[[np.random.Generator, TrialRecord, float, float], float]] = {
     "equal": lambda rng, entry, own, seed: 0.9,
     "perfect": lambda rng, entry, own, seed: 1.0,
     "chance": lambda rng, entry, own, seed: 0.1,
@@ -246,7 +246,7 @@ def described(space: str, study: str) -> Described | None:
 
 
 @cache
-def begun(space: str, study: str) -> list[Entry]:
+def begun(space: str, study: str) -> list[TrialRecord]:
     """The trials that a study asks for whatever they come to: those of its first phase, and twins."""
     known = described(space, study)
     assert known is not None
@@ -295,7 +295,7 @@ class Draw:
             entries = self._many(entries)
         results = last.results(entries, self.right, declarations)
         if self.rng.random() < 0.1 and (now := self._edited(runs[-1])) is not None:
-            about = edits.differences(self._described(now).study, last.description)
+            about = compatibility.differences(self._described(now).study, last.description)
             results = replace(results, edited=about)
         return Made(self.number, ", ".join(self.about), results)
 
@@ -327,9 +327,9 @@ class Draw:
         self.about.append(f"edit {place}")
         return found
 
-    def _run(self, runs: list[Text]) -> tuple[list[Entry], list[Declaration]]:
+    def _run(self, runs: list[Text]) -> tuple[list[TrialRecord], list[Declaration]]:
         """The trials of all runs, of which each stops somewhere, and what they declared."""
-        entries: list[Entry] = []
+        entries: list[TrialRecord] = []
         declarations: list[Declaration] = []
         for place, text in enumerate(runs):
             own = self._described(text)
@@ -357,7 +357,7 @@ class Draw:
             entries.append(self._branch(entries))
         return entries, declarations
 
-    def _ended(self, entry: Entry) -> Entry:
+    def _ended(self, entry: TrialRecord) -> TrialRecord:
         outcome = self._outcome(entry)
         if outcome["state"] == "running":
             if self.rng.random() < 0.5:
@@ -368,7 +368,7 @@ class Draw:
             outcome = entry.stopped
         return ended(entry, outcome)
 
-    def _outcome(self, entry: Entry) -> dict[str, Any]:
+    def _outcome(self, entry: TrialRecord) -> dict[str, Any]:
         states = ("complete", "diverged", "failed", "running")
         state = str(self.rng.choice(states, p=_ENDS[self.ends]))
         scheduled = self.study_of(entry)
@@ -415,19 +415,21 @@ class Draw:
             environment=ENVIRONMENT,
         )  # fmt: skip
 
-    def study_of(self, entry: Entry) -> bool:
+    def study_of(self, entry: TrialRecord) -> bool:
         """Whether a trial is under a scheduler."""
         return "rungs" in self.about and entry.role == "search"
 
-    def _branch(self, entries: list[Entry]) -> Entry:
+    def _branch(self, entries: list[TrialRecord]) -> TrialRecord:
         """A trial that goes on from another one."""
         parent = entries[0]
         job = replace(parent.job, parent=Parent(0, "made up"), reruns=())
         number = len(entries)
-        entry = Entry.begun(number, job, parent.values, parent.images, parent.origin, declared=0)
+        entry = TrialRecord.begun(
+            number, job, parent.values, parent.images, parent.origin, declared=0
+        )
         return self._ended(entry)
 
-    def _many(self, entries: list[Entry]) -> list[Entry]:
+    def _many(self, entries: list[TrialRecord]) -> list[TrialRecord]:
         """Ten thousand candidates that are like those that there are."""
         found = []
         for number in range(_MANY):
@@ -446,7 +448,7 @@ class Draw:
 _AT_RUNG = {"val_accuracy": 0.5, "val_loss": 1.0, "seconds": 2.0}
 
 
-def replace_open(entry: Entry) -> Entry:
+def replace_open(entry: TrialRecord) -> TrialRecord:
     """The same trial as it began."""
     found = replace(entry, state="running", result={})
     vars(found)["job"] = entry.job

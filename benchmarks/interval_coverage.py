@@ -55,9 +55,9 @@ import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from sret_search.reporting import attainment, intervals, spread
-from sret_search.reporting.intervals import Interval
-from sret_search.reporting.variances import Variances
+from sret_search.reporting.statistics import attainment, intervals, standard_error
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.pooled_variance import Variances
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path(__file__).parent / "tabular" / "trials.parquet"
@@ -159,10 +159,19 @@ def study(cell: Cell, rng: np.random.Generator) -> Iterator[Found]:
         yield BOOTSTRAP, (float(low), float(high)), here, None
     mean = float(np.mean(gains))
     for name, found, truth in (
-        ("contrast over seeds", spread.OverSeeds.of(gains, cell.images, cell.pairs), here),
-        ("contrast over seeds and images", spread.OverBoth.of(table, cell.pairs), cell.gain),
+        ("contrast over seeds", standard_error.OverSeeds.of(gains, cell.images, cell.pairs), here),
+        (
+            "contrast over seeds and images",
+            standard_error.OverBoth.of(table, cell.pairs),
+            cell.gain,
+        ),
     ):
-        yield name, spread.interval(mean, found), truth, spread.p_value(mean - truth, found)
+        yield (
+            name,
+            standard_error.interval(mean, found),
+            truth,
+            standard_error.p_value(mean - truth, found),
+        )
 
 
 def simulate(cell: Cell, repetitions: int) -> list[dict[str, Any]]:

@@ -14,19 +14,21 @@ import numpy as np
 
 from sret_search.reporting.page import render
 from sret_search.reporting.results import Results
-from sret_search.search import edits, phases
-from sret_search.search import twins as beside
-from sret_search.search.declarations import Declaration
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
-from sret_search.search.outcomes import Known
-from sret_search.search.samplers.ask import Ask
-from sret_search.study import Study, load_study, twins
-from sret_search.study.candidate import Candidate
+from sret_search.search import controls as beside
+from sret_search.search import phases
+from sret_search.search.samplers.base import Ask
+from sret_search.space import twins
+from sret_search.space.candidate import Candidate
+from sret_search.study import Study, load_study
+from sret_search.trials import compatibility
+from sret_search.trials.declarations import Declaration
+from sret_search.trials.history import History
+from sret_search.trials.predictions import Known
+from sret_search.trials.trial import TrialRecord
 
 ENVIRONMENT = {"torch": "2.13", "python": "3.12", "cpu": "made up", "threads": "1"}
 
-Ends = Callable[[Entry], dict[str, Any]]
+Ends = Callable[[TrialRecord], dict[str, Any]]
 """The result of a trial, which says its state too."""
 Right = Mapping[int, Mapping[str, np.ndarray]]
 """By trial, which images each of its networks classified right, as `Known` has them."""
@@ -46,12 +48,16 @@ class Described:
             Path(folder, "space.yaml").write_text(space, encoding="utf-8")
             Path(folder, "study.yaml").write_text(study, encoding="utf-8")
             loaded = load_study(Path(folder, "study.yaml"))
-            description = json.loads(json.dumps(edits.describe(loaded)))
+            description = json.loads(json.dumps(compatibility.describe(loaded)))
         return cls(loaded, description)
 
     def run(
-        self, ends: Ends, most: int = 100_000, entries: Iterable[Entry] = (), declared: int = 0
-    ) -> list[Entry]:
+        self,
+        ends: Ends,
+        most: int = 100_000,
+        entries: Iterable[TrialRecord] = (),
+        declared: int = 0,
+    ) -> list[TrialRecord]:
         """Every trial that the study's phases ask for, each ended as is made up for it.
 
         Args:
@@ -65,7 +71,7 @@ class Described:
         while len(history) < most and isinstance(ask := asker.ask(history), Ask):
             seed, compared = study.file.search.seed + ask.seed, ask.role == "search"
             job = replace(study.job(ask.candidate, seed, "cpu", compared=compared), whole=ask.whole)
-            entry = Entry.begun(
+            entry = TrialRecord.begun(
                 len(history), job, ask.candidate.values, images + val_images * ask.whole,
                 study.origin, ask.notes, ask.role, ask.about, declared,
             )  # fmt: skip
@@ -77,7 +83,7 @@ class Described:
 
     def results(
         self,
-        entries: list[Entry],
+        entries: list[TrialRecord],
         right: Right | None = None,
         declarations: list[Declaration] | None = None,
     ) -> Results:
@@ -114,7 +120,7 @@ def share_work() -> None:
     render._environment = cache(getattr(render._environment, "__wrapped__", render._environment))
 
 
-def ended(entry: Entry, result: dict[str, Any]) -> Entry:
+def ended(entry: TrialRecord, result: dict[str, Any]) -> TrialRecord:
     """The same trial with its result; its job, once parsed, is not parsed again."""
     known = {name: value for name, value in result.items() if name != "state"}
     found = replace(entry, state=result["state"], result=known)

@@ -45,9 +45,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout will do, withou
 from plain_sret import PlainSReT
 
 from sret_search.architecture import Architecture, Stage
+from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
 from sret_search.model import SReT, map_large_blocks
-from sret_search.variants import VARIANTS
 
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("plain", "ours")

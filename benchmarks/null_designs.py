@@ -11,10 +11,10 @@ from typing import Any
 
 from null_pages import Claim, Design, Network, Page, Says
 
-from sret_search.reporting.answer import Choice
-from sret_search.reporting.intervals import Interval
+from sret_search.reporting.recommendation import Choice
 from sret_search.reporting.scaling.sentences import headlines
-from sret_search.search.entry import Entry
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.trials.trial import TrialRecord
 
 EFFECTS = 0.01, 0.02, 0.05
 
@@ -381,7 +381,7 @@ def _laws(among: str, every: int) -> list[Claim]:
     return [Claim(f"{name}, {among}", "false", own, every=every) for name, own in says.items()]
 
 
-def _deepest(_: Entry, network: Network) -> bool:
+def _deepest(_: TrialRecord, network: Network) -> bool:
     return network.executions == 2 * _DEPTHS[-1]
 
 

@@ -15,18 +15,18 @@ import numpy as np
 from ledgers import Described, complete, ended
 from scipy import special
 
-from sret_search.reporting.answer import Answer, answer
 from sret_search.reporting.arms import Arm, arms
 from sret_search.reporting.confirmed import Confirmed, confirmed
 from sret_search.reporting.contrasts import Contrasted, contrasts
 from sret_search.reporting.depth import Depth, depths
 from sret_search.reporting.elastic import Elastic, elastics
 from sret_search.reporting.importances import Importances, axis_importances
+from sret_search.reporting.iso_cost import Slice, slices
+from sret_search.reporting.recommendation import Answer, answer
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import Scaling, scaling
-from sret_search.reporting.slices import Slice, slices
 from sret_search.reporting.twins import Pair, pairs
-from sret_search.search.entry import Entry
+from sret_search.trials.trial import TrialRecord
 
 SEEDS = 1, 2, 3, 5, 10
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
@@ -177,7 +177,7 @@ class Design:
     space: str
     study: str
     claims: tuple[Claim, ...]
-    worse: Callable[[Entry, Network], float] = lambda entry, network: 0.0
+    worse: Callable[[TrialRecord, Network], float] = lambda entry, network: 0.0
     noise: tuple[str, ...] = ("97 %", "92 %", "80 %")
     parts: tuple[str, ...] = ("val", "test")
     on_front: bool = False
@@ -199,7 +199,7 @@ class Design:
 class Simulated:
     """Pages of one design with one number of seeds."""
 
-    def __init__(self, design: Design, described: Described, begun: list[Entry]) -> None:
+    def __init__(self, design: Design, described: Described, begun: list[TrialRecord]) -> None:
         self.design, self.described, self._begun = design, described, begun
         for entry in begun:
             entry.job  # noqa: B018  parsed once, for all pages

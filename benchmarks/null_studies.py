@@ -61,7 +61,7 @@ from scipy import special
 from trial_overhead import hardware
 
 from sret_search.reporting import contrasts
-from sret_search.reporting.compared import compare
+from sret_search.reporting.comparisons import compare
 from sret_search.reporting.scaling.sentences import sentences as scaling_sentences
 from sret_search.reporting.sentences import sentences
 from sret_search.reporting.summary import summarise

@@ -42,7 +42,7 @@ from tabular.table import HELD_BACK
 from trial_overhead import hardware
 
 from sret_search.pareto import hypervolume
-from sret_search.reporting import intervals
+from sret_search.reporting.statistics import intervals
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLERS = ("frontier", "random", "stratified")

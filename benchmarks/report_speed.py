@@ -55,9 +55,9 @@ COMMAND = (
 
 def make(trials: int) -> None:
     """A study of so many trials in the working directory: of a hundred, one failed, two diverged."""
-    from sret_search.search.entry import Entry
-    from sret_search.search.ledger import Ledger
     from sret_search.study import load_study
+    from sret_search.trials.ledger import Ledger
+    from sret_search.trials.trial import TrialRecord
 
     Path("space.yaml").write_text(SPACE)
     Path("study.yaml").write_text(STUDY.replace("TRIALS", str(trials)))
@@ -67,7 +67,9 @@ def make(trials: int) -> None:
     for _ in range(min(TEMPLATES, trials)):
         candidate = next(drawn)
         templates.append(
-            Entry.begun(0, study.job(candidate, 0, "cpu"), candidate.values, 1258, study.origin)
+            TrialRecord.begun(
+                0, study.job(candidate, 0, "cpu"), candidate.values, 1258, study.origin
+            )
         )
     rng = random.Random(0)
     with contextlib.closing(sqlite3.connect(study.folder / "study.db")) as db, db:

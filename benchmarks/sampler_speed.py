@@ -60,15 +60,15 @@ def ended(entry: Any) -> Any:
 
 
 def begun(study: Any, number: int, ask: Any) -> Any:
-    from sret_search.search.entry import Entry
+    from sret_search.trials.trial import TrialRecord
 
     job = study.job(ask.candidate, 0, "cpu")
-    return Entry.begun(number, job, ask.candidate.values, 1258, study.origin, ask.notes)
+    return TrialRecord.begun(number, job, ask.candidate.values, 1258, study.origin, ask.notes)
 
 
 def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds of one sampler, by the number of finished trials."""
-    from sret_search.search.samplers import sampling
+    from sret_search.search.samplers import registry
     from sret_search.study import load_study
 
     Path("space.yaml").write_text(SPACE)
@@ -78,7 +78,7 @@ def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
     drawn = study.points.at_random()
     for size in sizes:
         while len(entries) < size:
-            ask = sampling.Ask(next(drawn), 0)
+            ask = registry.Ask(next(drawn), 0)
             entries.append(ended(begun(study, len(entries), ask)))
         repeats = [_asks(study, entries) for _ in range(REPEATS)]
         found[str(size)] = {
@@ -88,10 +88,10 @@ def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
 
 
 def _asks(study: Any, entries: list[Any]) -> dict[str, float]:
-    from sret_search.search.history import History
-    from sret_search.search.samplers import sampling
+    from sret_search.search.samplers import registry
+    from sret_search.trials.history import History
 
-    history, asker = History(study, entries), sampling.build(study, {})
+    history, asker = History(study, entries), registry.build(study, {})
     times, walls = [], []
     for _ in range(ASKS):
         start, begins = time.process_time(), time.perf_counter()

@@ -57,12 +57,12 @@ from tabular.replay import SEEDS, Replay, Table, hypervolumes, load, reference, 
 from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
-from sret_search.reporting import intervals
 from sret_search.reporting.charts import matplotlib
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.charts.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
 from sret_search.reporting.files import pictures
-from sret_search.search.samplers.ask import Sampler
+from sret_search.reporting.statistics import intervals
+from sret_search.search.samplers.base import Sampler
 from sret_search.study import Study
 
 RESULTS = Path(__file__).parent / "results"

@@ -63,13 +63,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout will do, withou
 from model_speed import RESULTS, hardware, say, seconds
 
 from sret_search.architecture import Architecture, Stage
+from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
 from sret_search.job import RECIPES, Augment, Data, Job, Recipe
 from sret_search.training import data
 from sret_search.training.augment import normalize
 from sret_search.training.trainer import Trainer
 from sret_search.training.vision import torchvision
-from sret_search.variants import VARIANTS
 
 CLASSES = 10
 SEEN = {"image_size": 32, "in_channels": 3, "classes": CLASSES, "stem_strides": (2, 2)}

@@ -59,9 +59,9 @@ def pretend(config: dict[str, Any]) -> None:
     """What a worker does for a trial, but the training."""
     from ray import tune
 
+    from sret_search.artifacts.names import RESULT, WORKER
     from sret_search.job import Job
     from sret_search.training import files
-    from sret_search.training.names import RESULT, WORKER
 
     attempt, job = Path(config["attempt"]), Job.from_dict(json.loads(config["job"]))
     files.write_json(attempt / WORKER, {"pid": os.getpid()})
@@ -110,9 +110,9 @@ def timed(spent: list[float], *functions: tuple[Any, str]) -> Iterator[None]:
 
 def ours(name: str, sampler: str, trials: int) -> float:
     """Seconds a trial."""
-    from sret_search.search import lease
-    from sret_search.search.ledger import Ledger
-    from sret_search.search.run import search
+    from sret_search.execution.run import search
+    from sret_search.trials import lease
+    from sret_search.trials.ledger import Ledger
 
     made = study(name, sampler, trials)
     with lease.hold(made) as held:
@@ -173,13 +173,13 @@ def timed_alone(sampler: str, trials: int) -> None:
 
 
 def soaked(sampler: str, trials: int) -> None:
-    from sret_search.search import ledger
-    from sret_search.search.samplers import sampling
-    from sret_search.search.trainable import resident_bytes
+    from sret_search.execution.worker import resident_bytes
+    from sret_search.search.samplers import registry
+    from sret_search.trials import ledger
 
     spent: list[list[float]] = [[], [], []]
     memory: list[float] = []
-    kind = type(sampling.build(study("soak", sampler, trials), {}))
+    kind = type(registry.build(study("soak", sampler, trials), {}))
     tell = ledger.Ledger.tell
 
     def watched(self: Any, *args: Any) -> Any:

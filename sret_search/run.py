@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sret_search import terminal
+from sret_search.config.problems import shown, typed
 from sret_search.errors import BUG, DONE, INPUT, STOPPED, InputError, one_line
-from sret_search.job.place import is_url, named_path
-from sret_search.search import driver, signals
-from sret_search.study import Study, load_study, preflight
-from sret_search.study.errors import shown, typed
+from sret_search.execution import signals, supervisor
+from sret_search.job.paths import is_url, named_path
+from sret_search.planning import preflight
+from sret_search.study import Study, load_study
 
 if TYPE_CHECKING:
-    from sret_search.search.lease import Lease
-    from sret_search.search.ledger import Ledger
+    from sret_search.trials.lease import Lease
+    from sret_search.trials.ledger import Ledger
 
 _DESCRIPTION = """\
 Train the candidates of a study, keep every result, and draw its report.
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run")
     except InputError as error:
         print(error, file=sys.stderr)
         return INPUT
-    return driver.driven(lambda: _main(arguments), lambda: _ended(arguments.study))
+    return supervisor.driven(lambda: _main(arguments), lambda: _ended(arguments.study))
 
 
 def _main(arguments: argparse.Namespace) -> int:
@@ -92,17 +93,17 @@ def _ended(path: Path) -> int:
 
 def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
     """Search and report; the exit code."""
-    from sret_search.search import lease
-    from sret_search.search.folders import Folders
-    from sret_search.search.given import see
-    from sret_search.search.local import CannotStartError, NotStartedError
-    from sret_search.search.storage import DatabaseAwayError, LedgerLostError
+    from sret_search.artifacts.trial_folders import TrialFolders
+    from sret_search.execution.local_ray import CannotStartError, NotStartedError
+    from sret_search.planning.user_inputs import check_inputs
+    from sret_search.trials import lease
+    from sret_search.trials.database import DatabaseAwayError, LedgerLostError
 
     if is_url(study.trials_root):
-        Folders(study.trials_root).check()
+        TrialFolders(study.trials_root).check()
     try:
-        with lease.hold(study, driver.pid()) as held:
-            study = see(study)
+        with lease.hold(study, supervisor.pid()) as held:
+            study = check_inputs(study)
             if fresh:
                 _keep_aside(study)
             return _run(study, held, retry_failed)
@@ -118,8 +119,8 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
 
 
 def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
-    from sret_search.search.ledger import Ledger
-    from sret_search.search.run import search
+    from sret_search.execution.run import search
+    from sret_search.trials.ledger import Ledger
 
     ledger = Ledger.create(study, lease)
     if ledger.last_path is not None:
@@ -130,7 +131,7 @@ def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
     print(_greeting(study), flush=True)
     if retry_failed:
         _retry_failed(ledger)
-    outcome = search(study, ledger, abandon=driver.leave)
+    outcome = search(study, ledger, abandon=supervisor.leave)
     signals.note()
     ledger.close()
 
@@ -181,12 +182,12 @@ def _range(values: list[int]) -> str:
 
 def _keep_aside(study: Study) -> None:
     """Rename the ledger and the trials, but not the lease, which is held."""
-    from sret_search.search.folders import Folders
-    from sret_search.search.storage import set_aside
+    from sret_search.artifacts.trial_folders import TrialFolders
+    from sret_search.trials.database import set_aside
 
     now = time.strftime("%Y%m%d-%H%M%S")
     elsewhere = study.file.storage.trials is not None
-    kept = [Folders(study.trials_root).set_aside(now)] if elsewhere else []
+    kept = [TrialFolders(study.trials_root).set_aside(now)] if elsewhere else []
     rest = [path for path in study.folder.glob("*") if path.name != "lease.json"]
     if rest:
         aside = study.folder.with_name(f"{study.folder.name}.{now}")

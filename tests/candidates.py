@@ -5,9 +5,9 @@ import random
 from collections.abc import Iterator
 
 from sret_search.architecture import Architecture, Stage
+from sret_search.config.space_file import Axis, Budget
 from sret_search.job import Recipe
-from sret_search.study.space import Space
-from sret_search.study.space_file import Axis, Budget
+from sret_search.space.space import Space
 
 _CHOICES = {
     "image_size": [4, 8, 9, 12],

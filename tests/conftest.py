@@ -10,9 +10,9 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same")
 
 _LONG = (
-    "kill/test_fast.py", "test_end_to_end.py", "search/test_cluster.py",
-    "reporting/test_beside.py", "training/test_distributed.py", "test_cost.py",
-    "search/test_sparse.py", "search/test_phases.py",
+    "kill/test_fast.py", "test_end_to_end.py", "execution/test_ray_cluster.py",
+    "reporting/test_beside.py", "training/test_distributed.py", "cost/test_cost.py",
+    "samplers/test_sparse.py", "search/test_phases.py",
 )  # fmt: skip
 
 

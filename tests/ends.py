@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from sret_search.training.names import PREDICTIONS, WEIGHTS
+from sret_search.artifacts.names import PREDICTIONS, WEIGHTS
 
 
 def timeless(result):

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.search import phases
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
-from sret_search.search.ledger import Ledger
-from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.base import Ask
 from sret_search.study import Study, load_study
+from sret_search.trials.history import History
+from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial import TrialRecord
 
 ENVIRONMENT = {"torch": "2.13", "python": "3.12", "cpu": "made up", "threads": "1"}
 
@@ -22,7 +22,7 @@ def written(space: str, study: str, folder: str = ".") -> Study:
     return load_study(Path(folder, "study.yaml"))
 
 
-def run(made: Study, result: Callable[[Entry], dict[str, Any]], most: int = 1000) -> Study:
+def run(made: Study, result: Callable[[TrialRecord], dict[str, Any]], most: int = 1000) -> Study:
     """Train until there are so many trials, each to the result that is made up for it; those of
     an earlier run stay."""
     ledger = Ledger.create(made)

@@ -3,8 +3,8 @@ against it."""
 
 from collections.abc import Iterator
 
-from sret_search.study.candidate import Values
-from sret_search.study.space import Space
+from sret_search.space.candidate import Values
+from sret_search.space.space import Space
 
 
 def points_of(space: Space) -> list[Values]:

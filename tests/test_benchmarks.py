@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from plain_sret import PlainSReT
 
+from sret_search.architecture.variants import VARIANTS
 from sret_search.model import SReT
-from sret_search.variants import VARIANTS
 
 torch.set_num_threads(1)
 

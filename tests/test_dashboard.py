@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from sret_search.search import sqlite
-from sret_search.search.ledger import Ledger
 from sret_search.study import Study, load_study
+from sret_search.trials import sqlite
+from sret_search.trials.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None,

@@ -9,12 +9,12 @@ import pytest
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
+from sret_search.architecture.variants import VARIANTS
+from sret_search.config.study_file import Compute, Scheduler, Storage, StudyFile
 from sret_search.cost import cost, train_memory
 from sret_search.job import Augment, Data, Recipe
-from sret_search.search import failures
 from sret_search.study import load_architecture, load_study
-from sret_search.study.schema import Compute, Scheduler, Storage, StudyFile
-from sret_search.variants import VARIANTS
+from sret_search.trials import failures
 
 TEXT = (Path(__file__).parents[1] / "docs" / "architectures.md").read_text(encoding="utf-8")
 ROWS = {

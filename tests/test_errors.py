@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from sret_search.config.problems import shown
 from sret_search.errors import encodable
-from sret_search.search import failures
 from sret_search.study import StudyError
-from sret_search.study.errors import shown
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.images import Files, decode
+from sret_search.trials import failures
 
 NAME = os.fsdecode(b"photo\xe9.jpg")
 

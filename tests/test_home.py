@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 
 from sret_search.__main__ import COMMANDS, main
+from sret_search.architecture.variants import VARIANTS
 from sret_search.commands.evaluate import read_data
+from sret_search.execution import nodes
 from sret_search.job import Data
-from sret_search.job.place import PathError, expanded, model_parts
+from sret_search.job.paths import PathError, expanded, model_parts
 from sret_search.model import SReT, load, save
-from sret_search.search import nodes
-from sret_search.study import StudyError, load_architecture, load_study, preflight
+from sret_search.planning import preflight
+from sret_search.study import StudyError, load_architecture, load_study
 from sret_search.training import data
 from sret_search.training.data import cache
 from sret_search.training.pretrained import PretrainedError, load_model, provenance
-from sret_search.variants import VARIANTS
 
 SPACE = "architecture: sret_digits\naxes:\n  stages.*.loops: {choices: [1, 2]}\n"
 STUDY = "study: at_home\nspace: ~/space.yaml\n"
@@ -143,9 +144,9 @@ def test_a_path_in_no_home_is_refused_in_its_place(place: str, text: str, tmp_pa
 def test_an_argument_in_no_home_is_refused(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sret_search.search import driver
+    from sret_search.execution import supervisor
 
-    monkeypatch.setattr(driver, "driven", lambda work, ended: work())
+    monkeypatch.setattr(supervisor, "driven", lambda work, ended: work())
     others = {"schema": ["--out", "~"], "export": ["~/s", "--trial", "0", "--out", "x"]}
     assert main([command, *others.get(command, ["~/s"])]) == 2
     error = capsys.readouterr().err

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from sret_search import run as command
-from sret_search.search import local, nodes
-from sret_search.study.gpus import gpus
+from sret_search.execution import local_ray, nodes
+from sret_search.machine.gpus import gpus
 
 SPACE = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1]}}\n"
 STUDY = "study: s\nspace: space.yaml\nsearch: {sampler: grid}\nrecipe: {epochs: 1}\n"
@@ -60,7 +60,7 @@ def test_gpus_that_are_not_there_cost_no_trial(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code", "lines"),
-    [(local.CannotStartError("no"), 2, 1), (local.NotStartedError("not yet"), 3, 2)],
+    [(local_ray.CannotStartError("no"), 2, 1), (local_ray.NotStartedError("not yet"), 3, 2)],
 )
 def test_a_ray_that_does_not_start(
     error: Exception,

@@ -9,18 +9,19 @@ import torch
 from made_up import complete, run
 
 from sret_search.__main__ import main
+from sret_search.architecture.variants import VARIANTS
+from sret_search.artifacts.trial_folders import TrialFolders, key_of
+from sret_search.config.problems import shown, typed
 from sret_search.errors import encodable, one_line
 from sret_search.job import Data, Job, Recipe
-from sret_search.job.place import check_name, model_parts, trial_named
+from sret_search.job.paths import check_name, model_parts, trial_named
 from sret_search.model import SReT, save
+from sret_search.planning import preflight
 from sret_search.reporting.results import Results
 from sret_search.run import _resume
-from sret_search.search.folders import Folders, key_of
-from sret_search.study import StudyError, load_study, preflight
-from sret_search.study.errors import shown, typed
+from sret_search.study import StudyError, load_study
 from sret_search.training import files
 from sret_search.training.pretrained import load_model, provenance
-from sret_search.variants import VARIANTS
 
 NAMES = [
     "what?", "a?b=c&d", "#1", "100%", "%20", "*", "[1]", "[a-z]*", "two words", " ", "new\nline",
@@ -53,7 +54,7 @@ def test_a_study_lies_in_a_folder_of_any_name(odd: str) -> None:
             StudyError, match=r"the working directory, .*\\xff.*, is not UTF-8, and"
         ):
             preflight.check(made)
-    folders = Folders(made.trials_root)
+    folders = TrialFolders(made.trials_root)
     attempt = folders.new_attempt(0)
     assert key_of(attempt) == "00000/attempt-1"
     assert folders.attempts(0) == [attempt]

@@ -13,10 +13,10 @@ import torch
 
 from sret_search.__main__ import main
 from sret_search.job import Recipe
+from sret_search.planning.user_inputs import check_inputs
 from sret_search.run import run
-from sret_search.search.entry import Entry
-from sret_search.search.given import see
 from sret_search.study import StudyError, load_study
+from sret_search.trials.trial import TrialRecord
 
 PAGE = Path(__file__).parents[1] / "docs" / "own.md"
 FILES = re.findall(
@@ -48,7 +48,7 @@ def test_the_data_are_read_when_the_study_runs_and_not_before(capsys):
     study = load_study("study.yaml")
     assert study.sizes == (0, 0, 0)
     assert "shapes" not in sys.modules
-    assert see(study).sizes == (560, 80, 160)
+    assert check_inputs(study).sizes == (560, 80, 160)
     assert "shapes" in sys.modules
 
 
@@ -63,14 +63,14 @@ def test_the_data_are_read_when_the_study_runs_and_not_before(capsys):
 )
 def test_what_is_wrong_is_said_with_its_place(old, new, said):
     with pytest.raises(StudyError, match=said):
-        see(changed(old, new))
+        check_inputs(changed(old, new))
 
 
 def test_data_that_do_not_fit_the_architecture_are_refused():
     text = Path("space.yaml").read_text(encoding="utf-8")
     Path("space.yaml").write_text(text.replace("classes: 2", "classes: 3"), encoding="utf-8")
     with pytest.raises(StudyError, match=r"study.yaml:3:14: shapes:rings has 2 classes, but"):
-        see(load_study("study.yaml"))
+        check_inputs(load_study("study.yaml"))
 
 
 def with_callback(path):
@@ -79,7 +79,7 @@ def with_callback(path):
 
 def entry_of(study):
     job = study.job(study.grid[1], 0, "cpu")
-    entry = Entry.begun(3, job, study.grid[1].values, 560, "origin")
+    entry = TrialRecord.begun(3, job, study.grid[1].values, 560, "origin")
     return lambda trial_id: {"a": entry}[trial_id]
 
 
@@ -88,11 +88,11 @@ TRIAL = SimpleNamespace(trial_id="a", config={"job": "{}"})
 
 
 def told(study, name):
-    from sret_search.search import callbacks
+    from sret_search.execution import callbacks
 
     said = []
     (callback,) = callbacks.named(study)
-    return callbacks.Told(callback, name, entry_of(study), said.append), said
+    return callbacks.CallbackAdapter(callback, name, entry_of(study), said.append), said
 
 
 def test_the_callback_of_the_page_is_told_of_trials_as_the_ledger_has_them():
@@ -181,7 +181,7 @@ def test_a_callback_that_fails_is_named_once_and_told_no_more():
     ],
 )
 def test_a_callback_that_is_none_is_refused_with_its_place(path, said):
-    from sret_search.search import callbacks
+    from sret_search.execution import callbacks
 
     Path("lines.py").write_text(RECORDER)
     with pytest.raises(StudyError, match=said):
@@ -274,19 +274,19 @@ def test_a_training_that_cannot_be_is_refused_with_its_place(old, new, said):
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(StudyError, match=said):
-        see(load_study(path))
+        check_inputs(load_study(path))
 
 
 def test_a_loss_may_be_an_axis():
     space = Path("space.yaml")
     axis = '  recipe.loss: {choices: [null, "losses:steady"]}\n'
     space.write_text(space.read_text() + axis)
-    study = see(load_study("study.yaml"))
+    study = check_inputs(load_study("study.yaml"))
     assert {c.recipe.loss for c in study.grid} == {None, "losses:steady"}
     assert len({c.name for c in study.grid}) == 6
     space.write_text(space.read_text().replace("steady", "steadier"))
     with pytest.raises(StudyError, match=r"space.yaml:9:33: .*no steadier"):
-        see(load_study("study.yaml"))
+        check_inputs(load_study("study.yaml"))
 
 
 def test_jobs_without_a_loss_of_their_own_keep_their_names():

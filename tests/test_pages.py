@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 
 from sret_search.__main__ import COMMANDS
 from sret_search.architecture import Architecture
+from sret_search.config.json_schema import space_schema, study_schema
 from sret_search.export.extras import ExtraError
 from sret_search.study import load_study
-from sret_search.study.editors import space_schema, study_schema
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

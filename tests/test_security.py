@@ -22,16 +22,17 @@ import pytest
 import torch
 
 import sret_search
+from sret_search.artifacts.trial_folders import TrialFolders
 from sret_search.commands import evaluate
+from sret_search.config import yaml_source
+from sret_search.config.addresses import HIDDEN
 from sret_search.reporting.write import write_report
-from sret_search.search import edits, postgres
-from sret_search.search.folders import Folders
-from sret_search.search.ledger import Ledger
-from sret_search.search.storage import explained, place, read_storage
-from sret_search.study import Study, StudyError, document, load_study
-from sret_search.study.addresses import HIDDEN
+from sret_search.study import Study, StudyError, load_study
 from sret_search.training.files import newest_checkpoint
 from sret_search.training.pretrained import PretrainedError, load_model
+from sret_search.trials import compatibility, postgres
+from sret_search.trials.database import explained, place, read_storage
+from sret_search.trials.ledger import Ledger
 
 SPACE = """\
 architecture: sret_digits
@@ -234,7 +235,7 @@ def test_trials_lie_in_a_folder_of_the_study_wherever_that_is() -> None:
 
 def test_nothing_in_a_trial_is_reached_from_outside_of_it(tmp_path: Path) -> None:
     (tmp_path / "secret.json").write_text("{}")
-    folders = Folders(str(tmp_path / "trials"))
+    folders = TrialFolders(str(tmp_path / "trials"))
     attempt = folders.new_attempt(0)
     for name in ("../secret.json", "../../secret.json", str(tmp_path / "secret.json"), "..", ""):
         with pytest.raises(ValueError, match="is no name of a file"):
@@ -356,13 +357,13 @@ STORED = {
 @pytest.mark.parametrize("line", STORED.values(), ids=lambda line: "")
 def test_no_form_of_a_secret_is_stored_or_said(line: str) -> None:
     made = study(f"{STUDY}storage:\n  {line}\n")
-    described = json.dumps(edits.describe(made))
+    described = json.dumps(compatibility.describe(made))
     assert SECRET not in described
     assert HIDDEN in described
     assert SECRET not in place(made)
     if made.file.storage.trials is not None:
         with pytest.raises(StudyError, match="has a secret in it") as refused:
-            Folders(made.trials_root)
+            TrialFolders(made.trials_root)
         assert SECRET not in str(refused.value)
 
 
@@ -397,7 +398,7 @@ def test_a_secret_that_an_earlier_program_stored_is_shown_to_nobody_and_removed(
 ) -> None:
     made = study(f"{STUDY}# postgresql://me@host:{SECRET}@server/db\n")
     with monkeypatch.context() as patched:
-        patched.setattr(document, "without_secrets", lambda text: text)
+        patched.setattr(yaml_source, "without_secrets", lambda text: text)
         with_trials(made)
         write_report(made)
     files = [made.folder / "study.db", made.report_folder / "report.html"]
@@ -416,7 +417,7 @@ def test_a_secret_that_an_earlier_program_stored_is_shown_to_nobody_and_removed(
 
 def test_neither_the_ledger_nor_the_report_has_a_password() -> None:
     line = f"{{url: 'postgresql://me:{SECRET}@host/db'}}"
-    described = json.dumps(edits.describe(study(f"{STUDY}storage: {line}\n")))
+    described = json.dumps(compatibility.describe(study(f"{STUDY}storage: {line}\n")))
     assert SECRET not in described
     assert "postgresql://me:***@host/db" in described
 

@@ -21,7 +21,7 @@ from test_pages import BLOCK, PAGES, commands, ids, told
 
 ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
-    "cluster.md": ("tests/search/test_cluster.py", r"(sh|bash|yaml)\n"),
+    "cluster.md": ("tests/execution/test_ray_cluster.py", r"(sh|bash|yaml)\n"),
     "own.md": ("tests/test_own.py", r"(python\n# \w+\.py|yaml\n(# \w+\.yaml|compute:))\n"),
     "python.md": ("tests/test_api.py", r"python\n"),
 }
@@ -157,9 +157,9 @@ def official(variant, name, folder):
     """A checkpoint as the authors publish them, of a model that was not trained."""
     import torch
 
+    from sret_search.architecture.variants import VARIANTS
     from sret_search.model import SReT
     from sret_search.model.official import official_keys
-    from sret_search.variants import VARIANTS
 
     a = VARIANTS[variant]
     weights = SReT(a).state_dict()

@@ -11,13 +11,13 @@ import torch
 
 from sret_search.__main__ import main
 from sret_search.architecture import Architecture, Stage
+from sret_search.artifacts.names import RESULT, WEIGHTS
 from sret_search.job import Data, Distill, Job, Provenance, Recipe, Seen
 from sret_search.model import SReT, load, save
-from sret_search.search.given import see
+from sret_search.planning.user_inputs import check_inputs
 from sret_search.study import StudyError
 from sret_search.training.data import DataError, overlap
 from sret_search.training.data import load as load_data
-from sret_search.training.names import RESULT, WEIGHTS
 from sret_search.training.pretrained import PretrainedError, provenance
 from sret_search.training.train import train
 from sret_search.training.trainer import Trainer
@@ -151,7 +151,7 @@ def test_a_model_of_another_split_is_refused(recipe, name):
     recipe = recipe.format(f"kept/{name}")
     study = written(recipe, "{split_seed: 1}")
     with pytest.raises(StudyError) as refused:
-        see(study)
+        check_inputs(study)
     column = f"recipe: {recipe}".index("kept") + 1
     assert str(refused.value) == (
         f"study.yaml:4:{column}: kept/{name} was trained on {test} of the test images and {val}"
@@ -177,7 +177,7 @@ def test_a_model_of_another_split_is_refused(recipe, name):
 def test_a_model_that_saw_no_image_of_validation_or_test_is_fine(recipe, name, data, more):
     save(SReT(TINY), "bare.safetensors")
     says("grids.safetensors", Seen(GRIDS))
-    see(written(recipe.format(name if "." in name else f"kept/{name}"), data, more))
+    check_inputs(written(recipe.format(name if "." in name else f"kept/{name}"), data, more))
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def test_a_model_that_saw_no_image_of_validation_or_test_is_fine(recipe, name, d
 def test_one_trial_does_not_stand_for_all_folds(recipe, more, told):
     data = "{split_seed: 2, folds: 3, fold: 1}"
     with pytest.raises(StudyError) as refused:
-        see(written(recipe.format("kept/fold1"), data, more))
+        check_inputs(written(recipe.format("kept/fold1"), data, more))
     assert told in str(refused.value)
     with pytest.raises(StudyError, match=r"\(fold 0 of 3 there, 1 of 3 here\)$"):
-        see(written(recipe.format("kept/fold0"), data))
+        check_inputs(written(recipe.format("kept/fold0"), data))
 
 
 def test_a_trial_of_the_study_itself_is_of_one_fold():
@@ -208,27 +208,27 @@ def test_a_trial_of_the_study_itself_is_of_one_fold():
     path.mkdir(parents=True)
     save(SReT(TINY), path / WEIGHTS)  # as an earlier program wrote it
     data = "{split_seed: 2, folds: 3}"
-    see(written(BEGUN.format("trial 0"), data))
+    check_inputs(written(BEGUN.format("trial 0"), data))
     with pytest.raises(StudyError, match=r"trial 0 was trained on 599 of the test images"):
-        see(written(BEGUN.format("trial 0"), data, "search: {seeds: 3}"))
+        check_inputs(written(BEGUN.format("trial 0"), data, "search: {seeds: 3}"))
 
 
 def test_validation_images_that_were_trained_on_are_refused():
     with pytest.raises(StudyError, match=r"0 of the test images and 180 of .*on train\+val\)"):
-        see(written(BEGUN.format("kept/whole")))
+        check_inputs(written(BEGUN.format("kept/whole")))
 
 
 def test_an_axis_is_refused_where_it_stands():
     axes = "axes:\n  recipe.distill: {choices: [null, {teacher: kept/plain}]}\n"
     with pytest.raises(StudyError, match=r"^space.yaml:9:36: kept/plain was trained on "):
-        see(written("{epochs: 1}", "{split_seed: 1}", axes=axes))
+        check_inputs(written("{epochs: 1}", "{split_seed: 1}", axes=axes))
 
 
 def test_what_a_model_began_with_counts_too(tmp_path, capsys):
     """Weights that went over another data set come back to the first."""
     says("back.safetensors", Seen(GRIDS), Seen(Data()))
     with pytest.raises(StudyError, match="split_seed 0 there, 1 here"):
-        see(written(BEGUN.format("back.safetensors"), "{split_seed: 1}"))
+        check_inputs(written(BEGUN.format("back.safetensors"), "{split_seed: 1}"))
     facts = evaluated(capsys, "back.safetensors", "--data", "{split_seed: 1}")
     assert facts["trained_on"] == shared(Data(), Data(split_seed=1), "test")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from sret_search.__main__ import main
+from sret_search.architecture.variants import VARIANTS
+from sret_search.execution import supervisor
 from sret_search.model import SReT, save
-from sret_search.search import driver
-from sret_search.search.given import see
-from sret_search.study import Study, StudyError, load_study, preflight
-from sret_search.variants import VARIANTS
+from sret_search.planning import preflight
+from sret_search.planning.user_inputs import check_inputs
+from sret_search.study import Study, StudyError, load_study
 
 UNREADABLE = "/proc/self/mem"
 """A file of which no byte can be read, whoever tries."""
@@ -45,7 +46,7 @@ OUT = [
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A study, a model, and a folder that has a file."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(driver, "driven", lambda work, ended: work())
+    monkeypatch.setattr(supervisor, "driven", lambda work, ended: work())
     Path("folder").mkdir()
     Path("folder/file").touch()
     Path("null").write_text("null\n")
@@ -102,7 +103,7 @@ def test_what_cannot_be_written_or_used_is_refused(
 )
 def test_a_path_in_a_study_that_leads_nowhere_is_refused(field: str, odd: str) -> None:
     with pytest.raises(StudyError) as caught:
-        see(checked(field, odd))
+        check_inputs(checked(field, odd))
     assert len(str(caught.value).splitlines()) == 1
     assert str(caught.value).startswith(("odd.yaml:", "null:1:1: "))
 

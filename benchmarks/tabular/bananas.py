@@ -30,14 +30,14 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from sret_search.pareto import nondominated
-from sret_search.search.entry import objective_values
-from sret_search.search.history import History
-from sret_search.search.samplers.ask import Ask
-from sret_search.search.samplers.drawn import Drawn
+from sret_search.search.samplers.base import Ask
+from sret_search.search.samplers.sequential import Drawn
 from sret_search.search.samplers.sobol import at
+from sret_search.space.candidate import Candidate, Values
+from sret_search.space.space import Space
 from sret_search.study import Study
-from sret_search.study.candidate import Candidate, Values
-from sret_search.study.space import Space
+from sret_search.trials.history import History
+from sret_search.trials.trial import objective_values
 
 FIRST, PARENTS, MUTANTS = 10, 10, 5
 """Archai's defaults: random candidates at first; parents and mutants of each in a turn."""

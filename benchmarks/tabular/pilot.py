@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
+from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
-from sret_search.study.candidate import Candidate
 from sret_search.training.train import train
 
 HERE = Path(__file__).parent

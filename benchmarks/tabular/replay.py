@@ -19,16 +19,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sret_search.config.study_file import Objective
 from sret_search.pareto import hypervolume, pareto
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
 from sret_search.search.phases import next_step
-from sret_search.search.rungs import Decision, Rungs
-from sret_search.search.samplers import sampling
-from sret_search.search.samplers.ask import Ask, Sampler
+from sret_search.search.samplers import registry
+from sret_search.search.samplers.base import Ask, Sampler
+from sret_search.search.scheduler import Decision, Scheduler
+from sret_search.space.feasible_set import FeasibleSet
 from sret_search.study import Study, load_study
-from sret_search.study.points import Points
-from sret_search.study.schema import Objective
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
 
 HERE = Path(__file__).parent
 SEEDS = 2
@@ -212,15 +212,15 @@ def replay(
     seen = (index % SEEDS,)
     name = sampler if isinstance(sampler, str) else "random"
     searched = _with_search(study, name, index, trials, scheduler)
-    asked = sampling.build(searched, {}) if isinstance(sampler, str) else sampler(searched)
-    rungs = Rungs(searched, asked)
+    asked = registry.build(searched, {}) if isinstance(sampler, str) else sampler(searched)
+    rungs = Scheduler(searched, asked)
     history = History(searched, ())
     found = Replay(index, seen, [])
     running: list[tuple[float, int]] = []
     began: dict[int, float] = {}
     now = 0.0
 
-    def of(entry: Entry) -> tuple[Training, int]:
+    def of(entry: TrialRecord) -> tuple[Training, int]:
         seed = seen[entry.seed - index]
         return table.trainings[entry.candidate][seed], seed
 
@@ -231,7 +231,7 @@ def replay(
         end = now + training.seconds_until(until) - training.seconds_until(after)
         heapq.heappush(running, (end, number))
 
-    def told(entry: Entry) -> None:
+    def told(entry: TrialRecord) -> None:
         training, seed = of(entry)
         found.told.append(_told(entry, seed, training, began[entry.number], now))
         front = getattr(asked, "front", None)
@@ -337,20 +337,20 @@ def _with_search(study: Study, sampler: str, seed: int, trials: int, scheduler: 
         }
     )
     other = replace(study, file=file)
-    points = Points(study.space, study.terms, seed)
+    points = FeasibleSet(study.space, study.terms, seed)
     # What does not depend on the seed is shared, the candidates with their names among it.
     vars(points).update(whole=study.points.whole)
     vars(other).update(points=points, terms=study.terms)
     return other
 
 
-def _begun(study: Study, ask: Ask, number: int) -> Entry:
+def _begun(study: Study, ask: Ask, number: int) -> TrialRecord:
     job = study.job(ask.candidate, study.file.search.seed + ask.seed, "cpu")
     images = study.sizes[0]
-    return Entry.begun(number, job, ask.candidate.values, images, study.origin, ask.notes)
+    return TrialRecord.begun(number, job, ask.candidate.values, images, study.origin, ask.notes)
 
 
-def _told(entry: Entry, seed: int, training: Training, began: float, ended: float) -> Told:
+def _told(entry: TrialRecord, seed: int, training: Training, began: float, ended: float) -> Told:
     result = entry.result
     return Told(
         number=entry.number,

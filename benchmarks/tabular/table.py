@@ -26,9 +26,9 @@ from typing import Any
 import pandas as pd
 
 from sret_search.reporting.results import Results
-from sret_search.search import remembered
-from sret_search.search.entry import Entry
 from sret_search.study import Study, load_study
+from sret_search.trials import study_attributes
+from sret_search.trials.trial import TrialRecord
 
 HERE = Path(__file__).parent
 HELD_BACK = HERE / "held_back"
@@ -61,7 +61,7 @@ def trials_of(study: Study) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     return [_row(study.name, entry) for entry in ended], epochs
 
 
-def _row(study: str, entry: Entry) -> dict[str, Any]:
+def _row(study: str, entry: TrialRecord) -> dict[str, Any]:
     result, environment = entry.result, entry.result.get("environment", {})
     return {
         "candidate": entry.candidate,
@@ -169,12 +169,12 @@ def _database(study: Study) -> Path:
 def _forget_place(ledger: sqlite3.Connection, study: Study) -> None:
     """Let the study's file be called what it is called everywhere, not where it lay."""
     rows = ledger.execute("SELECT key, value_json FROM study_user_attributes").fetchall()
-    known = remembered.read({key: json.loads(text) for key, text in rows}, str(study.folder))
+    known = study_attributes.read({key: json.loads(text) for key, text in rows}, str(study.folder))
     known["study"] = _without_place(known["study"], study)
     for declaration in known["declarations"]:
         declaration["description"] = _without_place(declaration["description"], study)
     for key in ("study", "declarations"):
-        stored = json.dumps(remembered.stored(key, known[key]))
+        stored = json.dumps(study_attributes.stored(key, known[key]))
         ledger.execute(
             "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", [stored, key]
         )

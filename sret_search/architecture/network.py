@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sret_search.architecture import rules
-from sret_search.architecture.built import built
+from sret_search.architecture.canonical import canonical_form
 from sret_search.architecture.parts import (
     NLL,
     STRICT,
@@ -159,7 +159,7 @@ class Architecture:
     @property
     def built(self) -> tuple[Any, ...]:
         """Equal for architectures that build the same network, however they are written."""
-        return built(self)
+        return canonical_form(self)
 
     @property
     def weights(self) -> tuple[Any, ...]:

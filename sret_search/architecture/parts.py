@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Stem = Literal["convolutions", "patch"]
 Order = Literal["sequence", "cycle"]
@@ -210,3 +210,43 @@ class Relax:
     def per_loop(self) -> bool:
         """Whether loops have weights of their own."""
         return self.norm or self.gain or self.lora is not None
+
+
+class NetworkFields(Protocol):
+    """The fields of a whole network, which rules and the canonical form read."""
+
+    @property
+    def image_size(self) -> int: ...
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def stem_strides(self) -> tuple[int, ...]: ...
+
+    @property
+    def stages(self) -> tuple[Stage, ...]: ...
+
+    @property
+    def stem(self) -> Stem: ...
+
+    @property
+    def order(self) -> Order: ...
+
+    @property
+    def nll(self) -> NLL: ...
+
+    @property
+    def residual(self) -> Residual: ...
+
+    @property
+    def relax(self) -> Relax: ...
+
+    @property
+    def permutation(self) -> Permutation: ...
+
+    @property
+    def drop_path(self) -> float: ...

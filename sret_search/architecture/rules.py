@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from sret_search.architecture.parts import (
+    NetworkFields,
     NLLShare,
     Order,
     Permutation,
@@ -19,9 +20,6 @@ from sret_search.architecture.parts import (
     scale_of,
     sides,
 )
-
-if TYPE_CHECKING:
-    from sret_search.architecture.network import Architecture
 
 Place = tuple[str | int, ...]
 Broken = tuple[Place, str]
@@ -36,7 +34,7 @@ _LOOKED_AT = 10_000
 """Numbers on both sides of a wrong one, among which the nearest right ones are looked for."""
 
 
-def broken(a: Architecture) -> Broken | None:
+def broken(a: NetworkFields) -> Broken | None:
     """The first rule that is broken; None where all hold."""
     for rule, values in checks(a):
         found = rule(*values)
@@ -45,7 +43,7 @@ def broken(a: Architecture) -> Broken | None:
     return None
 
 
-def checks(a: Architecture) -> Iterator[tuple[Rule, tuple[Any, ...]]]:
+def checks(a: NetworkFields) -> Iterator[tuple[Rule, tuple[Any, ...]]]:
     """Every rule with the values that it reads, the network's first; later rules rely on those
     before them. Nothing is computed here, so that a field may also be a column of many values.
     """

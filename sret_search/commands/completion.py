@@ -11,9 +11,9 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 
+from sret_search.architecture.variants import VARIANTS
 from sret_search.commands.arguments import command_line
 from sret_search.export.extras import need
-from sret_search.variants import VARIANTS
 
 _DESCRIPTION = """\
 Print what a shell must read to complete commands, options, variants and files. Put the line of your

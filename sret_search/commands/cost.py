@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sret_search.architecture import Architecture
+from sret_search.architecture.variants import VARIANTS
 from sret_search.commands.arguments import command_line, positive
 from sret_search.cost import MACS, PARAMS, cost, train_memory
 from sret_search.study import load_architecture
-from sret_search.variants import VARIANTS
 
 _DESCRIPTION = """\
 Count the parameters, multiply-adds (MACs) of one image, depth and training memory of an

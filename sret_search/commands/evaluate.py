@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.artifacts.names import EVALUATION, STUDY
 from sret_search.commands.arguments import command_line, positive
+from sret_search.config import yaml_source
+from sret_search.config.problems import Problem
+from sret_search.config.study_file import StudyFile
+from sret_search.config.validation import check
+from sret_search.config.yaml_source import SourceFile
 from sret_search.job import Data, Provenance
-from sret_search.job.place import model_parts
-from sret_search.study import StudyError, document, load_study
-from sret_search.study.document import Document
-from sret_search.study.errors import Problem
-from sret_search.study.mistakes import check
-from sret_search.study.schema import StudyFile
-from sret_search.training.names import EVALUATION, STUDY
+from sret_search.job.paths import model_parts
+from sret_search.study import StudyError, load_study
 
 _DESCRIPTION = """\
 Evaluate a trained model on the test part (or the validation part) of a data set.
@@ -122,7 +123,7 @@ def _usual(folder: Path | None, known: Provenance | None) -> dict[str, Any]:
     if known is not None:
         usual |= {"batch": BATCH, "seed": known.seed, "precision": known.precision}
     if folder is not None and (folder / EVALUATION).is_file():
-        measured = document.read(folder / EVALUATION).data
+        measured = yaml_source.read(folder / EVALUATION).data
         usual |= {name: measured[name] for name in usual if name in measured}
         usual["data"] = str(folder / STUDY)
     return usual
@@ -137,9 +138,9 @@ def read_data(text: str) -> Data:
     if not text.lstrip().startswith("{"):
         return load_study(text).file.data
     try:
-        plain = document.parse(text, Path("--data")).data
+        plain = yaml_source.parse(text, Path("--data")).data
         study = {"study": "evaluate", "space": "none", "data": plain}
-        return check(StudyFile, Document(Path("--data"), study)).data
+        return check(StudyFile, SourceFile(Path("--data"), study)).data
     except StudyError as error:
         raise StudyError(Problem(f"--data: {p.message}") for p in error.problems) from None
 

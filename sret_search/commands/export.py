@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from sret_search.architecture import Architecture
 from sret_search.commands.arguments import command_line, positive
+from sret_search.config.problems import shown
 from sret_search.errors import nearest
-from sret_search.job.place import named_path
+from sret_search.job.paths import named_path
 from sret_search.study import StudyError, load_study
-from sret_search.study.errors import shown
 
 if TYPE_CHECKING:
     from sret_search.export.origin import Origin
     from sret_search.reporting.results import Results
-    from sret_search.search.entry import Entry
+    from sret_search.trials.trial import TrialRecord
 
 _DESCRIPTION = """\
 Write a trained model of a study into a folder that needs nothing of the study:
@@ -128,7 +128,7 @@ def _write(
         print(f"{kind}: logits differ by at most {difference:.1g}")
 
 
-def _trial(results: Results, asked: str) -> tuple[Entry, str]:
+def _trial(results: Results, asked: str) -> tuple[TrialRecord, str]:
     """The trial to export, and why it, in a sentence for its card."""
     if asked.isdecimal():
         if int(asked) >= len(results.entries):
@@ -137,7 +137,7 @@ def _trial(results: Results, asked: str) -> tuple[Entry, str]:
             raise StudyError(f"--trial {asked}: {results.name} has no such trial; {are}")
         return results.entries[int(asked)], ""
 
-    from sret_search.reporting.answer import answer
+    from sret_search.reporting.recommendation import answer
 
     found = answer(results)
     if found is None:
@@ -153,7 +153,7 @@ def _trial(results: Results, asked: str) -> tuple[Entry, str]:
     return results.entries[choice.trial], sentence
 
 
-def _at_depth(entry: Entry, depth: int | None) -> Architecture:
+def _at_depth(entry: TrialRecord, depth: int | None) -> Architecture:
     """The architecture that a trial is exported as."""
     if entry.state != "complete":
         raise StudyError(f"trial {entry.number} is {entry.state}, and has no weights to export")
@@ -176,17 +176,17 @@ def _at_depth(entry: Entry, depth: int | None) -> Architecture:
 
 def _weights(results: Results, number: int) -> bytes:
     """The model file of a trial."""
-    from sret_search.search.folders import Folders
-    from sret_search.training.names import WEIGHTS
+    from sret_search.artifacts.names import WEIGHTS
+    from sret_search.artifacts.trial_folders import TrialFolders
 
-    folders = Folders(results.study.trials_root)
+    folders = TrialFolders(results.study.trials_root)
     attempt = folders.weights(number)
     if attempt is None:
         raise StudyError(f"trial {number} has no {WEIGHTS} any more in {folders.name}")
     return folders.open(attempt, WEIGHTS).read()
 
 
-def _recipes(results: Results, entry: Entry) -> list[Any]:
+def _recipes(results: Results, entry: TrialRecord) -> list[Any]:
     """Recipes of a trial and of those that it went on from, the first one first."""
     found = [entry.job.recipe]
     while entry.parent is not None:
@@ -195,10 +195,12 @@ def _recipes(results: Results, entry: Entry) -> list[Any]:
     return found[::-1]
 
 
-def _origin(results: Results, entry: Entry, architecture: Architecture, chosen: str) -> Origin:
+def _origin(
+    results: Results, entry: TrialRecord, architecture: Architecture, chosen: str
+) -> Origin:
     from sret_search.export.origin import Origin
 
-    def same(other: Entry) -> bool:
+    def same(other: TrialRecord) -> bool:
         named = (other.candidate, other.role, other.about.get("on"), other.state)
         return named == (entry.candidate, entry.role, entry.about.get("on"), "complete")
 
@@ -226,7 +228,7 @@ def _origin(results: Results, entry: Entry, architecture: Architecture, chosen: 
     )
 
 
-def _measured(results: Results, entry: Entry, architecture: Architecture) -> dict[str, float]:
+def _measured(results: Results, entry: TrialRecord, architecture: Architecture) -> dict[str, float]:
     """The accuracies of a trial that may be shown, by part, of its weights run as an
     architecture."""
     found = entry.result

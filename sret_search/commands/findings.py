@@ -30,7 +30,7 @@ _LITTLE = 128 * 2**20
 """Bytes of shared memory below which Ray does without."""
 _PATIENCE = 180.0
 """Seconds in which Ray is to start and a worker is to answer."""
-_TRY_RAY = "from sret_search.search.cluster import try_out; try_out()"
+_TRY_RAY = "from sret_search.execution.ray_cluster import try_out; try_out()"
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def _lack(name: str, specifier: object) -> str | None:
 
 def processors() -> Iterator[Finding]:
     """CPUs that this process may use, and what instructions they have."""
-    from sret_search.study.hardware import cpu
-    from sret_search.study.processors import cpus, quota
+    from sret_search.machine.hardware import cpu
+    from sret_search.machine.processors import cpus, quota
 
     number, limit, name = cpus(), quota(), cpu()
     text = f"{number} CPU{'s' if number > 1 else ''}, {name}"
@@ -119,7 +119,7 @@ def graphics() -> Iterator[Finding]:
     """GPUs, as the driver and torch see them."""
     import torch
 
-    from sret_search.study.gpus import gpus
+    from sret_search.machine.gpus import gpus
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     named = "" if visible is None else f"CUDA_VISIBLE_DEVICES={visible}"
@@ -142,8 +142,8 @@ def graphics() -> Iterator[Finding]:
 
 def storage() -> Iterator[Finding]:
     """Whether a study's database can lie in this folder, and the room on its disk."""
-    from sret_search.search.sqlite import mounts, network_file_system, read_while_written
-    from sret_search.study.file_system import SPARE, existing_above, free, lacks_files
+    from sret_search.machine.file_system import SPARE, existing_above, free, lacks_files
+    from sret_search.trials.sqlite import mounts, network_file_system, read_while_written
     from sret_search.units import size_text
 
     runs = (Path.cwd() / "runs").resolve()
@@ -172,7 +172,7 @@ def storage() -> Iterator[Finding]:
 
 def temporary() -> Iterator[Finding]:
     """The folder for temporary files, in which Ray keeps its own."""
-    from sret_search.study.file_system import SPARE, free
+    from sret_search.machine.file_system import SPARE, free
     from sret_search.units import size_text
 
     folder = Path(tempfile.gettempdir())
@@ -182,7 +182,7 @@ def temporary() -> Iterator[Finding]:
 
 def shared_memory() -> Iterator[Finding]:
     """Shared memory, which a container has little of, and the semaphores that lie in it."""
-    from sret_search.study.file_system import free
+    from sret_search.machine.file_system import free
     from sret_search.training.data import no_workers
     from sret_search.units import size_text
 
@@ -202,7 +202,7 @@ def shared_memory() -> Iterator[Finding]:
 
 def cache() -> Iterator[Finding]:
     """The folder for decoded images, below the user's home folder where nothing else is said."""
-    from sret_search.study.file_system import existing_above
+    from sret_search.machine.file_system import existing_above
     from sret_search.training.data.cache import folder
 
     try:

@@ -10,17 +10,19 @@ from typing import Any
 
 from sret_search.commands import tables
 from sret_search.commands.arguments import command_line
-from sret_search.commands.calibration import MEASURED, calibrate
-from sret_search.job.place import named_path
-from sret_search.search.given import see_folders
-from sret_search.search.need import need
-from sret_search.search.samplers.learning import learnt_trials
-from sret_search.study import Study, StudyError, gpus, hours, load_study, preflight
-from sret_search.study.candidate import Candidate
-from sret_search.study.errors import shown
-from sret_search.study.planned import Planned, share_trained
-from sret_search.study.survey import Survey, survey
-from sret_search.study.timing import Timing
+from sret_search.config.problems import shown
+from sret_search.job.paths import named_path
+from sret_search.machine import gpus
+from sret_search.machine.step_time import StepTime
+from sret_search.planning import duration, preflight
+from sret_search.planning.calibration import MEASURED, calibrate
+from sret_search.planning.disk_usage import estimate_disk_usage
+from sret_search.planning.plan import TrainingPlan, share_trained
+from sret_search.planning.space_statistics import Survey, survey
+from sret_search.planning.user_inputs import check_folders
+from sret_search.search.samplers.startup import learnt_trials
+from sret_search.space.candidate import Candidate
+from sret_search.study import Study, StudyError, load_study
 
 _DESCRIPTION = """\
 Say what a study will train, before it does: the size of its space and how much of it is
@@ -67,7 +69,7 @@ def main(argv: list[str], prog: str) -> None:
         seen, contents = calibrated.seen, calibrated.contents
         study = replace(load_study(arguments.study), seen=seen, contents=contents)
     else:
-        study = see_folders(load_study(arguments.study))
+        study = check_folders(load_study(arguments.study))
     preflight.check_folders(study)
     found = survey(study)
     if not found.distinct:
@@ -90,13 +92,13 @@ def main(argv: list[str], prog: str) -> None:
 def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[str, Any]:
     """All that is known before a study is run, as plain data: bytes, seconds, fractions."""
     compute = study.file.compute
-    known = Timing.known(compute)
-    used = known or Timing.guessed(compute)
+    known = StepTime.known(compute)
+    used = known or StepTime.guessed(compute)
     at_a_time = gpus.at_a_time(compute)
     images = study.sizes[0]
-    phases = hours.trainings(study)
-    asked = need(study, at_a_time)
-    taken = hours.study_seconds(study, used, at_a_time) if images else None
+    phases = duration.trainings(study)
+    asked = estimate_disk_usage(study, at_a_time)
+    taken = duration.study_seconds(study, used, at_a_time) if images else None
     return {
         "study": study.name,
         "data": _data(study),
@@ -136,7 +138,7 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
                 "params": c.cost.params,
                 "macs": c.cost.macs,
                 "executions": c.cost.executions,
-                "seconds": hours.trial_seconds(study, used, c) if images else None,
+                "seconds": duration.trial_seconds(study, used, c) if images else None,
             }
             for c in samples
         ],
@@ -166,7 +168,7 @@ def _scheduler(study: Study) -> dict[str, Any] | None:
     }
 
 
-def _by_role(phases: Sequence[Planned]) -> dict[str, int]:
+def _by_role(phases: Sequence[TrainingPlan]) -> dict[str, int]:
     found: dict[str, int] = {}
     for phase in phases:
         found[phase.role] = found.get(phase.role, 0) + phase.trials
@@ -175,7 +177,7 @@ def _by_role(phases: Sequence[Planned]) -> dict[str, int]:
 
 def _samples(study: Study) -> list[Candidate]:
     """Some different candidates, from the smallest to the largest."""
-    different = {c.name: c for c in study.examples(hours.EXAMPLES)}
+    different = {c.name: c for c in study.examples(duration.EXAMPLES)}
     ordered = sorted(different.values(), key=lambda c: (c.cost.params, c.cost.macs))
     number = min(_SAMPLES, len(ordered))
     last = max(number - 1, 1)

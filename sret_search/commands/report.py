@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sret_search.commands.arguments import command_line
-from sret_search.job.place import named_path
-from sret_search.study import load_study, preflight
-from sret_search.study.errors import shown
+from sret_search.config.problems import shown
+from sret_search.job.paths import named_path
+from sret_search.planning import preflight
+from sret_search.study import load_study
 
 _DESCRIPTION = """\
 Redraw the report of a study from runs/<study>/ into reports/<study>/; or draw several studies over

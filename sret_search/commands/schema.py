@@ -6,10 +6,10 @@ import argparse
 import json
 
 from sret_search.commands.arguments import command_line
-from sret_search.job.place import named_path
+from sret_search.config.json_schema import space_schema, study_schema
+from sret_search.config.problems import shown
+from sret_search.job.paths import named_path
 from sret_search.study import StudyError
-from sret_search.study.editors import space_schema, study_schema
-from sret_search.study.errors import shown
 
 _DESCRIPTION = """\
 Print the JSON schemas of study and space files, or write them into a folder. Editors with a YAML

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
+from sret_search.artifacts.names import EVALUATION, STUDY, WEIGHTS
 from sret_search.errors import encodable
 from sret_search.export import graph
 from sret_search.export.card import card
 from sret_search.export.origin import Origin
 from sret_search.export.recipe import plain, space_of, study_of
 from sret_search.job import Data
-from sret_search.job.place import trial_name, trial_named
+from sret_search.job.paths import trial_name, trial_named
 from sret_search.model import SReT, load, rerun, save, training_of
 from sret_search.training import data
 from sret_search.training.evaluation import BATCH
-from sret_search.training.names import EVALUATION, STUDY, WEIGHTS
 from sret_search.training.trainer import evaluation_seed
 from sret_search.writing import yaml_text
 

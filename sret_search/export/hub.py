@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from sret_search.architecture import Architecture
+from sret_search.artifacts.names import WEIGHTS
 from sret_search.cost import MEMORY_BUDGET
 from sret_search.export.extras import need
-from sret_search.job.place import expanded
+from sret_search.job.paths import expanded
 from sret_search.model import SReT, load, save
-from sret_search.training.names import WEIGHTS
 
 need("hub")
 

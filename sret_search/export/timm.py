@@ -14,11 +14,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from sret_search.architecture import Architecture
+from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import MEMORY_BUDGET
 from sret_search.export.extras import need
 from sret_search.model import SReT, load, positions_at
 from sret_search.training import vision  # noqa: F401  before timm, which imports torchvision too
-from sret_search.variants import VARIANTS
 
 need("timm")
 

@@ -13,7 +13,7 @@ from sret_search.job.job import (
     train_macs,
     trained_depths,
 )
-from sret_search.job.place import located, trial_folder
+from sret_search.job.paths import located, trial_folder
 from sret_search.job.provenance import Provenance, Seen
 from sret_search.job.recipe import Distill, Recipe
 from sret_search.job.recipes import RECIPES

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from sret_search.architecture.parts import STRICT, as_floats
-from sret_search.job.need import need
+from sret_search.job.require import require
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,22 @@ class Augment:
         as_floats(self)
         if self.crop is not None:
             object.__setattr__(self, "crop", tuple(map(float, self.crop)))
-        need(
+        require(
             self.crop is None or 0 < self.crop[0] <= self.crop[1] <= 1,
             f"`crop: [low, high]` must be within 0 to 1, but got {self.crop}",
         )
         for name, most in (("rotate", 180), ("shear", 89), ("translate", 1), ("erasing", 1)):
             value = getattr(self, name)
-            need(0 <= value <= most, f"`0 <= {name} <= {most}` must hold, but got {value}")
+            require(0 <= value <= most, f"`0 <= {name} <= {most}` must hold, but got {value}")
         for name in ("color_jitter", "mixup", "cutmix"):
             value = getattr(self, name)
-            need(0 <= value < math.inf, f"`{name} >= 0` must hold, but got {value}")
-        need(1 <= self.zoom < math.inf, f"`zoom >= 1` must hold, but got {self.zoom}")
-        need(
+            require(0 <= value < math.inf, f"`{name} >= 0` must hold, but got {value}")
+        require(1 <= self.zoom < math.inf, f"`zoom >= 1` must hold, but got {self.zoom}")
+        require(
             self.randaugment is None or 0 <= self.randaugment <= 30,
             f"`0 <= randaugment <= 30` must hold, but got {self.randaugment}",
         )
-        need(self.repeats >= 1, f"`repeats >= 1` must hold, but got {self.repeats}")
+        require(self.repeats >= 1, f"`repeats >= 1` must hold, but got {self.repeats}")
 
     @property
     def changes_images(self) -> bool:

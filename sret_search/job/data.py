@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sret_search.architecture.parts import STRICT
 from sret_search.errors import nearest
-from sret_search.job.need import need, need_import_path
+from sret_search.job.require import require, require_import_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +112,11 @@ class Data:
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
-        need(
+        require(
             self.imagefolder is None or (self.name == "digits" and self.root is None),
             "`imagefolder` stands alone, without `name` or `root`",
         )
-        need(
+        require(
             self.imagefolder is not None or self.name in NAMES or ":" in self.name,
             f"unknown data set {self.name!r}; {nearest(self.name, NAMES)}"
             " (`imagefolder: path` is for your own images)",
@@ -124,42 +124,42 @@ class Data:
         self._check_imported()
         own = _OWN.get(self.source)
         placed = self.source == "imagefolder" or self.is_imported
-        need(
+        require(
             own is not None or placed or self.root is not None,
             f"the data set {self.name} needs `root`, the folder that its files are in",
         )
-        need(
+        require(
             own is None or (self.root is None and not self.download),
             f"{own}: leave out `root` and `download`",
         )
-        need(
+        require(
             self.source not in ("imagefolder", "imagenet") or not self.download,
             f"{self.source} cannot be downloaded: leave out `download`",
         )
-        need(
+        require(
             self.image_size is None or self.image_size >= 1,
             f"`image_size >= 1` must hold, but got {self.image_size}",
         )
-        need(self.split_seed >= 0, f"`split_seed >= 0` must hold, but got {self.split_seed}")
-        need(
+        require(self.split_seed >= 0, f"`split_seed >= 0` must hold, but got {self.split_seed}")
+        require(
             self.val > 0 and self.test > 0 and self.val + self.test < 1,
             f"`val > 0`, `test > 0` and `val + test < 1` must hold, but got {self.val} and {self.test}",
         )
         folds = self.folds
-        need(folds is None or folds >= 2, f"`folds >= 2` must hold, but got {folds}")
-        need(
+        require(folds is None or folds >= 2, f"`folds >= 2` must hold, but got {folds}")
+        require(
             0 <= self.fold < (folds or 1),
             f"`0 <= fold < folds` must hold, but got {self.fold} of {folds}",
         )
         self._check_grids()
         known = self.facts
         if known is not None:
-            need(
+            require(
                 known.test == 0 or (folds is None and self.order == "shuffled"),
                 f"{self.name} has a test part of its own: leave out `folds` and `order`",
             )
             sizes = self.cut(known.images, known.test)
-            need(
+            require(
                 min(sizes) > 0,
                 f"each part needs an image, but val {self.val} and test {self.test} leave {sizes}",
             )
@@ -167,13 +167,13 @@ class Data:
     def _check_imported(self) -> None:
         """The rules of a user's own function."""
         if not self.is_imported:
-            need(
+            require(
                 self.options is None,
                 "`options` are those of a function of your own, `name: package.module:function`",
             )
             return
-        need_import_path(self.name)
-        need(
+        require_import_path(self.name)
+        require(
             self.root is None and not self.download,
             f"{self.name} finds its own files: leave out `root` and `download`, or give it"
             " what it needs in `options`",
@@ -184,24 +184,26 @@ class Data:
         if self.source != "connectivity":
             for name in ("images", "grid", "test_grid"):
                 given = getattr(self, name)
-                need(given is None, f"`{name}` is of the data set connectivity, not {self.source}")
+                require(
+                    given is None, f"`{name}` is of the data set connectivity, not {self.source}"
+                )
             return
-        need(
+        require(
             self.folds is None and self.order == "shuffled",
             "connectivity is made in three parts: leave out `folds` and `order`",
         )
         side, images = self.image_size, self.images
-        need(
+        require(
             side is None or _SMALLEST <= side <= _LARGEST,
             f"`{_SMALLEST} <= image_size <= {_LARGEST}` must hold for connectivity, but got {side}",
         )
-        need(
+        require(
             images is None or (images > 0 and images % 4 == 0),
             f"`images` must be a multiple of 4, since four are made together, but got {images}",
         )
         for name, grid in zip(("grid", "test_grid"), (self.grid, self.test_grid), strict=True):
             most = side or _FACTS[self.source].image_size
-            need(
+            require(
                 grid is None or _SMALLEST <= grid <= most,
                 f"`{_SMALLEST} <= {name} <= image_size` must hold, but got {grid} of {most}",
             )

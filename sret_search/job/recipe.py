@@ -11,9 +11,9 @@ from typing import Any, Literal
 from sret_search.architecture.parts import STRICT, as_floats
 from sret_search.errors import nearest
 from sret_search.job.augment import Augment
-from sret_search.job.need import need, need_import_path
-from sret_search.job.place import check_name, trial_named
-from sret_search.job.timetable import Timetable
+from sret_search.job.lr_schedule import StepSchedule
+from sret_search.job.paths import check_name, trial_named
+from sret_search.job.require import require, require_import_path
 
 OPTIMIZERS = ("adamw", "sgd")
 LONGEST = 10**12
@@ -41,7 +41,7 @@ class Distill:
     def __post_init__(self) -> None:
         as_floats(self)
         check_name("teacher", self.teacher)
-        need(
+        require(
             0 < self.temperature < math.inf,
             f"`temperature > 0` must hold, but got {self.temperature}",
         )
@@ -117,7 +117,7 @@ class Recipe:
     def __post_init__(self) -> None:
         as_floats(self)
         given = [u for u in ("epochs", "steps", "samples") if getattr(self, u) is not None]
-        need(len(given) <= 1, f"one of `epochs`, `steps`, `samples` is enough, but got {given}")
+        require(len(given) <= 1, f"one of `epochs`, `steps`, `samples` is enough, but got {given}")
         if not given:
             object.__setattr__(self, "epochs", 10)
         for name in ("epochs", "warmup", "decay"):
@@ -125,49 +125,51 @@ class Recipe:
             if isinstance(value, float) and value.is_integer():
                 object.__setattr__(self, name, int(value))
         unit, length = self.unit, self.length
-        need(length > 0, f"`{unit} > 0` must hold, but got {length}")
-        need(length <= LONGEST, f"`{unit} <= {LONGEST:,}` must hold, but got {length}")
+        require(length > 0, f"`{unit} > 0` must hold, but got {length}")
+        require(length <= LONGEST, f"`{unit} <= {LONGEST:,}` must hold, but got {length}")
         for name in ("warmup", "decay"):
             part = getattr(self, name)
-            need(
+            require(
                 part is None or 0 <= part <= length,
                 f"`0 <= {name} <= {unit}` must hold, but got {part} of {length}",
             )
-        need(
+        require(
             self.decay is None or self.schedule == "wsd",
             "`decay` is a part of the schedule `wsd`: leave it out, or name that schedule",
         )
         for name in ("batch_size", "accumulate"):
             value = getattr(self, name)
-            need(value >= 1, f"`{name} >= 1` must hold, but got {value}")
-        need(
+            require(value >= 1, f"`{name} >= 1` must hold, but got {value}")
+        require(
             self.accumulate <= self.batch_size,
             f"`accumulate <= batch_size` must hold, but got {self.accumulate} and {self.batch_size}",
         )
-        need(0 < self.lr < math.inf, f"`lr > 0` must hold, but got {self.lr}")
+        require(0 < self.lr < math.inf, f"`lr > 0` must hold, but got {self.lr}")
         for name in ("lr_start", "lr_end"):
             value = getattr(self, name)
-            need(0 <= value <= self.lr, f"`0 <= {name} <= lr` must hold, but got {value}")
-        need(
+            require(0 <= value <= self.lr, f"`0 <= {name} <= lr` must hold, but got {value}")
+        require(
             0 <= self.weight_decay < math.inf,
             f"`weight_decay >= 0` must hold, but got {self.weight_decay}",
         )
-        need(
+        require(
             0 <= self.label_smoothing < 1,
             f"`0 <= label_smoothing < 1` must hold, but got {self.label_smoothing}",
         )
         self._check_own()
-        need(
+        require(
             self.clip_grad_norm is None or self.clip_grad_norm > 0,
             f"`clip_grad_norm > 0` must hold, but got {self.clip_grad_norm}",
         )
-        need(self.ema is None or 0 < self.ema < 1, f"`0 < ema < 1` must hold, but got {self.ema}")
+        require(
+            self.ema is None or 0 < self.ema < 1, f"`0 < ema < 1` must hold, but got {self.ema}"
+        )
         check_name("init", self.init)
-        need(
+        require(
             self.depth_training != "fixed" or not self.depths,
             "`depths` are those of an elastic training: name `depth_training`",
         )
-        need(
+        require(
             list(self.depths) == sorted(set(self.depths)) and min(self.depths, default=1) >= 1,
             f"`depths` must rise from 1 or more, but got {list(self.depths)}",
         )
@@ -175,18 +177,20 @@ class Recipe:
     def _check_own(self) -> None:
         """The rules of a user's own optimizer and loss."""
         if ":" in self.optimizer:
-            need_import_path(self.optimizer)
-        need(
+            require_import_path(self.optimizer)
+        require(
             ":" in self.optimizer or self.optimizer in OPTIMIZERS,
             f"unknown optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
             " (`package.module:name`, such as torch.optim:RAdam, is for others)",
         )
         if self.loss is None:
             return
-        need_import_path(self.loss)
-        need(self.distill is None, "a teacher's soft labels are the whole loss: leave out `loss`")
-        need(self.label_smoothing == 0, "`label_smoothing` is not of a `loss` of your own")
-        need(
+        require_import_path(self.loss)
+        require(
+            self.distill is None, "a teacher's soft labels are the whole loss: leave out `loss`"
+        )
+        require(self.label_smoothing == 0, "`label_smoothing` is not of a `loss` of your own")
+        require(
             self.depth_training != "sandwich",
             "`depth_training: sandwich` has losses of its own: leave out `loss`",
         )
@@ -260,7 +264,7 @@ class Recipe:
         """Images of the largest part of a batch that one of so many processes computes at once."""
         return -(-self.batch_size // (self.accumulate * processes))
 
-    def timetable(self, images: int) -> Timetable:
+    def timetable(self, images: int) -> StepSchedule:
         """The durations in steps, for a training part of so many images."""
         of_epoch = math.ceil(images / self.batch_size)
         each = {"epochs": of_epoch, "steps": 1, "samples": 1 / self.batch_size}[self.unit]
@@ -270,7 +274,7 @@ class Recipe:
         stable_until = total - decay if self.schedule == "wsd" else warmup
         shape = "cosine" if self.schedule == "cosine" else "sqrt"
         start, end = self.lr_start / self.lr, self.lr_end / self.lr
-        return Timetable(of_epoch, total, warmup, max(stable_until, warmup), shape, start, end)
+        return StepSchedule(of_epoch, total, warmup, max(stable_until, warmup), shape, start, end)
 
     def seen(self, images: int) -> int:
         """Images seen in the whole training, for a training part of so many."""

@@ -1,7 +1,7 @@
 """SReT in torch, built from an `Architecture`. Knows torch and nothing of studies."""
 
-from sret_search.model.allocator import map_large_blocks
 from sret_search.model.files import CheckpointError
+from sret_search.model.malloc import map_large_blocks
 from sret_search.model.monitor import DepthProfile, depth_profile, gradient_shares
 from sret_search.model.official import load_official
 from sret_search.model.reuse import positions_at, rerun, resize

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from sret_search.architecture import Architecture, Permutation, Relax
-from sret_search.job.place import named_path
+from sret_search.architecture.variants import VARIANTS
+from sret_search.job.paths import named_path
 from sret_search.model.files import CheckpointError, refusal
 from sret_search.model.sret import SReT
-from sret_search.variants import VARIANTS
 
 _SHOWN = 5
 _BLOCK = {

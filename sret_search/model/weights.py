@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from sret_search.architecture import Architecture
-from sret_search.job.place import named_path
+from sret_search.job.paths import named_path
 from sret_search.model.files import CheckpointError, check_size, header_of, refusal
 from sret_search.model.sret import SReT
 

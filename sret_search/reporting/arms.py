@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting import paired
-from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.verdict import Comparison, family
-from sret_search.search.entry import Entry
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.verdict import Comparison, family
+from sret_search.trials.trial import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def arms(results: Results) -> list[Arm]:
     declared = results.study.file.arms
     if declared is None or declared.axis.endswith(".loops"):
         return []
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:
         groups.setdefault(json.dumps(entry.values.get(declared.axis)), []).append(entry)
     if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
@@ -63,7 +63,7 @@ def planned(results: Results) -> int:
     return len({json.dumps(value) for value in values})
 
 
-def _arm(results: Results, name: str, arm: list[Entry], reference: list[Entry]) -> Arm:
+def _arm(results: Results, name: str, arm: list[TrialRecord], reference: list[TrialRecord]) -> Arm:
     val = [entry.result["val_accuracy"] for entry in arm]
     test = None if paired.is_closed(results, arm) else [e.result["test_accuracy"] for e in arm]
     is_reference = arm is reference

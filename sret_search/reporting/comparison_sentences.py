@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic, Rung
+from sret_search.reporting.formatting import PARTS, bounds, in_percent, listed, points
+from sret_search.reporting.statistics.verdict import NOT_TOLD, Comparison, certainty
 from sret_search.reporting.twins import Pair
-from sret_search.reporting.verdict import NOT_TOLD, Comparison, certainty
-from sret_search.reporting.words import PARTS, bounds, in_percent, listed, points
 
 _CONTROLS = {
     "unshared": "with a block of its own for each execution",

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.intervals import Interval
 from sret_search.search.confirmation import members, on_the_front
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Confirmed:
     on_front: bool | None = None
 
 
-def confirmations(results: Results) -> dict[str, list[Entry]]:
+def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
     """The trials that confirm each member, as the study asks now; only of members that the
     description in force trains, and of which no fresh seed diverged or failed."""
     asked = results.description["confirm"]
     if asked is None:
         return {}
     own = {entry.candidate for entry in results.own}
-    again: dict[str, list[Entry]] = {}
+    again: dict[str, list[TrialRecord]] = {}
     for entry in results.entries:
         if entry.role == "confirmation" and entry.about["on"] == asked["on"]:
             again.setdefault(entry.candidate, []).append(entry)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sret_search.reporting.contrasts import ASKED, Contrasted, Over
-from sret_search.reporting.verdict import NOT_TOLD, certainty
-from sret_search.reporting.words import PARTS, bounds, in_percent, points
+from sret_search.reporting.formatting import PARTS, bounds, in_percent, points
+from sret_search.reporting.statistics.verdict import NOT_TOLD, certainty
 
 
 def contrast_sentences(contrasts: list[Contrasted]) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting import paired
-from sret_search.reporting.intervals import Interval
+from sret_search.config.study_file import Contrast
 from sret_search.reporting.results import Results
-from sret_search.reporting.spread import (
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.standard_error import (
     LEVEL,
     OverBoth,
     OverSeeds,
@@ -21,11 +22,10 @@ from sret_search.reporting.spread import (
     p_value,
     seeds_needed,
 )
-from sret_search.reporting.verdict import Comparison, family
-from sret_search.search.entry import Entry
-from sret_search.study.candidate import Values
-from sret_search.study.contrasts import idle, pairs
-from sret_search.study.schema import Contrast
+from sret_search.reporting.statistics.verdict import Comparison, family
+from sret_search.space.candidate import Values
+from sret_search.space.contrasts import inert_axes, pairs
+from sret_search.trials.trial import TrialRecord
 
 EXPLORATORY = "declared after the results, exploratory, on validation"
 ASKED = 0.005
@@ -130,7 +130,7 @@ def _contrasted(
     """A contrast alone, and its spreads."""
     values, trials = _candidates(results)
     axes = results.study.space.axes
-    every = pairs(contrast, values, axes, idle(contrast, values, results.study.space))
+    every = pairs(contrast, values, axes, inert_axes(contrast, values, results.study.space))
     failed = [any(e.state in ("diverged", "failed") for e in own.values()) for own in trials]
     kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
     seeds = [
@@ -176,15 +176,17 @@ def _contrasted(
     return found, over_seeds, over_both
 
 
-def _candidates(results: Results) -> tuple[list[Values], list[dict[int, Entry]]]:
+def _candidates(results: Results) -> tuple[list[Values], list[dict[int, TrialRecord]]]:
     """The values of each candidate that the study asks for, and its trials by their seeds."""
-    found: dict[str, dict[int, Entry]] = {}
+    found: dict[str, dict[int, TrialRecord]] = {}
     for entry in results.own:
         found.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
     return [json.loads(key) for key in found], list(found.values())
 
 
-def _by_image(results: Results, seeds: list[list[tuple[Entry, Entry]]]) -> np.ndarray | None:
+def _by_image(
+    results: Results, seeds: list[list[tuple[TrialRecord, TrialRecord]]]
+) -> np.ndarray | None:
     """The difference of each image, a mean over pairs (seeds, images); None where it is not known,
     or each seed has images of its own."""
     if results.description["data"]["folds"] is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sret_search.reporting.results import Results
-from sret_search.search.entry import Entry
+from sret_search.trials.trial import TrialRecord
 
 _MOST = 30
 
@@ -46,7 +46,7 @@ def learning_curves(results: Results) -> Curves | None:
     if not own:
         return None
     members = set(results.front.candidate)
-    firsts: dict[str, Entry] = {}
+    firsts: dict[str, TrialRecord] = {}
     for entry in own:
         firsts.setdefault(entry.candidate, entry)
     of_front = [entry for name, entry in firsts.items() if name in members]
@@ -56,13 +56,13 @@ def learning_curves(results: Results) -> Curves | None:
     return Curves(drawn, len(own))
 
 
-def _some(entries: list[Entry], most: int) -> list[Entry]:
+def _some(entries: list[TrialRecord], most: int) -> list[TrialRecord]:
     if len(entries) <= most:
         return entries
     return [entries[place] for place in np.linspace(0, len(entries) - 1, most).astype(int)]
 
 
-def _curve(entry: Entry, on_front: bool) -> Curve:
+def _curve(entry: TrialRecord, on_front: bool) -> Curve:
     history = entry.result["history"]
     return Curve(
         trial=entry.number,

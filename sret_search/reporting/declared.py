@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
+from sret_search.config.study_file import Contrast
+from sret_search.planning.plan import at_rate
+from sret_search.space.candidate import Candidate
+from sret_search.space.contrasts import inert_axes, takes_part
 from sret_search.study import Study
-from sret_search.study.candidate import Candidate
-from sret_search.study.contrasts import idle, takes_part
-from sret_search.study.planned import at_rate
-from sret_search.study.schema import Contrast
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
 
 
 class Declared:
@@ -26,10 +26,10 @@ class Declared:
         entries: every trial of the ledger, by number.
     """
 
-    def __init__(self, studies: Sequence[Study], entries: Sequence[Entry]) -> None:
+    def __init__(self, studies: Sequence[Study], entries: Sequence[TrialRecord]) -> None:
         self._declarations = [_Declaration(study, entries) for study in studies]
 
-    def shows_test(self, entry: Entry) -> bool:
+    def shows_test(self, entry: TrialRecord) -> bool:
         """Whether the candidate of a trial was declared: as an arm, as the only candidate, by a
         contrast, as a twin of such a candidate, or as a branch."""
         return any(declaration.declares(entry) for declaration in self._declarations)
@@ -40,17 +40,17 @@ class Declared:
 
 
 class _Declaration:
-    def __init__(self, study: Study, entries: Sequence[Entry]) -> None:
+    def __init__(self, study: Study, entries: Sequence[TrialRecord]) -> None:
         self.study = study
         self._own = own_trials(study, entries)
         searched = [entry for entry in entries if entry.number in self._own]
         values = [entry.values for entry in searched]
-        self._idle = [idle(one, values, study.space) for one in study.file.contrasts]
+        self._idle = [inert_axes(one, values, study.space) for one in study.file.contrasts]
         # Nothing is chosen among arms, nor of one candidate alone.
         self._all = study.file.arms is not None or not study.space.axes
         self._names = {entry.candidate for entry in searched if self._declares_searched(entry)}
 
-    def declares(self, entry: Entry) -> bool:
+    def declares(self, entry: TrialRecord) -> bool:
         if entry.parent is not None:
             return any(
                 branch.trial == entry.parent and branch.recipe == entry.job.recipe
@@ -61,14 +61,14 @@ class _Declaration:
             return known and entry.about["of"] in self._names
         return entry.role == "search" and entry.candidate in self._names
 
-    def _declares_searched(self, entry: Entry) -> bool:
+    def _declares_searched(self, entry: TrialRecord) -> bool:
         return self._all or any(
             takes_part(contrast, entry.values, inert)
             for contrast, inert in zip(self.study.file.contrasts, self._idle, strict=True)
         )
 
 
-def own_trials(study: Study, entries: Sequence[Entry]) -> set[int]:
+def own_trials(study: Study, entries: Sequence[TrialRecord]) -> set[int]:
     """The numbers of the trials that a study, as it is described, asks for itself: none of another
     recipe, space or budget, no twins, no confirmations, no branches. Arms whose learning rate is
     tuned count at every rate."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting import paired
 from sret_search.reporting.arms import planned
-from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.spread import LEVEL, p_below
-from sret_search.reporting.verdict import CLOSED, LOST, ONE_SEED, Comparison, family
-from sret_search.search.entry import Entry
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.standard_error import LEVEL, p_below
+from sret_search.reporting.statistics.verdict import CLOSED, LOST, ONE_SEED, Comparison, family
+from sret_search.trials.trial import TrialRecord
 
 BOUND = 0.01
 """The gain of training at a depth, one point, below which the depth counts as not used."""
@@ -83,7 +83,7 @@ def depths(results: Results) -> list[Depth]:
     arms = results.study.file.arms
     if arms is None or not arms.axis.endswith(".loops"):
         return []
-    by_arm: dict[int, list[Entry]] = {}
+    by_arm: dict[int, list[TrialRecord]] = {}
     for entry in results.complete:
         by_arm.setdefault(entry.job.architecture.executions, []).append(entry)
     if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
@@ -124,7 +124,7 @@ def _below(gain: Comparison) -> float | None:
     return p_below(gain.difference, gain.spread, BOUND)
 
 
-def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
+def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord]) -> Depth:
     executions = arm[0].job.architecture.executions
     is_reference = arm[0] in reference
     rerun = [r for e in reference if (r := _rerun(e, executions)) is not None]
@@ -151,7 +151,7 @@ def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
     if is_reference:
         return found
 
-    def rerun_here(entry: Entry) -> dict[str, Any] | None:
+    def rerun_here(entry: TrialRecord) -> dict[str, Any] | None:
         return _rerun(entry, executions)
 
     return replace(
@@ -161,7 +161,7 @@ def _depth(results: Results, arm: list[Entry], reference: list[Entry]) -> Depth:
     )
 
 
-def _rerun(entry: Entry, executions: int) -> dict[str, Any] | None:
+def _rerun(entry: TrialRecord, executions: int) -> dict[str, Any] | None:
     """What an arm's weights reach at a depth; its own result, where that is its own depth."""
     if entry.job.architecture.executions == executions:
         return entry.result

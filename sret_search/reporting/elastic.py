@@ -10,11 +10,11 @@ import numpy as np
 
 from sret_search.architecture import Architecture
 from sret_search.job import Recipe, train_macs, trained_depths
-from sret_search.reporting import intervals, paired
-from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.verdict import Comparison, family
-from sret_search.search.entry import Entry
+from sret_search.reporting.statistics import intervals, paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.verdict import Comparison, family
+from sret_search.trials.trial import TrialRecord
 
 _SAME_COMPUTE = 0.05
 
@@ -80,7 +80,7 @@ def elastics(results: Results) -> list[Elastic]:
     """Every elastic candidate with a complete trial."""
     if not has_elastic(results):
         return []
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:
         if entry.job.recipe.is_elastic:
             groups.setdefault(entry.candidate, []).append(entry)
@@ -110,7 +110,7 @@ class _Alone:
     architecture: Architecture
     recipe: Recipe
     train_macs: int
-    entries: list[Entry]
+    entries: list[TrialRecord]
 
 
 def _alone(results: Results) -> list[_Alone]:
@@ -119,7 +119,7 @@ def _alone(results: Results) -> list[_Alone]:
     known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
     if results.description["search"]["sampler"] == "grid":
         known = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | known
-    complete: dict[str, list[Entry]] = {}
+    complete: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:
         complete.setdefault(entry.candidate, []).append(entry)
     return [
@@ -134,7 +134,7 @@ def _alone(results: Results) -> list[_Alone]:
     ]
 
 
-def _elastic(results: Results, group: list[Entry], alone: list[_Alone]) -> Elastic:
+def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) -> Elastic:
     job, macs = group[0].job, group[0].train_macs
     plain = replace(job.recipe, depth_training="fixed", depths=())
     as_long = {one.architecture: one for one in alone if one.recipe == plain}
@@ -159,7 +159,7 @@ def _elastic(results: Results, group: list[Entry], alone: list[_Alone]) -> Elast
         part = "val"
 
     def rung(i: int, other: _Alone | None) -> Rung:
-        def reached(entry: Entry) -> dict[str, Any]:
+        def reached(entry: TrialRecord) -> dict[str, Any]:
             is_own = i == len(depths) - 1
             found: dict[str, Any] = entry.result if is_own else entry.result["reruns"][i]
             return found

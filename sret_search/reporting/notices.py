@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sret_search.reporting.results import Results
-from sret_search.search import retention
-from sret_search.search.outcomes import Predictions
+from sret_search.trials import retention
+from sret_search.trials.predictions import Predictions
 
 _EDITS = 5
 """Edits of the study file that a page lists."""

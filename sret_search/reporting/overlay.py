@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sret_search import pareto
-from sret_search.reporting import paired
-from sret_search.reporting.answer import Answer, Choice, answer
+from sret_search.config.problems import Problem, StudyError
 from sret_search.reporting.confirmed import confirmations
+from sret_search.reporting.formatting import PARTS, bounds, in_percent, percent, points
 from sret_search.reporting.hypervolume import Growth, growth
-from sret_search.reporting.intervals import Interval
+from sret_search.reporting.recommendation import Answer, Choice, answer
 from sret_search.reporting.results import Results
-from sret_search.reporting.words import PARTS, bounds, in_percent, percent, points
-from sret_search.search.entry import Entry
-from sret_search.study.errors import Problem, StudyError
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.trials.trial import TrialRecord
 
 _ELSEWHERE = {"root", "download"}
 """What a data set may differ in, and be the same."""
@@ -175,7 +175,7 @@ def _beside(row: Row, best: Row) -> Row:
     )
 
 
-def _trials(row: Row, choice: Choice) -> list[Entry]:
+def _trials(row: Row, choice: Choice) -> list[TrialRecord]:
     assert row.answer is not None
     if row.answer.is_confirmed:
         return confirmations(row.results)[choice.candidate]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sret_search.planning.space_statistics import Survey
 from sret_search.reporting.charts import matplotlib, space
 from sret_search.reporting.files import pictures, write_whole
+from sret_search.space.candidate import Candidate
 from sret_search.study import Study
-from sret_search.study.candidate import Candidate
-from sret_search.study.survey import Survey
 
 
 def write_plan(study: Study, found: Survey, samples: Sequence[Candidate]) -> None:

@@ -12,20 +12,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from sret_search.config.study_file import Contrast
 from sret_search.pareto import pareto
+from sret_search.planning.plan import Role
 from sret_search.reporting.declared import Declared, own_trials
-from sret_search.reporting.variances import Variances
-from sret_search.search import edits, packed, retention
-from sret_search.search.declarations import Declaration
-from sret_search.search.entry import Entry
-from sret_search.search.ledger import Ledger
-from sret_search.search.outcomes import Outcomes, Predictions
-from sret_search.search.packed import Packed
-from sret_search.search.storage import explained
+from sret_search.reporting.statistics.pooled_variance import Variances
 from sret_search.study import Study
 from sret_search.study.load import recorded
-from sret_search.study.planned import Role
-from sret_search.study.schema import Contrast
+from sret_search.trials import compatibility, packed, retention
+from sret_search.trials.database import explained
+from sret_search.trials.declarations import Declaration
+from sret_search.trials.ledger import Ledger
+from sret_search.trials.packed import Packed
+from sret_search.trials.predictions import Outcomes, Predictions
+from sret_search.trials.trial import TrialRecord
 
 _COSTS = (
     "params", "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks",
@@ -49,7 +49,7 @@ class Results:
 
     study: Study
     description: dict[str, Any]
-    entries: list[Entry]
+    entries: list[TrialRecord]
     outcomes: Outcomes
     attempts: dict[int, list[str]]
     only_retrainable: list[int]
@@ -83,7 +83,7 @@ class Results:
             attempts=attempts,
             only_retrainable=retention.only_retrainable(folders, attempts, entries),
             declarations=declarations,
-            edited=edits.differences(study, description),
+            edited=compatibility.differences(study, description),
         )
 
     @classmethod
@@ -97,7 +97,7 @@ class Results:
             attempts={},
             only_retrainable=found.only_retrainable,
             declarations=found.declarations,
-            edited=edits.differences(study, found.description),
+            edited=compatibility.differences(study, found.description),
         )
 
     @property
@@ -154,13 +154,13 @@ class Results:
         """Objectives that are shown only where a study has them."""
         return [name for name in ("memory", "latency_ms") if name in self.description["objectives"]]
 
-    def shows_test(self, entry: Entry) -> bool:
+    def shows_test(self, entry: TrialRecord) -> bool:
         """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
         not chosen itself."""
         return entry.role == "confirmation" or self._declared.shows_test(entry)
 
     @cached_property
-    def own(self) -> list[Entry]:
+    def own(self) -> list[TrialRecord]:
         """The trials of candidates that are compared: those that the description in force trains.
 
         Left out are trials of another recipe, space or budget; branches, since what was trained
@@ -177,13 +177,13 @@ class Results:
         return own
 
     @cached_property
-    def complete(self) -> list[Entry]:
+    def complete(self) -> list[TrialRecord]:
         """The complete trials that are compared."""
         return [entry for entry in self.own if entry.state == "complete"]
 
-    def having(self, role: Role) -> dict[str, list[Entry]]:
+    def having(self, role: Role) -> dict[str, list[TrialRecord]]:
         """The complete trials of a role, by the name of their candidate."""
-        found: dict[str, list[Entry]] = defaultdict(list)
+        found: dict[str, list[TrialRecord]] = defaultdict(list)
         for entry in self.entries:
             if entry.state == "complete" and entry.role == role:
                 found[entry.candidate].append(entry)
@@ -226,7 +226,7 @@ class Results:
             table["parent"] = table.trial.map(self.parents).astype("Int64")
         return table
 
-    def _row(self, entry: Entry) -> dict[str, Any]:
+    def _row(self, entry: TrialRecord) -> dict[str, Any]:
         known, result = entry.cost, entry.result
         # What a trial that is open has reached, if it came to a rung.
         waits = entry.stopped if entry.open and entry.rungs else {}
@@ -262,7 +262,7 @@ class Results:
         shown = {"val": self.complete, "test": [e for e in self.complete if self.shows_test(e)]}
         return {part: self.spread(entries, part) for part, entries in shown.items()}
 
-    def spread(self, entries: Iterable[Entry], part: str) -> Variances:
+    def spread(self, entries: Iterable[TrialRecord], part: str) -> Variances:
         """How far seeds spread among some trials, on "val" or on "test"."""
         folds = self.description["data"]["folds"]
         return Variances.among(entries, part, self.images(part), folds)
@@ -327,7 +327,7 @@ class Results:
         order = table.sort_values(["score", "macs"], ascending=[False, True], kind="stable")
         return order.iloc[0] if len(order) else None
 
-    def right(self, entry: Entry, what: str) -> np.ndarray | None:
+    def right(self, entry: TrialRecord, what: str) -> np.ndarray | None:
         """Per test image, whether it was classified right; `what` is "test" or "rerun-<i>"."""
         return self.outcomes.right(entry.number, what)
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from sret_search.reporting.answer import Answer, Choice
-from sret_search.reporting.compared import Compared
 from sret_search.reporting.comparison_sentences import (
     arm_sentences,
     depth_sentences,
     elastic_sentence,
     pair_sentences,
 )
+from sret_search.reporting.comparisons import Compared
 from sret_search.reporting.confirmed import Confirmed, observed_front
 from sret_search.reporting.contrast_sentences import contrast_sentences
+from sret_search.reporting.early_stopping import Stopped, stopped
+from sret_search.reporting.formatting import PARTS, bounds, in_percent, listed, percent, points
+from sret_search.reporting.learning_rates import Tuned
+from sret_search.reporting.recommendation import Answer, Choice
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.sentences import headlines, unused_depth
-from sret_search.reporting.stopped import Stopped, stopped
-from sret_search.reporting.tuned import Tuned
-from sret_search.reporting.words import PARTS, bounds, in_percent, listed, percent, points
 from sret_search.units import duration_text
 
 

@@ -9,19 +9,19 @@ from typing import Any
 import pandas as pd
 
 from sret_search import __version__, pareto
-from sret_search.reporting.answer import Answer
 from sret_search.reporting.arms import Arm
-from sret_search.reporting.attainment import attained
 from sret_search.reporting.charts.chart import Chart
-from sret_search.reporting.compared import Compared
+from sret_search.reporting.comparisons import Compared
 from sret_search.reporting.contrasts import Contrasted
 from sret_search.reporting.depth import BOUND, Depth
+from sret_search.reporting.early_stopping import stopped
 from sret_search.reporting.elastic import Elastic, Rung
 from sret_search.reporting.hypervolume import reference
+from sret_search.reporting.learning_rates import power_of_depth
 from sret_search.reporting.notices import notices
+from sret_search.reporting.recommendation import Answer
 from sret_search.reporting.results import Results
-from sret_search.reporting.stopped import stopped
-from sret_search.reporting.tuned import power_of_depth
+from sret_search.reporting.statistics.attainment import attained
 from sret_search.reporting.twins import Pair
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sret_search.reporting.confirmed import Confirmed
-from sret_search.reporting.intervals import Interval
 from sret_search.reporting.results import Results
-from sret_search.reporting.variances import Variances
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.pooled_variance import Variances
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",

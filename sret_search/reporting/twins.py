@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sret_search.reporting import paired
 from sret_search.reporting.results import Results
-from sret_search.reporting.verdict import Comparison, family
-from sret_search.search.entry import Entry
-from sret_search.search.twins import beside
-from sret_search.study.twins import TOLERANCE, Twin
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.verdict import Comparison, family
+from sret_search.search.controls import beside
+from sret_search.space.twins import TOLERANCE, Twin
+from sret_search.trials.trial import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def pairs(results: Results) -> list[Pair]:
     """Every candidate with every twin of which both have a complete trial, by executions."""
     if not [c for c in results.description["controls"] if c != "rerun"]:
         return []
-    by_name: dict[str, list[Entry]] = {}
+    by_name: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:
         by_name.setdefault(entry.candidate, []).append(entry)
     trained = results.having("twin") | by_name
@@ -76,7 +76,7 @@ def pairs(results: Results) -> list[Pair]:
     return sorted(found, key=lambda pair: pair.candidate_executions)
 
 
-def _pair(results: Results, twin: Twin, mine: list[Entry], theirs: list[Entry]) -> Pair:
+def _pair(results: Results, twin: Twin, mine: list[TrialRecord], theirs: list[TrialRecord]) -> Pair:
     part, known = paired.part(results), theirs[0].cost
     if part == "test" and paired.is_closed(results, [*mine, *theirs]):
         part, difference = "val", paired.on_validation(results, mine, theirs)
@@ -101,5 +101,5 @@ def _pair(results: Results, twin: Twin, mine: list[Entry], theirs: list[Entry]) 
     )
 
 
-def _mean(entries: list[Entry], part: str) -> float:
+def _mean(entries: list[TrialRecord], part: str) -> float:
     return float(np.mean([entry.result[f"{part}_accuracy"] for entry in entries]))

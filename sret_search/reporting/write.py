@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sret_search.errors import encodable
-from sret_search.reporting import charts, grids, overlay, sentences, summary, tables
-from sret_search.reporting.answer import Answer, answer, export_command
+from sret_search.reporting import charts, connectivity_grids, overlay, sentences, summary, tables
 from sret_search.reporting.charts import Chart
-from sret_search.reporting.compared import Compared, compare
+from sret_search.reporting.comparisons import Compared, compare
 from sret_search.reporting.files import pictures, write_whole
 from sret_search.reporting.notices import notices
 from sret_search.reporting.page.render import blank, render
 from sret_search.reporting.published.points import Published, beside, published
+from sret_search.reporting.recommendation import Answer, answer, export_command
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import sentences as scaling_sentences
 from sret_search.reporting.tables import Front
-from sret_search.search import packed
 from sret_search.study import Study
+from sret_search.trials import packed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for chart in made:
         _draw(folder, chart.name, charts.matplotlib.figure(chart, summary.footer(results, chart)))
-    view = grids.draw(compared.tested, footer)
+    view = connectivity_grids.draw(compared.tested, footer)
     images = {} if view is None else {"grids": _draw(folder, "grids", view)}
     front = tables.front(results, compared.confirmed, footer)
     facts = summary.summarise(results, compared, found)

@@ -1,1 +1,1 @@
-"""Search: the ledger of trials, samplers, and the Ray Tune run that trains what they ask for."""
+"""Decisions of a search: which candidate to train next, which trials go on; without Ray or SQL."""

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
+from sret_search.config.study_file import Confirm, Objective
 from sret_search.job.seeds import CONFIRMATION
 from sret_search.pareto import nondominated
-from sret_search.search.entry import Entry, mean_objectives
-from sret_search.search.history import History
-from sret_search.search.samplers.ask import WAIT, Ask
+from sret_search.search.samplers.base import WAIT, Ask
 from sret_search.study import Study
-from sret_search.study.schema import Confirm, Objective
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord, mean_objectives
 
 
 class Confirmation:
@@ -52,7 +52,7 @@ class Confirmation:
 def members(study: Study, history: History) -> list[str]:
     """The candidates that no other one beats in all of the study's objectives, in the order in
     which they were first trained. Of a candidate every seed must have been completed."""
-    found: dict[str, list[Entry]] = defaultdict(list)
+    found: dict[str, list[TrialRecord]] = defaultdict(list)
     for number in history.own:
         found[history.entries[number].candidate].append(history.entries[number])
     whole = {n: each for n, each in found.items() if all(e.state == "complete" for e in each)}
@@ -61,7 +61,7 @@ def members(study: Study, history: History) -> list[str]:
 
 
 def on_the_front(
-    objectives: Mapping[Objective, Literal["max", "min"]], groups: Sequence[Sequence[Entry]]
+    objectives: Mapping[Objective, Literal["max", "min"]], groups: Sequence[Sequence[TrialRecord]]
 ) -> np.ndarray:
     """Which candidates, each with its trials, no other one beats in all objectives, by the means
     over seeds."""

@@ -10,25 +10,27 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sret_search.search.confirmation import Confirmation
-from sret_search.search.history import History
-from sret_search.search.rates import Rates
-from sret_search.search.rungs import Decision, Rungs
-from sret_search.search.samplers.ask import WAIT, Ask, Believer, Sampler
-from sret_search.search.samplers.frontier.frontier import Frontier
-from sret_search.search.samplers.sampling import build as build_sampler
-from sret_search.search.twins import Twins
+from sret_search.search.controls import Controls
+from sret_search.search.learning_rates import LearningRates
+from sret_search.search.samplers.base import WAIT, Ask, PredictiveSampler, Sampler
+from sret_search.search.samplers.frontier.sampler import Frontier
+from sret_search.search.samplers.registry import build as build_sampler
+from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.study import Study
+from sret_search.trials.history import History
 
 
 def build(study: Study, memory: dict[str, Any]) -> Phases:
     """All phases of a study, with what its sampler asked to keep in `Ask.memory`."""
     arms = study.file.arms
     sampler = (
-        build_sampler(study, memory) if arms is None or arms.lr is None else Rates(study, arms.lr)
+        build_sampler(study, memory)
+        if arms is None or arms.lr is None
+        else LearningRates(study, arms.lr)
     )
     phases = [sampler]
     if study.file.controls:
-        phases.append(Twins(study))
+        phases.append(Controls(study))
     if study.file.confirm is not None:
         front = sampler.front if isinstance(sampler, Frontier) else None
         phases.append(Confirmation(study, study.file.confirm, front))
@@ -51,11 +53,11 @@ class Phases:
     def promising(self, history: History) -> list[str]:
         """What the first phase believes in; none where it has no model."""
         first = self._phases[0]
-        return first.promising(history) if isinstance(first, Believer) else []
+        return first.promising(history) if isinstance(first, PredictiveSampler) else []
 
 
 def next_step(
-    history: History, sampler: Sampler, rungs: Rungs, is_idle: bool
+    history: History, sampler: Sampler, rungs: Scheduler, is_idle: bool
 ) -> Ask | Decision | Literal["wait"] | None:
     """A new trial or a decision, to be carried out before the next question; WAIT while nothing
     can be said before an attempt has ended; None where nothing is left to be asked for.

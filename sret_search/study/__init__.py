@@ -1,6 +1,6 @@
-"""Study and space files: what a user writes, checked before anything starts."""
+"""A study, read and checked as a whole before anything starts."""
 
-from sret_search.study.errors import StudyError
+from sret_search.config.problems import StudyError
 from sret_search.study.load import load_architecture, load_study
 from sret_search.study.study import Study
 

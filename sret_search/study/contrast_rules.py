@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from sret_search.config.problems import Problem
+from sret_search.config.study_file import Contrast
+from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.errors import nearest
-from sret_search.study.contrasts import idle, pairs, value_text
-from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem
-from sret_search.study.schema import Contrast
+from sret_search.space.contrasts import inert_axes, pairs, value_text
 from sret_search.study.study import Study
 
 _LISTED = 12
@@ -21,7 +21,7 @@ _GONE_THROUGH = 4096
 """Candidates of a grid in which a pair is looked for before it is run."""
 
 
-def contrast_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def contrast_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Contrasts of what is no axis or no value, that stand twice, or that compare nothing."""
     contrasts = study.file.contrasts
     if contrasts and study.file.search.sampler != "grid":
@@ -30,7 +30,7 @@ def contrast_problems(study: Study, doc: Document) -> Iterator[Problem]:
         return
     seen: list[tuple[str, str]] = []
     for i, contrast in enumerate(contrasts):
-        here: Path = ("contrasts", i)
+        here: KeyPath = ("contrasts", i)
         wrong = list(_wrong(study, contrast, here, doc))
         yield from wrong
         if wrong:
@@ -44,7 +44,7 @@ def contrast_problems(study: Study, doc: Document) -> Iterator[Problem]:
             continue
         candidates = [one.values for one in study.grid]
         if not pairs(
-            contrast, candidates, study.space.axes, idle(contrast, candidates, study.space)
+            contrast, candidates, study.space.axes, inert_axes(contrast, candidates, study.space)
         ):
             message = (
                 f"no two candidates differ in nothing but {contrast.axis}, {value_text(contrast.of)}"
@@ -53,7 +53,7 @@ def contrast_problems(study: Study, doc: Document) -> Iterator[Problem]:
             yield doc.problem(here, message)
 
 
-def _wrong(study: Study, contrast: Contrast, here: Path, doc: Document) -> Iterator[Problem]:
+def _wrong(study: Study, contrast: Contrast, here: KeyPath, doc: SourceFile) -> Iterator[Problem]:
     axes = study.space.axes
     axis = axes.get(contrast.axis)
     if axis is None:

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
+from sret_search.architecture.variants import VARIANTS
+from sret_search.config import yaml_source
+from sret_search.config.problems import Problem, StudyError, shown
+from sret_search.config.space_file import Limit, SpaceFile
+from sret_search.config.study_file import StudyFile
+from sret_search.config.validation import check
+from sret_search.config.yaml_source import SourceFile
 from sret_search.errors import nearest
 from sret_search.job import PHOTOGRAPH, RECIPES, Contents
-from sret_search.job.place import PathError, expanded, named_path
-from sret_search.study import axes, comparisons, document, rules
-from sret_search.study.document import Document
-from sret_search.study.errors import Problem, StudyError, shown
-from sret_search.study.mistakes import check
-from sret_search.study.schema import StudyFile
-from sret_search.study.space import Space
-from sret_search.study.space_file import Limit, SpaceFile
+from sret_search.job.paths import PathError, expanded, named_path
+from sret_search.space import axes
+from sret_search.space.space import Space
+from sret_search.study import comparison_rules, rules
 from sret_search.study.study import Study
-from sret_search.variants import VARIANTS
 
 
 def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
@@ -33,7 +35,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
         StudyError: everything that is wrong with either file, with line and column.
     """
     path = named_path(str(path))
-    study_document = _with_recipe(document.read(path))
+    study_document = _with_recipe(yaml_source.read(path))
     problems: list[Problem] = []
     study_file = space_file = space_document = None
     try:
@@ -69,7 +71,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     if not problems:
         problems += rules.feasibility_problems(study, space_document)
     if not problems:
-        problems += comparisons.comparison_problems(study, study_document)
+        problems += comparison_rules.comparison_problems(study, study_document)
     if problems:
         raise StudyError(problems)
     return study
@@ -81,7 +83,7 @@ def check_budget(study: Study) -> None:
     Raises:
         StudyError: none does.
     """
-    space = _read_space(study.path, study.file.space, document.read(study.path))
+    space = _read_space(study.path, study.file.space, yaml_source.read(study.path))
     problems = list(rules.feasibility_problems(study, space))
     if problems:
         raise StudyError(problems)
@@ -99,7 +101,7 @@ def load_architecture(name: str) -> Architecture:
     if not file.suffix and not os.path.exists(file):
         valid = nearest(name, VARIANTS)
         raise StudyError(f"no architecture is named {name}, nor is there such a file; {valid}")
-    found = document.read(file)
+    found = yaml_source.read(file)
     if "architecture" in found.data:
         return check(SpaceFile, _with_variant(found)).architecture
     return check(Architecture, found)
@@ -117,11 +119,11 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
     kept = {"storage": study.file.storage.model_dump(mode="json")}
     plain = {name: description[name] for name in StudyFile.model_fields if name in description}
     data = {name: value for name, value in description["data"].items() if name != "sizes"}
-    file = check(StudyFile, Document(study.path, plain | kept | {"data": data}))
+    file = check(StudyFile, SourceFile(study.path, plain | kept | {"data": data}))
     if "architecture" in description:
         architecture = Architecture.from_dict(description["architecture"])
     else:  # of an earlier program
-        text = document.parse(description["space_text"], study.path)
+        text = yaml_source.parse(description["space_text"], study.path)
         architecture = check(SpaceFile, _with_variant(text)).architecture
     space = {
         "architecture": architecture.to_dict(),
@@ -130,7 +132,7 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
             name: limit for name, limit in description["budget"].items() if name != "seconds"
         },
     }
-    found = check(SpaceFile, Document(study.path, space))
+    found = check(SpaceFile, SourceFile(study.path, space))
     known = description.get("contents")  # which earlier programs did not keep
     return Study(
         study.path,
@@ -152,9 +154,9 @@ def _sized(file: StudyFile, image_size: int) -> StudyFile:
     return file.model_copy(update={"data": sized})
 
 
-def _read_space(path: Path, name: str, study_document: Document) -> Document:
+def _read_space(path: Path, name: str, study_document: SourceFile) -> SourceFile:
     try:
-        found = document.read(path.parent / expanded(name))
+        found = yaml_source.read(path.parent / expanded(name))
     except PathError as error:
         raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
@@ -170,7 +172,7 @@ def _read_space(path: Path, name: str, study_document: Document) -> Document:
     return _with_variant(found)
 
 
-def _with_recipe(found: Document) -> Document:
+def _with_recipe(found: SourceFile) -> SourceFile:
     """A study with the name of a recipe replaced by the recipe, under what the file adds."""
     given = found.data.get("recipe")
     named = given.pop("name", None) if isinstance(given, dict) else given
@@ -189,7 +191,7 @@ def _with_recipe(found: Document) -> Document:
     return found
 
 
-def _with_variant(found: Document) -> Document:
+def _with_variant(found: SourceFile) -> SourceFile:
     """A space with the name of a variant replaced by the variant itself."""
     named = found.data.get("architecture")
     if isinstance(named, str):

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sret_search.job.place import PathError, expanded, is_url
-from sret_search.study.candidate import Values
-from sret_search.study.document import Document, Path
-from sret_search.study.errors import Problem, typed
-from sret_search.study.points import AT_MOST
-from sret_search.study.screening import Screened, screen
-from sret_search.study.space import Space
+from sret_search.config.problems import Problem, typed
+from sret_search.config.yaml_source import KeyPath, SourceFile
+from sret_search.job.paths import PathError, expanded, is_url
+from sret_search.space.candidate import Values
+from sret_search.space.feasible_set import AT_MOST
+from sret_search.space.screening import Screened, screen
+from sret_search.space.space import Space
+from sret_search.space.table import Table
 from sret_search.study.study import Study
-from sret_search.study.table import Table
 
 _DRAWS = 1000, 20_000
 """Candidates that are drawn at first, and before a space that is not gone through is called
@@ -23,7 +23,7 @@ impossible."""
 _SHOWN = ("params", "macs", "executions")
 
 
-def home_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def home_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Folders that lie in a home folder that there is not."""
     data, trials = study.file.data, study.file.storage.trials
     given = {("data", "root"): data.root, ("data", "imagefolder"): data.imagefolder}
@@ -35,14 +35,14 @@ def home_problems(study: Study, doc: Document) -> Iterator[Problem]:
             yield doc.problem(place, str(error))
 
 
-def data_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def data_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """An architecture that does not fit the images or the classes."""
     data, space = study.file.data, study.space
     if data.facts is None:
         return
     for name in ("image_size", "in_channels", "classes"):
         needed = getattr(data.facts, name)
-        here: Path = ("architecture", name)
+        here: KeyPath = ("architecture", name)
         given = [(getattr(space.architecture, name), here)]
         if name in space.axes:
             choices = space.axes[name].choices or []
@@ -55,7 +55,7 @@ def data_problems(study: Study, doc: Document) -> Iterator[Problem]:
                 yield doc.problem(where, message)
 
 
-def search_problems(study: Study, doc: Document, space_doc: Document) -> Iterator[Problem]:
+def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Iterator[Problem]:
     """A sampler that cannot walk this space, and objectives that make no sense."""
     search, space = study.file.search, study.space
     if search.sampler == "grid":
@@ -92,7 +92,7 @@ def search_problems(study: Study, doc: Document, space_doc: Document) -> Iterato
         yield from _frontier_problems(study, doc)
 
 
-def _frontier_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def _frontier_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Objectives of which more than one would have to be learnt, or none is a cost."""
     objectives = list(study.file.objectives)
     measured = [name for name in objectives if name in ("accuracy", "loss", "latency_ms")]
@@ -113,11 +113,11 @@ def _frontier_problems(study: Study, doc: Document) -> Iterator[Problem]:
         yield doc.problem(("objectives",), message)
 
 
-def scheduler_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """A scheduler that cannot rank these objectives, rungs that the recipe does not have, and
     trials that are to be trained to their end whatever they reach."""
     scheduler, recipe, objectives = study.file.scheduler, study.file.recipe, study.file.objectives
-    here: Path = ("scheduler", "name")
+    here: KeyPath = ("scheduler", "name")
     needed = {"none": ("asha", "mo_asha"), "asha": ("mo_asha",), "mo_asha": ()}[scheduler.name]
     fields = ("grace", "eta", "strata") if scheduler.name == "none" else ("strata",)
     for name in scheduler.model_fields_set & set(fields if needed else ()):
@@ -160,7 +160,7 @@ def scheduler_problems(study: Study, doc: Document) -> Iterator[Problem]:
             yield doc.problem((name,), message, at_key=True)
 
 
-def budget_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def budget_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Limits that contradict each other, or that nothing here can tell."""
     for name, limit in study.space.limits.items():
         if limit.min is not None and limit.max is not None and limit.min > limit.max:
@@ -174,7 +174,7 @@ def budget_problems(study: Study, doc: Document) -> Iterator[Problem]:
         yield doc.problem(("budget", "seconds"), message, at_key=True)
 
 
-def feasibility_problems(study: Study, doc: Document) -> Iterator[Problem]:
+def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Values that no candidate can use, and a budget that no candidate meets.
 
     A combination that cannot be built is left out; a value that is in no other is a mistake.

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from sret_search.architecture import Architecture
+from sret_search.config.study_file import StudyFile
 from sret_search.job import Contents, Job, train_macs, trained_depths
-from sret_search.job.place import beneath, expanded, is_url
-from sret_search.study.candidate import Candidate, Terms, Values
-from sret_search.study.points import Points
-from sret_search.study.schema import StudyFile
-from sret_search.study.space import Space
+from sret_search.job.paths import beneath, expanded, is_url
+from sret_search.space.candidate import Candidate, CostContext, Values
+from sret_search.space.feasible_set import FeasibleSet
+from sret_search.space.space import Space
 
 _LISTED = 4096
 """Candidates of a grid that are gone through before it is run; examples stand for a larger one."""
@@ -142,19 +142,19 @@ class Study:
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     @cached_property
-    def terms(self) -> Terms:
+    def terms(self) -> CostContext:
         """What the costs of its candidates depend on besides themselves."""
         timing = None
         if "seconds" in self.space.limits:
-            from sret_search.study.timing import Timing
+            from sret_search.machine.step_time import StepTime
 
-            timing = Timing.known(self.file.compute)
-        return Terms(self.sizes[0], self.file.compute.processes, timing)
+            timing = StepTime.known(self.file.compute)
+        return CostContext(self.sizes[0], self.file.compute.processes, timing)
 
     @cached_property
-    def points(self) -> Points:
+    def points(self) -> FeasibleSet:
         """Its feasible candidates."""
-        return Points(self.space, self.terms, self.file.search.seed)
+        return FeasibleSet(self.space, self.terms, self.file.search.seed)
 
     @cached_property
     def grid(self) -> list[Candidate]:

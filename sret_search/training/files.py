@@ -14,10 +14,10 @@ from zipfile import ZipFile
 
 import torch
 
+from sret_search.artifacts.names import KEPT, STABLE
 from sret_search.errors import encodable
 from sret_search.job import Job
 from sret_search.training.causes import chain
-from sret_search.training.names import KEPT, STABLE
 
 _BLOCK = 2**16
 """Bytes that are never free on a disk to which a large file could not be written."""

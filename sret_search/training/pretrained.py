@@ -14,9 +14,11 @@ import torch
 from torch import nn
 
 from sret_search.architecture import Architecture, ArchitectureError
+from sret_search.architecture.variants import VARIANTS
+from sret_search.artifacts.names import WEIGHTS
 from sret_search.errors import nearest, one_line
 from sret_search.job import Data, Provenance, Seen
-from sret_search.job.place import PathError, model_parts
+from sret_search.job.paths import PathError, model_parts
 from sret_search.model import (
     CheckpointError,
     SReT,
@@ -29,9 +31,7 @@ from sret_search.model import (
 from sret_search.model.files import reason
 from sret_search.training import data
 from sret_search.training.files import attempt_number
-from sret_search.training.names import WEIGHTS
 from sret_search.training.vision import torchvision
-from sret_search.variants import VARIANTS
 
 _WITHOUT_WEIGHTS = {
     "image_size", "classes", "groups", "order", "permutation", "drop_path", "init", "lam", "p", "q",

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sret_search.job import Job
-from sret_search.training import health
+from sret_search.training import watchdog
 from sret_search.training.data import DataError
 from sret_search.training.evaluation import logits_of
 from sret_search.training.pretrained import PretrainedError
@@ -100,7 +100,9 @@ def _work(jobs: Sequence[Job], barrier: Any, found: Any, visible: str | None) ->
         try:
             found.put(measure(job, barrier.wait))
         except (DataError, PretrainedError, RuntimeError, MemoryError, OSError) as error:
-            found.put(f"{job.architecture.executions:,} executions: {health.cause(error, job)[1]}")
+            found.put(
+                f"{job.architecture.executions:,} executions: {watchdog.cause(error, job)[1]}"
+            )
             return
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
+from sret_search.artifacts.names import DEPTH, RESULT, RUNG
 from sret_search.job import Contents, Job, train_macs
-from sret_search.training import distributed, files, health
+from sret_search.training import distributed, files, watchdog
 from sret_search.training.distributed import ALONE, Rank
-from sret_search.training.finish import finish, record_depth
-from sret_search.training.health import Diverged
-from sret_search.training.names import DEPTH, RESULT, RUNG
+from sret_search.training.final_evaluation import finish, record_depth
 from sret_search.training.pretrained import PretrainedError
 from sret_search.training.trainer import Trainer
+from sret_search.training.watchdog import Diverged
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -93,7 +93,7 @@ def train_as(
     """What each process of a training does; the first one writes, reports, and is told to stop."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
-    with health.watched(attempt, step_timeout) as beat:
+    with watchdog.watched(attempt, step_timeout) as beat:
         trainer = Trainer(job, attempt.parent.parent, rank, contents)
         times = trainer.times
         checkpoint = files.newest_checkpoint([*earlier_attempts, attempt], job, times.stable_until)

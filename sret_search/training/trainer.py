@@ -19,11 +19,11 @@ from sret_search.training import data, files
 from sret_search.training.augment import Augmenter, epoch_order
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.evaluation import Evaluation, judge, logits_of
-from sret_search.training.health import Diverged
-from sret_search.training.objective import Objective
+from sret_search.training.loss import TrainingLoss
 from sret_search.training.optimizer import averaged, optimizer
 from sret_search.training.pretrained import check_unseen, provenance, start_from
 from sret_search.training.teacher import Teacher
+from sret_search.training.watchdog import Diverged
 
 _STEP, _DEPTH, _IMAGES, _END = range(2**31, 2**31 + 4)
 """What random numbers are for: each purpose has its own stream. The weights' and those of the
@@ -96,7 +96,7 @@ class Trainer:
             map_large_blocks()
         if recipe.compile and self.device != "cpu":
             model.compile_blocks()
-        self.objective = rank.wrap(Objective(model, job))
+        self.objective = rank.wrap(TrainingLoss(model, job))
         self.optimizer = optimizer(self.model, recipe)
         self.average = averaged(self.model, recipe.ema) if recipe.ema is not None else None
         self.augmenter = Augmenter(

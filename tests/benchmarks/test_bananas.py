@@ -11,12 +11,12 @@ import pytest
 from tabular.bananas import FIRST, MOBananas, _by_rank
 
 from sret_search.pareto import hypervolume
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
-from sret_search.search.samplers.ask import Sampler
-from sret_search.search.samplers.drawn import Random
+from sret_search.search.samplers.base import Sampler
+from sret_search.search.samplers.sequential import Random
+from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
-from sret_search.study.candidate import Candidate
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
 
 SPACE = """\
 architecture: sret_digits
@@ -48,7 +48,7 @@ def made_up_accuracy(candidate: Candidate) -> float:
     return found
 
 
-def run(made: Study, build: Callable[[Study], Sampler], rebuilt: bool = False) -> list[Entry]:
+def run(made: Study, build: Callable[[Study], Sampler], rebuilt: bool = False) -> list[TrialRecord]:
     """One trial after the other, of which every eighth diverges."""
     history, sampler = History(made, ()), build(made)
     while True:
@@ -60,7 +60,7 @@ def run(made: Study, build: Callable[[Study], Sampler], rebuilt: bool = False) -
         assert ask != "wait"
         number = len(history)
         job = made.job(ask.candidate, ask.seed, "cpu")
-        entry = Entry.begun(number, job, ask.candidate.values, 1258, made.origin, ask.notes)
+        entry = TrialRecord.begun(number, job, ask.candidate.values, 1258, made.origin, ask.notes)
         history.begin(entry)
         accuracy = made_up_accuracy(ask.candidate)
         result = {"val_accuracy": accuracy, "val_loss": 1 - accuracy}

@@ -15,11 +15,11 @@ from tabular import replay as replays
 from tabular import table as tables
 from tabular.replay import Replay, Table, hypervolumes, replay
 
-from sret_search.search.history import History
-from sret_search.search.ledger import Ledger
-from sret_search.search.samplers import sampling
-from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers import registry
+from sret_search.search.samplers.base import Ask
 from sret_search.study import Study, load_study
+from sret_search.trials.history import History
+from sret_search.trials.ledger import Ledger
 
 SPACE = """\
 architecture: sret_digits
@@ -192,7 +192,7 @@ def test_a_trial_is_asked_for_without_the_results_of_those_that_run(
 ) -> None:
     class Watching:
         def __init__(self, of: Study) -> None:
-            self.random = sampling.build(of, {})
+            self.random = registry.build(of, {})
             self.open: list[int] = []
 
         def ask(self, history: History) -> Ask | None:
@@ -233,7 +233,7 @@ def test_hypervolumes_are_of_the_means_of_the_other_seeds(study: Study, table: T
 def test_a_sampler_selects_by_a_front_of_its_own(study: Study, table: Table) -> None:
     class First:
         def __init__(self, of: Study) -> None:
-            self.random = sampling.build(of, {})
+            self.random = registry.build(of, {})
 
         def ask(self, history: History) -> Ask | None:
             asked = self.random.ask(history)
@@ -277,7 +277,7 @@ def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
     assert not Path(study.trials_root).exists()
     ledger = Ledger.create(study)
     assert ledger.entries() == before
-    assert sampling.build(study, {}).ask(History(study, before)) is None
+    assert registry.build(study, {}).ask(History(study, before)) is None
     one = study.grid[0]
     entry = ledger.begin(study.job(one, SEEDS, "cpu"), one.values, study.sizes[0])
     ledger.tell(entry, outcome(np.random.default_rng(0)))

@@ -12,7 +12,7 @@ from browser.chromium import Browser, skip_where_missing
 from made_up import ENVIRONMENT, complete, run, written
 
 from sret_search.reporting.write import write_overlay, write_report
-from sret_search.search.entry import Entry
+from sret_search.trials.trial import TrialRecord
 
 skip_where_missing()
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -32,7 +32,7 @@ budget: {params: {max: 200_000}}
 ARMS = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 4, 16]}}\n"
 
 
-def searched(entry: Entry) -> dict[str, Any]:
+def searched(entry: TrialRecord) -> dict[str, Any]:
     """More parameters are better; some trainings fail, for reasons that do harm where they can."""
     if entry.number % 7 == 3:
         return {

@@ -13,7 +13,8 @@ from sret_search.export.origin import Origin
 from sret_search.job import Augment, Data, Distill, Job, Parent, Recipe
 from sret_search.job.seeds import CONFIRMATION
 from sret_search.model import SReT, save
-from sret_search.study import load_architecture, load_study, preflight
+from sret_search.planning import preflight
+from sret_search.study import load_architecture, load_study
 
 torch.set_num_threads(1)
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from sret_search.architecture import ArchitectureError
+from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
 from sret_search.model import SReT, resize, save
 from sret_search.training import vision  # noqa: F401  before timm, which imports torchvision too
-from sret_search.variants import VARIANTS
 
 timm = pytest.importorskip("timm")
 

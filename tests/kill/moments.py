@@ -8,7 +8,7 @@ from kills import STUDIES, Fault
 
 _STORAGE = "optuna.storages._rdb.storage:RDBStorage"
 _COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
-_FOLDER = "sret_search.search.folders:Folders.new_attempt:after"
+_FOLDER = "sret_search.artifacts.trial_folders:TrialFolders.new_attempt:after"
 
 SELF = ["kill", "self"]
 ALL = ["kill", "all"]

@@ -8,8 +8,8 @@ import moments
 import pytest
 from kills import INTERVAL, SCHEDULED, STUDIES, Box, Golden, Told
 
+from sret_search.config.base import seconds
 from sret_search.study import load_study
-from sret_search.study.strict import seconds
 
 pytestmark = pytest.mark.timeout(400)
 

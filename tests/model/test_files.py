@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sret_search.architecture.variants import VARIANTS
 from sret_search.model import CheckpointError, SReT, load, load_official, save, training_of
 from sret_search.training.pretrained import PretrainedError, load_model, provenance
-from sret_search.variants import VARIANTS
 
 DIGITS = VARIANTS["sret_digits"]
 PAGE = b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>"

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from sret_search.architecture import Architecture, Stage
+from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
 from sret_search.model import CheckpointError, SReT, load, load_official, save
 from sret_search.model.official import from_official, official_keys
-from sret_search.variants import VARIANTS
 
 torch.set_num_threads(1)
 

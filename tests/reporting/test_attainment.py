@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sret_search import pareto
-from sret_search.reporting import attainment
+from sret_search.reporting.statistics import attainment
 
 moocore = pytest.importorskip("moocore", reason="moocore is one of the test dependencies")
 

@@ -12,11 +12,11 @@ import pytest
 
 from sret_search.reporting.write import write_report
 from sret_search.search import phases
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
-from sret_search.search.ledger import Ledger
-from sret_search.search.samplers.ask import Ask
+from sret_search.search.samplers.base import Ask
 from sret_search.study import Study, load_study
+from sret_search.trials.history import History
+from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial import TrialRecord
 
 ARMS = """\
 study: made_up
@@ -41,7 +41,9 @@ SPACES = {
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def run(text: str, accuracy: Callable[[Entry], float], seeds: int = 3, on: str = "train") -> Study:
+def run(
+    text: str, accuracy: Callable[[TrialRecord], float], seeds: int = 3, on: str = "train"
+) -> Study:
     """A whole study with made-up results, as its ledger has it."""
     Path("space.yaml").write_text(f"architecture: sret_digits\n{SPACES[text]}")
     Path("study.yaml").write_text(text.replace("SEEDS", str(seeds)).replace("ON", on))
@@ -72,11 +74,11 @@ def report(made: Study) -> tuple[str, dict, pd.DataFrame]:
     return page.read_text(), summary, pd.read_csv(folder / "trials.csv")
 
 
-def noise(entry: Entry) -> float:
+def noise(entry: TrialRecord) -> float:
     return 1e-3 * float(np.random.default_rng([entry.seed, entry.cost["params"]]).normal())
 
 
-def recursion_helps(entry: Entry) -> float:
+def recursion_helps(entry: TrialRecord) -> float:
     """By two points, at a rate that falls with depth; twins that only have more weights gain
     nothing."""
     a = entry.job.architecture
@@ -134,7 +136,7 @@ def test_one_seed_has_no_interval_between_twins_of_different_images() -> None:
 
 @pytest.mark.parametrize("on", ["train", "train+val"])
 def test_the_front_is_decided_again_by_fresh_seeds_alone(on: str) -> None:
-    def lucky(entry: Entry) -> float:
+    def lucky(entry: TrialRecord) -> float:
         """More parameters are better, and one small candidate was lucky with its seeds."""
         size = entry.cost["params"] / 100_000
         luck = 0.2 * (entry.role == "search" and entry.job.architecture.loops in range(10, 14))

@@ -8,8 +8,8 @@ import pytest
 
 from sret_search.job import Job
 from sret_search.reporting.write import write_report
-from sret_search.search.ledger import Ledger
 from sret_search.study import Study, load_study
+from sret_search.trials.ledger import Ledger
 
 SPACE = """\
 architecture:

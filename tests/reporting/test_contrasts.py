@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sret_search.reporting.compared import compare
+from sret_search.artifacts.names import PREDICTIONS
+from sret_search.reporting.comparisons import compare
 from sret_search.reporting.contrast_sentences import contrast_sentences
 from sret_search.reporting.contrasts import Contrasted
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
-from sret_search.search.ledger import Ledger
+from sret_search.space.candidate import Values
 from sret_search.study import Study, load_study
-from sret_search.study.candidate import Values
-from sret_search.training.names import PREDICTIONS
+from sret_search.trials.ledger import Ledger
 
 SPACE = """\
 architecture:

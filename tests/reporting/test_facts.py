@@ -13,7 +13,7 @@ from sret_search.reporting.curves import learning_curves
 from sret_search.reporting.failures import Failure, causes
 from sret_search.reporting.hypervolume import growth
 from sret_search.reporting.importances import axis_importances
-from sret_search.reporting.rungs import at_rungs
+from sret_search.reporting.rung_results import at_rungs
 
 TRIALS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20)), min_size=1, max_size=30)
 PARAMS = [100, 300, 300, 1000, 5000, 20_000]

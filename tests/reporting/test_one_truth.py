@@ -11,8 +11,8 @@ from sqlalchemy import create_engine, text
 
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
-from sret_search.search.entry import Entry
 from sret_search.study import Study, load_study
+from sret_search.trials.trial import TrialRecord
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -43,7 +43,7 @@ SEARCH = f"{STUDY.replace('seeds: 3', 'sampler: random, trials: 3')}"
 RANGE = SPACE.replace("{choices: [1, 2, 4]}", "{low: 1, high: 30}")
 
 
-def deeper_is_better(entry: Entry) -> dict[str, Any]:
+def deeper_is_better(entry: TrialRecord) -> dict[str, Any]:
     a = entry.job.architecture
     lr = 0.01 * (entry.job.recipe.lr == 2e-3)
     return complete(0.8 + 0.01 * min(a.executions, 9) + 0.003 * (entry.seed % 3) + lr)
@@ -257,7 +257,7 @@ def test_a_ledger_of_an_earlier_program_still_draws() -> None:
 def test_survivors_of_a_candidate_that_diverged_are_on_no_front() -> None:
     """The deepest diverges with all seeds but one, which is lucky."""
 
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         if entry.values["stages.*.loops"] == 4:
             lucky = entry.seed == 0
             return complete(0.99) if lucky else {"state": "diverged", "reason": "nan"}
@@ -276,7 +276,7 @@ def test_survivors_of_a_candidate_that_diverged_are_on_no_front() -> None:
 def test_an_arm_that_lost_a_seed_gets_no_verdict() -> None:
     """The two seeds of four executions that are left are far ahead."""
 
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         loops = entry.values["stages.*.loops"]
         if loops == 4 and entry.seed == 1:
             return {"state": "diverged", "reason": "nan"}
@@ -293,7 +293,7 @@ def test_an_arm_that_lost_a_seed_gets_no_verdict() -> None:
 
 
 def test_nothing_is_best_where_every_candidate_lost_a_seed() -> None:
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         return {"state": "diverged", "reason": "nan"} if entry.seed == 1 else complete(0.9)
 
     facts, page = drawn(run(written(SPACE, STUDY), result))
@@ -303,7 +303,7 @@ def test_nothing_is_best_where_every_candidate_lost_a_seed() -> None:
 
 
 def test_a_study_that_minimises_loss_recommends_the_least_loss() -> None:
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         loops = entry.values["stages.*.loops"]
         return complete(0.95 - 0.001 * loops) | {"val_loss": 0.2 / loops}
 

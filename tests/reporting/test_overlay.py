@@ -14,12 +14,12 @@ from made_up import complete, run, written
 from sret_search.__main__ import main
 from sret_search.reporting.charts import Chart, cost
 from sret_search.reporting.charts.chart import Axis, Panel
-from sret_search.reporting.compared import compare
+from sret_search.reporting.comparisons import compare
 from sret_search.reporting.published import points
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
-from sret_search.search.entry import Entry
 from sret_search.study import Study
+from sret_search.trials.trial import TrialRecord
 
 SPACE = """\
 architecture: sret_digits
@@ -135,7 +135,7 @@ def test_every_published_point_is_read() -> None:
     assert points.beside(chart, None) is chart
 
 
-def lost(entry: Entry) -> dict[str, Any]:
+def lost(entry: TrialRecord) -> dict[str, Any]:
     return {"state": "failed", "cause": "error", "reason": "<b>no</b> \u202eway"}
 
 

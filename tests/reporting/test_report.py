@@ -18,8 +18,8 @@ from made_up import run
 from sret_search.job import step_memory
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
-from sret_search.search.ledger import Ledger
 from sret_search.study import Study, load_study
+from sret_search.trials.ledger import Ledger
 
 SPACE = """\
 architecture: sret_digits      # <script>alert("space")</script>

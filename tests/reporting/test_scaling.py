@@ -19,6 +19,7 @@ from sret_search.cost import params_by_runs
 from sret_search.reporting.charts import plotly
 from sret_search.reporting.charts.scaling import charts
 from sret_search.reporting.depth import Depth
+from sret_search.reporting.iso_cost import TOLERANCE, slice_of
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import scaling
 from sret_search.reporting.scaling.fit import fit
@@ -32,10 +33,9 @@ from sret_search.reporting.scaling.sentences import (
     sentences,
     unused_depth,
 )
-from sret_search.reporting.slices import TOLERANCE, slice_of
-from sret_search.reporting.variances import Variances
-from sret_search.reporting.verdict import Comparison
-from sret_search.search.entry import Entry
+from sret_search.reporting.statistics.pooled_variance import Variances
+from sret_search.reporting.statistics.verdict import Comparison
+from sret_search.trials.trial import TrialRecord
 
 LAW = scaling_recovery.Law(30, 3, phi=0.46, alpha=0.35, e=0.25, noise=0.0, misfit=0.0)
 
@@ -209,7 +209,7 @@ DEPTHS = "architecture: sret_digits\naxes:\n  stages.*.loops: {choices: LOOPS}\n
 STUDY = "study: made_up\nspace: space.yaml\nsearch: {sampler: grid, seeds: SEEDS}\n"
 
 
-def by_law(entry: Entry) -> dict:
+def by_law(entry: TrialRecord) -> dict:
     """What a law gives, with noise."""
     sizes = params_by_runs(Architecture.from_dict(entry.plain["architecture"]))
     m = sum(r**0.5 * n for r, n in sizes.items())
@@ -219,7 +219,11 @@ def by_law(entry: Entry) -> dict:
 
 
 def results(
-    loops: str, result: Callable[[Entry], dict], seeds: int = 1, most: int = 1000, name: str = "one"
+    loops: str,
+    result: Callable[[TrialRecord], dict],
+    seeds: int = 1,
+    most: int = 1000,
+    name: str = "one",
 ) -> Results:
     text = STUDY.replace("SEEDS", str(seeds)).replace("made_up", name)
     made = made_up.written(SPACE.replace("LOOPS", loops), text)
@@ -283,7 +287,7 @@ def test_elastic_trainings_are_not_of_the_law() -> None:
     )
     made = made_up.written(space, STUDY.replace("SEEDS", "2"))
 
-    def worse_where_elastic(entry: Entry) -> dict:
+    def worse_where_elastic(entry: TrialRecord) -> dict:
         found = by_law(entry)
         return found | {"val_loss": found["val_loss"] * (3 if entry.job.recipe.is_elastic else 1)}
 
@@ -326,7 +330,7 @@ def test_one_wrong_image_is_no_law(seeds: int) -> None:
     space = DEPTHS.replace("LOOPS", "[1, 2, 4, 8, 16, 32, 64, 128]")
     made = made_up.written(space, STUDY.replace("SEEDS", str(seeds)))
 
-    def nearly_perfect(entry: Entry) -> dict:
+    def nearly_perfect(entry: TrialRecord) -> dict:
         wrong = entry.values["stages.*.loops"] == 1 and entry.seed == made.file.search.seed
         return made_up.complete(1 - wrong / 360, val_loss=0.01 + 0.02 * wrong)
 
@@ -338,7 +342,7 @@ def test_one_wrong_image_is_no_law(seeds: int) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_nothing_is_said_where_there_is_nothing() -> None:
-    def chance(entry: Entry) -> dict:
+    def chance(entry: TrialRecord) -> dict:
         noise = np.random.default_rng([entry.number, 1])
         return made_up.complete(0.9 + 0.01 * noise.normal(), val_loss=float(np.exp(noise.normal())))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from sret_search.reporting.answer import answer
-from sret_search.reporting.compared import compare
+from sret_search.reporting.comparisons import compare
+from sret_search.reporting.recommendation import answer
 from sret_search.reporting.results import Results
 from sret_search.reporting.summary import summarise
-from sret_search.search import packed
 from sret_search.study import load_study
+from sret_search.trials import packed
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(ROOT.glob(f"reports/*/{packed.FILE}"))

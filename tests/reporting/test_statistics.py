@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sret_search import pareto
-from sret_search.reporting import intervals
-from sret_search.reporting.variances import Variances
+from sret_search.reporting.statistics import intervals
+from sret_search.reporting.statistics.pooled_variance import Variances
 
 REPETITIONS = 2000
 

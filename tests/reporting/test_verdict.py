@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from made_up import complete, run, written
 
-from sret_search.reporting import paired, spread
 from sret_search.reporting.arms import arms
 from sret_search.reporting.comparison_sentences import depth_sentences, elastic_sentence
 from sret_search.reporting.contrast_sentences import contrast_sentences
@@ -18,12 +17,13 @@ from sret_search.reporting.contrasts import contrasts
 from sret_search.reporting.depth import BOUND, depths
 from sret_search.reporting.elastic import elastics
 from sret_search.reporting.results import Results
-from sret_search.reporting.spread import OverBoth, OverSeeds
+from sret_search.reporting.statistics import paired, standard_error
+from sret_search.reporting.statistics.standard_error import OverBoth, OverSeeds
+from sret_search.reporting.statistics.verdict import CLOSED, ONE_SEED, Comparison, certainty, family
 from sret_search.reporting.twins import pairs
-from sret_search.reporting.verdict import CLOSED, ONE_SEED, Comparison, certainty, family
 from sret_search.reporting.write import write_report
-from sret_search.search.entry import Entry
 from sret_search.study import Study, load_study
+from sret_search.trials.trial import TrialRecord
 
 pytestmark = pytest.mark.usefixtures("here")
 IMAGES = 539
@@ -105,10 +105,10 @@ def test_a_depth_that_gains_a_point_is_seldom_called_unused() -> None:
     for _ in range(studies):
         gains = BOUND + accuracies(rng, 7, 5, 0.92) - accuracies(rng, 1, 5, 0.92)
         p_values = [
-            spread.p_below(float(own.mean()), OverSeeds.of(list(own), IMAGES), BOUND)
+            standard_error.p_below(float(own.mean()), OverSeeds.of(list(own), IMAGES), BOUND)
             for own in gains
         ]
-        wrong += min(spread.holm(p_values)) < 0.05
+        wrong += min(standard_error.holm(p_values)) < 0.05
     assert wrong / studies < 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
 
@@ -147,14 +147,14 @@ ARMS = DEPTHS.replace("stages.*.loops", "nll.share").replace("reference: 1", "re
 NOISE = [-0.004, -0.0015, 0.0055]
 
 
-def seeded(entry: Entry, gain: float) -> dict[str, Any]:
+def seeded(entry: TrialRecord, gain: float) -> dict[str, Any]:
     """What a seed favours by itself, where it gains anything, leaves a p-value of some 0.03."""
     noise = NOISE[entry.seed] if gain else 0.0
     return complete(0.9, 0.9 + 0.01 * entry.seed + gain + noise)
 
 
 def trained(text: str, axes: str, gain: dict[Any, float], axis: str, seeds: int = 3) -> Study:
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         return seeded(entry, gain.get(entry.values.get(axis), 0.0))
 
     return run(written(SPACE + axes, text.replace("SEEDS", str(seeds))), result)
@@ -191,7 +191,7 @@ def test_arms_that_are_not_trained_yet_count() -> None:
 def test_one_seed_claims_nothing() -> None:
     text = DEPTHS + "controls: [rerun, shallow]\n"
 
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         loops = entry.values.get("stages.*.loops", 1)
         reruns = [
             {"executions": a.executions, "val_accuracy": 0.5, "test_accuracy": 0.5}
@@ -225,7 +225,7 @@ GAINS = {1: 0.1, 2: 0.0, 4: -0.02, 8: 0.009, 16: 0.02}
 
 
 def rerun_study(seeds: int) -> Study:
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         level = 0.8 + 0.02 * entry.seed
         reruns = [
             {"executions": a.executions, "val_accuracy": 0.9, "test_accuracy": level}
@@ -269,7 +269,7 @@ def test_one_model_is_said_to_be_trained_at_few_depths_and_evaluated_at_more() -
     )
     text = ARMS.replace("nll.share", "recipe.depth_training").replace(": none", ": fixed")
 
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         reruns = [
             {"executions": a.executions, "val_accuracy": 0.5, "test_accuracy": 0.5}
             for a in entry.job.reruns
@@ -311,7 +311,7 @@ def test_arms_and_twins_of_a_later_declaration_are_closed() -> None:
 def test_a_contrast_that_was_declared_later_is_shown_on_validation_without_a_verdict() -> None:
     text = "study: s\nspace: space.yaml\nsearch: {seeds: 3}\ncontrasts: [{axis: nll.share, of: block, against: none}]\n"
 
-    def result(entry: Entry) -> dict[str, Any]:
+    def result(entry: TrialRecord) -> dict[str, Any]:
         gain = 0.1 * (entry.values["nll.share"] == "stage")
         return complete(0.5 + gain + 0.001 * entry.seed, 0.8)
 
@@ -339,5 +339,5 @@ def test_the_power_that_is_printed_is_that_of_the_verdict() -> None:
     own = first.tested.spread
     assert own is not None
     assert first.over_seeds is not None
-    assert spread.power(first.over_seeds.detectable, own, 3, 0.05 / 2) == pytest.approx(0.8)
+    assert standard_error.power(first.over_seeds.detectable, own, 3, 0.05 / 2) == pytest.approx(0.8)
     assert "the first step of Holm's correction (p < 0.05 / 2)" in contrast_sentences(found)[0]

@@ -12,16 +12,16 @@ import pytest
 
 from sret_search.job.seeds import CONFIRMATION, RATES
 from sret_search.pareto import nondominated, pareto
+from sret_search.planning.plan import competitors, least_trials, training_plan
 from sret_search.search import phases
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
-from sret_search.search.rates import Tried
-from sret_search.search.samplers import sampling
-from sret_search.search.samplers.ask import WAIT
-from sret_search.search.samplers.frontier.frontier import Frontier
-from sret_search.search.twins import beside
+from sret_search.search.controls import beside
+from sret_search.search.learning_rates import Tried
+from sret_search.search.samplers import registry
+from sret_search.search.samplers.base import WAIT
+from sret_search.search.samplers.frontier.sampler import Frontier
 from sret_search.study import Study, load_study
-from sret_search.study.planned import competitors, least_trials, planned
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
 
 ARMS = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 4, 16]}}\n"
 GRID = "{grid: [1e-3, 2e-3, 4e-3, 8e-3], seeds: SEEDS}"
@@ -47,12 +47,12 @@ def study(folder: Path, space: str, search: str, extra: str) -> Study:
     return load_study(folder / "study.yaml")
 
 
-def best_rate(entry: Entry) -> float:
+def best_rate(entry: TrialRecord) -> float:
     """The deeper, the lower: beyond the grid for 1 execution, below it for many."""
     return 0.04 / entry.job.architecture.executions
 
 
-def accuracy_of(entry: Entry) -> float:
+def accuracy_of(entry: TrialRecord) -> float:
     off = abs(math.log2(entry.job.recipe.lr / best_rate(entry)))
     return 0.9 - 0.03 * off - 1e-3 * (entry.seed % 7) - 1e-8 * entry.cost["macs"]
 
@@ -60,9 +60,9 @@ def accuracy_of(entry: Entry) -> float:
 class Driver:
     """Asks all phases and tells, and builds them anew for each ask, as after a crash."""
 
-    def __init__(self, made: Study, accuracy: Callable[[Entry], float | None] = accuracy_of):
+    def __init__(self, made: Study, accuracy: Callable[[TrialRecord], float | None] = accuracy_of):
         self.made, self.accuracy = made, accuracy
-        self.entries: list[Entry] = []
+        self.entries: list[TrialRecord] = []
 
     def step(self) -> str:
         """Begin a trial, if there is one: "begun", "wait" or "over"."""
@@ -73,8 +73,8 @@ class Driver:
         job = dataclasses.replace(job, whole=ask.whole)
         values, origin = ask.candidate.values, self.made.origin
         number = len(self.entries)
-        entry = Entry.begun(number, job, values, 1258, origin, ask.notes, ask.role, ask.about)
-        self.entries.append(Entry(**json.loads(json.dumps(dataclasses.asdict(entry)))))
+        entry = TrialRecord.begun(number, job, values, 1258, origin, ask.notes, ask.role, ask.about)
+        self.entries.append(TrialRecord(**json.loads(json.dumps(dataclasses.asdict(entry)))))
         return "begun"
 
     def end(self, number: int) -> None:
@@ -100,7 +100,7 @@ class Driver:
             else:
                 state = self.step()
 
-    def of(self, role: str) -> list[Entry]:
+    def of(self, role: str) -> list[TrialRecord]:
         return [entry for entry in self.entries if entry.role == role]
 
     @property
@@ -247,7 +247,7 @@ def test_the_front_is_trained_again_with_fresh_seeds(sampler: str, on: str, tmp_
 def test_the_front_that_a_sampler_believes_in_is_the_one_that_is_confirmed(tmp_path: Path) -> None:
     made = study(tmp_path, SEARCHED, "{sampler: frontier, trials: 14}", "confirm: {seeds: 2}\n")
 
-    def accuracy(entry: Entry) -> float | None:
+    def accuracy(entry: TrialRecord) -> float | None:
         # One is lucky, another one is lost.
         if entry.role == "search" and entry.number in (9, 11):
             return 0.95 if entry.number == 9 else None
@@ -255,7 +255,7 @@ def test_the_front_that_a_sampler_believes_in_is_the_one_that_is_confirmed(tmp_p
 
     driver = Driver(made, accuracy).run()
     searched = History(made, driver.of("search"))
-    sampler = sampling.build(made, {})
+    sampler = registry.build(made, {})
     assert isinstance(sampler, Frontier)
     confirmed = {entry.candidate for entry in driver.of("confirmation")}
     assert confirmed == set(sampler.front(searched)) != set()
@@ -280,7 +280,7 @@ def test_a_candidate_that_diverged_once_is_not_confirmed(tmp_path: Path) -> None
     search = "{sampler: random, trials: 8, seeds: 2}"
     made = study(tmp_path, SEARCHED, search, "confirm: {seeds: 2}\n")
 
-    def accuracy(entry: Entry) -> float | None:
+    def accuracy(entry: TrialRecord) -> float | None:
         best = entry.number in (0, 1)
         return None if entry.number == 1 else 0.99 if best else 0.5
 
@@ -301,7 +301,7 @@ def test_controls_added_to_a_finished_study_are_trained_beside_it(tmp_path: Path
 
 def test_what_is_planned_adds_up(tmp_path: Path) -> None:
     made = arms(tmp_path, extra=f"controls: {TWINS}\n")
-    found = {phase.role: phase for phase in planned(made)}
+    found = {phase.role: phase for phase in training_plan(made)}
     assert found["search"].trials == 6
     assert found["search"].exact
     assert found["twin"].trials == 2 * len(found["twin"].candidates)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sret_search.config.space_file import Axis
+from sret_search.config.study_file import Contrast
+from sret_search.space.contrasts import inert_axes, pairs, takes_part
 from sret_search.study import Study, StudyError, load_study
-from sret_search.study.contrasts import idle, pairs, takes_part
-from sret_search.study.schema import Contrast
-from sret_search.study.space_file import Axis
 
 SPACE = """\
 architecture:
@@ -47,7 +47,9 @@ def load(
 def values_of(study: Study) -> list[tuple[dict, dict]]:
     (contrast,) = study.file.contrasts
     candidates = [one.values for one in study.grid]
-    found = pairs(contrast, candidates, study.space.axes, idle(contrast, candidates, study.space))
+    found = pairs(
+        contrast, candidates, study.space.axes, inert_axes(contrast, candidates, study.space)
+    )
     return [(candidates[i], candidates[j]) for i, j in found]
 
 

@@ -10,10 +10,11 @@ import pytest
 from points import points_of
 
 from sret_search.architecture import NLL, Stage
+from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
 from sret_search.job import RECIPES, Data, Recipe
-from sret_search.study import StudyError, load_study, preflight
-from sret_search.variants import VARIANTS
+from sret_search.planning import preflight
+from sret_search.study import StudyError, load_study
 
 SPACE = """\
 architecture:

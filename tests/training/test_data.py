@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Data
-from sret_search.job.place import PathError
+from sret_search.job.paths import PathError
 from sret_search.tasks import connectivity
 from sret_search.training import data
 from sret_search.training.data import cache, memory

@@ -10,11 +10,11 @@ import torch.distributed as dist
 from torch import nn
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.artifacts.names import HANG, RESULT
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import train
 from sret_search.training.data import DataError
 from sret_search.training.distributed import Rank, SharedBatchNorm
-from sret_search.training.names import HANG, RESULT
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.artifacts.names import PREDICTIONS
 from sret_search.cost import cost
 from sret_search.job import Data, Distill, Job, Recipe, train_macs, trained_depths
 from sret_search.model import SReT, rerun
+from sret_search.space.candidate import Candidate
 from sret_search.study import load_study
-from sret_search.study.candidate import Candidate
 from sret_search.training import train
-from sret_search.training.names import PREDICTIONS
-from sret_search.training.objective import Objective
+from sret_search.training.loss import TrainingLoss
 
 torch.set_num_threads(1)
 
@@ -41,7 +41,7 @@ def _objective(mode, depths=(), **options):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return Objective(model.train(), Job(TINY, recipe, Data(), seed=0)), model
+    return TrainingLoss(model.train(), Job(TINY, recipe, Data(), seed=0)), model
 
 
 def _batch():
@@ -154,13 +154,13 @@ def test_sampled_is_the_loss_of_the_drawn_depth_alone():
 
 
 def test_each_depth_is_drawn_in_a_training(tmp_path, monkeypatch):
-    drawn, forward = [], Objective.forward
+    drawn, forward = [], TrainingLoss.forward
 
     def noted(objective, images, targets, number):
         drawn.append(number % len(objective.paths))
         return forward(objective, images, targets, number)
 
-    monkeypatch.setattr(Objective, "forward", noted)
+    monkeypatch.setattr(TrainingLoss, "forward", noted)
     recipe = Recipe(steps=24, batch_size=8, accumulate=2, depth_training="sampled")
     train.train(Job(TINY, recipe, Data(test=0.7), seed=0), tmp_path, lambda metrics: None)
     assert drawn[::2] == drawn[1::2]  # the parts of a batch run at one depth
@@ -195,7 +195,7 @@ def test_sandwich_of_two_depths_has_none_between():
 def test_sandwich_of_one_depth_is_the_loss():
     once = replace(TINY, stages=tuple(replace(stage, loops=1) for stage in TINY.stages))
     model = SReT(once)
-    objective = Objective(model, Job(once, Recipe(depth_training="sandwich"), Data(), seed=0))
+    objective = TrainingLoss(model, Job(once, Recipe(depth_training="sandwich"), Data(), seed=0))
     images, labels = _batch()
     torch.testing.assert_close(objective(images, labels, 5), F.cross_entropy(model(images), labels))
 

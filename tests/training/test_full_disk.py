@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sret_search.architecture.variants import VARIANTS
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import files, train
-from sret_search.training.health import cause
-from sret_search.variants import VARIANTS
+from sret_search.training.watchdog import cause
 
 torch.set_num_threads(1)
 

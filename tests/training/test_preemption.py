@@ -14,9 +14,9 @@ import torch
 from ends import assert_same_end
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.artifacts.names import HANG, PREDICTIONS, RESULT, WEIGHTS
 from sret_search.job import Augment, Data, Job, Recipe
 from sret_search.training import files, train
-from sret_search.training.names import HANG, PREDICTIONS, RESULT, WEIGHTS
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.architecture.variants import VARIANTS
+from sret_search.artifacts.names import WEIGHTS
 from sret_search.model import SReT, resize, save
 from sret_search.model.official import official_keys
 from sret_search.training import pretrained
-from sret_search.training.names import WEIGHTS
 from sret_search.training.pretrained import PretrainedError, load_model, start_from
-from sret_search.variants import VARIANTS
 
 torch.set_num_threads(1)
 

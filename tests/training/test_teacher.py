@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.artifacts.names import WEIGHTS
 from sret_search.job import Augment, Data, Distill, Job, Recipe
 from sret_search.model import SReT, load, resize, save
 from sret_search.training import data, teacher, train
 from sret_search.training.augment import normalize
 from sret_search.training.evaluation import logits_of
-from sret_search.training.names import WEIGHTS
-from sret_search.training.objective import Objective
+from sret_search.training.loss import TrainingLoss
 from sret_search.training.pretrained import PretrainedError
 from sret_search.training.teacher import Teacher
 from sret_search.training.trainer import Trainer
@@ -111,12 +111,14 @@ def test_logits_are_computed_once_where_no_image_is_changed(tmp_path, wise, augm
 
 
 def test_a_teacher_sees_images_as_the_student_does(tmp_path, wise, monkeypatch):
-    seen, forward, targets = [], Objective.forward, Teacher.targets
+    seen, forward, targets = [], TrainingLoss.forward, Teacher.targets
     monkeypatch.setattr(
         Teacher, "targets", lambda self, x, i: (seen.append(x.clone()), targets(self, x, i))[1]
     )
     monkeypatch.setattr(
-        Objective, "forward", lambda self, x, *a: (seen.append(x.clone()), forward(self, x, *a))[1]
+        TrainingLoss,
+        "forward",
+        lambda self, x, *a: (seen.append(x.clone()), forward(self, x, *a))[1],
     )
     trainer = Trainer(_job(wise, augment=Augment(rotate=20.0, mixup=0.8)), tmp_path)
     next(trainer.steps())

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.artifacts.names import PREDICTIONS, RESULT, WEIGHTS
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import data, files, train
-from sret_search.training.names import PREDICTIONS, RESULT, WEIGHTS
 from sret_search.training.trainer import _DEPTH, _END, _IMAGES, _STEP, Trainer
 
 torch.set_num_threads(1)

@@ -26,13 +26,13 @@ from sret_search.reporting.charts import (
     twins,
 )
 from sret_search.reporting.charts.chart import Chart
-from sret_search.reporting.compared import Compared
+from sret_search.reporting.comparisons import Compared
+from sret_search.reporting.connectivity import by_length
 from sret_search.reporting.curves import learning_curves
 from sret_search.reporting.failures import causes
 from sret_search.reporting.hypervolume import growth
-from sret_search.reporting.lengths import by_length
 from sret_search.reporting.results import Results
-from sret_search.reporting.rungs import at_rungs
+from sret_search.reporting.rung_results import at_rungs
 
 __all__ = ["Chart", "charts", "cost", "hypervolume", "matplotlib", "overlay", "plotly"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sret_search.reporting.attainment import Attained, Stairs
 from sret_search.reporting.charts.chart import Series
 from sret_search.reporting.charts.colours import PURPLE
+from sret_search.reporting.statistics.attainment import Attained, Stairs
 
 
 def series(attained: Attained | None, end: float) -> list[Series]:

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from sret_search.pareto import pareto
-from sret_search.reporting import intervals
 from sret_search.reporting.charts.chart import Series
 from sret_search.reporting.charts.colours import RED
 from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import intervals
 
 DRAWN = 1000
 """Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from sret_search.reporting.intervals import Interval
+from sret_search.reporting.statistics.intervals import Interval
 
 Values = Sequence[float] | np.ndarray
 Kind = Literal["points", "line", "step", "band", "step band", "bars"]

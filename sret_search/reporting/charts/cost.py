@@ -6,13 +6,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sret_search.reporting.attainment import attained
 from sret_search.reporting.charts import attainment, candidates
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series, percent
 from sret_search.reporting.charts.colours import BLUE, ORANGE, RED
 from sret_search.reporting.charts.twins import LOOKS
-from sret_search.reporting.compared import Compared
+from sret_search.reporting.comparisons import Compared
 from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.attainment import attained
 
 LABELS = {
     "params": "parameters",

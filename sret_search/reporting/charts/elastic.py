@@ -8,7 +8,7 @@ from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series, ends,
 from sret_search.reporting.charts.colours import ORANGE, cycle
 from sret_search.reporting.charts.cost import LABELS, cost_axis
 from sret_search.reporting.elastic import Elastic
-from sret_search.reporting.words import PARTS
+from sret_search.reporting.formatting import PARTS
 
 _DRAWN = 5
 

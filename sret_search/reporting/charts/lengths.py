@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series, ends, percent
 from sret_search.reporting.charts.colours import shades
-from sret_search.reporting.lengths import Lengths
+from sret_search.reporting.connectivity import Lengths
 
 
 def chart(found: list[Lengths]) -> Chart | None:

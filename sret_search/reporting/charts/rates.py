@@ -7,7 +7,7 @@ import numpy as np
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series, percent
 from sret_search.reporting.charts.colours import BLUE, GREY, shades
 from sret_search.reporting.charts.cost import LABELS, cost_axis
-from sret_search.reporting.tuned import Tuned, power_of_depth
+from sret_search.reporting.learning_rates import Tuned, power_of_depth
 
 _TICKS = 8
 

@@ -7,7 +7,7 @@ import numpy as np
 from sret_search.reporting.charts.candidates import DRAWN, how_many
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.charts.colours import BLUE, ORANGE
-from sret_search.reporting.rungs import AtRung
+from sret_search.reporting.rung_results import AtRung
 
 
 def chart(found: list[AtRung]) -> Chart | None:

@@ -9,11 +9,11 @@ import numpy as np
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series
 from sret_search.reporting.charts.colours import BLUE, GREEN, RED, SKY, shades
 from sret_search.reporting.charts.cost import LABELS
+from sret_search.reporting.iso_cost import TOLERANCE, Slice
 from sret_search.reporting.scaling import Scaling
 from sret_search.reporting.scaling.law import PHI
 from sret_search.reporting.scaling.recurrence import Recurrence
 from sret_search.reporting.scaling.saturation import Saturation
-from sret_search.reporting.slices import TOLERANCE, Slice
 
 _LINE = 60
 _SHOWN = 6

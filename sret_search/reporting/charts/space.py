@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sret_search.planning.space_statistics import Survey
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.charts.colours import BLUE, ORANGE, RED
 from sret_search.reporting.charts.cost import LABELS
+from sret_search.space.candidate import Candidate
 from sret_search.study import Study
-from sret_search.study.candidate import Candidate
-from sret_search.study.survey import Survey
 
 _NEAR = 10.0
 """A limit is drawn where it is at most so many times beyond what is drawn."""

@@ -7,8 +7,8 @@ import numpy as np
 from sret_search.reporting.charts.chart import Axis, Chart, Marker, Panel, Series, ends, percent
 from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE, PURPLE, SKY
 from sret_search.reporting.charts.rows import rows
+from sret_search.reporting.formatting import PARTS
 from sret_search.reporting.twins import Pair
-from sret_search.reporting.words import PARTS
 
 LOOKS: dict[str, tuple[str, Marker, str]] = {
     "unshared": (BLUE, "circle", "a block of its own for each execution"),

@@ -19,7 +19,7 @@ import pandas as pd
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from sret_search.reporting import words
+from sret_search.reporting import formatting
 from sret_search.reporting.charts import Chart, plotly
 from sret_search.writing import yaml_text
 
@@ -43,7 +43,7 @@ def render(template: str, title: str, charts: Sequence[Chart], **facts: Any) -> 
         scripts=Markup(" ".join(map(_hash, (library, js) if charts else (js,)))),
         charts=[_chart(chart) for chart in charts],
         kinds=KINDS,
-        parts=words.PARTS,
+        parts=formatting.PARTS,
         **facts,
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "percent": words.percent, "points": words.points, "plain": _plain, "yaml": partial(yaml_text, inline=True),
+        "percent": formatting.percent, "points": formatting.points, "plain": _plain, "yaml": partial(yaml_text, inline=True),
     }  # fmt: skip
     return environment
 

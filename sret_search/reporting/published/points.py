@@ -13,8 +13,8 @@ from importlib import resources
 
 from sret_search.reporting.charts.chart import Chart, Marker, Series
 from sret_search.reporting.charts.colours import PURPLE, SKY
+from sret_search.reporting.formatting import listed
 from sret_search.reporting.results import Results
-from sret_search.reporting.words import listed
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sret_search.reporting.iso_cost import Slice, slices
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.recurrence import Recurrence, Without, recurrence
 from sret_search.reporting.scaling.saturation import Saturation, saturation
-from sret_search.reporting.slices import Slice, slices
 
 __all__ = ["Scaling", "scaling"]
 

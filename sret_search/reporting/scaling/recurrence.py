@@ -26,7 +26,7 @@ from sret_search.reporting.scaling.fit import Fit, fit, solve
 from sret_search.reporting.scaling.interval import Bootstraps, Estimate, estimate
 from sret_search.reporting.scaling.law import ALPHA, PHI, E, Points
 from sret_search.reporting.scaling.seeds import as_number, block, slope
-from sret_search.search.entry import Entry
+from sret_search.trials.trial import TrialRecord
 
 MOST = 1000
 """Candidates that a law is fitted to; of more, these many drawn at random."""
@@ -46,7 +46,7 @@ Without = Literal["one size", "one seed", "no dependence"]
 class Trained:
     """A candidate, or a twin, with its loss by seed."""
 
-    entry: Entry
+    entry: TrialRecord
     losses: dict[int, float]
 
     @property
@@ -138,7 +138,7 @@ def trained(results: Results) -> list[Trained]:
     Elastic ones are left out: a training that serves several depths has a lesser share of itself
     for the deepest, where its loss is measured, and would be taken for loops that are worth less.
     """
-    entries: dict[str, list[Entry]] = {}
+    entries: dict[str, list[TrialRecord]] = {}
     sound = set(results.sound.candidate)
     own = (entry for entry in results.complete if entry.candidate in sound)
     twins = (e for of in results.having("twin").values() for e in of)

@@ -19,7 +19,7 @@ from sret_search.reporting.scaling.interval import Bootstraps, Estimate, estimat
 from sret_search.reporting.scaling.law import ALPHA, E, Points
 from sret_search.reporting.scaling.recurrence import MOST, depends, falls
 from sret_search.reporting.scaling.seeds import as_number, block, slope
-from sret_search.search.entry import Entry
+from sret_search.trials.trial import TrialRecord
 
 Measure = Literal["accuracy", "loss"]
 _DEPTHS = 4
@@ -138,7 +138,7 @@ def _points(results: Results, measure: Measure) -> Points | None:
     return Points(y, np.ones(1), sizes, measure == "loss" and not several, numbers)
 
 
-def _family(entry: Entry) -> str:
+def _family(entry: TrialRecord) -> str:
     """All values of a candidate that are not its loops."""
     return json.dumps({a: v for a, v in entry.values.items() if not a.endswith(".loops")})
 

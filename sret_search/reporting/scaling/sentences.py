@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from sret_search.reporting.depth import BOUND, Depth
+from sret_search.reporting.formatting import in_percent, listed, points
+from sret_search.reporting.iso_cost import TOLERANCE, Slice
 from sret_search.reporting.scaling import Scaling
 from sret_search.reporting.scaling.interval import Estimate
 from sret_search.reporting.scaling.recurrence import Recurrence
 from sret_search.reporting.scaling.saturation import Saturation
-from sret_search.reporting.slices import TOLERANCE, Slice
-from sret_search.reporting.words import in_percent, listed, points
 
 _VAGUE = 1.0
 """Width from which on an interval of φ tells little: loops are worth nothing, or as much as

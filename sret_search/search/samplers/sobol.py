@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from sret_search.search.history import History
-from sret_search.search.samplers.ask import Ask
-from sret_search.search.samplers.drawn import Drawn
+from sret_search.search.samplers.base import Ask
+from sret_search.search.samplers.sequential import Drawn
+from sret_search.space.candidate import Candidate
+from sret_search.space.screening import Screened
+from sret_search.space.space import Space
 from sret_search.study import Study
-from sret_search.study.candidate import Candidate
-from sret_search.study.screening import Screened
-from sret_search.study.space import Space
+from sret_search.trials.history import History
 
 _EACH = 32_768
 """Points for each trial before chance goes on."""

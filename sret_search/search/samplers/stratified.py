@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from sret_search.search.history import History
-from sret_search.search.samplers.ask import Ask
-from sret_search.search.samplers.drawn import Drawn
-from sret_search.study.screening import Screened
+from sret_search.search.samplers.base import Ask
+from sret_search.search.samplers.sequential import Drawn
+from sret_search.space.screening import Screened
+from sret_search.trials.history import History
 
 _BITS = 5
 STRATA = 1 << _BITS

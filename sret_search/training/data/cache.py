@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job.place import PathError, expanded
+from sret_search.job.paths import PathError, expanded
 from sret_search.training.data.errors import reason
 from sret_search.training.files import write_whole
 

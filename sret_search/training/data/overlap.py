@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 
 from sret_search.job import Contents, Data
-from sret_search.job.place import expanded
+from sret_search.job.paths import expanded
 from sret_search.job.provenance import Seen
-from sret_search.training.data.cutting import Indices, cut
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.split import load
+from sret_search.training.data.split_indices import Indices, cut
 
 _PARTS = {"train": 0, "val": 1, "test": 2}
 _CUT = ("split_seed", "val", "test", "order", "images", "grid", "test_grid")

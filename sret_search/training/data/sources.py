@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sret_search.job import PHOTOGRAPH, Contents, Data
-from sret_search.job.place import PathError, expanded
+from sret_search.job.paths import PathError, expanded
 from sret_search.training.data import fingerprints, folders, imported
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.library import Library

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from sret_search.architecture import Architecture
 from sret_search.job import Contents, Data
-from sret_search.training.data.cutting import cut
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.parts import Part
 from sret_search.training.data.sources import Source, read
+from sret_search.training.data.split_indices import cut
 from sret_search.training.data.streams import StreamPart
 
 _SIZE = "pixels a side"

@@ -9,7 +9,6 @@ import pytest
 
 from sret_search import pareto
 from sret_search.reporting.arms import Arm
-from sret_search.reporting.attainment import Attained
 from sret_search.reporting.charts import (
     arms,
     attainment,
@@ -34,11 +33,12 @@ from sret_search.reporting.elastic import Elastic, Rung
 from sret_search.reporting.failures import Failure
 from sret_search.reporting.hypervolume import Growth
 from sret_search.reporting.importances import Importance, Importances
-from sret_search.reporting.rungs import AtRung
-from sret_search.reporting.tuned import Tuned
+from sret_search.reporting.learning_rates import Tuned
+from sret_search.reporting.rung_results import AtRung
+from sret_search.reporting.statistics.attainment import Attained
+from sret_search.reporting.statistics.pooled_variance import Variances
+from sret_search.reporting.statistics.verdict import Comparison
 from sret_search.reporting.twins import Pair
-from sret_search.reporting.variances import Variances
-from sret_search.reporting.verdict import Comparison
 
 NOTHING = SimpleNamespace(pairs=[], depths=[])
 DEPTHS = [

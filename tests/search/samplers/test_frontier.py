@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_sampling import Driver, study
+from test_samplers import Driver, study
 
 from sret_search.pareto import hypervolume, nondominated
-from sret_search.search.entry import Entry
-from sret_search.search.history import History
-from sret_search.search.samplers.frontier import merit, outcomes
-from sret_search.search.samplers.frontier.frontier import Frontier
-from sret_search.search.samplers.frontier.improvement import Steps, expected
-from sret_search.search.samplers.frontier.outcomes import Line, Outcome, log_odds
-from sret_search.search.samplers.frontier.surrogate import Numbers
+from sret_search.search.samplers.frontier import objective_transform, targets
+from sret_search.search.samplers.frontier.ehvi import ExpectedHypervolume, expected
+from sret_search.search.samplers.frontier.gp import Numbers
+from sret_search.search.samplers.frontier.sampler import Frontier
+from sret_search.search.samplers.frontier.targets import Line, Outcome, log_odds
+from sret_search.space.candidate import Candidate
 from sret_search.study import Study
-from sret_search.study.candidate import Candidate
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
 
 SPACE = """\
 architecture:
@@ -214,7 +214,7 @@ def gained(merits: Numbers, costs: Numbers, point: Numbers, price: Numbers) -> N
 def test_the_expected_improvement_is_that_of_many_draws(dimensions: int) -> None:
     rng = np.random.default_rng(dimensions)
     merits, costs = rng.random(6), rng.random((6, dimensions))
-    steps = Steps(merits, costs, 0.0, np.ones(dimensions))
+    steps = ExpectedHypervolume(merits, costs, 0.0, np.ones(dimensions))
     mean, deviation, price = (
         rng.random(4),
         rng.uniform(0.05, 0.4, 4),
@@ -234,8 +234,10 @@ def test_units_of_a_cost_change_nothing(points: list[tuple[float, float]], unit:
     merits, costs = np.array([p[0] for p in points]), np.array([[p[1]] for p in points])
     costs = costs.reshape(-1, 1)
     mean, deviation, price = np.full(9, 0.5), np.full(9, 0.1), np.linspace(0, 2, 9)[:, None]
-    here = Steps(merits, costs, 0.1, np.array([1.9])).improvement(mean, deviation, price)
-    moved = Steps(merits, costs + unit, 0.1, np.array([1.9 + unit]))
+    here = ExpectedHypervolume(merits, costs, 0.1, np.array([1.9])).improvement(
+        mean, deviation, price
+    )
+    moved = ExpectedHypervolume(merits, costs + unit, 0.1, np.array([1.9 + unit]))
     there = moved.improvement(mean, deviation, price + unit)
     assert there == pytest.approx(here, abs=1e-9)
     assert (np.diff(here) <= 1e-12).all()  # the cheaper of two alike never comes second
@@ -246,8 +248,8 @@ def test_merged_steps_never_make_a_front_better() -> None:
     merits, costs = rng.random(120), 1 - 0.3 * rng.random((120, 2))
     price = np.array([[0.75, 0.8]])
     at = np.array([0.9]), np.array([0.001]), price
-    merged = Steps(merits, costs, 0.0, np.ones(2)).improvement(*at)[0]
-    some = Steps(merits[:20], costs[:20], 0.0, np.ones(2)).improvement(*at)[0]
+    merged = ExpectedHypervolume(merits, costs, 0.0, np.ones(2)).improvement(*at)[0]
+    some = ExpectedHypervolume(merits[:20], costs[:20], 0.0, np.ones(2)).improvement(*at)[0]
     exact = gained(merits, costs, np.array([0.9]), price[0])[0]
     assert exact <= merged <= 1.2 * exact
     assert merged < some
@@ -267,21 +269,21 @@ def outcome(shown: float, accuracy: float = 0.9, rungs: dict[int, float] | None 
 
 def test_a_lost_training_is_the_worst_and_no_outlier() -> None:
     told = [(0, outcome(2.0)), (1, outcome(-1.0, 0.5)), (2, Outcome(math.nan, math.nan, 0, {}))]
-    found = outcomes.known(told, 0.1)
+    found = targets.known(told, 0.1)
     assert found.odds[2] < min(found.odds[:2])
     assert found.odds[2] >= log_odds(math.log(10)) - 1
     assert found.accuracy.tolist() == [0.9, 0.5, 0.1]
 
 
 def test_seeds_are_means_with_less_noise() -> None:
-    found = outcomes.known([(4, outcome(1.0, 0.8)), (7, outcome(0.0)), (4, outcome(2.0, 0.9))], 0.1)
+    found = targets.known([(4, outcome(1.0, 0.8)), (7, outcome(0.0)), (4, outcome(2.0, 0.9))], 0.1)
     assert found.which.tolist() == [4, 7]
     assert found.odds.tolist() == [1.5, 0.0]
     assert found.share.tolist() == [0.5, 1.0]
     assert found.accuracy == pytest.approx([0.85, 0.9])
 
 
-def stopped(entry: Entry, **result: Any) -> Entry:
+def stopped(entry: TrialRecord, **result: Any) -> TrialRecord:
     return dataclasses.replace(entry, state="stopped", result=result)
 
 
@@ -292,11 +294,11 @@ def test_the_end_of_a_stopped_curve_is_guessed_from_others() -> None:
         (i, outcome(end, rungs={1: end - 2.0 + 0.05 * rng.normal()})) for i, end in enumerate(ends)
     ]
     stop = Outcome(-1.5, math.nan, 1, {1: -1.5})
-    found = outcomes.known([*told, (20, stop)], 0.1)
+    found = targets.known([*told, (20, stop)], 0.1)
     assert found.odds[20] == pytest.approx(0.5, abs=0.15)
     assert (found.extra[:20] == 0).all() and 0.04 < math.sqrt(found.extra[20]) < 0.2
     assert found.seeds[20] == 0 and math.isnan(found.accuracy[20])
-    alone = outcomes.known([(0, stop), (1, outcome(1.0))], 0.1)
+    alone = targets.known([(0, stop), (1, outcome(1.0))], 0.1)
     assert alone.extra[0] > found.extra[20]
 
 
@@ -348,10 +350,10 @@ def test_accuracy_follows_the_loss_and_keeps_a_part_of_its_own() -> None:
     true = np.linspace(-1, 2, 40)
     own = np.where(np.arange(40) == 20, 1.0, 0.0)
     accuracy = rng.binomial(2000, 1 / (1 + np.exp(-1.4 - true - own))) / 2000
-    known = outcomes.known(
+    known = targets.known(
         [(i, outcome(*pair)) for i, pair in enumerate(zip(true, accuracy, strict=True))], 0.1
     )
-    model = merit.Accuracy(known, 2000, 0.1)
+    model = objective_transform.Accuracy(known, 2000, 0.1)
     mean, deviation = model.of(true, np.full(40, 0.01))
     assert (np.diff(mean) > 0).all()
     assert mean == pytest.approx(1 / (1 + np.exp(-1.4 - true)), abs=0.03)

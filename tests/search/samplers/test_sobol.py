@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp, qmc
-from test_sampling import SPACE, Driver, study
+from test_samplers import SPACE, Driver, study
 
 from sret_search.search.samplers.sobol import at
 from sret_search.study import Study

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from test_sampling import Driver, study
+from test_samplers import Driver, study
 
-from sret_search.study.survey import survey
+from sret_search.planning.space_statistics import survey
 
 SPACE = """\
 architecture:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_sampling import Driver, study
+from test_samplers import Driver, study
 
 from sret_search.search.samplers.stratified import STRATA, stratum
+from sret_search.space.screening import Screened
 from sret_search.study import Study
-from sret_search.study.screening import Screened
 
 FINITE = """\
 architecture: sret_digits

@@ -1,0 +1,1 @@
+"""The files of trials: their names, the folders and object stores that hold them, the way there."""

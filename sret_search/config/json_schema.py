@@ -1,0 +1,87 @@
+"""JSON schemas of the two files, for editors: the types, with what their docstrings say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.architecture.variants import VARIANTS
+from sret_search.config import space_file, study_file
+from sret_search.config.fields import field_paths
+from sret_search.config.space_file import SpaceFile
+from sret_search.config.study_file import StudyFile
+from sret_search.job import RECIPES, Augment, Data, Distill, Recipe
+
+_TYPES = (Architecture, Stage, NLL, Residual, Relax, Recipe, Augment, Distill, Data)
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON schema of a study file."""
+    found = _described(StudyFile)
+    recipe = found["$defs"]["Recipe"]
+    recipe["properties"]["name"] = _named(RECIPES, "A recipe that the other keys change.")
+    found["properties"]["recipe"] = _or_name(found["properties"]["recipe"], RECIPES)
+    return found
+
+
+def space_schema() -> dict[str, Any]:
+    """The JSON schema of a space file."""
+    found = _described(SpaceFile)
+    properties = found["properties"]
+    properties["architecture"] = _or_name(properties["architecture"], VARIANTS)
+    paths = [*field_paths(), *(f"recipe.{path}" for path in field_paths(Recipe))]
+    names = "|".join(re.escape(path).replace(r"\*", r"(\*|\d+)") for path in paths)
+    properties["axes"]["propertyNames"] = {"pattern": rf"^({names})(\.\d+)?$"}
+    return found
+
+
+def _described(model: Any) -> dict[str, Any]:
+    """The schema of a model, with its docstrings in the places of what they describe."""
+    found: dict[str, Any] = TypeAdapter(model).json_schema()
+    kinds = {
+        kind.__name__: kind
+        for kind in (*_TYPES, *vars(study_file).values(), *vars(space_file).values())
+        if _is_type(kind)
+    }
+    for name, part in ((model.__name__, found), *found.get("$defs", {}).items()):
+        whole, fields = _docstring(kinds[name].__doc__ or "")
+        part["description"] = whole
+        for field, text in fields.items():
+            if field in part.get("properties", {}):
+                part["properties"][field]["description"] = text
+        for inner in part.get("properties", {}).values():
+            inner.pop("title", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+
+
+def _is_type(kind: Any) -> bool:
+    return isinstance(kind, type)
+
+
+def _docstring(text: str) -> tuple[str, dict[str, str]]:
+    """What a docstring says of the whole, and of each of its attributes."""
+    whole, _, rest = text.partition("Attributes:\n")
+    attributes, _, _ = rest.partition("\n    Raises:")
+    fields: dict[str, str] = {}
+    for names, words in re.findall(r"^ {8}(\w[\w, ]*): (.*(?:\n {12}.*)*)", attributes, re.M):
+        for name in names.split(", "):
+            fields[name] = _joined(words)
+    return _joined(whole.partition("Raises:")[0]), fields
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _or_name(inner: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    described = {"description": inner["description"]} if "description" in inner else {}
+    own = {key: value for key, value in inner.items() if key not in ("description", "default")}
+    return {"anyOf": [_named(names), own], **described}
+
+
+def _named(names: dict[str, Any], description: str | None = None) -> dict[str, Any]:
+    said = {} if description is None else {"description": description}
+    return {"type": "string", "enum": list(names), **said}

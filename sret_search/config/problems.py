@@ -1,0 +1,68 @@
+"""What is wrong with a user's input, in lines for the person who reads them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sret_search.config.addresses import masked
+from sret_search.errors import InputError, encodable, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line: where (file, line, column, counted from 1), and what, without passwords."""
+
+    message: str
+    file: Path | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", encodable(masked(self.message)))
+
+    def __str__(self) -> str:
+        if self.file is None:
+            return self.message
+        place = shown(self.file)
+        if self.line is not None:
+            place += f":{self.line}:{self.column}"
+        return f"{masked(place)}: {self.message}"
+
+
+class StudyError(InputError):
+    """The user's input cannot be run: everything that is wrong with it, at once."""
+
+    def __init__(self, problems: Iterable[Problem] | str) -> None:
+        if isinstance(problems, str):
+            problems = [Problem(problems)]
+        self.problems = list(dict.fromkeys(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def shown(path: Path) -> str:
+    """A path as a user would write it here, on one line."""
+    return one_line(_from_here(path))
+
+
+def typed(path: Path) -> str:
+    """A path as a word of a command in a shell."""
+    text = _from_here(path)
+    text = f"./{text}" if text.startswith(("-", "~")) else text
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(map(_typed, text)) + "'"
+
+
+def _typed(c: str) -> str:
+    if c.isprintable() and c not in "'\\":
+        return c
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+
+
+def _from_here(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

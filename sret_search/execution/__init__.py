@@ -1,0 +1,1 @@
+"""Running a study on Ray: workers, attempts, resources, signals, and what the user sees."""

@@ -1,0 +1,142 @@
+"""Ray Tune callbacks of the user's, which see trials as the ledger has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback
+
+from sret_search import importing
+from sret_search.config import yaml_source
+from sret_search.study import Study, StudyError
+from sret_search.trials.trial import TrialRecord
+
+
+def named(study: Study) -> list[Callback]:
+    """What `compute.callbacks` names, made.
+
+    Raises:
+        StudyError: one cannot be imported or made, or is no callback.
+    """
+    found, problems, doc = [], [], yaml_source.read(study.path)
+    for i, path in enumerate(study.file.compute.callbacks):
+        try:
+            found.append(_made(path))
+        except importing.NotImportedError as error:
+            problems.append(doc.problem(("compute", "callbacks", i), str(error)))
+    if problems:
+        raise StudyError(problems)
+    return found
+
+
+def _made(path: str) -> Callback:
+    make = importing.load(path)
+    try:
+        callback = make()
+    except (Exception, SystemExit) as error:
+        told = importing.told(error)
+        raise importing.NotImportedError(f"{path} cannot be made: {told}") from error
+    if not isinstance(callback, Callback):
+        kind = type(callback).__name__
+        raise importing.NotImportedError(f"{path} makes a {kind}, not a ray.tune.Callback")
+    return callback
+
+
+class TrialView:
+    """An attempt at a trial, as a user's callback sees it: Ray's trial with another `config`."""
+
+    def __init__(self, trial: Any, config: dict[str, Any]) -> None:
+        self._trial = trial
+        self.config = config
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trial, name)
+
+    def __str__(self) -> str:
+        return f"trial_{self.config['trial']}"
+
+
+def config_of(entry: TrialRecord) -> dict[str, Any]:
+    """What a callback may know of a trial from its beginning. `stages.*.loops` is called
+    `stages.loops`, since MLflow refuses an asterisk."""
+    values = {path.replace("*.", ""): value for path, value in entry.values.items()}
+    known = {"trial": entry.number, "candidate": entry.candidate, "seed": entry.seed}
+    return {**known, **entry.cost, **values}
+
+
+class CallbackAdapter(Callback):
+    """Tells a user's callback of attempts and of their epochs. One that fails is told of nothing
+    more, and the study goes on.
+
+    Args:
+        callback: the user's.
+        name: what to call it.
+        entry: the trial that an attempt is at, by Ray's name of the attempt.
+        say: tells the user.
+    """
+
+    def __init__(
+        self,
+        callback: Callback,
+        name: str,
+        entry: Callable[[str], TrialRecord],
+        say: Callable[[str], None],
+    ) -> None:
+        self._callback, self._name, self._entry, self._say = callback, name, entry, say
+        self._seen: dict[str, TrialView] = {}
+        self._ends: dict[str, bool] = {}
+        self._failed = False
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        self._tell("setup", **info)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        seen = TrialView(trial, config_of(self._entry(trial.trial_id)))
+        self._seen[trial.trial_id] = seen
+        self._tell("on_trial_start", iteration=iteration, trials=self._trials, trial=seen)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        seen = self._seen[trial.trial_id]
+        if "epoch" in result:
+            told = {**result, "config": dict(seen.config)}
+            given = {"iteration": iteration, "trials": self._trials, "trial": seen}
+            self._tell("on_trial_result", **given, result=told)
+        elif "failed" in result or "ended" in result:
+            # A failure is told first, then the end. A worker may be replaced after either.
+            self._ends.setdefault(trial.trial_id, "failed" not in result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._end(iteration, trial, well=self._ends.pop(trial.trial_id, True))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._end(iteration, trial, well=self._ends.pop(trial.trial_id, False))
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        self._tell("on_experiment_end", trials=self._trials)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles its callbacks for a restore that is never asked for."""
+        return {}
+
+    @property
+    def _trials(self) -> list[TrialView]:
+        return [*self._seen.values()]
+
+    def _end(self, iteration: int, trial: Any, *, well: bool) -> None:
+        hook = "on_trial_complete" if well else "on_trial_error"
+        seen = self._seen[trial.trial_id]
+        self._tell(hook, iteration=iteration, trials=self._trials, trial=seen)
+        del self._seen[trial.trial_id]
+
+    def _tell(self, hook: str, **given: Any) -> None:
+        if self._failed:
+            return
+        try:
+            getattr(self._callback, hook)(**given)
+        except Exception as error:  # noqa: BLE001  whatever code of others raises
+            self._failed = True
+            told = importing.told(error)
+            self._say(f"the callback {self._name} failed in {hook}: {told}; it is told no more")

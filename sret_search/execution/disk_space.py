@@ -1,0 +1,119 @@
+"""Room on the disk for a study, before it starts and while it runs."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from sret_search.artifacts.trial_folders import TrialFolders
+from sret_search.config.addresses import masked
+from sret_search.config.problems import shown
+from sret_search.machine.file_system import SPARE, SPARE_FILES, existing_above, free, lacks_files
+from sret_search.planning.disk_usage import DiskEstimate, estimate_disk_usage
+from sret_search.study import Study, StudyError
+from sret_search.units import size_text
+
+_FRESH = 1.0
+"""Seconds for which a look at the disk holds."""
+
+
+def check_space(study: Study, live: int | None = None) -> str:
+    """See that there is room for the trials that run at a time, and say what a study will need.
+
+    Of an object store only what is written on this machine on the way there is looked at.
+
+    Args:
+        live: trials that run at a time; as many as this machine can run where not given.
+
+    Raises:
+        StudyError: the disk has less than it takes to run at all.
+    """
+    asked = estimate_disk_usage(study, live)
+    for folder, least in _by_disk(study, asked, asked.kept + asked.writing):
+        there = free(folder)
+        if there < least:
+            raise StudyError(
+                f"{shown(study.path)}: {asked.live} trials at a time need {size_text(least)} of disk"
+                f" in {shown(folder)}, where {size_text(there)} are free; make room there, name"
+                " another place as storage.trials, or run fewer at a time (compute.concurrent)"
+            )
+        if lacks_files(folder):
+            raise StudyError(f"{shown(study.path)}: {_no_inodes(folder)}")
+    folders, total = _folders(study), size_text(asked.total)
+    if folders.is_remote:
+        return f"needs up to {total} in {masked(folders.root)}"
+    return f"needs up to {total} of disk ({size_text(free(Path(folders.root)))} free)"
+
+
+class Watermark:
+    """Whether a disk is too full to begin anything: what runs must still be able to write its
+    next checkpoints, and the ledger its rows.
+
+    Args:
+        live: trials that run at a time; as many as this machine can run where not given.
+    """
+
+    def __init__(self, study: Study, live: int | None = None) -> None:
+        asked = estimate_disk_usage(study, live)
+        self._reserves = _by_disk(study, asked, asked.writing)
+        self._looked, self._full = -math.inf, ""
+
+    @property
+    def full(self) -> bool:
+        """Looks at the disk once a second, however often it is asked."""
+        if time.monotonic() - self._looked >= _FRESH:
+            self._looked = time.monotonic()
+            lacks = [lack for place in self._reserves if (lack := _lack(*place))]
+            self._full = "; ".join(lacks)
+        return bool(self._full)
+
+    def __str__(self) -> str:
+        return self._full or "there is room on the disk"
+
+
+def _folders(study: Study) -> TrialFolders:
+    return TrialFolders(study.trials_place or str(study.folder))
+
+
+def _trials(study: Study) -> Path | None:
+    """Where trials are written to: on the way to an object store, on a worker's own disk; None
+    where that is not this machine's."""
+    folders = _folders(study)
+    if not folders.is_remote:
+        return Path(folders.root)
+    return Path(tempfile.gettempdir()) if study.file.compute.address == "local" else None
+
+
+def _by_disk(study: Study, asked: DiskEstimate, trials: int) -> list[tuple[Path, int]]:
+    """What the trials and the ledger take, by file system, each named by one of its folders."""
+    found: dict[int, tuple[Path, int]] = {}
+    for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
+        if folder is None:
+            continue
+        disk = os.stat(existing_above(folder.absolute())).st_dev
+        first, before = found.get(disk, (folder, SPARE))
+        found[disk] = first, before + wanted
+    return list(found.values())
+
+
+def _lack(folder: Path, reserve: int) -> str:
+    """What a disk lacks, for the reader; nothing where it has enough."""
+    if lacks_files(folder):
+        return _no_inodes(folder)
+    there = free(folder)
+    if there >= reserve:
+        return ""
+    return (
+        f"{shown(folder)} has {size_text(there)} of disk free, and running trials may need"
+        f" {size_text(reserve)}"
+    )
+
+
+def _no_inodes(folder: Path) -> str:
+    return (
+        f"the file system of {shown(folder)} has fewer than {SPARE_FILES} inodes left (df -i);"
+        " remove files there, or name another place as storage.trials"
+    )

@@ -1,0 +1,148 @@
+"""The nodes of a cluster: whether each of them sees what a study needs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from sret_search.config.problems import shown
+from sret_search.job.paths import expanded, is_url
+from sret_search.study import Study, StudyError
+
+_ANSWER = 120.0
+"""Seconds that a node has to start a worker and look at a folder."""
+
+_SHARED = (
+    "storage.trials must be a folder that all nodes share, or a URL such as s3://bucket/folder"
+)
+
+
+def check(study: Study, trials_root: str) -> None:
+    """See that every node of a cluster reads and writes the folder of trials, and has the data.
+
+    Nothing is left in the folder. There is nothing to see where the cluster has one node, nor in
+    an object store.
+
+    Args:
+        trials_root: the folder of all trials, absolute, or its URL.
+
+    Raises:
+        StudyError: which node does not see which folder, or cannot run this program.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    data = study.file.data
+    needed = None if data.download else data.imagefolder or data.root
+    probe = None if is_url(trials_root) else Path(trials_root) / f".probe-{secrets.token_hex(8)}"
+    ask = ray.remote(num_cpus=0, max_retries=0)(look)
+    try:
+        if probe is not None:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_text(probe.name)
+        here = NodeAffinitySchedulingStrategy
+        waiting = {
+            node["NodeID"]: ask.options(
+                scheduling_strategy=here(node["NodeID"], soft=False)
+            ).remote(probe and str(probe), needed, node["NodeID"])
+            for node in nodes
+        }
+        for node in nodes:
+            problem = answer(waiting[node["NodeID"]])
+            if problem is None and probe is not None:
+                seen = _reply(probe, node["NodeID"]).exists()
+                problem = None if seen else f"does not write into {probe.parent}; {_SHARED}"
+            if problem:
+                raise StudyError(f"{shown(study.path)}: the node {_name(node)} {problem}")
+    finally:
+        if probe is not None:
+            for path in [*probe.parent.glob(f"{probe.name}*")]:
+                path.unlink(missing_ok=True)
+
+
+def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
+    """The nodes that declare the GPUs that a trial takes, but on which torch sees none: by what
+    Ray calls them, what is wrong. Empty where trials take no GPU."""
+    if not gpus:
+        return {}
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as Here
+
+    ask = ray.remote(num_cpus=0, max_retries=0)(look_for_cuda)
+    named = with_room(cpus, gpus)
+    waiting = {
+        node: ask.options(scheduling_strategy=Here(node, soft=False)).remote() for node in named
+    }
+    found = {node: answer(asked) for node, asked in waiting.items()}
+    return {node: f"{named[node]} {problem}" for node, problem in found.items() if problem}
+
+
+def look_for_cuda() -> str:
+    """Run on a node: why torch sees no GPU there, if it sees none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} is set there)"
+    return f"declares GPUs, but torch {torch.__version__} sees none{named}"
+
+
+def with_room(cpus: float, gpus: float) -> dict[str, str]:
+    """The living nodes that have what a trial takes: by what Ray calls them, for the reader."""
+    import ray
+
+    return {
+        node["NodeID"]: _name(node)
+        for node in ray.nodes()
+        if node["Alive"]
+        and node["Resources"].get("CPU", 0.0) >= cpus
+        and node["Resources"].get("GPU", 0.0) >= gpus
+    }
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+
+
+def answer(waiting: Any) -> str | None:
+    """What is wrong with a node; None also where it is gone by now."""
+    import ray
+
+    try:
+        found: str | None = ray.get(waiting, timeout=_ANSWER)
+    except ray.exceptions.GetTimeoutError:
+        return f"did not start a worker within {_ANSWER:g} s"
+    except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+        return None
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        return f"cannot run this program ({reason}); it needs the packages that are here"
+    return found or None
+
+
+def look(probe: str | None, data: str | None, node: str) -> str:
+    """Run on a node: what it does not see, if anything, with what would be right."""
+    if probe is not None:
+        path = Path(probe)
+        try:
+            if path.read_text() != path.name:
+                raise FileNotFoundError
+            _reply(path, node).touch()
+        except FileNotFoundError:
+            return f"does not see {path.parent}; {_SHARED}"
+        except OSError as error:
+            return f"cannot write into {path.parent} ({error.strerror}); {_SHARED}"
+    if data is not None and not Path(expanded(data)).exists():
+        where = "" if Path(data).is_absolute() else f" in {Path.cwd()}"
+        return f"does not see {data}{where}; the data must lie at the same path on each node"
+    return ""
+
+
+def _reply(probe: Path, node: str) -> Path:
+    return probe.with_name(f"{probe.name}-{node}")

@@ -1,0 +1,179 @@
+"""How many trials run at a time, and what each of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sret_search.config.problems import shown
+from sret_search.job import step_memory
+from sret_search.planning.plan import training_plan
+from sret_search.space.candidate import Candidate
+from sret_search.study import Study, StudyError
+
+CONTEXT = 600 * 2**20
+"""Bytes of a GPU that a process takes for CUDA itself."""
+_SLACK = 1.2
+"""The allocator's fragments, over what a training step is predicted to hold."""
+_SMALLEST = 16
+"""Trials that share a GPU, at most: beyond that they take turns and gain nothing."""
+_DRAWS = 256
+"""Candidates that are looked at where the space is not a grid."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """How many trials run at a time, and the CPUs and GPUs that each takes."""
+
+    number: int
+    cpus: int
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one node has for trials: CPUs, GPUs, and the bytes of its smallest GPU."""
+
+    cpus: float
+    gpus: float = 0.0
+    memory: int = 0
+
+    def fits(self, cpus: int, gpus: float) -> int:
+        """Trials at a time, none of which spans two nodes."""
+        by_cpus = int(self.cpus // cpus)
+        if gpus == 0:
+            return by_cpus
+        # Several whole GPUs belong to one trial, but no trial has parts of two.
+        by_gpus = int(self.gpus // gpus) if gpus >= 1 else int(self.gpus) * int(1 / gpus + 1e-9)
+        return min(by_cpus, by_gpus)
+
+
+def slots(study: Study, before: Slots | None = None, left_out: Collection[str] = ()) -> Slots:
+    """What fits the cluster as it is at the moment.
+
+    A number in `compute.concurrent` is not doubted on a cluster: trials wait until it grows to
+    it. On one machine it is a maximum.
+
+    Args:
+        before: what was found when the run began. What each trial takes then stays as it is,
+            the number follows the nodes that come and go, and nothing is refused: with no
+            nodes left, one trial waits for the next.
+        left_out: nodes that get no trials.
+
+    Raises:
+        StudyError: no node has the CPUs or the GPUs that a trial asks for.
+    """
+    compute = study.file.compute
+    rooms = _rooms(before is None and compute.gpus_per_trial == "auto", left_out)
+    if before is None:
+        need = _need(study) if any(room.memory for room in rooms) else 0
+        limit = None if compute.concurrent == "auto" else compute.concurrent
+        gpus = compute.gpus_per_trial
+        if gpus == "auto":
+            gpus = part_of_gpu(rooms, compute.cpus, compute.processes, need, limit)
+        before = Slots(0, compute.cpus, gpus)
+        waits = compute.address != "local" and limit is not None
+        if not waits and not any(room.fits(before.cpus, before.gpus) for room in rooms):
+            raise StudyError(f"{shown(study.path)}: {_refusal(rooms, before, compute.address)}")
+    return replace(before, number=_number(study, rooms, before))
+
+
+def part_of_gpu(
+    rooms: list[Room], cpus: int, processes: int, need: float, limit: int | None
+) -> float:
+    """The GPUs of a trial: one for each of its processes, or 1, 1/2, 1/4, … of one.
+
+    A part is the smallest that holds what a trial needs, and no smaller than the CPUs, and the
+    number of trials at a time, have a use for.
+
+    Args:
+        need: bytes of GPU memory that a trial takes; 0 where that is not known.
+        limit: trials at a time, or None for as many as there is room for.
+    """
+    with_gpus = [room for room in rooms if room.gpus >= 1]
+    if not with_gpus:
+        return 0.0
+    if processes > 1:
+        return float(processes)
+    memory = min(room.memory for room in with_gpus)
+    useful = max(room.cpus // cpus / room.gpus for room in with_gpus)
+    if limit is not None:
+        useful = min(useful, limit / sum(room.gpus for room in with_gpus))
+    trials = 1
+    while 2 * trials <= min(useful, _SMALLEST) and 0 < need * 2 * trials <= memory:
+        trials *= 2
+    return 1 / trials
+
+
+def needed_memory(candidates: list[Candidate], processes: int) -> float:
+    """Bytes of GPU memory that the largest of some candidates takes in training."""
+    needs = (step_memory(c.architecture, c.recipe, processes) for c in candidates)
+    return _SLACK * max(needs, default=0) + CONTEXT
+
+
+def _need(study: Study) -> float:
+    candidates = [c for phase in training_plan(study, _DRAWS) for c in phase.candidates]
+    return needed_memory(candidates, study.file.compute.processes)
+
+
+def _number(study: Study, rooms: list[Room], each: Slots) -> int:
+    compute = study.file.compute
+    fits = sum(room.fits(each.cpus, each.gpus) for room in rooms)
+    if compute.concurrent == "auto":
+        return max(fits, 1)
+    return compute.concurrent if compute.address != "local" else min(fits, compute.concurrent)
+
+
+def _refusal(rooms: list[Room], each: Slots, address: str) -> str:
+    cpus = max((room.cpus for room in rooms), default=0)
+    gpus = max((room.gpus for room in rooms), default=0)
+    asked = f"a trial asks for {each.cpus} CPUs and {each.gpus:g} GPUs"
+    if address == "local":
+        return f"{asked}, this machine has {cpus:g} and {gpus:g}"
+    most = f"no node has both; the largest have {cpus:g} and {gpus:g}"
+    return f"{asked}, {most}; to wait for such a node, give compute.concurrent a number"
+
+
+def _rooms(measure: bool, left_out: Collection[str]) -> list[Room]:
+    """The nodes of the cluster; with the memory of their GPUs, if that is to be measured."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    rooms, waiting = [], {}
+    look = ray.remote(num_cpus=0, max_retries=0)(gpu_memory)
+    for node in ray.nodes():
+        if not node["Alive"] or node["NodeID"] in left_out:
+            continue
+        has = node["Resources"]
+        rooms.append(Room(has.get("CPU", 0.0), has.get("GPU", 0.0)))
+        if measure and has.get("GPU", 0.0) >= 1:
+            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            waiting[len(rooms) - 1] = look.options(scheduling_strategy=here).remote()
+    for index, answer in waiting.items():
+        rooms[index] = replace(rooms[index], memory=_measured(answer))
+    return rooms
+
+
+def _measured(answer: Any) -> int:
+    import ray
+
+    try:
+        return int(ray.get(answer, timeout=60))
+    except (ray.exceptions.RayError, TimeoutError):
+        return 0
+
+
+def gpu_memory() -> int:
+    """Bytes of the smallest NVIDIA GPU of this machine; 0 where they cannot be told."""
+    from ray._private.thirdparty import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+            return min((pynvml.nvmlDeviceGetMemoryInfo(h).total for h in handles), default=0)
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return 0

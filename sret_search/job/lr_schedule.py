@@ -1,0 +1,37 @@
+"""The steps of a training, and the learning rate of each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepSchedule:
+    """A recipe's durations in steps, and the learning rate of each step.
+
+    Attributes:
+        epoch, total, warmup: steps of an epoch, of the training, of the warmup.
+        stable_until: the first step after the one at which the learning rate leaves its peak.
+        decay: "cosine", or "sqrt" for 1 - sqrt.
+        start, end: learning rates of the first and the last step, relative to the peak.
+    """
+
+    epoch: int
+    total: int
+    warmup: int
+    stable_until: int
+    decay: str
+    start: float
+    end: float
+
+    def lr_factor(self, step: int) -> float:
+        """The learning rate of a step (0 is the first) over the peak."""
+        start, end = self.start, self.end
+        if step < self.warmup:
+            return start + (1 - start) * (step + 1) / self.warmup
+        if step < self.stable_until:
+            return 1.0
+        part = min((step - self.stable_until) / max(self.total - self.stable_until, 1), 1.0)
+        left = 0.5 * (1 + math.cos(math.pi * part)) if self.decay == "cosine" else 1 - part**0.5
+        return end + (1 - end) * left

@@ -1,0 +1,1 @@
+"""The machine: its processors, GPUs and disks, and how long steps take on it."""

@@ -1,0 +1,86 @@
+"""Measuring how long a study's candidates take here, for `plan --calibrate`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from sret_search.config.problems import shown
+from sret_search.machine import gpus, step_time
+from sret_search.machine.hardware import hardware, uses_gpu
+from sret_search.machine.step_time import StepTime
+from sret_search.planning import duration, preflight
+from sret_search.space.candidate import Candidate
+from sret_search.study import Study, StudyError
+
+MEASURED = 6
+"""Candidates that are measured, where there are as many."""
+
+
+def calibrate(study: Study) -> Study:
+    """Measure some of a study's candidates and keep what was found; the study, its data seen.
+
+    Raises:
+        StudyError: data or GPU are not there, or a candidate does not run.
+    """
+    preflight.check(study)
+
+    import torch
+
+    from sret_search.planning.user_inputs import check_inputs
+    from sret_search.training.speed import MeasuringError, speeds
+
+    compute = study.file.compute
+    device = "cuda" if uses_gpu(compute) else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StudyError(f"{shown(study.path)}: torch sees no GPU here")
+    study = check_inputs(study)
+    share = StepTime.guessed(compute).share
+    candidates = [c for one in duration.trainings(study) for c in one.candidates]
+    chosen = varied(candidates, MEASURED)
+    jobs = [
+        replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)
+        for c in chosen
+    ]
+    at_a_time = gpus.at_a_time(compute)
+    points = []
+    try:
+        for job, speed in zip(jobs, speeds(jobs, at_a_time, gpus.gpus()), strict=True):
+            points.append(
+                step_time.Point(
+                    architecture=job.architecture.to_dict(),
+                    recipe=job.recipe.to_dict(),
+                    step=speed.step,
+                    evaluated=speed.images,
+                    evaluation=speed.evaluation,
+                )
+            )
+            said = f"{job.architecture.executions:,} executions, batch {job.recipe.batch_size}"
+            print(
+                f"measured {len(points)} of {len(jobs)}: {said}: {1e3 * speed.step:,.1f} ms a step",
+                file=sys.stderr,
+                flush=True,
+            )
+    except MeasuringError as error:
+        raise StudyError(f"{shown(study.path)}: cannot be measured: {error}") from None
+    step_time.add(hardware(compute), points)
+    return study
+
+
+def varied(candidates: Sequence[Candidate], number: int) -> list[Candidate]:
+    """At most so many candidates whose steps differ most in what they are made of: first the
+    costliest, then ever the one that is least like those before it."""
+    parts = [
+        step_time.step_parts(c.architecture, c.recipe, 1, c.recipe.batch_size) for c in candidates
+    ]
+    logs = np.log(np.maximum(np.array(parts), 1))
+    chosen = [int(logs.sum(1).argmax())]
+    while len(chosen) < number:
+        apart = np.abs(logs[:, None] - logs[chosen]).sum(2).min(1)
+        if apart.max() == 0:
+            break
+        chosen.append(int(apart.argmax()))
+    return [candidates[i] for i in chosen]

@@ -1,0 +1,112 @@
+"""What a study will need of the disk, at most, before anything of it is trained."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sret_search.artifacts.names import KEPT
+from sret_search.config.base import size
+from sret_search.job.disk import checkpoint_bytes, kept_bytes
+from sret_search.machine.gpus import at_a_time
+from sret_search.planning.plan import Role, training_plan
+from sret_search.space.candidate import Candidate
+from sret_search.study import Study
+
+_IN_LEDGER, _EPOCH_IN_LEDGER, _RERUN_IN_LEDGER = 5_000, 170, 750
+"""Bytes of a trial in the database, and what an epoch and a rerun add to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskEstimate:
+    """Bytes that a study takes on disk, at most.
+
+    Attributes:
+        live: trials that run at a time.
+        kept: checkpoints that these keep.
+        writing: what each of them may write next: another checkpoint, and its result.
+        ended: what all trials leave for good.
+        checkpoints: the last ones of ended trials, which the quota limits, and of those that a
+            scheduler keeps waiting, which it does not.
+        ledger: the database, where it is a file.
+    """
+
+    live: int
+    kept: int
+    writing: int
+    ended: int
+    checkpoints: int
+    ledger: int
+
+    @property
+    def total(self) -> int:
+        return self.kept + self.writing + self.ended + self.checkpoints + self.ledger
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """Bytes of a training: a checkpoint, that before its decay, what it leaves, its row in the
+    ledger; and how many such trainings there are."""
+
+    checkpoint: int
+    stable: int
+    leaves: int
+    row: int
+    times: int
+
+
+def estimate_disk_usage(study: Study, live: int | None = None) -> DiskEstimate:
+    """Estimate what a study will need: of a grid all candidates are known; otherwise, and for
+    branches, the largest of some random draws stands for each.
+
+    Args:
+        live: trials that run at a time; as many as this machine can run where not given.
+    """
+    trainings: list[_Training] = []
+    for phase in training_plan(study):
+        # Of what is drawn, the largest example stands for each.
+        found = [_training(study, c, phase.role) for c in phase.candidates]
+        if phase.exact:
+            trainings += [replace(one, times=phase.trials // len(found)) for one in found]
+        else:
+            largest = max(found, key=lambda one: one.checkpoint)
+            trainings.append(replace(largest, times=phase.trials))
+    branched = max(trainings, key=lambda one: one.checkpoint)
+    trainings.append(replace(branched, times=len(study.file.branches)))
+    live = max(min(live or at_a_time(study.file.compute), sum(one.times for one in trainings)), 1)
+    checkpoints = sum(one.times * (one.checkpoint + one.stable) for one in trainings)
+    is_file = study.file.storage.url is None
+    return DiskEstimate(
+        live=live,
+        kept=_largest(live, ((KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
+        writing=_largest(live, ((t.checkpoint + t.leaves, t.times) for t in trainings)),
+        ended=sum(one.times * one.leaves for one in trainings),
+        # No quota counts those of trials that wait at rungs.
+        checkpoints=checkpoints
+        if study.rungs
+        else min(checkpoints, size(study.file.storage.quota)),
+        ledger=sum(one.times * one.row for one in trainings) if is_file else 0,
+    )
+
+
+def _training(study: Study, candidate: Candidate, role: Role) -> _Training:
+    a, recipe, monitor = candidate.architecture, candidate.recipe, study.file.monitor
+    images, _, test_images = study.sizes
+    times = recipe.timetable(max(images, 1))
+    epochs = math.ceil(times.total / times.epoch)
+    reruns = len(study.reruns(candidate)) if role == "search" else 0
+    checkpoint = checkpoint_bytes(a, recipe, epochs, monitor)
+    return _Training(
+        checkpoint=checkpoint,
+        stable=checkpoint if recipe.schedule == "wsd" else 0,
+        leaves=kept_bytes(a, epochs, test_images, reruns, monitor),
+        row=_IN_LEDGER + epochs * _EPOCH_IN_LEDGER + reruns * _RERUN_IN_LEDGER,
+        times=0,
+    )
+
+
+def _largest(count: int, sizes: Iterable[tuple[int, int]]) -> int:
+    """The sum of so many of the largest sizes, given how often each comes."""
+    return sum(heapq.nlargest(count, (s for s, times in sizes for _ in range(min(times, count)))))

@@ -1,0 +1,102 @@
+"""How long a whole study will take: every training that is known or can be foreseen, on as many
+trials at a time as run here."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sret_search.machine.step_time import StepTime
+from sret_search.planning.plan import Role, TrainingPlan, training_plan
+from sret_search.space.candidate import Candidate
+from sret_search.study.study import Study
+
+EXAMPLES = 256
+"""Draws that stand for a study whose candidates are drawn."""
+
+# Measured on two cores of a server.
+_START = 15.0
+"""Seconds until Ray and its first workers are up, and for the report at the end."""
+_TRIAL, _EPOCH = 0.3, 0.02
+"""Seconds of a trial for its model, data and result, and of an epoch for its checkpoint."""
+_LATENCY, _PASSES = 1.0, 13
+"""Seconds of measuring a latency, at least, and forward passes."""
+_WATCHED, _LOOKS = 32, 6
+"""Images that the monitor looks at after each epoch, and forward passes as long as that takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Seconds of a study.
+
+    Attributes:
+        wall: from start to report.
+        trials: of all trials together.
+        longest: of the longest trial.
+    """
+
+    wall: float
+    trials: float
+    longest: float
+
+
+def trainings(study: Study) -> list[TrainingPlan]:
+    """All that a study trains, in the order in which it begins."""
+    found = list(training_plan(study, EXAMPLES))
+    example = found[0].candidates[0]
+    branches = [replace(example, recipe=branch.recipe) for branch in study.file.branches]
+    return (
+        [*found, TrainingPlan("search", branches, len(branches), exact=True)] if branches else found
+    )
+
+
+def trial_seconds(
+    study: Study, timing: StepTime, candidate: Candidate, role: Role = "search"
+) -> float:
+    """Of one trial: its steps, an evaluation after each epoch, the test and the reruns."""
+    a, recipe = candidate.architecture, candidate.recipe
+    images, val, test = study.sizes
+    times = recipe.timetable(max(images, 1))
+    epochs = math.ceil(times.total / times.epoch)
+    total = _TRIAL + timing.seconds(a, recipe, images)
+    total += epochs * (_EPOCH + timing.evaluation(a, recipe, val))
+    total += (1 + epochs * study.file.test_curve) * timing.evaluation(a, recipe, test)
+    for other in study.reruns(candidate) if role == "search" else ():
+        total += timing.evaluation(other, recipe, val) + timing.evaluation(other, recipe, test)
+    if study.file.monitor:
+        total += epochs * _LOOKS * timing.evaluation(a, recipe, _WATCHED)
+    if study.latency is not None:
+        total += _LATENCY + _PASSES * timing.evaluation(a, recipe, study.latency)
+    return total
+
+
+def study_seconds(study: Study, timing: StepTime, at_a_time: int) -> Hours:
+    """Of the whole study; each trial begins as soon as one before it has ended."""
+    lengths = [length for one in trainings(study) for length in _lengths(study, timing, one)]
+    return Hours(
+        wall=_START + _makespan(lengths, at_a_time),
+        trials=sum(lengths),
+        longest=max(lengths, default=0.0),
+    )
+
+
+def _lengths(study: Study, timing: StepTime, one: TrainingPlan) -> list[float]:
+    """Seconds of each training, in order. Examples are spread evenly over what they stand for."""
+    each = [trial_seconds(study, timing, c, one.role) for c in one.candidates]
+    if one.exact:
+        return each * (one.trials // len(each))
+    each.sort()
+    spread = [each[int((i + 0.5) / one.trials * len(each))] for i in range(one.trials)]
+    random.Random(0).shuffle(spread)
+    return spread
+
+
+def _makespan(lengths: Iterable[float], at_a_time: int) -> float:
+    """Seconds until all have ended, each begun by the first that is free."""
+    free = [0.0] * at_a_time
+    for length in lengths:
+        heapq.heapreplace(free, free[0] + length)
+    return max(free)

@@ -1,0 +1,116 @@
+"""The trainings that a study asks for, kind by kind, as far as they are known before it runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sret_search.job import train_macs
+from sret_search.space.candidate import Candidate
+from sret_search.space.twins import twins
+from sret_search.study.study import Study
+
+Role = Literal["search", "rate", "twin", "confirmation"]
+"""Why a trial is trained: because the sampler (or the file's arms) asked for it; to find an
+arm's learning rate; to stand beside a candidate; to decide the front anew."""
+
+EXAMPLES = 64
+"""Draws that stand for a study whose candidates are drawn."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Trainings of one kind.
+
+    Attributes:
+        candidates: all of them, or examples of them.
+        trials: trainings in all.
+        exact: whether both are known; else they depend on what is drawn or found.
+    """
+
+    role: Role
+    candidates: list[Candidate]
+    trials: int
+    exact: bool
+
+
+def training_plan(study: Study, draws: int = EXAMPLES) -> Iterator[TrainingPlan]:
+    """What a study will train. Branches of trials are not among it.
+
+    Args:
+        draws: that stand for it, where its candidates are drawn, or too many to be listed.
+    """
+    search, arms, confirm = study.file.search, study.file.arms, study.file.confirm
+    found = study.examples(draws)
+    listed = search.sampler == "grid" and len(found) * search.seeds == study.trials
+    beside = _beside(study, found)
+    number = math.ceil(study.trials / search.seeds)
+    if arms is not None and arms.lr is not None:
+        rated = [at_rate(one, lr) for one in (*found, *beside) for lr in arms.lr.grid]
+        yield TrainingPlan("rate", rated, len(rated) * arms.lr.seeds, exact=False)
+    yield TrainingPlan("search", found, study.trials, exact=listed)
+    if beside:
+        trials = round(len(beside) / len(found) * number) * search.seeds
+        yield TrainingPlan("twin", beside, trials, exact=listed)
+    if confirm is not None:
+        # Of n points in no order whatever, so many are on a front of two objectives.
+        members = sum(1 / n for n in range(1, number + 1))
+        yield TrainingPlan("confirmation", found, round(members) * confirm.seeds, exact=False)
+
+
+def competitors(study: Study) -> list[Candidate]:
+    """All that is compared where arms are declared: the arms, and their twins."""
+    return [*study.grid, *_beside(study, study.grid)]
+
+
+def least_trials(study: Study) -> int:
+    """Trainings that there will be at least: how many confirm a front, or extend a grid of
+    rates, only their results tell."""
+    phases = training_plan(study)
+    certain = sum(p.trials for p in phases if p.exact or p.role in ("search", "rate"))
+    return certain + len(study.file.branches)
+
+
+def train_macs_planned(study: Study) -> float:
+    """Multiply-adds of all trainings, as far as a scheduler is expected to let them go on."""
+    images, share = study.sizes[0], share_trained(study)
+    return math.fsum(
+        phase.trials
+        * (share if phase.role == "search" else 1)
+        * statistics.fmean(train_macs(c.architecture, c.recipe, images) for c in phase.candidates)
+        for phase in training_plan(study)
+    )
+
+
+def share_trained(study: Study) -> float:
+    """Of the epochs of what its sampler asks for, about the part that a scheduler lets be
+    trained: of the trials at each rung one in `eta` goes on."""
+    share = before = 0.0
+    for epoch, reaching in zip(
+        (*study.rungs, study.file.recipe.length),
+        (study.file.scheduler.eta**-k for k in range(len(study.rungs) + 1)),
+        strict=True,
+    ):
+        share += reaching * (epoch - before) / study.file.recipe.length
+        before = epoch
+    return share
+
+
+def at_rate(candidate: Candidate, lr: float) -> Candidate:
+    """The same candidate, trained at another learning rate.
+
+    Raises:
+        ValueError: the recipe's first or last rate is above it.
+    """
+    return replace(candidate, recipe=replace(candidate.recipe, lr=lr))
+
+
+def _beside(study: Study, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The twins of candidates, each once, that are not among the candidates themselves."""
+    own = {candidate.name for candidate in candidates}
+    images = study.sizes[0]
+    found = (t.candidate for c in candidates for t in twins(study.file.controls, c, images))
+    return list({twin.name: twin for twin in found if twin.name not in own}.values())

@@ -1,0 +1,147 @@
+"""What a study names that is the user's own, looked at before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sret_search import importing
+from sret_search.config import yaml_source
+from sret_search.config.problems import Problem
+from sret_search.job import Data, Seen, located
+from sret_search.job.paths import is_url, model_parts, trial_named
+from sret_search.planning import preflight
+from sret_search.study import Study, StudyError
+from sret_search.study.load import check_budget
+
+
+def check_inputs(study: Study) -> Study:
+    """The study with its data looked at, so that what is wrong with them, or with code or models
+    that it names, is said before anything is trained.
+
+    Raises:
+        StudyError: code or files that are missing or cannot be read, or data that do not fit the
+            architecture; no training on so many images is within the budget; or a model that was
+            trained on images of validation or test.
+    """
+    _see_code(study)
+    study = _see_data(study)
+    _see_models(study)
+    return study
+
+
+def _see_code(study: Study) -> None:
+    problems = []
+    for doc, place, path in _named(study):
+        try:
+            importing.load(path)
+        except importing.NotImportedError as error:
+            problems.append(doc.problem(place, str(error)))
+    if problems:
+        raise StudyError(problems)
+
+
+def _named(study: Study) -> Iterator[tuple[yaml_source.SourceFile, yaml_source.KeyPath, str]]:
+    """The optimizers and losses that are import paths, and where they are named."""
+    doc = yaml_source.read(study.path)
+    for key, path in study.file.recipe.own.items():
+        yield doc, ("recipe", key), path
+    for i, branch in enumerate(study.file.branches):
+        for key, path in branch.recipe.own.items():
+            yield doc, ("branches", i, "recipe", key), path
+    doc = yaml_source.read(study.space_path)
+    for name in ("recipe.optimizer", "recipe.loss"):
+        axis = study.space.axes.get(name)
+        for i, path in enumerate(axis.choices or [] if axis is not None else []):
+            if path is not None and ":" in path:
+                yield doc, ("axes", name, "choices", i), path
+
+
+def _see_data(study: Study) -> Study:
+    if study.file.data.source == "digits":  # known
+        return study
+    from sret_search.training import data
+
+    try:
+        split = data.load(study.file.data)
+        data.check(split, study.space.architecture)
+    except data.DataError as error:
+        message = str(error)
+        if error.key == "image_size":
+            size = study.space.architecture.image_size
+            message += f"; `data.image_size: {size}` gives such images"
+        raise StudyError([data_problem(study, message, error.key)]) from None
+    notes = list(split.notes)
+    if isinstance(split.train, data.StreamPart) and (why := data.no_workers()) is not None:
+        notes.append(
+            f"images are decoded by the process that trains, since no semaphore can be made ({why}):"
+            " a /dev/shm that can be written lets workers do it meanwhile"
+        )
+    for note in notes:
+        print(note, file=sys.stderr, flush=True)
+    sizes = (len(split.train), len(split.val), len(split.test))
+    seen = replace(study, seen=sizes, contents=split.contents)
+    if study.sizes[0] != seen.sizes[0]:
+        check_budget(seen)
+    return seen
+
+
+def check_folders(study: Study) -> Study:
+    """The study with its data looked at, where they are folders that are here: sizes, and which
+    folder is which part, without opening an image.
+
+    Raises:
+        StudyError: they cannot be read, or do not fit the architecture.
+    """
+    given = study.file.data
+    path = given.imagefolder if given.source != "imagenet" else given.root
+    here = path is not None and Path(os.path.expanduser(path)).is_dir()
+    return _see_data(study) if here else study
+
+
+def data_problem(study: Study, message: str, key: str = "name") -> Problem:
+    """A problem of the data, placed at one of their keys; for `name`, at the key that names them."""
+    doc = yaml_source.read(study.path)
+    given = doc.data.get("data", {})
+    if key == "name":
+        key = next((name for name in ("imagefolder", "root", "name") if name in given), key)
+    return doc.problem(("data", key), message)
+
+
+def _see_models(study: Study) -> None:
+    problems = []
+    for doc, place, name in preflight.models(study):
+        if model_parts(name)[0] is None and (wrong := _seen_before(study, name)) is not None:
+            problems.append(doc.problem(place, wrong))
+    if problems:
+        raise StudyError(problems)
+
+
+def _seen_before(study: Study, name: str) -> str | None:
+    """What forbids to begin with a model of ours, or to learn from it."""
+    from sret_search.training.data import DataError
+    from sret_search.training.pretrained import PretrainedError, check_unseen, provenance
+
+    trials, of_study = study.trials_root, trial_named(name) is not None
+    try:
+        known = None
+        if not (of_study and is_url(trials)):
+            known = provenance(located(name, Path(trials)))
+        seen = known.seen if known is not None else (Seen(study.file.data),) * of_study
+        check_unseen(name, seen, list(_cuts(study)))
+    except (PretrainedError, DataError) as error:
+        return str(error)
+    return None
+
+
+def _cuts(study: Study) -> Iterator[Data]:
+    """The data of a study's trainings: with folds, those of all seeds."""
+    data, file = study.file.data, study.file
+    seeds = file.search.seeds
+    if data.folds is not None and (file.confirm or (file.arms and file.arms.lr)):
+        seeds = data.folds
+    for turn in range(min(seeds, data.folds or 1)):
+        yield data if data.folds is None else replace(data, fold=(data.fold + turn) % data.folds)

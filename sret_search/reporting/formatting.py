@@ -1,0 +1,35 @@
+"""Numbers in words."""
+
+from __future__ import annotations
+
+import math
+
+from sret_search.reporting.statistics.intervals import Interval
+
+PARTS = {"test": "test", "val": "validation"}
+"""Parts of the data, by their short names."""
+
+
+def points(difference: float) -> str:
+    """A difference of fractions in points, without a minus before zero."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in per cent, without the sign; empty where there is none."""
+    return "" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def in_percent(fraction: float | None) -> str:
+    """A fraction in per cent."""
+    return f"{percent(fraction)} %" if fraction is not None else "unknown"
+
+
+def bounds(interval: Interval) -> str:
+    """An interval of differences in points."""
+    return f"{points(interval[0])} to {points(interval[1])}"
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

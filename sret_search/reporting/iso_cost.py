@@ -1,0 +1,174 @@
+"""Depth at equal cost: candidates that have about equally many parameters, or MACs.
+
+In each slice stands, for each depth, its best candidate. Which depth is best is not known better
+than the seeds allow. First all depths of a slice are taken for equal: they can be told apart only if
+the best candidate of one depth is significantly worse than the best of all, at 5 % for all slices of
+a page together (Bonferroni). So of pages on which nothing is true at most 5 % say that depths can
+be told apart. Where they can, a depth may be the best one unless its best candidate is
+significantly worse than that of another (multiple comparisons with the best, Hsu 1984, with
+Bonferroni's correction over all candidates of the slice): the depths that may be best hold the
+truly best one in at least 95 % of studies.
+
+Differences between candidates are judged by how seeds spread beyond what they do to all candidates
+alike. One seed tells nothing of that, so that all depths stay open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.intervals import LEAST
+from sret_search.reporting.statistics.pooled_variance import Variances
+
+TOLERANCE = 0.1
+"""Costs of a slice differ by this share at most."""
+_DEPTHS, _CANDIDATES = 3, 4
+"""Fewest of a slice."""
+
+
+@dataclass(frozen=True)
+class AtDepth:
+    """The best candidate of a depth in a slice; `accuracy` is its mean over seeds."""
+
+    executions: int
+    candidate: str
+    accuracy: float
+    candidates: int
+    may_be_best: bool
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Candidates of about equal cost, by executions.
+
+    Attributes:
+        cost: which is equal: "params" or "macs".
+        low, high: the lowest and highest of the slice.
+        error: standard error of the difference of two candidates as accurate as the best; None
+            where one seed tells nothing of it.
+    """
+
+    cost: Literal["params", "macs"]
+    low: int
+    high: int
+    candidates: int
+    depths: tuple[AtDepth, ...]
+    error: float | None
+
+    @property
+    def span(self) -> str:
+        """From where to where it goes, in words."""
+        return f"{self.low:,}" if self.low == self.high else f"{self.low:,} to {self.high:,}"
+
+    @property
+    def best(self) -> AtDepth:
+        return max(self.depths, key=lambda one: one.accuracy)
+
+    @property
+    def interval(self) -> tuple[int, int]:
+        """The fewest and the most executions that may be best."""
+        may = [one.executions for one in self.depths if one.may_be_best]
+        return min(may), max(may)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every depth of the slice may be best."""
+        return all(one.may_be_best for one in self.depths)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For `summary.json`."""
+        return asdict(self) | {"best": self.best.executions, "interval": self.interval}
+
+
+def slices(results: Results, cost: Literal["params", "macs"]) -> list[Slice]:
+    """Every slice with enough depths, from the cheapest on; none has a candidate of another."""
+    table = results.sound
+    table = table[np.isfinite(table.val_accuracy)]
+    parts = {name: _cut(table, name) for name in ("params", "macs")}
+    tests = sum(map(len, parts.values()))
+    return [slice_of(part, cost, results.spreads["val"], tests) for part in parts[cost]]
+
+
+def _cut(table: pd.DataFrame, cost: str) -> list[pd.DataFrame]:
+    """The parts of a table of candidates that are slices."""
+    table = table.sort_values(cost, kind="stable")
+    costs, depths = table[cost].to_numpy(), table.executions.to_numpy()
+    ends = np.searchsorted(costs, costs * (1 + TOLERANCE), side="right")
+    found, i = [], 0
+    while i < len(table):
+        if ends[i] - i >= _CANDIDATES and len(set(depths[i : ends[i]])) >= _DEPTHS:
+            found.append(table.iloc[i : ends[i]])
+            i = int(ends[i])
+        else:
+            i += 1
+    return found
+
+
+def slice_of(
+    part: pd.DataFrame, cost: Literal["params", "macs"], spread: Variances, tests: int = 1
+) -> Slice:
+    """One slice of the table of candidates.
+
+    Args:
+        tests: slices of the page, whose depths are told apart at 5 % together.
+    """
+    accuracy, seeds = part.val_accuracy.to_numpy(), part.seeds.to_numpy()
+    names, executions = part.candidate.to_numpy(), part.executions.to_numpy()
+    groups = [np.flatnonzero(executions == depth) for depth in np.unique(executions)]
+    best = int(np.argmax(accuracy))
+    behind, free, errors = _behind(accuracy, seeds, best, spread)
+    # Whichever candidate of a depth is truly its best may come out as the best of all.
+    pairs = len(part) * max(len(groups) - 1, 1)
+    far = behind > _bars(free, 0.05 / (tests * pairs)) * errors
+    may = behind <= _bars(free, 0.05 / (len(part) - 1)) * errors
+    if not any(far[group].all() for group in groups):
+        may[:] = True
+    depths = []
+    for group in groups:
+        first = group[np.argmax(accuracy[group])]
+        depths.append(
+            AtDepth(
+                executions=int(executions[first]),
+                candidate=str(names[first]),
+                accuracy=float(accuracy[first]),
+                candidates=len(group),
+                may_be_best=bool(may[group].any()),
+            )
+        )
+    return Slice(
+        cost=cost,
+        low=int(part[cost].min()),
+        high=int(part[cost].max()),
+        candidates=len(part),
+        depths=tuple(depths),
+        error=float(errors[best]) if free[best] else None,
+    )
+
+
+def _behind(
+    accuracy: np.ndarray, seeds: np.ndarray, best: int, spread: Variances
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far each candidate is behind the best, and the degrees of freedom and the standard error
+    of that; none where seeds tell nothing."""
+    variance, free = spread.at(accuracy)
+    variance = np.maximum(variance, (LEAST / spread.images) ** 2)
+    squares = variance / seeds + variance[best] / seeds[best]
+    free = np.minimum(free, free[best])
+    # What a seed does to all is not the same for two candidates of which one has fewer seeds.
+    unlike = np.abs(1 / seeds - 1 / seeds[best])
+    squares += spread.shared_at(accuracy) * unlike
+    free = np.where(unlike > 0, np.minimum(free, spread.shared_free), free)
+    return accuracy[best] - accuracy, np.where(free < 1, 0, free), np.sqrt(squares)
+
+
+def _bars(free: np.ndarray, level: float) -> np.ndarray:
+    """Student's t at a level, one-sided; none is high enough without degrees of freedom."""
+    bars: np.ndarray = np.where(free > 0, special.stdtrit(np.maximum(free, 1), 1 - level), np.inf)
+    return bars

@@ -1,0 +1,226 @@
+"""Which candidate to train: the best, the knee of the front, the smallest near the best.
+
+All three are read from means over seeds, never from the best observed run, and chosen by the study's
+objective, accuracy or loss. Where a study confirms its front, the trainings with fresh seeds decide
+alone. The test part never chooses.
+
+What is chosen among m candidates by the numbers that are shown looks better than it is: the interval
+of such a number has a lower end that holds for all m at once (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from sret_search.config.problems import typed
+from sret_search.pareto import pareto
+from sret_search.reporting.confirmed import confirmations, confirmed
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.pooled_variance import Variances
+from sret_search.trials.trial import TrialRecord
+
+NEAR = 0.01
+"""How far below the best the smallest may lie, as a fraction: one point."""
+_NEAR_LOSS = 0.05
+"""How far above the least loss that of the smallest may lie, as a share of it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A candidate that the study points at. Accuracies are means over seeds, in fractions.
+
+    Attributes:
+        trial: whose weights are exported: the first of the candidate's complete ones, not the
+            luckiest.
+        part: of the data, on which `accuracy` is: "val", or "test" where validation was trained on.
+        interval: of `accuracy`, over seeds, or over images where there is one seed; with what the
+            choice among others costs.
+        loss: on validation.
+        test, test_interval: of trials that may show them; None elsewhere.
+        behind: accuracy less that of the best, paired by seed, with its interval.
+        values: of the study's axes, by path.
+        architecture: as plain data.
+    """
+
+    candidate: str
+    trial: int
+    seeds: int
+    params: int
+    macs: int
+    executions: int
+    unique_blocks: int
+    part: str
+    accuracy: float
+    interval: Interval
+    loss: float | None
+    test: float | None
+    test_interval: Interval | None
+    behind: float | None
+    behind_interval: Interval | None
+    values: dict[str, Any]
+    architecture: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study recommends.
+
+    Attributes:
+        best: the highest mean; the cheaper one of equals.
+        knee: of the front of accuracy against parameters; None where it has no knee.
+        smallest: the fewest parameters, then multiply-adds, within one point of the best; the
+            most accurate of equals.
+        among: candidates that were chosen from.
+        measure: the objective that chose, "accuracy" or "loss".
+        is_confirmed: whether the accuracies are of fresh seeds.
+    """
+
+    best: Choice
+    knee: Choice | None
+    smallest: Choice
+    among: int
+    measure: Literal["accuracy", "loss"]
+    is_confirmed: bool
+
+    @property
+    def near(self) -> str:
+        """How near to the best the smallest is, in words."""
+        return (
+            "one point" if self.measure == "accuracy" else f"{100 * _NEAR_LOSS:.0f} % of the loss"
+        )
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """By the names that `sret-search export --trial` takes."""
+        found = {"best": self.best, "knee": self.knee, "smallest": self.smallest}
+        return {name: choice for name, choice in found.items() if choice is not None}
+
+
+def answer(results: Results) -> Answer | None:
+    """The answer of a study; None while no candidate is complete with all of its seeds."""
+    # Of a front that is half confirmed, the other half may be the better one.
+    again = [] if any(entry.open for entry in results.entries) else confirmed(results)
+    if again:
+        entries = confirmations(results)
+        rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
+        table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
+        table = table[np.isfinite(table.score.astype(float))]
+    else:
+        entries = _by_candidate(results.complete)
+        table = results.sound.assign(score=results.scores(results.sound))
+    if not len(table):
+        return None
+    order = ["score", "macs"]
+    best = table.sort_values(order, ascending=[False, True], kind="stable").iloc[0]
+    near = table[table.score >= _least(best.score, results.measure)]
+    by = ["params", "macs", "score"]
+    smallest = near.sort_values(by, ascending=[True, True, False], kind="stable").iloc[0]
+    # Of what trained on validation, test alone can be shown, and the search chose.
+    sees_all = bool(again) and again[0].val is None
+    part, among = ("test", 1) if sees_all else ("val", len(table))
+    spreads = results.spreads
+    if again:
+        every = [entry for own in entries.values() for entry in own]
+        spreads = {p: results.spread(every, p) for p in {part, "test"}}
+
+    def choice(name: str) -> Choice:
+        return _choice(results, entries[name], entries[best.candidate], spreads, part, among)
+
+    bend = knee(table.score.to_numpy(), table.params.to_numpy())
+    return Answer(
+        best=choice(best.candidate),
+        knee=None if bend is None else choice(table.candidate.iloc[bend]),
+        smallest=choice(smallest.candidate),
+        among=len(table),
+        measure=results.measure,
+        is_confirmed=bool(again),
+    )
+
+
+def _least(best: float, measure: str) -> float:
+    """The least score of what counts as near the best."""
+    return best - NEAR if measure == "accuracy" else best - _NEAR_LOSS * abs(best)
+
+
+def knee(accuracies: Sequence[float], params: Sequence[float]) -> int | None:
+    """Where more parameters begin to buy less: the member of the front that lies farthest above
+    the chord between its ends, in log parameters × accuracy (Das, "On characterizing the knee of
+    the Pareto curve", Structural Optimization 18, 1999; as in Satopää et al., "Finding a kneedle
+    in a haystack", 2011). Which member that is depends on no scaling of the two.
+
+    Returns:
+        Its index; None where the front has fewer than three different members, or none of them
+        lies above the chord.
+    """
+    accuracy, x = np.asarray(accuracies, float), np.log(np.asarray(params, float))
+    front = np.flatnonzero(pareto(list(accuracy), list(x)))
+    front = front[np.argsort(x[front], kind="stable")]
+    first, last = front[0], front[-1]
+    if x[first] == x[last]:
+        return None
+    slope = (accuracy[last] - accuracy[first]) / (x[last] - x[first])
+    above = accuracy[front] - accuracy[first] - slope * (x[front] - x[first])
+    # Of a front on a straight line nothing but rounding is left.
+    tallest = int(np.argmax(above))
+    return int(front[tallest]) if above[tallest] > 1e-9 else None
+
+
+def export_command(study: Path, choice: Choice) -> str:
+    """What a user types to export a choice."""
+    folder = f"exported/{choice.candidate}"
+    return f"sret-search export {typed(study)} --trial {choice.trial} --out {folder}"
+
+
+def _finite(value: float | np.floating[Any]) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _by_candidate(entries: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    found: dict[str, list[TrialRecord]] = {}
+    for entry in entries:
+        found.setdefault(entry.candidate, []).append(entry)
+    return found
+
+
+def _choice(
+    results: Results,
+    own: list[TrialRecord],
+    rivals: list[TrialRecord],
+    spreads: Mapping[str, Variances],
+    part: str,
+    among: int,
+) -> Choice:
+    own = sorted(own, key=lambda entry: (entry.seed, entry.number))
+    first = own[0]
+    behind, interval = paired.UNKNOWN
+    if first.candidate != rivals[0].candidate:
+        behind, interval = paired.difference(results, own, rivals, lambda e: e.result, part)
+    reached, interval_of = {}, {}
+    for name in {part, "test"} if results.shows_test(first) else {part}:
+        accuracies = [entry.result[f"{name}_accuracy"] for entry in own]
+        reached[name] = float(np.mean(accuracies))
+        interval_of[name] = spreads[name].interval(accuracies, first.candidate, among)
+    return Choice(
+        candidate=first.candidate,
+        trial=first.number,
+        seeds=len(own),
+        **{name: first.cost[name] for name in ("params", "macs", "executions", "unique_blocks")},
+        part=part,
+        accuracy=reached[part],
+        interval=interval_of[part],
+        loss=None if part == "test" else _finite(np.mean([e.result["val_loss"] for e in own])),
+        test=reached.get("test"),
+        test_interval=interval_of.get("test"),
+        behind=behind,
+        behind_interval=interval,
+        values=first.values,
+        architecture=first.job.architecture.to_dict(),
+    )

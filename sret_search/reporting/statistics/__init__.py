@@ -1,0 +1,1 @@
+"""Statistics of results: intervals, paired differences, pooled variances, verdicts."""

@@ -1,0 +1,127 @@
+"""The difference of two trained candidates, paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import intervals
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.standard_error import OverSeeds
+from sret_search.reporting.statistics.verdict import Comparison
+from sret_search.trials.trial import TrialRecord
+
+Difference = tuple[float | None, Interval | None]
+UNKNOWN: Difference = (None, None)
+
+Reached = Callable[[TrialRecord], dict[str, Any] | None]
+"""Which result of a trial counts, its own or one of its reruns; None where it has none."""
+
+
+def own(entry: TrialRecord) -> dict[str, Any]:
+    """What a trial reached as it was trained."""
+    return entry.result
+
+
+def difference(
+    results: Results,
+    mine: list[TrialRecord],
+    theirs: list[TrialRecord],
+    theirs_reached: Reached,
+    part: str,
+) -> Difference:
+    """The mean difference of accuracies over the seeds of both, with its interval; where there
+    is one seed, the interval is over test images, and of validation there is none.
+
+    Args:
+        part: "test" or "val".
+    """
+    found = _tested(results, mine, theirs, part, own, theirs_reached)
+    return found.difference, found.interval
+
+
+def compared(
+    results: Results,
+    mine: list[TrialRecord],
+    theirs: list[TrialRecord],
+    part: str,
+    mine_reached: Reached = own,
+    theirs_reached: Reached = own,
+) -> Comparison:
+    """The difference as a test; closed, and on test not known, where a trial was declared after
+    the results."""
+    if part == "test" and is_closed(results, [*mine, *theirs]):
+        return Comparison(is_closed=True)
+    found = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
+    if any(entry.candidate in results.lost for entry in (*mine, *theirs)):
+        return replace(found, p=None, is_lost=True)
+    return found
+
+
+def on_validation(
+    results: Results,
+    mine: list[TrialRecord],
+    theirs: list[TrialRecord],
+    mine_reached: Reached = own,
+) -> Comparison:
+    """The difference on validation of what was declared after the results, without a verdict."""
+    found = _tested(results, mine, theirs, "val", mine_reached, own)
+    return replace(found, is_closed=True)
+
+
+def is_closed(results: Results, entries: Iterable[TrialRecord]) -> bool:
+    """Whether the test accuracy of some of the trials may not be shown."""
+    return not all(results.shows_test(entry) for entry in entries)
+
+
+def part(results: Results) -> str:
+    """The part of the data on which candidates are compared: "test" where they were declared, as
+    arms or as the only one, or by contrasts each; else "val"."""
+    is_declared = results.description["arms"] is not None or not results.description["axes"]
+    return "test" if is_declared or results.declared else "val"
+
+
+def _tested(
+    results: Results,
+    mine: list[TrialRecord],
+    theirs: list[TrialRecord],
+    part: str,
+    mine_reached: Reached,
+    theirs_reached: Reached,
+) -> Comparison:
+    pairs = []
+    others = _by_seed(theirs)
+    for seed, entry in _by_seed(mine).items():
+        if seed not in others:
+            continue
+        first, second = mine_reached(entry), theirs_reached(others[seed])
+        if first is not None and second is not None:
+            pairs.append(((entry, first), (others[seed], second)))
+    if not pairs:
+        return Comparison()
+    name = f"{part}_accuracy"
+    gains = [float(first[name] - second[name]) for (_, first), (_, second) in pairs]
+    if len(gains) > 1:
+        return Comparison.of(float(np.mean(gains)), OverSeeds.of(gains, results.images(part)))
+    if part != "test":
+        return Comparison(gains[0], seeds=1)
+    both = [_right(results, *side) for side in pairs[0]]
+    known = [side for side in both if side is not None]
+    over_images = intervals.paired_proportions(*known) if len(known) == 2 else None
+    return Comparison(gains[0], over_images, seeds=1)
+
+
+def _by_seed(entries: list[TrialRecord]) -> dict[int, TrialRecord]:
+    """One trial of each seed, the last, so that no seed counts twice."""
+    return {entry.seed: entry for entry in sorted(entries, key=lambda entry: entry.number)}
+
+
+def _right(results: Results, entry: TrialRecord, reached: dict[str, Any]) -> np.ndarray | None:
+    if reached is entry.result:
+        return results.right(entry, "test")
+    place = next(i for i, again in enumerate(entry.result["reruns"]) if again is reached)
+    return results.right(entry, f"rerun-{place}")

@@ -1,0 +1,253 @@
+"""How far seeds spread, as all candidates of a study tell together.
+
+Two seeds of one candidate say next to nothing of that: Student's t asks for 12.7 standard errors.
+Other candidates help to tell, but all of them are trained with the same seeds. So an accuracy, in log
+odds, is taken for candidate + seed + rest. The part of the seed, which all candidates share, is known
+from as many degrees of freedom as there are seeds less one, however many candidates there are. The
+rest is what others tell more of. Candidates do not spread alike: standard deviations go with
+a (1 - a), where a is accuracy, that is, they are alike in log odds, and candidates tell most of those
+that are about as accurate. Even so each candidate has a rest of its own, so that the others count
+for a few seeds and no more: the moderated variance of Smyth (2004, Statistical Applications in
+Genetics and Molecular Biology 3), whose prior is given.
+
+The mean of s seeds has the variance (U + (1 - k) v) / s. U is the variance over seeds of the mean
+deviation of all candidates, v the moderated variance of the rest, and k the share of v that U holds
+already: one part in c of c candidates with the same seeds. Each part has its own quantile of
+Student's t, and their squares are added (as Cochran 1964, Biometrics 20, weighs two variances of unequal
+freedom). The ends lie so many log odds off. Of one candidate alone the interval is Student's t.
+`benchmarks/interval_coverage.py` measures how often it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import special
+
+from sret_search.reporting.statistics import intervals
+from sret_search.reporting.statistics.intervals import LEAST, Interval, proportion
+from sret_search.trials.trial import TrialRecord
+
+_FREE = 30
+"""Degrees of freedom that a spread is taken from, where the study has so many."""
+_PRIOR = 3.0
+"""Those that other candidates count for at most beside a candidate's own. On the digits 208 candidates
+would allow 6 and more; with fewer, candidates that spread more than others are covered too."""
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Variances over seeds, in log odds, of candidates with two seeds or more.
+
+    Attributes:
+        candidates, accuracy: names and means, by rising accuracy.
+        variance, free: of the rest, the variance of each candidate and its degrees of freedom.
+        shared, shared_free: the variance over seeds of the mean deviation of all candidates, and
+            its degrees of freedom.
+        within: the share of the variance of the rest that `shared` holds.
+        images: of the part of the data.
+        folds: parts that seeds take in turn as their images; None where all have the same ones.
+    """
+
+    candidates: tuple[str, ...]
+    accuracy: np.ndarray
+    variance: np.ndarray
+    free: np.ndarray
+    shared: float
+    shared_free: int
+    within: float
+    images: int
+    folds: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        candidates: Sequence[str],
+        seeds: Sequence[int],
+        accuracies: Sequence[float],
+        images: int,
+        folds: int | None = None,
+    ) -> Variances:
+        """The variances of trainings, each of a candidate with a seed.
+
+        Seeds are fitted by least squares, so that candidates may lack some of them.
+        """
+        names, own = np.unique(np.asarray(candidates, dtype=str), return_inverse=True)
+        several = (np.bincount(own, minlength=len(names)) > 1)[own]
+        names, own = np.unique(np.asarray(candidates, dtype=str)[several], return_inverse=True)
+        known, seed = np.unique(np.asarray(seeds)[several], return_inverse=True)
+        value = np.asarray(accuracies, dtype=float)[several]
+        count = np.bincount(own, minlength=len(names))
+        accuracy = np.bincount(own, value, len(names)) / count
+        off = (value - accuracy[own]) / _slope(accuracy, images)[own]
+
+        has = np.zeros((len(names), len(known)))
+        np.add.at(has, (own, seed), 1)
+        normal = np.diag(has.sum(0)) - has.T @ (has / count[:, None])
+        inverse = np.linalg.pinv(normal, rcond=1e-9, hermitian=True)
+        effect = inverse @ np.bincount(seed, off, len(known))
+        shared_free = round(float(np.trace(inverse @ normal)))
+        rest = off - effect[seed] + (has @ effect / count)[own]
+        left = len(value) - len(names)
+        free = (count - 1) * (left - shared_free) / max(left, 1)
+        squares = np.bincount(own, rest**2, len(names))
+        variance = np.divide(squares, free, out=np.zeros(len(names)), where=free > 0)
+        order = np.argsort(accuracy, kind="stable")
+        return cls(
+            candidates=tuple(map(str, names[order])),
+            accuracy=accuracy[order],
+            variance=variance[order],
+            free=free[order],
+            shared=float(effect @ effect) / max(shared_free, 1),
+            shared_free=shared_free,
+            within=float(np.trace(inverse)) / max(shared_free, 1),
+            images=images,
+            folds=folds,
+        )
+
+    @classmethod
+    def among(
+        cls, entries: Iterable[TrialRecord], part: str, images: int, folds: int | None = None
+    ) -> Variances:
+        """The variances of complete trials on a part of the data, "val" or "test"."""
+        own = list(entries)
+        return cls.of(
+            [entry.candidate for entry in own],
+            [entry.seed for entry in own],
+            [entry.result[f"{part}_accuracy"] for entry in own],
+            images,
+            folds,
+        )
+
+    def interval(
+        self, values: Sequence[float], candidate: str | None = None, among: int = 1
+    ) -> Interval:
+        """The interval at 95 % of the accuracy of a candidate of this study: over its seeds, or over
+        images where there is one seed.
+
+        Args:
+            values: the accuracy of each of its seeds.
+            candidate: its name, for a spread of its own.
+            among: candidates that it was chosen from as the best by such numbers.
+        """
+        if len(values) == 1:
+            return proportion(values[0], self.images, among)
+        if not self.shared_free:  # none of the trainings that are known
+            return intervals.accuracy(values, self.images)
+        mean, seeds = np.array([np.mean(values)]), np.array([len(values)])
+        low, high = self.intervals(mean, seeds, None if candidate is None else [candidate], among)
+        return float(low[0]), float(high[0])
+
+    def intervals(
+        self,
+        accuracy: np.ndarray,
+        seeds: np.ndarray,
+        candidates: Sequence[str] | None = None,
+        among: int = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The lower and upper ends, at 95 %, of candidates of this study with two seeds or more.
+
+        The best of several is one whose rest was lucky, by as much as the largest of so many normal
+        deviates is expected to be (Blom 1958, Statistical Estimates and Transformed Beta-Variables).
+        The lower end makes up for that. With no part of the seed it has the level of Bonferroni's
+        correction; the part of the seed is the same for all, and no luck of the best.
+
+        Args:
+            accuracy: their means over their seeds.
+        """
+        rest, free = self.moderated(accuracy, candidates)
+        within = min(self.within, 1.0)
+        slope = _slope(accuracy, self.images)
+        lacks = np.maximum(
+            (LEAST / self.images / slope) ** 2 - self.shared - (1 - within) * rest, 0
+        )
+        every = special.stdtrit(max(self.shared_free, 1), 0.975)
+        shared = every * np.sqrt((self.shared + within * lacks) / seeds)
+        # A deviation of the rest, as large as its degrees of freedom ask for at 95 %.
+        own = np.sqrt((1 - within) * (rest + lacks) / seeds)
+        own *= special.stdtrit(free, 0.975) / special.ndtri(0.975)
+        half = np.hypot(shared, special.ndtri(0.975) * own)
+        luck = special.ndtri((among - 0.375) / (among + 0.25))
+        chosen = luck * own + np.hypot(shared, (-special.ndtri(0.025 / among) - luck) * own)
+        if len(self.candidates) > 1:
+            low = np.minimum(_moved(accuracy, -chosen, self.images), accuracy)
+            high = np.maximum(_moved(accuracy, half, self.images), accuracy)
+        else:
+            low, high = accuracy - slope * chosen, accuracy + slope * half
+        if self.folds is not None:  # seeds spread no less than their images
+            images = self.images * np.minimum(seeds, self.folds)
+            counted = np.array(
+                [proportion(a, int(n), among) for a, n in zip(accuracy, images, strict=True)]
+            ).reshape(-1, 2)
+            low, high = np.minimum(low, counted[:, 0]), np.maximum(high, counted[:, 1])
+        return np.maximum(low, 0.0), np.minimum(high, 1.0)
+
+    def at(self, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The variance of the rest of single trainings that come to these accuracies, of the candidates
+        with the most similar ones; and its degrees of freedom, none where no candidates share seeds."""
+        variance, found = self._around(accuracy)
+        return _slope(accuracy, self.images) ** 2 * variance, found
+
+    def shared_at(self, accuracy: np.ndarray) -> np.ndarray:
+        """The variance over seeds of the mean deviation of all candidates, at these accuracies."""
+        return _slope(accuracy, self.images) ** 2 * self.shared
+
+    def moderated(
+        self, accuracy: np.ndarray, candidates: Sequence[str] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The variance of the rest of candidates of this study, in log odds, and its degrees of freedom,
+        which are no less than one."""
+        around, found = self._around(accuracy)
+        variance, free = np.zeros_like(around), np.zeros_like(around)
+        for i, name in enumerate(candidates if candidates is not None else ()):
+            if (place := self._places.get(name)) is not None:
+                variance[i], free[i] = self.variance[place], self.free[place]
+        others = np.maximum(found - free, 0)
+        # Of few others what they tell is itself a guess.
+        prior = _PRIOR * others / (2 * _PRIOR + others)
+        every = np.maximum(prior + free, 1e-9)
+        return (prior * around + free * variance) / every, np.maximum(every, 1)
+
+    def _around(self, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The variance of the rest in log odds at these accuracies, and its degrees of freedom."""
+        free, spread = self._sums
+        last = len(self.free)
+        place = np.searchsorted(self.accuracy, accuracy)
+        few, many = np.zeros_like(place), np.full_like(place, max(last, 1))
+        while np.any(many - few > 1):  # how many ranks to go to both sides
+            half = (few + many) // 2
+            enough = (
+                free[np.minimum(place + half, last)] - free[np.maximum(place - half, 0)] >= _FREE
+            )
+            few, many = np.where(enough, few, half), np.where(enough, half, many)
+        low, high = np.maximum(place - many, 0), np.minimum(place + many, last)
+        found = free[high] - free[low]
+        squares = spread[high] - spread[low]
+        return np.divide(squares, found, out=np.zeros_like(found), where=found > 1e-9), found
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.candidates)}
+
+    @cached_property
+    def _sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Degrees of freedom, and squares in log odds, of all candidates before each place."""
+        free = np.concatenate([[0.0], np.cumsum(self.free)])
+        return free, np.concatenate([[0.0], np.cumsum(self.variance * self.free)])
+
+
+def _moved(accuracy: np.ndarray, log_odds: np.ndarray, images: int) -> np.ndarray:
+    """The accuracy that lies so many log odds from this one."""
+    p = np.clip(accuracy, 0.5 / images, 1 - 0.5 / images)
+    moved: np.ndarray = special.expit(special.logit(p) + log_odds)
+    return moved
+
+
+def _slope(accuracy: np.ndarray, images: int) -> np.ndarray:
+    """By how much an accuracy changes where its log odds do."""
+    p = np.clip(accuracy, 0.5 / images, 1 - 0.5 / images)
+    slope: np.ndarray = p * (1 - p)
+    return slope

@@ -1,0 +1,182 @@
+"""How far a mean difference would be off with other seeds, and with other images too.
+
+A `Spread` knows the standard error of the mean over any number of seeds: from it come intervals,
+p-values, and the seeds that would be needed to see a difference. All of them are by Student's t with
+one degree of freedom fewer than there are seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import special
+
+from sret_search.reporting.statistics.intervals import LEAST, Interval
+
+LEVEL = 0.05
+"""The rate of false verdicts that is allowed."""
+_POWER = 0.8
+_ADDED = 0.15
+"""Difference of the two images that are added to a table of one pair: as much as makes intervals
+cover where few images are wrong, and no more (`benchmarks/interval_coverage.py`)."""
+_MOST = 10_000
+"""Seeds beyond which a difference counts as out of reach."""
+
+
+class Spread(Protocol):
+    """The spread of a mean of differences, as fractions."""
+
+    @property
+    def seeds(self) -> int:
+        """The seeds that it was estimated from."""
+
+    def error(self, seeds: int) -> float:
+        """The standard error of the mean over so many seeds."""
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """The spread over the seeds of training, for these images.
+
+    Attributes:
+        deviation: the standard deviation of a seed's difference.
+    """
+
+    seeds: int
+    deviation: float
+
+    @classmethod
+    def of(cls, differences: Sequence[float], images: int, pairs: int = 1) -> OverSeeds:
+        """From the difference of each of two or more seeds, on so many images, the mean over so
+        many pairs of candidates."""
+        least = math.sqrt(2 / pairs) * LEAST / images
+        return cls(len(differences), max(float(np.std(differences, ddof=1)), least))
+
+    def error(self, seeds: int) -> float:
+        return self.deviation / math.sqrt(seeds)
+
+
+@dataclass(frozen=True)
+class OverBoth:
+    """The spread over the seeds of training and the choice of images, which are crossed: each seed
+    is tested on the same images.
+
+    The difference of seed s on image i is mean + seed s + image i + rest, each drawn independently.
+    With the mean squares of a two-way table without replication, the variance of the mean over S
+    seeds and I images is estimated by (MS_seeds + MS_images - MS_rest) / (S I), the denominator of
+    the quasi-F of Clark (1973, The language-as-fixed-effect fallacy), for differences of pairs. It is
+    no less than that over seeds alone, and has no more degrees of freedom: a wider claim is never
+    the surer one. Satterthwaite's (1946) degrees of freedom would be more, but those of components
+    that few seeds estimate are far too many.
+
+    Attributes:
+        of_seeds, of_images, of_rest: mean squares.
+    """
+
+    seeds: int
+    images: int
+    of_seeds: float
+    of_images: float
+    of_rest: float
+
+    @classmethod
+    def of(cls, differences: np.ndarray, pairs: int = 1) -> OverBoth:
+        """From differences (seeds, images) of two or more seeds, each the mean over so many pairs
+        of candidates.
+
+        Two images are added, one that gains a little in every seed and one that loses it, as
+        Bonett and Price (2012) add them for one seed: where few images differ, these few seem to
+        differ too little too often.
+        """
+        seeds, tested = differences.shape
+        over_seeds = OverSeeds.of([float(one) for one in differences.mean(1)], tested, pairs)
+        added = np.full((seeds, 1), _ADDED / math.sqrt(pairs))
+        table = np.hstack([differences, added, -added])
+        images = table.shape[1]
+        by_seed, by_image, mean = table.mean(1), table.mean(0), table.mean()
+        rest = table - by_seed[:, None] - by_image + mean
+        return cls(
+            seeds=seeds,
+            images=images,
+            of_seeds=images * over_seeds.deviation**2,
+            of_images=seeds * float(by_image.var(ddof=1)),
+            of_rest=float((rest**2).sum()) / ((seeds - 1) * (images - 1)),
+        )
+
+    def error(self, seeds: int) -> float:
+        # The mean square of images that so many seeds are expected to give.
+        component = (self.of_images - self.of_rest) / self.seeds
+        of_images = max(self.of_rest + seeds * component, 0.0)
+        total = max(self.of_seeds + of_images - self.of_rest, self.of_seeds)
+        return math.sqrt(total / (seeds * self.images))
+
+
+def interval(mean: float, spread: Spread) -> Interval:
+    """At 95 %."""
+    seeds = spread.seeds
+    half = float(special.stdtrit(seeds - 1, 1 - LEVEL / 2)) * spread.error(seeds)
+    return mean - half, mean + half
+
+
+def p_value(mean: float, spread: Spread) -> float:
+    """The two-sided p-value of no difference."""
+    seeds = spread.seeds
+    return float(2 * special.stdtr(seeds - 1, -abs(mean) / spread.error(seeds)))
+
+
+def p_below(mean: float, spread: Spread, bound: float) -> float:
+    """The one-sided p-value of a difference of `bound` or more: where it is small, the difference is
+    less than that."""
+    seeds = spread.seeds
+    return float(special.stdtr(seeds - 1, (mean - bound) / spread.error(seeds)))
+
+
+def power(difference: float, spread: Spread, seeds: int, level: float = LEVEL) -> float:
+    """How likely a two-sided test at this level finds a true difference with so many seeds (the
+    noncentral t)."""
+    free = seeds - 1
+    edge, moved = special.stdtrit(free, 1 - level / 2), abs(difference) / spread.error(seeds)
+    # Where the noncentral t is so far out that it has no number, next to nothing lies below.
+    within, below = special.nctdtr(free, moved, edge), special.nctdtr(free, moved, -edge)
+    return float(1 - np.nan_to_num(within) + np.nan_to_num(below))
+
+
+def seeds_needed(difference: float, spread: Spread, level: float = LEVEL) -> int | None:
+    """The fewest seeds with which a test at this level finds a true difference in 80 % of studies;
+    None where no number does, because too few images tell of it, or 10,000 do not."""
+    low, high = 1, 2
+    while power(difference, spread, high, level) < _POWER:
+        low, high = high, 2 * high
+        if low > _MOST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = power(difference, spread, middle, level) >= _POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def detectable(spread: Spread, level: float = LEVEL) -> float:
+    """The true difference that a test at this level finds with these seeds in 80 % of studies."""
+    error = spread.error(spread.seeds)
+    low, high = 0.0, error
+    while power(high, spread, spread.seeds, level) < _POWER:
+        high *= 2
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = power(middle, spread, spread.seeds, level) >= _POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values as all of them together allow (Holm, 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    found = np.empty(len(order))
+    left = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
+    return [float(p) for p in found]

@@ -1,0 +1,132 @@
+"""Verdicts on differences, at the rate that they promise over all comparisons of a kind.
+
+The comparisons of one kind on a page are one family of tests: their p-values are corrected together
+(Holm, 1979), and the corrected one alone decides. So at most one page in twenty has a false verdict
+of a kind, however many comparisons it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.standard_error import LEVEL, Spread, holm, interval, p_value
+
+CLOSED = "declared after the results: test stays closed"
+ONE_SEED = "one seed: no verdict"
+LOST = "a seed diverged or failed: no verdict"
+NOT_TOLD = "no measurable difference"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A mean difference of accuracies, paired by seed, as one test of a family.
+
+    Attributes:
+        difference: in fractions; None where no seed is complete on both sides, or where it may
+            not be shown.
+        interval: at 95 %, of this difference alone: over seeds, or over images where there is one
+            seed.
+        seeds: that are complete on both sides.
+        spread: of the difference, from two seeds on.
+        p: two-sided, of no difference; None with fewer than two seeds.
+        p_holm: corrected over the family.
+        tests: number of tests in the family.
+        is_closed: declared when results were known: it stands outside of the family, without a
+            verdict.
+        is_lost: a seed of either side diverged or failed, and the seeds that are left are the lucky
+            ones: it counts in the family, without a verdict.
+    """
+
+    difference: float | None = None
+    interval: Interval | None = None
+    seeds: int = 0
+    spread: Spread | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    tests: int = 0
+    is_closed: bool = False
+    is_lost: bool = False
+
+    @classmethod
+    def of(cls, difference: float, spread: Spread) -> Comparison:
+        """The test of a difference of two or more seeds."""
+        own = interval(difference, spread)
+        return cls(difference, own, spread.seeds, spread, p_value(difference, spread))
+
+    @property
+    def sign(self) -> int | None:
+        """1 where the first side is better, -1 where it is worse, 0 where they are not told apart;
+        None where nothing may be said."""
+        if self.p_holm is None or self.difference is None or self.is_closed:
+            return None
+        if self.p_holm >= LEVEL:
+            return 0
+        return 1 if self.difference > 0 else -1
+
+    @property
+    def verdict(self) -> str:
+        """What the first side is beside the second, in words."""
+        if self.is_closed:
+            return CLOSED
+        if self.is_lost:
+            return LOST
+        if self.difference is None:
+            return "not complete"
+        if self.sign is None:
+            return ONE_SEED
+        return {1: "better", 0: NOT_TOLD, -1: "worse"}[self.sign]
+
+    def plain(self, name: str = "", difference: str = "difference") -> dict[str, Any]:
+        """Plain data for JSON.
+
+        Args:
+            name: begins the other keys.
+            difference: the key of the difference.
+        """
+        return {
+            difference: self.difference,
+            f"{name}interval": self.interval,
+            f"{name}p": self.p,
+            f"{name}p_holm": self.p_holm,
+            "tests": self.tests,
+        }
+
+
+def family(tests: Sequence[Comparison], missing: int = 0) -> list[Comparison]:
+    """The tests of a kind, corrected together.
+
+    One that cannot be made yet counts with a p-value of 1, so that the others look no surer while
+    something is missing. One that is closed does not count.
+
+    Args:
+        missing: tests besides that are to come.
+    """
+    places = [i for i, test in enumerate(tests) if not test.is_closed]
+    p_values = [1.0 if (p := tests[i].p) is None else p for i in places] + [1.0] * missing
+    found = list(tests)
+    for i, p in zip(places, holm(p_values), strict=False):
+        known = None if tests[i].p is None else p
+        found[i] = replace(tests[i], p_holm=known, tests=len(p_values))
+    return found
+
+
+def certainty(test: Comparison, kind: str) -> str:
+    """The p-value of a test in words, and what its family makes of it.
+
+    Args:
+        kind: what the family tests, in the plural.
+    """
+    if test.p is None or test.p_holm is None:
+        return ""
+    text = f"p {_p(test.p)}"
+    if test.tests > 1:
+        corrected = _p(test.p_holm).removeprefix("= ")
+        text += f", {corrected} after Holm's correction over {test.tests} {kind}"
+    return text
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"

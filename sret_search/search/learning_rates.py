@@ -1,0 +1,178 @@
+"""The learning rate of each arm: every arm tries the same ones, and is compared at its best."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from sret_search.config.study_file import Rates as Grid
+from sret_search.job.seeds import RATES
+from sret_search.planning.plan import at_rate, competitors
+from sret_search.search.samplers.base import WAIT, Ask
+from sret_search.space.candidate import Candidate
+from sret_search.study import Study
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord, mean_result
+
+_MOST = 8
+"""Rates by which a grid may be extended at an end: a factor of 256."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rates that one competitor has tried, in order, and what each reached.
+
+    Attributes:
+        scores: (validation accuracy, minus loss), or one of them, as the study's objective has
+            it, means over seeds; -inf where a training diverged.
+        is_interior: whether worse rates lie on both sides of the best.
+    """
+
+    rates: list[float]
+    scores: list[tuple[float, ...]]
+
+    @property
+    def best(self) -> float:
+        return self.rates[self._place]
+
+    @property
+    def is_interior(self) -> bool:
+        return 0 < self._place < len(self.rates) - 1
+
+    @property
+    def _place(self) -> int:
+        """Of equals, the lowest rate."""
+        return max(range(len(self.rates)), key=lambda i: (self.scores[i], -i))
+
+
+class LearningRates:
+    """Trains every arm, and every twin of one, at each rate, and where the best is the lowest or
+    the highest, at the next; then the arms at their best.
+
+    Grids are extended in rounds: a competitor's next rate is asked for when all trials of the
+    rounds before have ended, so that the table of trials does not depend on which end first.
+    """
+
+    def __init__(self, study: Study, grid: Grid) -> None:
+        self.study, self.grid = study, grid
+
+    def ask(self, history: History) -> Ask | Literal["wait"] | None:
+        tried = Tried(self.study, history.entries, self._competitors)
+        asked = self._ask_rate(tried, history)
+        if asked is not None:
+            return asked
+        chosen = tried.choices
+        if len(chosen) < len(self._competitors):
+            return WAIT
+        for seed in range(self.study.file.search.seeds):
+            for arm in self.study.grid:
+                candidate = at_rate(arm, chosen[arm.name].best)
+                if not history.has(candidate, seed):
+                    return Ask(candidate, seed)
+        return None
+
+    @cached_property
+    def _competitors(self) -> list[Candidate]:
+        return competitors(self.study)
+
+    def _ask_rate(self, tried: Tried, history: History) -> Ask | None:
+        every = [(turn, lr, one) for one in self._competitors for turn, lr in tried.rounds(one)]
+        for turn, lr, competitor in sorted(every, key=lambda each: each[0]):
+            candidate = at_rate(competitor, lr)
+            for seed in range(RATES, RATES + self.grid.seeds):
+                if not history.has(candidate, seed):
+                    about = {"of": competitor.name, "lr": lr, "round": turn}
+                    return Ask(candidate, seed, "rate", about)
+        return None
+
+
+class Tried:
+    """What is known of the rates of a study's competitors."""
+
+    def __init__(
+        self, study: Study, entries: Iterable[TrialRecord], known: Sequence[Candidate] | None = None
+    ) -> None:
+        """With the competitors, where they are known: to find them takes a while."""
+        self.competitors = competitors(study) if known is None else known
+        arms = study.file.arms
+        assert arms is not None
+        assert arms.lr is not None
+        self.study, self.grid = study, arms.lr
+        self._open: set[int] = set()
+        """Rounds in which a trial has not ended."""
+        self._results: dict[str, dict[float, list[TrialRecord]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        first = study.file.search.seed + RATES
+        seeds = range(first, first + arms.lr.seeds)
+        for entry in entries:
+            if entry.role == "rate" and entry.seed in seeds:
+                if entry.open:
+                    self._open.add(entry.about["round"])
+                self._results[entry.about["of"]][entry.about["lr"]].append(entry)
+
+    def rounds(self, competitor: Candidate) -> list[tuple[int, float]]:
+        """The rates that a competitor must try by now, each with the round in which it does."""
+        found = [(0, lr) for lr in self.grid.grid]
+        for turn in range(1, 2 * _MOST + 1):
+            further = self._further(competitor, [lr for _, lr in found], turn)
+            if further is None:
+                break
+            found.append((turn, further))
+        return found
+
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """What each competitor tried, by its name; only of those that need no further rate."""
+        found = {}
+        for competitor in self.competitors:
+            rates = sorted(lr for _, lr in self.rounds(competitor))
+            choice = self._choice(competitor, rates)
+            if choice is not None and not self._open:
+                found[competitor.name] = choice
+        return found
+
+    def accuracy(self, competitor: Candidate, lr: float) -> float | None:
+        """Mean validation accuracy at a rate; None where a training diverged."""
+        entries = self._results[competitor.name][lr]
+        if any(entry.state != "complete" for entry in entries):
+            return None
+        return math.fsum(entry.result["val_accuracy"] for entry in entries) / len(entries)
+
+    def _further(self, competitor: Candidate, rates: Sequence[float], turn: int) -> float | None:
+        """The next rate beyond an end that is the best so far, or None."""
+        choice = self._choice(competitor, sorted(rates))
+        if choice is None or choice.is_interior or any(earlier < turn for earlier in self._open):
+            return None
+        lower = choice.best == min(rates)
+        beyond = choice.best / 2 if lower else choice.best * 2
+        outermost = self.grid.grid[0] if lower else self.grid.grid[-1]
+        if abs(math.log2(beyond / outermost)) > _MOST + 0.5:
+            return None
+        try:
+            at_rate(competitor, beyond)
+        except ValueError:
+            return None  # below the rate that the recipe starts or ends with
+        return beyond
+
+    def _choice(self, competitor: Candidate, rates: list[float]) -> Choice | None:
+        """None while not all of these rates have been tried with every seed."""
+        results = self._results.get(competitor.name, {})
+        if any(
+            len(results.get(lr, ())) < self.grid.seeds or any(e.open for e in results[lr])
+            for lr in rates
+        ):
+            return None
+        return Choice(rates, [self._score(results[lr]) for lr in rates])
+
+    def _score(self, entries: list[TrialRecord]) -> tuple[float, ...]:
+        if any(entry.state != "complete" for entry in entries):
+            return (-math.inf,)
+        means = mean_result([entry.result for entry in entries])
+        names = {"accuracy": means["val_accuracy"], "loss": -means["val_loss"]}
+        own = [names[name] for name in self.study.file.objectives if name in names]
+        return (*own, names["loss"])

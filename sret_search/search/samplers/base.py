@@ -1,0 +1,60 @@
+"""What a sampler is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from sret_search.planning.plan import Role
+from sret_search.space.candidate import Candidate
+from sret_search.trials.history import History
+
+WAIT: Literal["wait"] = "wait"
+"""The answer of a sampler that must see how trials end before it knows the next one."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A training that a sampler asks for.
+
+    Attributes:
+        seed: the index of the seed, from 0 to the study's `seeds` - 1; beyond them for trials
+            that must not share their seeds.
+        role: why it is trained.
+        about: what a report must know of that, as plain data for JSON.
+        whole: train on the images of validation too.
+        notes: what the sampler must find again with this trial; plain data for JSON.
+        memory: what the sampler must find again with the study, by key; only what is new. It
+            must be stored before the trial is, so that a crash between the two repeats the ask.
+    """
+
+    candidate: Candidate
+    seed: int
+    role: Role = "search"
+    about: dict[str, Any] = field(default_factory=dict)
+    whole: bool = False
+    notes: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Asks for trials, one at a time.
+
+    What it asks for is a function of the study's seed, the history, and the memory that it was
+    built with: a sampler that is built anew asks for the same.
+    """
+
+    def ask(self, history: History) -> Ask | Literal["wait"] | None:
+        """The next training; None where there is no more; WAIT where that cannot be said before
+        an open trial has ended. The history must be ready."""
+        ...
+
+
+@runtime_checkable
+class PredictiveSampler(Protocol):
+    """A sampler that has a model of how trials will end."""
+
+    def promising(self, history: History) -> list[str]:
+        """The names of the candidates that are believed to be on the front, whether they were
+        trained to their end or not; none where nothing is believed yet."""
+        ...

@@ -1,0 +1,121 @@
+"""Candidates as numbers between 0 and 1, as a model of them needs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sret_search.search.samplers.frontier.gp import Features, Numbers
+from sret_search.space.candidate import Values
+from sret_search.space.screening import Rows, Screened
+from sret_search.space.space import Space
+
+COSTS = ("params", "macs", "executions")
+"""Costs that are features, in the logarithm."""
+_LOG = 8.0
+"""Numbers that span such a factor are taken in the logarithm."""
+_WORDS = 16
+"""Values that each get a column; of longer lists of lists, only their mean and length do."""
+_NEUTRAL = 0.5
+"""Where an axis that does not count is."""
+
+
+class Encoding:
+    """Axes of numbers become a column each, other ones a column for each value; then come the
+    costs. An axis that follows another adds nothing."""
+
+    def __init__(self, space: Space, examples: Mapping[str, Numbers]) -> None:
+        """Args: examples: the costs of many candidates, by name."""
+        self.space = space
+        self._axes = {
+            path: _Axis(space, path)
+            for path, axis in space.axes.items()
+            if axis.same_as is None and space.count(path) != 1
+        }
+        self._bounds = {}
+        for name in COSTS:
+            low, high = np.log(examples[name].min()), np.log(examples[name].max())
+            if high - low > 1e-9:
+                self._bounds[name] = float(low), float(high)
+        widths = [axis.width for axis in self._axes.values()] + [1] * len(self._bounds)
+        groups = np.repeat(np.arange(len(widths)), widths)
+        of_axes = sum(axis.width for axis in self._axes.values())
+        self.features = Features(groups, np.arange(len(groups)) >= of_axes)
+
+    def one(self, values: Values, costs: Mapping[str, float]) -> Numbers:
+        """A candidate's features (features,)."""
+        found = [
+            axis.at(values[path]) if path in values else axis.neutral
+            for path, axis in self._axes.items()
+        ]
+        scaled = [[self._scaled(name, math.log(costs[name]))] for name in self._bounds]
+        return np.concatenate([*found, *scaled]) if found or scaled else np.zeros(0)
+
+    def all(self, screened: Screened, places: Rows) -> Numbers:
+        """The features of some of many candidates (places, features)."""
+        rows, parts = screened.rows[places], []
+        for path, axis in self._axes.items():
+            *values, _ = screened.table.columns[path].values
+            of_value = np.array([*(axis.at(value) for value in values), axis.neutral])
+            parts.append(of_value[screened.table.columns[path].codes[rows]])
+        for name in self._bounds:
+            parts.append(self._scaled(name, np.log(screened.costs[name][places]))[:, None])
+        return np.concatenate(parts, 1) if parts else np.zeros((len(places), 0))
+
+    def _scaled(self, name: str, value: Any) -> Any:
+        low, high = self._bounds[name]
+        return (value - low) / (high - low)
+
+
+class _Axis:
+    """The columns of an axis."""
+
+    def __init__(self, space: Space, path: str) -> None:
+        axis = space.axes[path]
+        choices = axis.choices
+        self._places: dict[str, Sequence[float]] = {}
+        self.neutral: Sequence[float]
+        if space.ordered(path):
+            ends = [axis.low, axis.high] if choices is None else [min(choices), max(choices)]
+            self._low, self._high = (float(end) for end in ends if end is not None)
+            self._log = self._low > 0 and (axis.log or self._high / self._low >= _LOG)
+            self.neutral = [_NEUTRAL]
+        else:
+            assert choices is not None
+            codes = _codes(choices)
+            self._places = {_key(c): code for c, code in zip(choices, codes, strict=True)}
+            self.neutral = np.mean(codes, axis=0).tolist()
+        self.width = len(self.neutral)
+
+    def at(self, value: Any) -> Sequence[float]:
+        if self._places:
+            return self._places[_key(value)]
+        low, high = self._low, self._high
+        if self._log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return [(value - low) / (high - low)]
+
+
+def _codes(choices: Sequence[Any]) -> list[list[float]]:
+    if len(choices) <= _WORDS or not all(isinstance(choice, list) for choice in choices):
+        # Two values that differ are as far apart as the ends of a range.
+        codes: Numbers = np.eye(len(choices)) / math.sqrt(2)
+    else:
+        sizes = [[len(choice), *_mean(choice)] for choice in choices]
+        low, high = np.min(sizes, axis=0), np.max(sizes, axis=0)
+        codes = (np.array(sizes) - low) / np.where(high > low, high - low, 1.0)
+    found: list[list[float]] = codes.tolist()
+    return found
+
+
+def _mean(choice: list[Any]) -> list[float]:
+    numbers = [entry for entry in choice if isinstance(entry, int | float)]
+    return [float(np.mean(numbers)) if numbers else 0.0]
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value)

@@ -1,0 +1,278 @@
+"""Rungs: epochs at which trials stop, and from which only the best of them go on.
+
+Successive halving (Jamieson & Talwalkar, 1502.07943; asynchronous: Li et al., 1810.05934), for
+several objectives by ranks. A trial at a rung is no longer in training, so that nothing is paused:
+to be promoted is to begin another attempt from the last checkpoint. All is decided from the
+history alone.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sret_search.pareto import nondominated
+from sret_search.search.samplers.base import PredictiveSampler, Sampler
+from sret_search.study import Study
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord, objective_values
+
+_STAND_INS = {"latency_ms": "macs"}
+"""What an objective that only the end of a training measures is compared by at a rung."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of trials that wait at rungs.
+
+    Attributes:
+        promoted: the epoch that each of these trains until, by number.
+        stopped: numbers of those that are trained no further.
+    """
+
+    promoted: dict[int, int] = field(default_factory=dict)
+    stopped: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.promoted or self.stopped)
+
+
+class Scheduler:
+    """The scheduler of a study. Without rungs every trial is trained to its end.
+
+    Trials compete at a rung with all that ever came to it, in their stratum. As long as new
+    trials come, one that is among the best 1/eta is promoted as soon as it is, so that nobody
+    waits for others. In the end, when no new trial comes, rung after rung from the lowest is
+    decided for good, once all who may come to it are there: the best 1/eta of each stratum, and
+    at least one, go on, all others are stopped. So the best of each stratum is trained to its end.
+
+    Where the sampler has a model of how trials will end, this rather than ranks says who is worth
+    it: of those with room among the best 1/eta only trials that it believes to be on the front
+    are promoted; and in the end all of these are, as long as there are any, before the others are
+    stopped.
+
+    In strict order, where nothing may depend on who comes first, each cohort of trials is decided
+    by itself, in that latter way and by ranks alone.
+
+    A trial that diverged or failed on the way to a rung counts as the last one there. Those that
+    the study would not train any more are stopped where they wait.
+    """
+
+    def __init__(self, study: Study, sampler: Sampler | None = None) -> None:
+        self.study, self.epochs = study, study.rungs
+        self._believer = sampler if isinstance(sampler, PredictiveSampler) else None
+        self._eta = study.file.scheduler.eta
+        self._orders: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
+        """Members of a rung, and the same ranked, as they were when they were last asked for."""
+        self._last: tuple[History, int, bool] | None = None
+        """A history, its changes, and whether it was asked in the end, for no decision."""
+
+    def until(self, entry: TrialRecord) -> int | None:
+        """The epoch of the rung that a trial is at or on its way to; None for its end."""
+        if not self.epochs or entry.role != "search" or entry.parent is not None:
+            return None
+        epoch = self.epochs[0] if entry.until is None else entry.until
+        return epoch if epoch in self.epochs else None
+
+    def waits(self, entry: TrialRecord) -> bool:
+        """Whether a trial is at a rung, and neither promoted nor stopped."""
+        return entry.open and bool(entry.rungs) and str(self.until(entry)) in entry.rungs
+
+    def decide(self, history: History, is_over: bool = False) -> Decision:
+        """What is decided next; nothing, until the history changes, where that is empty.
+
+        Args:
+            is_over: whether no new trial comes.
+        """
+        if not self.epochs or self._last == (history, history.changes, is_over):
+            return Decision()
+        decision = self._decide(history, is_over)
+        self._last = None if decision else (history, history.changes, is_over)
+        return decision
+
+    def _decide(self, history: History, is_over: bool) -> Decision:
+        foreign = [e.number for e in history.entries if e.number not in history.own]
+        lost = [number for number in foreign if self.waits(history.entries[number])]
+        if lost:
+            return Decision(stopped=lost)
+        own = [history.entries[number] for number in history.own]
+        if self.study.file.search.order == "strict":
+            return self._of_cohorts(own, len(history), is_over)
+        promising: set[str] = set()
+        if self._believer is not None:
+            promising.update(self._believer.promising(history))
+        if promising:
+            return self._believed(own, promising, is_over)
+        return self._promotion(own) or (self._closed(own) if is_over else Decision())
+
+    def _promotion(self, own: Sequence[TrialRecord]) -> Decision:
+        """The best trial of the highest rung that has one to promote."""
+        for epoch in reversed(self.epochs):
+            for order in self._ranked(own, epoch):
+                for number, entry in order[: len(order) // self._eta]:
+                    if self._waits_at(entry, epoch):
+                        return Decision({number: self._above(epoch)})
+        return Decision()
+
+    def _believed(self, own: Sequence[TrialRecord], promising: set[str], is_over: bool) -> Decision:
+        """What becomes of trials by what the sampler believes."""
+        for epoch in reversed(self.epochs):
+            for order in self._ranked(own, epoch):
+                went_on = sum(self._went_on(entry, epoch) for _, entry in order)
+                if went_on >= len(order) // self._eta:
+                    continue
+                for number, entry in order:
+                    if self._waits_at(entry, epoch) and entry.candidate in promising:
+                        return Decision({number: self._above(epoch)})
+        if not is_over:
+            return Decision()
+        waiting = {e.number: e for e in own if self.waits(e)}
+        promoted = {
+            number: self._above(self.until(entry) or 0)
+            for number, entry in waiting.items()
+            if entry.candidate in promising
+        }
+        if promoted:
+            return Decision(promoted)
+        is_training = any(e.open and e.number not in waiting for e in own)
+        return Decision() if is_training else Decision(stopped=list(waiting))
+
+    def _of_cohorts(self, own: Iterable[TrialRecord], begun: int, is_over: bool) -> Decision:
+        size = self.study.cohort
+        cohorts: dict[int, list[TrialRecord]] = defaultdict(list)
+        for entry in own:
+            cohorts[entry.number // size].append(entry)
+        for cohort, members in cohorts.items():
+            if is_over or begun >= (cohort + 1) * size:
+                decision = self._closed(members, cohort)
+                if decision:
+                    return decision
+        return Decision()
+
+    def _closed(self, own: Sequence[TrialRecord], cohort: int = 0) -> Decision:
+        """What becomes of all that wait at the lowest rung to which nobody is on the way."""
+        on_the_way = [self.until(e) or math.inf for e in own if e.open and not self.waits(e)]
+        for epoch in self.epochs:
+            if min(on_the_way, default=math.inf) <= epoch:
+                break
+            if any(self._waits_at(entry, epoch) for entry in own):
+                return self._final(own, epoch, cohort)
+        return Decision()
+
+    def _final(self, own: Sequence[TrialRecord], epoch: int, cohort: int) -> Decision:
+        decision = Decision()
+        for order in self._ranked(own, epoch, cohort):
+            kept = max(len(order) // self._eta, 1)
+            for place, (number, entry) in enumerate(order):
+                if self._waits_at(entry, epoch) and place < kept:
+                    decision.promoted[number] = self._above(epoch)
+                elif self._waits_at(entry, epoch):
+                    decision.stopped.append(number)
+        return decision
+
+    def _ranked(
+        self, own: Iterable[TrialRecord], epoch: int, cohort: int = 0
+    ) -> list[list[tuple[int, TrialRecord]]]:
+        """All that came to a rung, with their numbers, the best first, for each stratum."""
+        strata: dict[int, dict[int, TrialRecord]] = defaultdict(dict)
+        for entry in own:
+            if self._has_come(entry, epoch):
+                strata[bisect_right(self.study.strata, entry.cost["macs"])][entry.number] = entry
+        found = []
+        for stratum, members in sorted(strata.items()):
+            place, numbers = (cohort, epoch, stratum), list(members)
+            if self._orders.get(place, ([], []))[0] != numbers:
+                self._orders[place] = numbers, self._order(members, epoch)
+            found.append([(number, members[number]) for number in self._orders[place][1]])
+        return found
+
+    def _order(self, members: Mapping[int, TrialRecord], epoch: int) -> list[int]:
+        objectives = self.study.file.objectives
+        names = [_STAND_INS.get(name, name) for name in objectives]
+        signs = [1 if direction == "max" else -1 for direction in objectives.values()]
+        points = {
+            number: np.multiply(signs, objective_values(names, entry.cost, value))
+            for number, entry in members.items()
+            if (value := entry.rungs.get(str(epoch))) is not None
+        }
+        numbers = list(points)
+        order = ranking(np.array(list(points.values())), numbers) if numbers else []
+        return order + [number for number in members if number not in points]
+
+    def _has_come(self, entry: TrialRecord, epoch: int) -> bool:
+        ended_before = entry.state in ("diverged", "failed") and self.until(entry) == epoch
+        return ended_before or str(epoch) in entry.rungs
+
+    def _waits_at(self, entry: TrialRecord, epoch: int) -> bool:
+        return self.waits(entry) and self.until(entry) == epoch
+
+    def _went_on(self, entry: TrialRecord, epoch: int) -> bool:
+        return entry.until is not None and entry.until > epoch
+
+    def _above(self, epoch: int) -> int:
+        """The next rung, or the last epoch."""
+        later = [*self.epochs, int(self.study.file.recipe.length)]
+        return later[later.index(epoch) + 1]
+
+
+def ranking(points: np.ndarray, numbers: Sequence[int]) -> list[int]:
+    """Trials from the best to the worst, by the ranks of their objectives alone.
+
+    Sorted by non-domination; inside a front by the hypervolume that a point alone dominates
+    among the front's ranks, of which equal points have none but for the first; and then by
+    number.
+
+    Args:
+        points: (n, objectives), all to be maximised.
+        numbers: of the trials (n).
+    """
+    ranks = np.stack([_double_ranks(column) for column in points.T], axis=1)
+    left = np.argsort(numbers, kind="stable")
+    found: list[int] = []
+    while len(left):
+        on_front = nondominated(ranks[left].tolist())
+        front = left[on_front]
+        alone = contributions([tuple(point) for point in ranks[front].tolist()])
+        order = sorted(range(len(front)), key=lambda i: (-alone[i], i))
+        found += [numbers[front[i]] for i in order]
+        left = left[~on_front]
+    return found
+
+
+def _double_ranks(values: np.ndarray) -> np.ndarray:
+    """Twice the mean rank of each value among all (n). It is a whole number, so that what is added
+    up of them is exact, and the order of points and objectives does not show in it."""
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, side="left")
+    return below + np.searchsorted(ordered, values, side="right") + 1
+
+
+def contributions(front: Sequence[tuple[int, ...]]) -> list[int]:
+    """The volume above zero that each point of a front dominates alone; of equal points that of
+    one stands at the first, and zero at the others."""
+    distinct = list(dict.fromkeys(front))
+    alone = {
+        point: _exclusive(point, [other for other in distinct if other != point])
+        for point in distinct
+    }
+    return [alone.pop(point, 0) for point in front]
+
+
+def _exclusive(point: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> int:
+    """The volume that a point dominates and others do not (While et al., 2012)."""
+    shared = {tuple(map(min, point, other)) for other in others}
+    if not shared:
+        return math.prod(point)
+    limited = sorted(shared, reverse=True)
+    best = nondominated(limited)
+    return math.prod(point) - _volume([limited[i] for i in best.nonzero()[0]])
+
+
+def _volume(points: Sequence[tuple[int, ...]]) -> int:
+    """The volume that points dominate together."""
+    return sum(_exclusive(point, points[i + 1 :]) for i, point in enumerate(points))

@@ -1,0 +1,235 @@
+"""A space: a complete architecture and recipe, and axes that each replace one field of them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import random
+import typing
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from sret_search.architecture import Architecture
+from sret_search.config.fields import field_type
+from sret_search.config.space_file import Axis, Budget
+from sret_search.job import Recipe, check_depths
+from sret_search.space.candidate import Candidate, CostContext, Values
+
+
+@dataclass(frozen=True)
+class Space:
+    """Everything that a study may train."""
+
+    architecture: Architecture
+    recipe: Recipe
+    axes: dict[str, Axis]
+    budget: Budget
+
+    @property
+    def size(self) -> int | None:
+        """Combinations of values before conditions; None where an axis is continuous."""
+        sizes = [self.count(path) for path, axis in self.axes.items() if axis.same_as is None]
+        return None if None in sizes else math.prod(size for size in sizes if size is not None)
+
+    def template(self) -> dict[str, Any]:
+        """The space's own architecture and recipe as plain data, which axes replace fields of."""
+        plain: dict[str, Any] = json.loads(self._text)
+        return plain
+
+    @cached_property
+    def _text(self) -> str:
+        recipe = dataclasses.asdict(self.recipe)
+        return json.dumps({"architecture": self.architecture.to_dict(), "recipe": recipe})
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """The template, to look at."""
+        return self.template()
+
+    def candidate(self, values: Values) -> Candidate:
+        """Build a point. Axes that follow others do so whatever is given for them.
+
+        Raises:
+            ValueError: the values break a rule of the architecture or the recipe, or of both.
+        """
+        values = {
+            path: value if self.axes[path].same_as is None else self.following(path, values)
+            for path, value in values.items()
+        }
+        plain = self.replaced(values)
+        architecture = Architecture.from_dict(plain["architecture"])
+        recipe = Recipe.from_dict(plain["recipe"])
+        check_depths(architecture, recipe)
+        return Candidate(values, architecture, recipe)
+
+    def replaced(self, values: Values) -> dict[str, Any]:
+        """The template with values at their places."""
+        plain = self.template()
+        for path, value in values.items():
+            for *way, last in addresses(path, len(self.architecture.stages)):
+                holder: Any = plain
+                for part in way:
+                    holder = holder[part]
+                holder[last] = copy.deepcopy(value)
+        return plain
+
+    def draw(self, rng: random.Random) -> Values:
+        """A random point: choices evenly, ranges evenly or evenly in the logarithm."""
+        return self.active({path: self._draw(path, axis, rng) for path, axis in self._free})
+
+    @cached_property
+    def _free(self) -> list[tuple[str, Axis]]:
+        """The axes that follow no other."""
+        return [(path, axis) for path, axis in self.axes.items() if axis.same_as is None]
+
+    def active(self, values: Values) -> Values:
+        """Leave out the axes whose conditions do not hold, and add those that follow others."""
+        kept: Values = {}
+        for path, axis in self.axes.items():
+            if self.counts(path, kept):
+                kept[path] = values[path] if axis.same_as is None else self.following(path, kept)
+        return kept
+
+    def counts(self, path: str, above: Values) -> bool:
+        """Whether the conditions of an axis hold, given the active axes above it."""
+        for other, wanted in self.axes[path].when.items():
+            value = above[other] if other in above else self.default(other)
+            if value not in wanted:
+                return False
+        return True
+
+    def following(self, path: str, above: Values) -> Any:
+        """The value of an axis that follows another, given the active axes above it."""
+        axis = self.axes[path]
+        assert axis.same_as is not None
+        other = axis.same_as
+        value = above[other] if other in above else self.default(other)
+        return followed(axis, value, self.is_whole(path))
+
+    def default(self, path: str) -> Any:
+        """The value that the space's own architecture or recipe has at a path, of its first stage
+        where the path is that of each.
+
+        Raises:
+            LookupError: it has no such place.
+        """
+        return self.at(addresses(path, len(self.architecture.stages))[0])
+
+    def at(self, place: tuple[str | int, ...]) -> Any:
+        """The value that the template has at a place.
+
+        Raises:
+            LookupError: it has no such place.
+        """
+        found: Any = self._plain
+        for part in place:
+            found = _inside(found, part)
+        return found
+
+    def over_budget(self, candidate: Candidate, terms: CostContext) -> str | None:
+        """Why a candidate does not fit the budget; None where it does, as far as is known."""
+        for name, limit in self.limits.items():
+            value = candidate.known(name, terms)
+            shown = f"{value:,.1f}" if name == "seconds" else f"{value:,}"
+            unit = "bytes of memory" if name == "memory" else name
+            if value is not None and limit.max is not None and value > limit.max:
+                return f"{shown} {unit} are more than {limit.max:,.0f}"
+            if value is not None and limit.min is not None and value < limit.min:
+                return f"{shown} {unit} are fewer than {limit.min:,.0f}"
+        return None
+
+    @cached_property
+    def limits(self) -> dict[str, Any]:
+        """What the budget limits, by the names of costs."""
+        limits = {name: getattr(self.budget, name) for name in type(self.budget).model_fields}
+        return {n: one for n, one in limits.items() if (one.min, one.max) != (None, None)}
+
+    def ordered(self, path: str) -> bool:
+        """Whether an axis takes numbers only."""
+        choices = self.axes[path].choices or []
+        return all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices)
+
+    def is_whole(self, path: str) -> bool:
+        """Whether an axis takes whole numbers only."""
+        return _is_whole(path)
+
+    def holds(self, path: str, value: Any, above: Values) -> bool:
+        """Whether a value is one of an axis, given the active axes above it: that which follows
+        from them, or among its choices, or within its range."""
+        axis = self.axes[path]
+        if axis.same_as is not None:
+            return bool(value == self.following(path, above))
+        if axis.choices is not None:
+            return value in axis.choices
+        kinds = (int,) if self.is_whole(path) else (int, float)
+        assert axis.low is not None and axis.high is not None
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        return is_number and bool(axis.low <= value <= axis.high)
+
+    def count(self, path: str) -> int | None:
+        """How many values an axis has; None where it is continuous."""
+        axis = self.axes[path]
+        if axis.choices is not None:
+            return len(axis.choices)
+        assert axis.low is not None and axis.high is not None
+        return int(axis.high) - int(axis.low) + 1 if self.is_whole(path) else None
+
+    def options(self, path: str) -> list[Any] | range:
+        """All values of an axis that is not continuous."""
+        axis = self.axes[path]
+        if axis.choices is not None:
+            return axis.choices
+        low, high = axis.low, axis.high
+        assert isinstance(low, int) and isinstance(high, int), "a continuous axis has no end"
+        return range(low, high + 1)
+
+    def _draw(self, path: str, axis: Axis, rng: random.Random) -> Any:
+        if axis.choices is not None:
+            return rng.choice(axis.choices)
+        assert axis.low is not None and axis.high is not None
+        whole = self.is_whole(path)
+        if whole and not axis.log:
+            return rng.randint(int(axis.low), int(axis.high))
+        # A whole number n stands for the interval from n - 1/2 to n + 1/2.
+        low, high = (axis.low - 0.5, axis.high + 0.5) if whole else (axis.low, axis.high)
+        if not axis.log:
+            return rng.uniform(low, high)
+        value = math.exp(rng.uniform(math.log(low), math.log(high)))
+        return min(max(round(value), int(axis.low)), int(axis.high)) if whole else value
+
+
+def followed(axis: Axis, value: Any, whole: bool) -> Any:
+    """What an axis that follows another has where that one has this value; a whole number where
+    it can be one and its field takes no others."""
+    if (axis.times, axis.plus) == (1, 0):
+        return value
+    found = value * axis.times + axis.plus
+    return int(found) if whole and found % 1 == 0 else found
+
+
+def _inside(whole: Any, part: str | int) -> Any:
+    if isinstance(whole, dict if isinstance(part, str) else list):
+        found: Any = whole[part]  # type: ignore[index]
+        return found
+    raise LookupError(part)
+
+
+@cache
+def _is_whole(path: str) -> bool:
+    kind = field_type(path)
+    kinds = typing.get_args(kind) or (kind,)
+    return int in kinds and float not in kinds
+
+
+def addresses(path: str, stages: int) -> list[tuple[str | int, ...]]:
+    """The places in {"architecture": …, "recipe": …} that an axis path names; * is each stage."""
+    parts: list[str | int] = [int(part) if part.isdecimal() else part for part in path.split(".")]
+    if parts[0] != "recipe":
+        parts = ["architecture", *parts]
+    if "*" not in parts:
+        return [tuple(parts)]
+    star = parts.index("*")
+    return [(*parts[:star], stage, *parts[star + 1 :]) for stage in range(stages)]

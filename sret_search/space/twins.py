@@ -1,0 +1,190 @@
+"""Twins: what a candidate's recursion is held against at equal parameters or equal compute.
+
+A recursive model buys parameters with multiply-adds, so that each comparison needs the other
+side of that trade (Bae et al., 2410.20672, §4). All twins keep the candidate's stem, heads, NLL
+and residual; none of them runs any weights twice:
+
+    unshared        as many executions, each of a block of its own
+    shallow         the same blocks, each run once
+    iso_params      shallow, but as wide as gives the candidate's parameters
+    iso_macs        shallow, but as wide as gives the candidate's multiply-adds
+    iso_train_macs  shallow, but trained as long as takes the candidate's multiply-adds
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sret_search.architecture import Architecture, Stage
+from sret_search.config.study_file import Control
+from sret_search.cost import cost
+from sret_search.job import Recipe, train_macs
+from sret_search.space.candidate import Candidate
+
+TOLERANCE = 0.02
+"""Relative difference of a matched cost up to which a twin counts as equal in it."""
+_RATIOS = 0.25, 4.0
+"""How far a twin's MLPs may be thinner or thicker than the candidate's, to match a cost."""
+_MOST_WIDE = 4096
+"""Widths of the first stage beyond which no twin is looked for."""
+_HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A candidate's counterpart.
+
+    Attributes:
+        matched: the cost that is to be equal, or None.
+        gap: by which part the twin's is larger (negative: smaller).
+    """
+
+    control: Control
+    candidate: Candidate
+    matched: str | None = None
+    gap: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, with the name of what it builds."""
+        return {
+            "control": self.control,
+            "candidate": self.candidate.name,
+            "matched": self.matched,
+            "gap": self.gap,
+        }
+
+
+def twins(controls: Sequence[Control], candidate: Candidate, images: int) -> Iterator[Twin]:
+    """The twins of a candidate that recurs; of one that does not, none.
+
+    Args:
+        images: that it trains on; where that is not known yet, 0.
+    """
+    images = max(images, 1)
+    a, recipe = candidate.architecture, candidate.recipe
+    if a.loops == 1:
+        return
+    flat, known = shallow(a), candidate.cost
+
+    def twin(
+        control: Control, built: Architecture, how: Recipe = recipe, matched: str | None = None
+    ) -> Twin:
+        one = Candidate({}, built, how)
+        if matched is None:
+            return Twin(control, one)
+        wanted, found = (
+            train_macs(each.architecture, each.recipe, images)
+            if matched == "train_macs"
+            else getattr(each.cost, matched)
+            for each in (candidate, one)
+        )
+        return Twin(control, one, matched, found / wanted - 1)
+
+    for control in controls:
+        match control:
+            case "unshared":
+                yield twin(control, unshared(a))
+            case "shallow":
+                yield twin(control, flat)
+            case "iso_params":
+                wide = widened(flat, known.params, lambda one: cost(one).params)
+                yield twin(control, wide, matched="params")
+            case "iso_macs":
+                wide = widened(flat, known.macs, lambda one: cost(one).macs)
+                yield twin(control, wide, matched="macs")
+            case "iso_train_macs":
+                times = train_macs(a, recipe, images) / train_macs(flat, recipe, images)
+                yield twin(control, flat, lengthened(recipe, times), "train_macs")
+            case "rerun":
+                pass  # no training of its own
+
+
+def unshared(a: Architecture) -> Architecture:
+    """As many executions, each of a block of its own. Of groups that differ from loop to loop
+    those of the first loop stay."""
+    return replace(a, stages=tuple(replace(s, unique=s.executions, loops=1) for s in a.stages))
+
+
+def shallow(a: Architecture) -> Architecture:
+    """The same blocks, each run once."""
+    return _with_stages(a, lambda s: {"loops": 1})
+
+
+def lengthened(recipe: Recipe, times: float) -> Recipe:
+    """The same recipe for so many times its length; warmup and decay keep their share."""
+    length = recipe.length * times
+    changed: dict[str, Any] = {
+        recipe.unit: length if recipe.unit == "epochs" else max(round(length), 1)
+    }
+    for name in ("warmup", "decay"):
+        part = getattr(recipe, name)
+        if part is not None:
+            changed[name] = part / recipe.length * changed[recipe.unit]
+    return replace(recipe, **changed)
+
+
+def widened(
+    a: Architecture, wanted: float, measure: Callable[[Architecture], float]
+) -> Architecture:
+    """The same network, but wider or narrower, with a cost as near to the wanted one as can be.
+
+    Widths grow together, heads stay; between two widths that are possible, the MLPs fill up.
+    """
+    widths = _widths(a)
+    more = bisect_right(widths, wanted, key=lambda width: measure(_at_width(a, width)))
+    around = {max(more - 1, 0), min(more, len(widths) - 1)}
+    found = [_filled(_at_width(a, widths[i]), wanted, measure) for i in sorted(around)]
+
+    def distance(one: tuple[Architecture, float]) -> tuple[bool, float]:
+        gap = abs(measure(one[0]) / wanted - 1)
+        return gap > TOLERANCE, gap if gap > TOLERANCE else abs(math.log(one[1]))
+
+    return min(found, key=distance)[0]
+
+
+def _widths(a: Architecture) -> range:
+    """Widths of the first stage at which every stage can be built."""
+    first = a.stages[0].width
+    even = 2 if len(a.stem_strides) > 1 else 1
+    step = even
+    for stage in a.stages:
+        times = stage.width // first
+        step = math.lcm(step, stage.heads // math.gcd(stage.heads, times))
+    return range(step, max(_MOST_WIDE, first) + 1, step)
+
+
+def _at_width(a: Architecture, width: int) -> Architecture:
+    first = a.stages[0].width
+    return _with_stages(a, lambda s: {"width": s.width // first * width})
+
+
+def _filled(
+    a: Architecture, wanted: float, measure: Callable[[Architecture], float]
+) -> tuple[Architecture, float]:
+    """With MLPs so much thicker or thinner that the cost is nearest, and that factor."""
+    low, high = _RATIOS
+    for _ in range(_HALVINGS):
+        factor = math.sqrt(low * high)
+        low, high = (factor, high) if measure(_thicker(a, factor)) < wanted else (low, factor)
+    best = min((1.0, low, high), key=lambda f: abs(measure(_thicker(a, f)) / wanted - 1))
+    return _thicker(a, best), best
+
+
+def _thicker(a: Architecture, factor: float) -> Architecture:
+    if factor == 1:
+        return a
+
+    def change(stage: Stage) -> dict[str, Any]:
+        hidden = max(round(factor * stage.hidden), 1)
+        # Rounded up, since a hidden width is the ratio times the width, rounded down.
+        return {"mlp_ratio": math.ceil(hidden / stage.width * 1e6) / 1e6}
+
+    return _with_stages(a, change)
+
+
+def _with_stages(a: Architecture, change: Callable[[Stage], dict[str, Any]]) -> Architecture:
+    return replace(a, stages=tuple(replace(s, **change(s)) for s in a.stages))

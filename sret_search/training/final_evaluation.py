@@ -1,0 +1,82 @@
+"""The end of a training: the test part, once, what is kept of it, and how long a pass takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sret_search.artifacts.names import PREDICTIONS, WEIGHTS
+from sret_search.model import depth_profile, gradient_shares, rerun, save
+from sret_search.training import files, latency
+from sret_search.training.augment import normalize
+
+if TYPE_CHECKING:
+    from sret_search.training.trainer import Trainer
+
+_WATCHED = 32
+"""Images that the monitor looks at."""
+
+
+def record_depth(trainer: Trainer) -> dict[str, Any]:
+    """What each execution does to validation images after an epoch: its update's size beside
+    its input's, and its share of the weights' gradient."""
+    model, split = trainer.trained, trainer.split
+    images_BCSS, labels_B = next(
+        trainer.val_part.batches([torch.arange(min(_WATCHED, len(trainer.val_part)))])
+    )
+    images_BCSS = normalize(images_BCSS, split.mean, split.std)
+    model.eval()
+    found = {
+        "epoch": trainer.epoch,
+        "updates": depth_profile(model, images_BCSS).updates,
+        "gradient_shares": gradient_shares(model, images_BCSS, labels_B),
+    }
+    model.train()
+    return found
+
+
+def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[str, Any]:
+    """Evaluate the test part, once, and the reruns; write weights and predictions; time a pass,
+    where the job says so."""
+    model, last = trainer.trained, trainer.history[-1]
+    test_part = trainer.split.test.to(trainer.device)
+    test = trainer.evaluate(model, test_part)
+    predictions = {"labels": test_part.labels.numpy(), "test": test.predictions.numpy()}
+    reruns = []
+    for i, architecture in enumerate(trainer.job.reruns):
+        beat()
+        twin = rerun(model, architecture)
+        val, again = trainer.evaluate(twin, trainer.val_part), trainer.evaluate(twin, test_part)
+        predictions[f"rerun-{i}"] = again.predictions.numpy()
+        reruns.append(
+            {
+                "executions": architecture.executions,
+                "val_accuracy": val.accuracy,
+                "val_loss": val.loss,
+                "test_accuracy": again.accuracy,
+            }
+        )
+    if trainer.rank.is_first:
+        about = trainer.provenance.to_dict()
+        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file, about))
+        files.write_whole(
+            attempt / PREDICTIONS,
+            lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
+        )
+    found = {
+        "val_accuracy": last["val_accuracy"],
+        "val_loss": last["val_loss"],
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "reruns": reruns,
+    }
+    if trainer.job.latency is not None:
+        beat()
+        if trainer.rank.is_first:
+            measured = latency.measure(trainer, trainer.job.latency)
+            found |= {"latency_ms": measured.ms, "latency_spread": measured.spread}
+    return found

@@ -1,0 +1,1 @@
+"""The record of trials: the ledger in its database, and the checkpoints that are kept."""

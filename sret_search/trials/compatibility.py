@@ -1,0 +1,244 @@
+"""A study that was edited since it last ran: what still fits its ledger, and what does not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+
+from sret_search.config import yaml_source
+from sret_search.config.addresses import masked, masked_value
+from sret_search.config.problems import shown
+from sret_search.job import Contents
+from sret_search.job.paths import is_url
+from sret_search.planning.plan import least_trials
+from sret_search.planning.user_inputs import data_problem
+from sret_search.space.space import Space
+from sret_search.study import Study, StudyError
+
+FORMAT = 3
+"""Of the ledger; raised whenever an older program could no longer read it."""
+
+_COMPARED = ("data", "objectives", "latency")
+_REPORTED = (
+    "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
+    "confirm", "scheduler", "report",
+)  # fmt: skip
+"""Keys of a study file that a report depends on."""
+_LONGEST = 80
+"""Letters of a value in a message."""
+
+
+def describe(study: Study) -> dict[str, Any]:
+    """What a report needs to know of a study, and what a later edit is held against."""
+    root = study.trials_root
+    description = {
+        **study.file.model_dump(mode="json"),
+        "format": FORMAT,
+        "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
+        **({} if study.contents is None else {"contents": study.contents.to_dict()}),
+        "path": str(study.path.resolve()),
+        "root": masked(root if is_url(root) else os.path.abspath(root)),
+        "text": study.path.read_text(encoding="utf-8"),
+        "space_text": study.space_path.read_text(encoding="utf-8"),
+        "architecture": study.space.architecture.to_dict(),
+        "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
+        "budget": study.space.budget.model_dump(mode="json"),
+        "trials": least_trials(study),
+        "classes": study.space.architecture.classes,
+    }
+    return without_secrets(description)
+
+
+def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
+    """A description with *** for the secrets in it, which earlier programs may have left there."""
+    texts = {
+        name: yaml_source.without_secrets(description[name])
+        for name in ("text", "space_text")
+        if name in description
+    }
+    kept = {"storage": masked_value(description["storage"])} if "storage" in description else {}
+    return description | texts | kept
+
+
+def refuse_other_format(where: str, description: dict[str, Any]) -> None:
+    """See that this program can read a ledger.
+
+    Raises:
+        StudyError: another version wrote it.
+    """
+    found = description.get("format", 1)
+    if found != FORMAT:
+        age = "a newer" if found > FORMAT else "an older"
+        raise StudyError(
+            f"{where}: written by {age} sret_search (format {found}; this one reads {FORMAT});"
+            + (" update this one" if found > FORMAT else " --fresh keeps it aside and starts anew")
+        )
+
+
+def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
+    """See that the trials of a ledger can stand beside those that the study asks for now.
+
+    Raises:
+        StudyError: they cannot; the message has the difference.
+    """
+    now = describe(study)
+    _refuse_changed_data(study, before, now)
+    differences = [
+        f"{name} was {json.dumps(before[name])} and is now {json.dumps(now[name])}"
+        for name in _COMPARED
+        if before[name] != now[name]
+    ]
+    old_rule, rule = _scheduler(before), _scheduler(now)
+    if old_rule != rule:
+        differences.append(f"scheduler was {json.dumps(old_rule)} and is now {json.dumps(rule)}")
+    if before["search"]["order"] != now["search"]["order"]:
+        was, becomes = before["search"]["order"], now["search"]["order"]
+        differences.append(f"search.order was {was} and is now {becomes}")
+    for path in study.space.axes:
+        old = before["stored"].get(path)
+        if old is not None and _joined(old, study.space, path) is None:
+            was = _brief(before["axes"].get(path, old))
+            differences.append(f"the axis {path} was {was} and is now {_brief(now['axes'][path])}")
+    if differences:
+        raise StudyError(
+            f"{shown(study.path)}: its trials in {study.folder} cannot be compared with new ones: "
+            + "; ".join(differences)
+            + "; undo the edit, or start anew with --fresh, which keeps the old study aside"
+        )
+
+
+def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """See that the files and labels are those of before, where the study file names the same."""
+    known = before.get("contents")  # which earlier programs did not keep
+    named, was_named = (each["data"] | {"sizes": None} for each in (now, before))
+    if known is None or study.contents is None or named != was_named:
+        return
+    changed = study.contents.difference(Contents.from_dict(known))
+    if changed is not None:
+        message = (
+            f"the data have changed since the study ran: {changed}; images that one trial was"
+            " trained on would be test images of another: put them back as they were, or start anew with"
+            " --fresh, which keeps the old study aside"
+        )
+        raise StudyError([data_problem(study, message)])
+
+
+def differences(study: Study, description: dict[str, Any]) -> list[str]:
+    """In what a study file, or its space, differs from what a ledger describes, a text for each
+    field. Where trials run and are kept is left aside."""
+    now = study.file.model_dump(mode="json") | {
+        "data": study.file.data.to_dict(),
+        "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
+        "budget": study.space.budget.model_dump(mode="json"),
+        "architecture": study.space.architecture.to_dict(),
+    }
+    found = []
+    for name in (*_REPORTED, "axes", "budget", "architecture"):
+        before: Any = description.get(name, now[name])  # an earlier program stored less
+        if name == "data":
+            before = {key: value for key, value in before.items() if key != "sizes"}
+        found += list(_different(name, before, json.loads(json.dumps(now[name]))))
+    return found
+
+
+def _different(path: str, before: Any, now: Any) -> Iterator[str]:
+    if before == now:
+        return
+    if isinstance(before, dict) and isinstance(now, dict) and path not in ("objectives",):
+        if path == "axes":
+            gone = [f"axis {name}" for name in before if name not in now]
+            yield from (f"{name} is not in it any more" for name in gone)
+            yield from (f"axis {name} is new in it" for name in now if name not in before)
+            yield from (
+                f"axis {name} was {_brief(before[name])} and is now {_brief(now[name])}"
+                for name in before
+                if name in now and before[name] != now[name]
+            )
+            return
+        for name in dict.fromkeys((*before, *now)):
+            yield from _different(f"{path}.{name}", before.get(name), now.get(name))
+        return
+    yield f"{path} was {_short(before)} and is now {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:
+    """How the values of each axis are stored, as JSON: what was stored, joined with what may
+    now come. An axis that is no longer there keeps its old values."""
+    found = dict(before)
+    for path in study.space.axes:
+        joined = _joined(before.get(path), study.space, path)
+        assert joined is not None, "what cannot be joined is refused before"
+        found[path] = distribution_to_json(joined)
+    return found
+
+
+def as_stored(value: Any, kind: BaseDistribution) -> Any:
+    """A value as the database takes it: a number, or its JSON text."""
+    return json.dumps(value) if isinstance(kind, CategoricalDistribution) else value
+
+
+def _joined(before: str | None, space: Space, path: str) -> BaseDistribution | None:
+    """What holds old and new values of an axis; None where they are of different kinds."""
+    now = _distribution(space, path)
+    if before is None:
+        return now
+    old = json_to_distribution(before)
+    if isinstance(old, CategoricalDistribution) and isinstance(now, CategoricalDistribution):
+        # The database keeps a choice by its place: new ones come last.
+        return CategoricalDistribution(tuple(dict.fromkeys((*old.choices, *now.choices))))
+    if isinstance(old, CategoricalDistribution) or isinstance(now, CategoricalDistribution):
+        return None
+    assert isinstance(old, IntDistribution | FloatDistribution)
+    assert isinstance(now, IntDistribution | FloatDistribution)
+    low, high = min(old.low, now.low), max(old.high, now.high)
+    if isinstance(old, IntDistribution) and isinstance(now, IntDistribution):
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(low, high)
+
+
+def _distribution(
+    space: Space, path: str
+) -> IntDistribution | FloatDistribution | CategoricalDistribution:
+    """Numbers are stored as ranges; anything else by its JSON text."""
+    axis = space.axes[path]
+    values = axis.choices if axis.choices is not None else [axis.low, axis.high]
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if numbers and space.is_whole(path):
+        return IntDistribution(min(values), max(values))
+    if numbers:
+        return FloatDistribution(min(values), max(values))
+    return CategoricalDistribution([json.dumps(value) for value in values])
+
+
+def _scheduler(description: dict[str, Any]) -> dict[str, Any]:
+    """The scheduler with what matters to it alone."""
+    scheduler: dict[str, Any] = dict(description["scheduler"])
+    if scheduler["name"] == "none":
+        return {"name": "none"}
+    if scheduler["name"] == "asha":
+        scheduler.pop("strata")
+    return scheduler
+
+
+def _brief(axis: dict[str, Any] | str) -> str:
+    if isinstance(axis, str):
+        return axis
+    return json.dumps(
+        {name: value for name, value in axis.items() if value not in (None, False, {})}
+    )

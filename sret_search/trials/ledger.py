@@ -1,0 +1,350 @@
+"""The ledger: an Optuna study in a database that says which trials there are and how they ended.
+
+A trial is created RUNNING with everything that its training is a function of, in one commit,
+before any work starts. Its result is in the trial's own folder before it is told here. What
+is missing here after a crash is found there (`outcome`), so nothing finished is done twice.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+import optuna
+from optuna.distributions import json_to_distribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from sret_search.artifacts.names import ERROR, RESULT, RUNG
+from sret_search.artifacts.trial_folders import TrialFolders
+from sret_search.job import Job
+from sret_search.planning.plan import Role
+from sret_search.space.candidate import Values
+from sret_search.study import Study, StudyError
+from sret_search.trials import compatibility, digests, failures, rows, study_attributes
+from sret_search.trials.database import (
+    DiskFullError,
+    LedgerAwayError,
+    erase,
+    explained,
+    open_storage,
+    place,
+    read_storage,
+    stored_study,
+    undamaged,
+    writing,
+)
+from sret_search.trials.declarations import Declaration, next_declarations
+from sret_search.trials.lease import Lease
+from sret_search.trials.trial import STATES, TrialRecord, objective_values
+from sret_search.trials.worker_files import KEPT, LONG, is_sound
+
+# Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+_T = TypeVar("_T")
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+class Ledger:
+    """The trials of one study: a row each in the database, and a folder each."""
+
+    def __init__(
+        self, study: Study, storage: RDBStorage, stored: optuna.Study, lease: Lease | None
+    ) -> None:
+        self.folders = TrialFolders(study.trials_root)
+        self._study = study
+        self._storage, self._study_id, self._lease = storage, stored._study_id, lease
+        self._disk, self._origin = study.folder, study.origin
+        with undamaged(study):
+            self._attributes = study_attributes.read(stored.user_attrs, place(study))
+            self._stored = {
+                path: json_to_distribution(kind)
+                for path, kind in self._attributes.get("study", {}).get("stored", {}).items()
+            }
+        self._known: list[int] | None = None
+        self.last_path: str | None = None
+        """The other file that the study was last run from, if it was."""
+        self.last_root: str | None = None
+        """The other place where the folders of its trials were then, if they were."""
+        self.wait_for_space: Callable[[str], None] = lambda reason: time.sleep(1)
+        """Called again and again while the database's disk is full."""
+        self.wait_for_server: Callable[[LedgerAwayError], None] = _raise
+        """Called again and again while the database's server cannot be reached."""
+
+    @classmethod
+    def create(cls, study: Study, lease: Lease | None = None) -> Ledger:
+        """Open the ledger of a study to write to it, making it where there is none.
+
+        Raises:
+            StudyError: the database cannot be used, or holds trials that the study as it is now
+                cannot be compared with; the message has the difference.
+        """
+        with explained(study):
+            storage = open_storage(study)
+            stored, before = stored_study(storage, study)
+            with_secrets = study_attributes.hold_secrets(stored.user_attrs)
+            ledger = cls(study, storage, stored, lease)
+            description = compatibility.describe(study)
+            description["stored"] = compatibility.stored_axes(study, before.get("stored", {}))
+            ledger._grow(before.get("stored", {}), description["stored"])
+            # What was declared is durable before any trial can begin under it.
+            ledger._declare(description)
+            ledger._remember("study", description)
+            if with_secrets:
+                ledger._erase_secrets()
+        path, root = before.get("path"), before.get("root")
+        ledger.last_path = path if path not in (None, description["path"]) else None
+        ledger.last_root = root if root not in (None, description["root"]) else None
+        return ledger
+
+    @classmethod
+    def read(cls, study: Study) -> Ledger:
+        """Open the ledger of a study, to read it, also while it is written.
+
+        Raises:
+            StudyError: there is none, or it cannot be read.
+        """
+        with explained(study), undamaged(study):
+            storage = read_storage(study)
+            stored = optuna.load_study(storage=storage, study_name=study.name)
+            begun = "study" in stored.user_attrs
+        if not begun:
+            raise StudyError(f"{place(study)} has no study yet; run it first")
+        return cls(study, storage, stored, None)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The study as it was when it last ran."""
+        description: dict[str, Any] = self._attributes["study"]
+        return description
+
+    @property
+    def declarations(self) -> list[Declaration]:
+        """What the study declared, run after run; empty in ledgers of programs that stored none."""
+        return [Declaration(**plain) for plain in self._attributes.get("declarations", [])]
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the sampler wants to find again."""
+        memory: dict[str, Any] = self._attributes.get("memory", {})
+        return memory
+
+    @property
+    def window(self) -> int | None:
+        """How far behind a trial the results lie that it was asked with; None until `freeze`,
+        and for the order "eager"."""
+        return self._attributes.get("window")
+
+    def freeze(self, window: int) -> None:
+        """Fix the window of a study in strict order, unless it is fixed."""
+        if self.window is None and self.description["search"]["order"] == "strict":
+            self._remember("window", window)
+
+    def entries(self) -> list[TrialRecord]:
+        """Every trial, by number, as the database has it now."""
+        with (
+            writing(self._disk),
+            undamaged(self._study),
+            self._storage.engine.connect() as connection,
+        ):
+            found = list(rows.entries(connection, self._study_id))
+        self._known = [trial_id for trial_id, _ in found]
+        return [entry for _, entry in found]
+
+    def begin(
+        self,
+        job: Job,
+        values: Values,
+        images: int,
+        notes: dict[str, Any] | None = None,
+        memory: dict[str, Any] | None = None,
+        role: Role = "search",
+        about: dict[str, Any] | None = None,
+    ) -> TrialRecord:
+        """Record a trial that is about to start.
+
+        Args:
+            images: that it trains on.
+            notes: what the sampler must find again with the trial.
+            memory: what it must find again with the study; durable before the trial is.
+            role: why the trial is trained.
+            about: what a report must know of that.
+        """
+        if memory:
+            self._remember("memory", self.memory | memory)
+        entry = TrialRecord.begun(
+            *(len(self._ids), job, values, images, self._origin, notes, role, about),
+            declared=len(self._attributes["declarations"]) - 1,
+        )
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params={p: compatibility.as_stored(v, self._stored[p]) for p, v in values.items()},
+            distributions={path: self._stored[path] for path in values},
+            user_attrs=digests.begun(entry.attributes),
+        )
+        trial_id = self._write(
+            lambda: self._storage.create_new_trial(self._study_id, template_trial=trial),
+            lambda: rows.id_of(self._storage.engine, self._study_id, entry.number),
+        )
+        number = self._write(lambda: self._storage.get_trial_number_from_id(trial_id))
+        assert number == entry.number, "two drivers write to this study"
+        self._ids.append(trial_id)
+        return entry
+
+    def outcome(self, entry: TrialRecord) -> dict[str, Any] | None:
+        """How a trial ended, if a folder of its attempts says so, for this very job: with a
+        result, or with an error in code, which another attempt would only repeat."""
+        for i, attempt in enumerate(self.folders.attempts(entry.number)):
+            found = self._written(entry, attempt, RESULT)
+            if found is not None:
+                return found
+            failed = self.error(entry, attempt) if i >= entry.forgiven else None
+            if failed is not None and failed["cause"] == failures.ERROR:
+                return failed
+        return None
+
+    def error(self, entry: TrialRecord, attempt: str) -> dict[str, Any] | None:
+        """What one attempt at a trial failed with, if it could still say so."""
+        return self._written(entry, attempt, ERROR)
+
+    def reached(self, entry: TrialRecord, epoch: int) -> dict[str, Any] | None:
+        """What a trial reached after an epoch, if an attempt that was to end there did."""
+        attempts = self.folders.attempts(entry.number)
+        found = (self._written(entry, attempt, f"{RUNG}{epoch}.json") for attempt in attempts)
+        return next((each for each in found if each is not None), None)
+
+    def reach(self, entry: TrialRecord, epoch: int, measured: dict[str, Any]) -> TrialRecord:
+        """Record what a trial reached at a rung."""
+        entry = entry.at_rung(epoch, measured)
+        self._attribute(entry, "rungs", entry.rungs)
+        return entry
+
+    def promote(self, entry: TrialRecord, until: int) -> TrialRecord:
+        """Record until which epoch a trial is trained on; before it is."""
+        self._attribute(entry, "until", until)
+        return replace(entry, until=until)
+
+    def tell(self, entry: TrialRecord, outcome: dict[str, Any]) -> TrialRecord:
+        """Record how a trial ended: complete, stopped, diverged or failed. The last commit ends
+        it.
+
+        What is given back is without the history of its epochs, which only reports read.
+        """
+        trial_id = self._ids[entry.number]
+        kept = {name: outcome[name] for name in KEPT if name in outcome}
+        begun = [a for a in self.folders.attempts(entry.number) if self.folders.has_begun(a)]
+        kept["attempts"] = len(begun)
+        if entry.rungs:
+            kept["rungs"] = entry.rungs
+        beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
+        now = datetime.now()
+        told = {"state": outcome["state"], "ended": now.isoformat(), **kept}
+        self._attribute(entry, "outcome", digests.with_digest(told, beside))
+        state, values = TrialState[STATES[outcome["state"]]], None
+        if state == TrialState.COMPLETE:
+            names = self.description["objectives"]
+            values = objective_values(names, entry.cost, outcome)
+        self._write(
+            lambda: self._storage.set_trial_state_values(trial_id, state, values),
+            lambda: rows.has_ended(self._storage.engine, trial_id) or None,
+        )
+        short = {name: value for name, value in kept.items() if name not in LONG}
+        return replace(entry, state=outcome["state"], result=short, ended=now)
+
+    def fail(self, entry: TrialRecord, cause: str) -> TrialRecord:
+        """Count an attempt that ended without an outcome."""
+        counted = entry.failures | {cause: entry.failures.get(cause, 0) + 1}
+        self._attribute(entry, "failures", counted)
+        return replace(entry, failures=counted)
+
+    def retry(self, entry: TrialRecord) -> None:
+        """Open a failed trial again. What it failed with stays stored, and its attempts until now
+        no longer say how it ended."""
+        self._write(lambda: rows.reopen(self._storage.engine, self._ids[entry.number]))
+        ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.result}]
+        attempts = len(self.folders.attempts(entry.number))
+        self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    @property
+    def _ids(self) -> list[int]:
+        """What the database calls each trial, by number."""
+        if self._known is None:
+            self.entries()
+        assert self._known is not None
+        return self._known
+
+    def _written(self, entry: TrialRecord, attempt: str, name: str) -> dict[str, Any] | None:
+        """What a file of an attempt says, if it is of this very job. One that is damaged is as
+        good as absent: the trial goes on from its last checkpoint."""
+        found = self.folders.read_json(attempt, name)
+        if not found or found.get("job") != entry.job.identity:
+            return None
+        return found if is_sound(name, found, entry.job) else None
+
+    def _attribute(self, entry: TrialRecord, name: str, value: Any) -> None:
+        trial_id = self._ids[entry.number]
+        self._write(lambda: self._storage.set_trial_user_attr(trial_id, name, value))
+
+    def _remember(self, name: str, value: Any) -> None:
+        kept = study_attributes.stored(name, value)
+        self._write(lambda: self._storage.set_study_user_attr(self._study_id, name, kept))
+        self._attributes[name] = value
+
+    def _declare(self, description: dict[str, Any]) -> None:
+        """Record what the study declares, unless that is what it declared last."""
+        known = self.declarations
+        if known and known[-1].declares(description):
+            return
+        entries = self.entries()
+        ended = sum(not e.open or self.outcome(e) is not None for e in entries)
+        before = self._attributes.get("study")
+        found = next_declarations(known, before, description, len(entries), ended)
+        self._remember("declarations", [vars(each) for each in found])
+
+    def _erase_secrets(self) -> None:
+        """Leave nothing in the database of the secrets that an earlier program stored."""
+        self._remember("declarations", self._attributes["declarations"])
+        self._write(lambda: erase(self._storage))
+
+    def _write(self, write: Callable[[], _T], made: Callable[[], _T | None] | None = None) -> _T:
+        """Write while the study is held, and again while there is no room for it, or no server.
+
+        Args:
+            made: what the same write gave where it was made and only its answer was lost, else
+                None; where it is not given, the same can be written twice.
+        """
+        unsure = False
+        while True:
+            try:
+                if self._lease is not None:
+                    self._lease.check()
+                with writing(self._disk):
+                    before = made() if unsure and made is not None else None
+                    return write() if before is None else before
+            except DiskFullError as full:
+                self.wait_for_space(str(full))
+            except LedgerAwayError as away:
+                unsure = True
+                self.wait_for_server(away)
+
+    def _grow(self, before: dict[str, str], now: dict[str, str]) -> None:
+        with writing(self._disk):
+            for path in before:
+                if before[path] != now[path]:
+                    rows.grow(self._storage.engine, self._study_id, path, now[path])
+        self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}

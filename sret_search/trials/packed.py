@@ -1,0 +1,161 @@
+"""A ledger in one small file, which draws the same report where the study was never run.
+
+`reports/<study>/ledger.json.xz` has the description, the declarations and every trial of a ledger,
+and which test images each trial classified right, a bit an image. It has no weights: nothing can
+be trained on, exported or evaluated from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import lzma
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sret_search.config.problems import Problem
+from sret_search.study import Study, StudyError
+from sret_search.trials import compatibility, sqlite
+from sret_search.trials.declarations import Declaration
+from sret_search.trials.predictions import Known, Outcomes
+from sret_search.trials.trial import TrialRecord
+
+FILE = "ledger.json.xz"
+_LARGEST = 2**30
+"""Bytes of an unpacked ledger: more is refused, not read."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The content of a packed ledger.
+
+    Attributes:
+        only_retrainable: complete trials of which no full checkpoint was left.
+    """
+
+    description: dict[str, Any]
+    declarations: list[Declaration]
+    entries: list[TrialRecord]
+    only_retrainable: list[int]
+    outcomes: Outcomes
+
+
+def file_of(study: Study) -> Path:
+    """Where the packed ledger of a study lies."""
+    return study.report_folder / FILE
+
+
+def stands_for(study: Study) -> bool:
+    """Whether a study has a packed ledger, and no other here."""
+    if study.file.storage.url is not None or not file_of(study).is_file():
+        return False
+    return not sqlite.has_content(study)
+
+
+def write(study: Study, content: Packed) -> bytes:
+    """The content of a packed ledger, the same bytes for the same ledger; nothing in it tells in
+    which folder the study lay."""
+    plain = {
+        "description": _placeless(study, content.description),
+        "declarations": [
+            vars(each) | {"description": _placeless(study, each.description)}
+            for each in content.declarations
+        ],
+        "entries": [_plain(entry) for entry in content.entries],
+        "only_retrainable": content.only_retrainable,
+        "right": {
+            str(entry.number): {
+                what: _bits(right)
+                for what in content.outcomes.known(entry.number)
+                if (right := content.outcomes.right(entry.number, what)) is not None
+            }
+            for entry in content.entries
+        },
+    }
+    text = json.dumps(plain, separators=(",", ":"))
+    return lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
+
+
+def read(study: Study) -> Packed:
+    """The packed ledger of a study.
+
+    Raises:
+        StudyError: it is damaged, or another version wrote it.
+    """
+    file = file_of(study)
+    try:
+        with lzma.open(file) as packed:
+            text = packed.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
+        plain = json.loads(text)
+        description = compatibility.without_secrets(plain["description"])
+        if description["study"] != study.name:
+            raise ValueError(f"it is of the study {description['study']}, not of {study.name}")
+        found = Packed(
+            description,
+            [
+                Declaration(
+                    **each | {"description": compatibility.without_secrets(each["description"])}
+                )
+                for each in plain["declarations"]
+            ],
+            [_entry(each) for each in plain["entries"]],
+            [int(number) for number in plain["only_retrainable"]],
+            Known(
+                {
+                    int(number): {what: _right(each) for what, each in of.items()}
+                    for number, of in plain["right"].items()
+                }
+            ),
+        )
+    except (
+        OSError,
+        EOFError,
+        lzma.LZMAError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as e:
+        message = f"the packed ledger cannot be read: {e or type(e).__name__}"
+        raise StudyError([Problem(message, file)]) from None
+    compatibility.refuse_other_format(str(file), description)
+    return found
+
+
+def _placeless(study: Study, description: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in description.items() if name != "root"}
+    return known | {"path": study.path.name}
+
+
+def _plain(entry: TrialRecord) -> dict[str, Any]:
+    fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    ended = None if entry.ended is None else entry.ended.isoformat()
+    return fields | {"text": entry.plain, "ended": ended}
+
+
+def _entry(plain: dict[str, Any]) -> TrialRecord:
+    ended = plain["ended"]
+    return TrialRecord(
+        **plain
+        | {
+            "text": json.dumps(plain["text"]),
+            "ended": None if ended is None else datetime.fromisoformat(ended),
+        }
+    )
+
+
+def _bits(right: np.ndarray) -> list[Any]:
+    return [len(right), base64.b64encode(np.packbits(right).tobytes()).decode()]
+
+
+def _right(plain: list[Any]) -> np.ndarray:
+    images, text = plain
+    bits = np.frombuffer(base64.b64decode(text), np.uint8)
+    return np.unpackbits(bits, count=images).astype(bool)

@@ -1,0 +1,71 @@
+"""What each trial classified right, image by image: from its predictions, or as it was packed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+
+from sret_search.artifacts.names import PREDICTIONS
+from sret_search.artifacts.trial_folders import TrialFolders
+
+
+class Outcomes(Protocol):
+    """Outcomes by trial."""
+
+    def right(self, number: int, what: str) -> np.ndarray | None:
+        """Whether a trial classified each test image right, a boolean an image; None where that is
+        not known.
+
+        Args:
+            what: "test", or "rerun-<i>" for its i-th rerun at another depth.
+        """
+
+    def known(self, number: int) -> list[str]:
+        """What is known of a trial, as `right` takes it."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Outcomes from the files that trials have written.
+
+    Attributes:
+        attempts: of each trial, oldest first.
+    """
+
+    folders: TrialFolders
+    attempts: Mapping[int, Sequence[str]]
+
+    def right(self, number: int, what: str) -> np.ndarray | None:
+        return self._read(number).get(what)
+
+    def known(self, number: int) -> list[str]:
+        return list(self._read(number))
+
+    def _read(self, number: int) -> dict[str, np.ndarray]:
+        for attempt in self.attempts.get(number, []):
+            # A file that is damaged in any way is as good as absent.
+            with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
+                file = self.folders.open(attempt, PREDICTIONS)
+                with np.load(file, allow_pickle=False) as arrays:
+                    labels = arrays["labels"]
+                    return {what: arrays[what] == labels for what in arrays if what != "labels"}
+        return {}
+
+
+@dataclass(frozen=True)
+class Known:
+    """Outcomes that are held in memory, by trial."""
+
+    by_trial: Mapping[int, Mapping[str, np.ndarray]]
+
+    def right(self, number: int, what: str) -> np.ndarray | None:
+        return self.by_trial.get(number, {}).get(what)
+
+    def known(self, number: int) -> list[str]:
+        return list(self.by_trial.get(number, {}))
