@@ -81,7 +81,7 @@ class History:
         return entry.number < self._horizon and not entry.open
 
     def reached(self, entry: TrialRecord) -> dict[str, dict[str, float]]:
-        """What the next trial is asked for with of a trial's rungs, as `Entry.rungs` has them."""
+        """What the next trial is asked for with of a trial's rungs, as `TrialRecord.rungs` has them."""
         if entry.number < self._horizon:
             return entry.rungs
         assert self.window is not None

@@ -236,8 +236,8 @@ def test_on_a_disk_a_worker_works_where_the_attempt_is(folders):
 def test_on_a_disk_nothing_heavy_is_loaded():
     code = (
         "import sys, sret_search.artifacts.staging\n"
-        "from sret_search.artifacts.trial_folders import Folders\n"
-        "Folders('.').all_attempts()\n"
+        "from sret_search.artifacts.trial_folders import TrialFolders\n"
+        "TrialFolders('.').all_attempts()\n"
         "print(sorted({'torch', 'ray', 'pyarrow'} & {n.split('.')[0] for n in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -14,6 +14,7 @@ from sret_search.machine import step_time
 from sret_search.machine.hardware import hardware
 from sret_search.machine.step_time import FILE, Point, StepTime
 from sret_search.planning import duration
+from sret_search.planning.calibration import varied
 from sret_search.study import StudyError, load_study
 
 IMAGES = 1258
@@ -143,10 +144,10 @@ def test_what_is_measured_differs_as_much_as_can_be(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(SPACE)
     (tmp_path / "study.yaml").write_text(STUDY)
     made = load_study(tmp_path / "study.yaml")
-    chosen = [c.values["stages.*.loops"] for c in step_time.varied(made.grid, 3)]
+    chosen = [c.values["stages.*.loops"] for c in varied(made.grid, 3)]
     assert chosen[:2] == [52, 1]
     assert chosen[2] in (5, 11)
-    assert len(step_time.varied(made.grid * 2, 20)) == 6
+    assert len(varied(made.grid * 2, 20)) == 6
 
 
 def test_a_study_takes_as_long_as_its_trials_on_so_many_at_a_time(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Outcome:
 
     @classmethod
     def so_far(cls, rungs: Mapping[str, Mapping[str, float]]) -> Outcome:
-        """Of one that was stopped, or waits, at a rung, or goes on from there; as `Entry.rungs`
+        """Of one that was stopped, or waits, at a rung, or goes on from there; as `TrialRecord.rungs`
         has what it reached."""
         odds = _odds(rungs)
         last = max(odds)
