@@ -16,12 +16,13 @@ SPACE = "architecture: sret_digits\naxes: {recipe.lr: {low: 1e-4, high: 1e-2, lo
 RUN = """
 import json, sys, time
 from pathlib import Path
-from sret_search.search import lease, local
+from sret_search.execution import local_ray
+from sret_search.trials import lease
 from sret_search.trials.ledger import Ledger
 from sret_search.execution.run import search
 from sret_search.study import load_study
 
-local.cpus = lambda: 4
+local_ray.cpus = lambda: 4
 
 def work(config):
     from ray import tune

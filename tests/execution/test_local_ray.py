@@ -156,7 +156,7 @@ def test_sigterm_waits_while_ray_connects(monkeypatch: pytest.MonkeyPatch) -> No
 
 SHUT_DOWN = """
 import os, signal, subprocess, sys
-from sret_search.search import local, signals
+from sret_search.execution import local_ray, signals
 with signals.sigterm_stays():
     import ray
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False,
@@ -167,7 +167,7 @@ storm = "while kill -TERM $0; do sleep 0.01; done"
 storm = subprocess.Popen(["sh", "-c", storm, str(os.getpid())], start_new_session=True)
 while not came:
     pass
-local.end()
+local_ray.end()
 before = len(came)
 while len(came) == before:
     pass
@@ -218,9 +218,9 @@ def test_workers_find_a_package_that_lies_in_the_working_directory(
 HANGS = """
 import sys, time
 from pathlib import Path
-from sret_search.search import local
-local._START = 0.2
-with local._ended_if_it_hangs(Path(sys.argv[1])):
+from sret_search.execution import local_ray
+local_ray._START = 0.2
+with local_ray._ended_if_it_hangs(Path(sys.argv[1])):
     time.sleep(float(sys.argv[2]))
 """
 
@@ -264,8 +264,8 @@ import subprocess, sys
 subprocess.run([sys.argv[1], "-c", sys.argv[2]], check=True)
 """
 MADE = """
-from sret_search.search import cluster
-cluster._prepare()
+from sret_search.execution import ray_cluster
+ray_cluster._prepare()
 from ray._private import worker
 from ray._private.runtime_env.uv_runtime_env_hook import _get_uv_run_cmdline
 assert _get_uv_run_cmdline(), "Ray does not see uv: this test shows nothing"

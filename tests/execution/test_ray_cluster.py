@@ -211,9 +211,9 @@ def test_a_study_runs_on_two_nodes(nodes: Nodes, tmp_path: Path) -> None:
 OWN = """
 import sys, time
 from pathlib import Path
-from sret_search.search import cluster
+from sret_search.execution import ray_cluster
 from sret_search.study import load_study
-with cluster.connected(load_study(Path(sys.argv[1]))) as folder:
+with ray_cluster.connected(load_study(Path(sys.argv[1]))) as folder:
     import ray
     ray.get(ray.remote(lambda: None).remote())
     print(folder, flush=True)
@@ -343,7 +343,7 @@ def test_what_a_node_says_of_a_folder(tmp_path: Path) -> None:
 BLIND = """
 import os, sys
 from sret_search import run
-from sret_search.search import nodes
+from sret_search.execution import nodes
 def blind(probe, data, node):
     if os.environ.get("BLIND"):
         probe = "/nowhere" + probe

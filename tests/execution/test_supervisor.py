@@ -16,12 +16,12 @@ import pytest
 
 COMMAND = """
 import os, signal, sys, time
-from sret_search.search import driver, signals
+from sret_search.execution import signals, supervisor
 
 def work():
     try:
         with signals.interrupting():
-            print("driver", os.getpid(), driver.pid(), flush=True)
+            print("driver", os.getpid(), supervisor.pid(), flush=True)
             {work}
     except KeyboardInterrupt:
         return 3
@@ -30,7 +30,7 @@ def ended():
     print("ended", flush=True)
     return 3
 
-sys.exit(driver.driven(work, ended))
+sys.exit(supervisor.driven(work, ended))
 """
 
 
@@ -74,7 +74,7 @@ def test_a_mistake_of_ours_stays_one() -> None:
             "os.kill(os.getpid(), signal.SIGKILL)",
             "stopping: the process of the study was ended by SIGKILL\nended\n",
         ),
-        ("driver.leave()", "ended\n"),
+        ("supervisor.leave()", "ended\n"),
     ],
 )
 def test_where_others_end_the_driver_somebody_is_left(work: str, said: str) -> None:
@@ -179,9 +179,9 @@ def test_a_storm_of_sigterm_ends_in_order(work: str, ended: tuple[int, str]) -> 
 
 
 def test_signals_do_nothing_while_the_process_ends() -> None:
-    ending = COMMAND.replace("sys.exit(driver.driven(work, ended))", """
-code = driver.driven(work, ended)
-if not driver._is_child:
+    ending = COMMAND.replace("sys.exit(supervisor.driven(work, ended))", """
+code = supervisor.driven(work, ended)
+if not supervisor._is_child:
     print(all(signal.getsignal(kind) == signal.SIG_IGN for kind in signals.STOPS))
 """)  # fmt: skip
     done = subprocess.run(
