@@ -4,13 +4,16 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
+from sret_search.architecture.parts import ResidualKind
 from sret_search.architecture.variants import VARIANTS
-from sret_search.config.study_file import Compute, Scheduler, Storage, StudyFile
+from sret_search.config.space_file import Budget
+from sret_search.config.study_file import Compute, Control, Scheduler, Search, Storage, StudyFile
 from sret_search.cost import cost, train_memory
 from sret_search.job import Augment, Data, Recipe
 from sret_search.study import load_architecture, load_study
@@ -131,3 +134,26 @@ def test_the_rungs_of_the_documentation_are_those_of_its_example(tmp_path, monke
     assert "rungs after 1, 3 and 9 epochs" in SEARCHING
     assert f"({study.cohort} above;" in SEARCHING
     assert study.file.scheduler == Scheduler(name="mo_asha")
+
+
+GLOSSARY = (Path(__file__).parents[1] / "docs" / "glossary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *get_args(Control),
+        *(name for name in Budget.model_fields if name not in ("executions", "seconds")),
+        *get_args(ResidualKind),
+        *get_args(Search.model_fields["order"].annotation),
+    ],
+)
+def test_the_glossary_has_every_name_of_a_file_that_is_a_term(word):
+    assert re.search(rf"\b{word}\b", GLOSSARY)
+
+
+def test_a_term_stands_once_in_the_glossary():
+    terms = re.findall(r"^\| ([^|]+?) \|", GLOSSARY, re.MULTILINE)
+    terms = [term for term in terms if term not in ("word", "---")]
+    assert len(terms) > 40
+    assert len(terms) == len(set(terms))
