@@ -1,6 +1,8 @@
-"""What the site has beyond the pages of this folder: the README as its start, the pages of the
-repository's root, whatever pages link to outside of this folder, and what such a page links to; and the
-reference of both files, made from their JSON schemas. Hooks of MkDocs."""
+"""Hooks of MkDocs: they add to the site what does not lie in this folder.
+
+That is the README as its start, the other pages of the repository's root, each file that a page links to,
+and each file that such a file links to in its turn. The reference of study and space files is made from
+their JSON schemas."""
 
 from __future__ import annotations
 

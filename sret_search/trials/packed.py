@@ -2,8 +2,8 @@
 
 `reports/<study>/ledger.json.xz` has the description, the declarations and every trial of a ledger,
 and which test images each trial classified right, a bit an image. It has no weights: nothing can
-be trained on, exported or evaluated from it. `reports/shipped/<study>/` may have it too: that is the
-part of `reports/` that a repository keeps, and that no run writes.
+be trained on, exported or evaluated from it. `reports/shipped/<study>/` may have it too: a
+repository keeps that folder, and no run writes there.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Packed:
 
 
 def file_of(study: Study) -> Path:
-    """Where the packed ledger of a study lies: in its report, or else among the shipped ones."""
+    """Path of the packed ledger of a study: in its report, or else among the shipped ones."""
     packed_here = study.report_folder / FILE
     return packed_here if packed_here.is_file() else _SHIPPED / study.name / FILE
 

@@ -93,7 +93,7 @@ def test_what_is_shipped_is_looked_at_or_draws_the_rest() -> None:
         assert tables <= {file.name for file in folder.iterdir()}, folder
 
 
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="not a clone")
 def test_git_ignores_what_a_run_writes() -> None:
     written = [
         "runs/s/study.db",
@@ -104,4 +104,6 @@ def test_git_ignores_what_a_run_writes() -> None:
     kept = ["reports/README.md", "reports/shipped/s/summary.json"]
     command = ["git", "check-ignore", "--no-index", *written, *kept]
     ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ignored.returncode == 128:  # a clone of another user, which git does not read
+        pytest.skip(ignored.stderr)
     assert ignored.stdout.split() == written
