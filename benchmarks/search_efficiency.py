@@ -16,7 +16,7 @@ at 100 trials; on the second half `frontier` is held against it, replay by repla
 The held-back space has a quarter of the candidates, of which 200 would be most: its replays end
 after 80 trials, and with them what is said of 200 or of 100 below.
 
-Writes benchmarks/results/search_efficiency_<hardware>_<date>.json and plots of the same name
+Writes benchmarks/results/search_efficiency_<hardware>_<date>.json and a picture of the same name
 (search_efficiency_held_back_… with --held-back), and prints last, as one JSON object:
 
     trials_to_random_200    trials after which `frontier` has the hypervolume that random search has
@@ -269,9 +269,7 @@ def draw(found: pd.DataFrame, path: Path, name: str) -> None:
         chart,
         f"{replays} replays of {name}: medians and quartiles of true accuracy × log10 parameters.",
     )
-    for kind, content in pictures(figure).items():
-        if kind != "pdf":
-            path.with_suffix(f".{kind}").write_bytes(content)
+    path.with_suffix(".svg").write_bytes(pictures(figure)["svg"])
 
 
 def main() -> None:

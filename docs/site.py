@@ -1,13 +1,15 @@
-"""What the site has beyond the pages of this folder: the README as its start, the pages of the
-repository's root, whatever pages link to outside of this folder, and the reference of both files, made
-from their JSON schemas. Hooks of MkDocs."""
+"""Hooks of MkDocs: they add to the site what does not lie in this folder.
+
+That is the README as its start, the other pages of the repository's root, each file that a page links to,
+and each file that such a file links to in its turn. The reference of study and space files is made from
+their JSON schemas."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sret_search.commands.schema import FILES
@@ -41,6 +43,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         text = (ROOT / name).read_text(encoding="utf-8")
         linked |= {link for link in _LINK.findall(text) if not link.startswith("docs/")}
         files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+    for page in [link for link in linked - PAGES.keys() if link.endswith(".md")]:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        linked |= {str(PurePosixPath(page).parent / link) for link in _LINK.findall(text)}
     for link in sorted(linked - PAGES.keys()):
         beside = {"abs_src_path": str(ROOT / link), "inclusion": InclusionLevel.NOT_IN_NAV}
         files.append(File.generated(config, link, **beside))

@@ -16,7 +16,7 @@ from sret_search.study import load_study
 _DESCRIPTION = """\
 Redraw the report of a study from runs/<study>/ into reports/<study>/; or draw several studies over
 each other into reports/<study>+<study>/. A study that was never run here is drawn from its packed
-ledger, reports/<study>/ledger.json.xz, if it has one."""
+ledger, if it has one: reports/<study>/ledger.json.xz, or else reports/shipped/<study>/ledger.json.xz."""
 _EXAMPLES = """\
 report studies/smoke.yaml
 report studies/depth_scaling.yaml studies/depth_scaling_full.yaml --out both"""

@@ -2,7 +2,8 @@
 
 `reports/<study>/ledger.json.xz` has the description, the declarations and every trial of a ledger,
 and which test images each trial classified right, a bit an image. It has no weights: nothing can
-be trained on, exported or evaluated from it.
+be trained on, exported or evaluated from it. `reports/shipped/<study>/` may have it too: a
+repository keeps that folder, and no run writes there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sret_search.trials.predictions import Known, Outcomes
 from sret_search.trials.trial import TrialRecord
 
 FILE = "ledger.json.xz"
+_SHIPPED = Path("reports/shipped")
 _LARGEST = 2**30
 """Bytes of an unpacked ledger: more is refused, not read."""
 
@@ -46,8 +48,9 @@ class Packed:
 
 
 def file_of(study: Study) -> Path:
-    """Where the packed ledger of a study lies."""
-    return study.report_folder / FILE
+    """Path of the packed ledger of a study: in its report, or else among the shipped ones."""
+    packed_here = study.report_folder / FILE
+    return packed_here if packed_here.is_file() else _SHIPPED / study.name / FILE
 
 
 def stands_for(study: Study) -> bool:
