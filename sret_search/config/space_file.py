@@ -16,13 +16,13 @@ class Axis(Strict):
 
     Attributes:
         choices: each value that the field may have.
-        low, high: the least and the largest number, both included; of divisors, those kept.
+        low, high: the least and the largest number, both included; also bounds of divisors.
         log: numbers are drawn evenly in the logarithm.
-        divisors: slice groups that divide the tokens of the stage, whatever these are.
-        entries: the values are lists of so many entries, each of which is one of the above.
+        divisors: slice groups: the divisors of the number of tokens of the stage.
+        entries: the values are lists of this length; each entry is one of the values above.
         same_as: another axis, above this one, which the field follows.
-        times, plus: what it is multiplied by, and what is then added, where it follows another.
-        when: other axes, and the values under which this one counts; elsewhere the field keeps
+        times, plus: factor and summand for the followed axis: value × times + plus.
+        when: other axes, and the values under which this axis counts; otherwise the field keeps
             the value of the space's architecture.
     """
 
@@ -53,7 +53,7 @@ class SizeLimit(Strict):
     """Bounds in bytes.
 
     Attributes:
-        min, max: both included; a size such as 2GB is one, too.
+        min, max: both included, in bytes or as a size such as 2GB.
     """
 
     min: Bytes | float | int | None = None
@@ -61,15 +61,15 @@ class SizeLimit(Strict):
 
 
 class Budget(Strict):
-    """What a candidate may cost; the others are dropped before training.
+    """Bounds on costs; candidates outside them are dropped before training.
 
     Attributes:
         params: parameters.
         macs: multiply-adds of one image.
         train_macs: multiply-adds of the whole training.
         executions: runs of blocks in one forward pass.
-        memory: bytes of a training step, of which activations beyond 2 GiB are recomputed.
-        seconds: predicted, of one training on this machine; needs a calibration.
+        memory: bytes of a training step; activations beyond 2 GiB are recomputed.
+        seconds: predicted time of one training on this machine; needs a calibration.
     """
 
     params: Limit = Limit()
@@ -81,12 +81,12 @@ class Budget(Strict):
 
 
 class SpaceFile(Strict):
-    """What may be built, and for what budget.
+    """A search space: an architecture, axes and a budget.
 
     Attributes:
         architecture: a complete one, or the name of a variant.
         axes: values that each replace one field of the architecture or the recipe, by its path.
-        budget: what a candidate may cost.
+        budget: bounds on costs.
     """
 
     architecture: Architecture

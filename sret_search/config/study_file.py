@@ -21,12 +21,12 @@ class Search(Strict):
 
     Attributes:
         sampler: what asks for them.
-        trials: trainings in all; a grid needs none, since it has its own number.
+        trials: number of trainings; for a grid the space gives it.
         seeds: trainings of each candidate, with seeds `seed`, `seed` + 1, …
-        seed: the first of these, and that of whatever the sampler draws.
-        order: "eager" asks for a trial with all results that are there; "strict" with those of
-            trials a fixed number before it, so that the table of trials is the same whatever
-            ends first, and however often the study was killed.
+        seed: the first seed of the trainings, and the seed of the sampler.
+        order: "eager" chooses a trial with all results so far; "strict" with the results of trials
+            that are a fixed number earlier. The table of trials then depends neither on the
+            order in which trials end nor on interruptions.
     """
 
     sampler: Literal["grid", "random", "stratified", "sobol", "tpe", "nsga2", "gp", "frontier"] = (
@@ -53,10 +53,10 @@ class Scheduler(Strict):
     """Which trials are trained to their end.
 
     Attributes:
-        name: all ("none"), or those that do best at rungs, by one objective ("asha") or by several
-            ("mo_asha").
+        name: "none" trains all; "asha" stops trials at rungs by one objective, "mo_asha" by
+            several.
         grace: epochs at the first rung; each further one comes after `eta` times as many.
-        eta: of the trials that reach a rung, one in so many goes on.
+        eta: of the trials that reach a rung, one in `eta` continues.
         strata: parts of the space, by multiply-adds, within which trials compete.
     """
 
@@ -70,17 +70,17 @@ class Compute(Strict):
     """Where trials run.
 
     Attributes:
-        address: "local", or that of a Ray cluster: host:port, or "auto" on one of its machines.
+        address: "local", or a Ray cluster: host:port, or "auto" on a machine of the cluster.
         cpus_per_trial: threads of a trial, over all of its processes.
-        gpus_per_trial: a part of one, or several; "auto" is what a trial has a use for.
-        processes_per_trial: that share each batch of a trial; "auto" is one for each GPU.
-        deterministic: only operations that give the same bits each time.
-        concurrent: trials at a time; "auto" is as many as fit the machine, or the cluster as it
-            is at the moment. A number is not doubted on a cluster, which may grow to it.
+        gpus_per_trial: a fraction of a GPU, or several; "auto" is as many as a trial can use.
+        processes_per_trial: processes that share each batch; "auto" is a process for each GPU.
+        deterministic: use only operations that give the same bits each time.
+        concurrent: trials at a time; "auto" is as many as now fit the machine or the cluster. On
+            a cluster any number is accepted, since the cluster may grow.
         checkpoint_every: time between checkpoints in the middle of an epoch.
-        step_timeout: time without a finished step after which a worker counts as hanging.
+        step_timeout: time without a finished step, after which a worker counts as hung.
         max_hours: hours after which running trials write a checkpoint and the run stops.
-        callbacks: of Ray Tune, by their import paths: classes or functions, called without
+        callbacks: Ray Tune callbacks by import path: classes or functions, called without
             arguments.
     """
 
@@ -109,13 +109,13 @@ class Compute(Strict):
 
 
 class Storage(Strict):
-    """Where a study is kept. Null is a SQLite file, and a folder, under runs/<study>/.
+    """Where a study is kept. The default is a SQLite file, and a folder, under runs/<study>/.
 
     Attributes:
         url: of a PostgreSQL database, for the ledger.
         trials: a folder, or the URL of one in an object store (s3://bucket/folder).
-        quota: of the disk that checkpoints of ended trials may take; beyond it those of trials
-            off the Pareto front go first.
+        quota: disk space for checkpoints of ended trials. Beyond it, checkpoints of trials off
+            the Pareto front are deleted first.
     """
 
     url: Annotated[str, StringConstraints(pattern=r"^postgresql://\S+$")] | None = None
@@ -127,7 +127,7 @@ class Reference(Strict):
     """The worst corner of the hypervolume.
 
     Attributes:
-        accuracy: as a fraction; chance where not given.
+        accuracy: as a fraction; the default is chance.
         params: a number, or the budget's maximum.
     """
 
@@ -136,11 +136,11 @@ class Reference(Strict):
 
 
 class Report(Strict):
-    """What the report is held against.
+    """What the report compares with.
 
     Attributes:
         hypervolume_reference: the worst corner of the hypervolume.
-        reference: published models that stand beside the study's own, where they were trained
+        reference: published models to show beside those of the study, if they were trained
             alike.
     """
 
@@ -149,10 +149,10 @@ class Report(Strict):
 
 
 class Rates(Strict):
-    """Learning rates that every arm tries, each twice the one before.
+    """Learning rates that every arm tries, each twice the previous rate.
 
     Attributes:
-        grid: at least four. Where an arm's best is at an end, the grid goes on at that end.
+        grid: at least four. If an arm's best rate is at an end, the grid is extended there.
         seeds: trainings of each arm at each rate, with seeds that nothing else is trained with.
     """
 
@@ -166,8 +166,8 @@ class Arms(Strict):
 
     Attributes:
         axis: by its path.
-        reference: the value that the others are held against.
-        lr: train each arm at the one of these learning rates that is best for it on the
+        reference: the value that the others are compared with.
+        lr: train each arm at the learning rate of this grid that is best for it on the
             validation part.
     """
 
@@ -182,8 +182,8 @@ class Contrast(Strict):
 
     Attributes:
         axis: by its path.
-        of, against: the value, and the one that it is held against.
-        within: other axes, and the value, or a list of the values, that the candidates have there.
+        of, against: the value, and the value that it is compared with.
+        within: other axes, each with the value, or a list of values, that the candidates have.
     """
 
     axis: str
@@ -196,12 +196,12 @@ Control = Literal["unshared", "shallow", "iso_params", "iso_macs", "iso_train_ma
 
 
 class Confirm(Strict):
-    """The front's members are trained again. On "train" the front is decided again from those
-    trainings alone.
+    """The members of the front are trained again. With "train", these trainings alone decide the
+    front again.
 
     Attributes:
-        seeds: fresh ones, of each member.
-        on: the part that they are trained on; of "train+val", nothing decides again.
+        seeds: fresh seeds for each member.
+        on: the part that they are trained on. With "train+val", nothing is decided again.
     """
 
     seeds: Annotated[int, Field(ge=2, le=1_000_000)] = 5
@@ -209,12 +209,12 @@ class Confirm(Strict):
 
 
 class Branch(Strict):
-    """Another training that begins where a trial ended, with its weights, averages and optimizer
-    state. It is a trial of its own.
+    """A new trial that continues another trial from its end, with its weights, averages and
+    optimizer state.
 
     Attributes:
-        trial: the number of the one that it goes on from.
-        recipe: from its first step on.
+        trial: the number of the trial to continue.
+        recipe: the recipe of the new trial.
     """
 
     trial: Annotated[int, Field(ge=0)]
@@ -227,25 +227,25 @@ class StudyFile(Strict):
     Attributes:
         study: its name, and that of its folders in runs/ and reports/.
         space: the space file, by its path from this one.
-        data: the data set, and how it is cut.
+        data: the data set, and how it is split.
         recipe: how each candidate is trained; or the name of a recipe.
-        objectives: what is to be large or small; one is accuracy or loss, the others are costs.
+        objectives: quantities to maximise or minimise: accuracy or loss, and costs.
         latency: how the objective latency_ms is measured.
         search: which candidates are trained.
         arms: the values of one axis that are compared.
-        branches: trainings that go on where trials ended.
+        branches: trials that continue other trials.
         contrasts: pairs of values that are compared.
-        controls: what stands beside each candidate: twins that recur nowhere, or reruns of its
+        controls: comparisons for each candidate: twins without recursion, or reruns of its
             weights at other depths.
         confirm: train the front again with fresh seeds.
         scheduler: which trials are trained to their end.
         compute: where trials run.
         storage: where the study is kept.
-        report: what the report is held against.
-        monitor: each trial records after each epoch what each execution does.
-        test_curve: each trial reads the test part after each epoch too, not only once: for
-            benchmarks of samplers, which score by it what was chosen without it. No report shows
-            it, and nothing is chosen by it.
+        report: what the report compares with.
+        monitor: each trial records after each epoch how much each execution changes its tokens.
+        test_curve: each trial reads the test part after each epoch too, not only once. Only
+            benchmarks of samplers use this curve. No report shows it, and nothing is chosen by
+            it.
         tensorboard: each trial writes its metrics as event files.
     """
 
