@@ -185,11 +185,11 @@ def test_a_model_that_saw_no_image_of_validation_or_test_is_fine(recipe, name, d
     [
         (
             "search: {seeds: 2}",
-            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model of each",
+            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model for each fold",
         ),
         (
             "confirm: {seeds: 2}",
-            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model of each",
+            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model for each fold",
         ),
     ],
 )

@@ -1,7 +1,7 @@
-"""What `doctor` looks at: each thing a function that yields what was found.
+"""The checks of `doctor`, a function for each. It yields findings.
 
-Every import of this project's rooms, and of any package, is made inside: a package that is not
-there, or does not load, is itself a finding.
+Every import of this project's rooms and of packages is inside a function. A package that is
+missing, or does not load, is itself a finding.
 """
 
 from __future__ import annotations
@@ -20,67 +20,69 @@ from typing import Literal
 
 _DISTRIBUTION = "sret-search"
 _NAMED = ("torch", "ray", "optuna")
-"""Packages whose versions are told."""
+"""Packages whose versions are printed."""
 _FOR_DEVELOPERS = frozenset({"test", "browser", "docs", "dev"})
 _INSTALL = f"pip install --upgrade {_DISTRIBUTION}"
 _SCARCE = 2 * 10**9
 """Bytes of free disk below which a study should be planned first."""
 _SHARED = Path("/dev/shm")
 _LITTLE = 128 * 2**20
-"""Bytes of shared memory below which Ray does without."""
+"""Bytes of shared memory below which Ray does not use it."""
 _PATIENCE = 180.0
-"""Seconds in which Ray is to start and a worker is to answer."""
+"""Seconds in which Ray must start and a worker must answer."""
 _TRY_RAY = "from sret_search.execution.ray_cluster import try_out; try_out()"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, how it is, and what to do: `note` is something to know, not to mend."""
+    """A checked thing, its state, and the remedy. A `note` is for information."""
 
     about: str
-    state: Literal["well", "note", "mend"]
-    what: str
+    state: Literal["well", "note", "fix"]
+    text: str
     to_do: str = ""
 
 
 def packages() -> Iterator[Finding]:
-    """Python and the packages, against the ranges that this project declares."""
+    """Check Python and the packages against the ranges that this project declares."""
     here = platform.python_version()
     try:
-        own = metadata.metadata(_DISTRIBUTION)
+        distribution = metadata.metadata(_DISTRIBUTION)
     except metadata.PackageNotFoundError:
-        yield Finding("packages", "mend", f"{_DISTRIBUTION} is not installed", _INSTALL)
+        yield Finding("packages", "fix", f"{_DISTRIBUTION} is not installed", _INSTALL)
         return
     try:
         from packaging.requirements import Requirement
         from packaging.specifiers import SpecifierSet
     except ModuleNotFoundError:
-        yield Finding("packages", "mend", "packaging is not installed", _INSTALL)
+        yield Finding("packages", "fix", "packaging is not installed", _INSTALL)
         return
-    wanted = own["Requires-Python"] or ""
+    wanted = distribution["Requires-Python"] or ""
     if SpecifierSet(wanted).contains(here, prereleases=True):
         yield Finding("Python", "well", here)
     else:
-        yield Finding("Python", "mend", f"{here}, not {wanted}", f"install Python {wanted}")
+        yield Finding("Python", "fix", f"{here}, not {wanted}", f"install Python {wanted}")
 
-    asked = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
+    required = [Requirement(text) for text in metadata.requires(_DISTRIBUTION) or ()]
 
     def missing(extra: str) -> list[str]:
         return [
             problem
-            for one in asked
-            if one.name != _DISTRIBUTION
-            and (one.marker is None or one.marker.evaluate({"extra": extra}))
-            and (problem := _lack(one.name, one.specifier)) is not None
+            for requirement in required
+            if requirement.name != _DISTRIBUTION
+            and (requirement.marker is None or requirement.marker.evaluate({"extra": extra}))
+            and (problem := _lack(requirement.name, requirement.specifier)) is not None
         ]
 
     lacking = missing("")
     for problem in lacking:
-        yield Finding("packages", "mend", problem, _INSTALL)
+        yield Finding("packages", "fix", problem, _INSTALL)
     if not lacking:
-        told = ", ".join(f"{name} {metadata.version(name)}" for name in _NAMED)
-        yield Finding("packages", "well", f"all within their ranges: {told}")
-    extras = [name for name in own.get_all("Provides-Extra", ()) if name not in _FOR_DEVELOPERS]
+        versions = ", ".join(f"{name} {metadata.version(name)}" for name in _NAMED)
+        yield Finding("packages", "well", f"all within their ranges: {versions}")
+    extras = [
+        name for name in distribution.get_all("Provides-Extra", ()) if name not in _FOR_DEVELOPERS
+    ]
     absent = [name for name in extras if len(missing(name)) > len(lacking)]
     if absent:
         install = f"pip install '{_DISTRIBUTION}[{','.join(absent)}]', if you want them"
@@ -88,7 +90,7 @@ def packages() -> Iterator[Finding]:
 
 
 def _lack(name: str, specifier: object) -> str | None:
-    """What is wrong with a package, if anything; a specifier prints as pyproject.toml has it."""
+    """The fault of a package; None if it is installed within its range."""
     from packaging.specifiers import SpecifierSet
 
     try:
@@ -100,7 +102,7 @@ def _lack(name: str, specifier: object) -> str | None:
 
 
 def processors() -> Iterator[Finding]:
-    """CPUs that this process may use, and what instructions they have."""
+    """Report the CPUs that this process may use, and their instructions."""
     from sret_search.machine.hardware import cpu
     from sret_search.machine.processors import cpus, quota
 
@@ -109,14 +111,14 @@ def processors() -> Iterator[Finding]:
     if limit is not None and limit < (os.cpu_count() or 1):
         text += f" (a control group allows {limit:g} of {os.cpu_count()})"
     if platform.machine() == "x86_64" and "AVX" not in name:
-        to_do = "an image or virtual machine that passes AVX2 on trains several times as fast"
+        to_do = "an image or virtual machine with AVX2 trains several times as fast"
         yield Finding("CPU", "note", f"{text}: no AVX2", to_do)
     else:
         yield Finding("CPU", "well", text)
 
 
 def graphics() -> Iterator[Finding]:
-    """GPUs, as the driver and torch see them."""
+    """Report the GPUs, as the driver and torch see them."""
     import torch
 
     from sret_search.machine.gpus import gpus
@@ -133,15 +135,15 @@ def graphics() -> Iterator[Finding]:
         )
         unset = f"unset CUDA_VISIBLE_DEVICES to train on CPUs, or {build}" if named else build
         source = f"{named} names" if named else "the driver has"
-        what = f"{source} {gpus()}, but torch {torch.__version__} sees none"
-        yield Finding("GPU", "mend", what, unset)
+        text = f"{source} {gpus()}, but torch {torch.__version__} sees none"
+        yield Finding("GPU", "fix", text, unset)
     else:
         why = f", since {named} names none" if named else ""
         yield Finding("GPU", "note", f"none{why}: trials are trained on CPUs")
 
 
 def storage() -> Iterator[Finding]:
-    """Whether a study's database can lie in this folder, and the room on its disk."""
+    """Check whether a study's database can lie in this folder, and the room on its disk."""
     from sret_search.machine.file_system import SPARE, existing_above, free, lacks_files
     from sret_search.trials.sqlite import mounts, network_file_system, read_while_written
     from sret_search.units import size_text
@@ -151,27 +153,27 @@ def storage() -> Iterator[Finding]:
     elsewhere = "work in another folder, or set storage.url and storage.trials"
     shared = network_file_system(runs, mounts())
     if shared is not None:
-        what = f"{runs} is on a network file system ({shared}), where SQLite can lose a study"
-        yield Finding("storage", "mend", what, elsewhere)
+        text = f"{runs} is on a network file system ({shared}), where SQLite can lose a study"
+        yield Finding("storage", "fix", text, elsewhere)
     else:
         try:
             with tempfile.TemporaryDirectory(dir=existing, prefix=".doctor-") as folder:
                 works = read_while_written(Path(folder) / "probe.db")
         except (OSError, sqlite3.Error) as error:
-            what = f"{existing} cannot be written ({error})"
-            yield Finding("storage", "mend", what, elsewhere)
+            text = f"{existing} cannot be written ({error})"
+            yield Finding("storage", "fix", text, elsewhere)
         else:
-            what = "SQLite reads while it writes" if works else "SQLite's log does not work"
-            state: Literal["well", "mend"] = "well" if works else "mend"
-            yield Finding("storage", state, f"{what} in {runs}", "" if works else elsewhere)
+            text = "SQLite reads while it writes" if works else "SQLite's log does not work"
+            state: Literal["well", "fix"] = "well" if works else "fix"
+            yield Finding("storage", state, f"{text} in {runs}", "" if works else elsewhere)
     if lacks_files(runs):
-        yield Finding("disk", "mend", f"hardly an inode is left in {existing} (df -i)", elsewhere)
+        yield Finding("disk", "fix", f"hardly an inode is left in {existing} (df -i)", elsewhere)
     else:
         yield _room("disk", free(runs), SPARE, size_text(free(runs)), str(existing))
 
 
 def temporary() -> Iterator[Finding]:
-    """The folder for temporary files, in which Ray keeps its own."""
+    """Check the room in the folder for temporary files, in which Ray keeps its files."""
     from sret_search.machine.file_system import SPARE, free
     from sret_search.units import size_text
 
@@ -181,27 +183,29 @@ def temporary() -> Iterator[Finding]:
 
 
 def shared_memory() -> Iterator[Finding]:
-    """Shared memory, which a container has little of, and the semaphores that lie in it."""
+    """Check shared memory, which is small in containers, and the semaphores in it."""
     from sret_search.machine.file_system import free
     from sret_search.training.data import no_workers
     from sret_search.units import size_text
 
     about, why = "memory", no_workers()
     if why is not None:
-        what = f"no semaphore can be made in {_SHARED} ({why}): images are decoded without workers"
-        to_do = f"make {_SHARED} writable, as by --ipc=host or --shm-size=1g of docker run"
-        yield Finding(about, "note", what, to_do)
+        text = f"no semaphore can be made in {_SHARED} ({why}): images are decoded without workers"
+        to_do = (
+            f"make {_SHARED} writable, for example with --ipc=host or --shm-size=1g of docker run"
+        )
+        yield Finding(about, "note", text, to_do)
     elif not _SHARED.is_dir():
         yield Finding(about, "well", "semaphores can be made")
     elif (there := free(_SHARED)) < _LITTLE:
-        what = f"{size_text(there)} free in {_SHARED}: Ray keeps its objects on the disk instead"
-        yield Finding(about, "note", what, "docker run --shm-size=1g gives a container more")
+        text = f"{size_text(there)} free in {_SHARED}: Ray keeps its objects on the disk instead"
+        yield Finding(about, "note", text, "give a container more with docker run --shm-size=1g")
     else:
         yield Finding(about, "well", f"{size_text(there)} free in {_SHARED}")
 
 
 def cache() -> Iterator[Finding]:
-    """The folder for decoded images, below the user's home folder where nothing else is said."""
+    """Check the folder for decoded images. By default it is in the user's home folder."""
     from sret_search.machine.file_system import existing_above
     from sret_search.training.data.cache import folder
 
@@ -210,24 +214,24 @@ def cache() -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(dir=existing_above(kept), prefix=".doctor-"):
             pass
     except OSError as error:
-        what = f"decoded images cannot be kept, so that each trial decodes them anew ({error})"
-        to_do = "let XDG_CACHE_HOME name a folder that can be written"
-        yield Finding("cache", "note", what, to_do)
+        text = f"decoded images cannot be kept, so each trial decodes them again ({error})"
+        to_do = "set XDG_CACHE_HOME to a folder that can be written"
+        yield Finding("cache", "note", text, to_do)
     else:
         yield Finding("cache", "well", f"decoded images can be kept in {kept}")
 
 
 def _room(about: str, there: int, least: int, free: str, where: str) -> Finding:
-    what = f"{free} free in {where}"
+    text = f"{free} free in {where}"
     if there < least:
-        return Finding(about, "mend", what, "make room there, or work elsewhere")
+        return Finding(about, "fix", text, "make room there, or work elsewhere")
     if there < _SCARCE:
-        return Finding(about, "note", what, "sret-search plan STUDY says what a study takes")
-    return Finding(about, "well", what)
+        return Finding(about, "note", text, "`sret-search plan STUDY` says how much a study needs")
+    return Finding(about, "well", text)
 
 
 def ray() -> Iterator[Finding]:
-    """Whether Ray starts as it does for a study: tried in a process that can be ended."""
+    """Check whether Ray starts as for a study, in a process that can be ended."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _TRY_RAY],
@@ -238,12 +242,12 @@ def ray() -> Iterator[Finding]:
             env=os.environ | {"PYTHONWARNINGS": "ignore"},
         )
     except subprocess.TimeoutExpired:
-        what = f"did not start within {_PATIENCE:g} s"
-        yield Finding("Ray", "mend", what, "see that the machine is not too busy, and try again")
+        text = f"did not start within {_PATIENCE:g} s"
+        yield Finding("Ray", "fix", text, "try again when the machine is less busy")
         return
     if done.returncode == 0:
         yield Finding("Ray", "well", "starts, and a worker answers")
         return
     lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
-    what = lines[-1].rpartition("Error: ")[2]
-    yield Finding("Ray", "mend", what, "run `ray stop` if an old Ray is left, and try again")
+    text = lines[-1].rpartition("Error: ")[2]
+    yield Finding("Ray", "fix", text, "run `ray stop` if an old Ray is left, and try again")

@@ -819,8 +819,8 @@ def test_a_file_of_two_classes_is_refused(tmp_path, kind):
         link = other.hardlink_to if kind == "hard link" else other.symlink_to
         link(root / "ant" / "00.png")
     assert _refusal(imagefolder=str(root)) == (
-        f"{root}/ant/00.png and {other} are one file, which cannot have two labels: take one of"
-        " them away"
+        f"{root}/ant/00.png and {other} are one file, which cannot have two labels: remove one of"
+        " the two"
     )
 
 
@@ -830,7 +830,7 @@ def test_a_file_in_two_parts_is_refused(tmp_path):
         tmp_path / "set" / "train" / "bee" / "02.png"
     )
     assert _refusal(imagefolder=given.imagefolder).endswith(
-        "test/bee/seen.png are one file, which cannot be in two parts: take one of them away"
+        "test/bee/seen.png are one file, which cannot be in two parts: remove one of the two"
     )
     (tmp_path / "set" / "test" / "bee" / "seen.png").unlink()
     (tmp_path / "set" / "validation").symlink_to(tmp_path / "set" / "test")

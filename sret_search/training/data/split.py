@@ -19,15 +19,18 @@ _SIZE = "pixels a side"
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The parts of a data set. Everything that chooses reads `val`; `test` is read once.
+    """The parts of a data set. Every choice reads `val`; `test` is read once, at the end.
 
     Attributes:
-        mean, std: of each channel, to normalise by, of values within 0 to 1.
-        where: what to name in an error: the folder, or the set and its folder.
-        uncut: images of the set as it comes, before any cut: what training is cut from, and
-            validation and test where it has such parts of its own, or 0.
-        contents: what the set holds.
-        notes: what the reader must know of it, a line each.
+        mean, std: mean and standard deviation of each channel, with values scaled to 0 to 1.
+        classes: number of classes.
+        image_size: side in pixels.
+        in_channels: number of channels.
+        where: the name in messages: the folder, or the data set and its folder.
+        uncut: images before any cut: of the part that training is cut from, and of validation and
+            test if the data set has such parts, or 0.
+        contents: fingerprint of the data set; None for data sets that nobody can change.
+        notes: remarks for the reader, a line each.
     """
 
     train: Part
@@ -45,16 +48,16 @@ class Split:
 
     @property
     def whole(self) -> Split:
-        """The same parts, with the images of validation among those for training too."""
+        """The same parts, with the validation images also in the training part."""
         return replace(self, train=self.train.joined(self.val))
 
 
 @lru_cache(maxsize=2)
 def load(data: Data) -> Split:
-    """Read, shuffle by `data.split_seed`, and cut.
+    """Read a data set, shuffle it by `data.split_seed`, and cut it into its parts.
 
     Raises:
-        DataError: files are missing or broken, or the set cannot be cut as is asked.
+        DataError: files are missing or broken, or the set cannot be cut as asked.
     """
     source = read(data)
     whole = source.train, source.val, source.test
@@ -94,10 +97,10 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
 
 
 def check_unchanged(split: Split, before: Contents | None) -> None:
-    """Whether a data set holds what it did when its study began.
+    """Check that a data set is the same as when its study began.
 
     Raises:
-        DataError: it does not.
+        DataError: images have changed.
     """
     if before is None or split.contents is None:
         return
@@ -110,16 +113,16 @@ def check_unchanged(split: Split, before: Contents | None) -> None:
 
 
 def check(split: Split, architecture: Architecture) -> None:
-    """Whether an architecture takes these images and tells as many classes apart.
+    """Check that an architecture has the classes, channels and size of these images.
 
     Raises:
-        DataError: it does not.
+        DataError: one of them differs.
     """
-    for has, takes, what in (
+    for has, takes, quantity in (
         (split.classes, architecture.classes, "classes"),
         (split.in_channels, architecture.in_channels, "channels"),
         (split.image_size, architecture.image_size, _SIZE),
     ):
         if has != takes:
-            message = f"{split.where} has {has} {what}, but the architecture has {takes}"
-            raise DataError(message, "image_size" if what == _SIZE else "name")
+            message = f"{split.where} has {has} {quantity}, but the architecture has {takes}"
+            raise DataError(message, "image_size" if quantity == _SIZE else "name")

@@ -1,4 +1,4 @@
-"""How the images of a data set are dealt to its three parts."""
+"""Distribution of the images of a data set over its three parts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def cut(data: Data, images: int, test: int) -> tuple[Indices, Indices, Indices]:
     """Indices for training, validation and test.
 
     Args:
-        data: how to cut.
-        images: of the part that is cut.
-        test: images of the set's own test part, which then are all of the test, in their order;
-            0 where the test is cut from the images too.
+        data: the rules of the cut.
+        images: images in the part that is cut.
+        test: images in the data set's test part. They are then the whole test, in their order. With
+            0 the test is cut from the images too.
     """
     random = np.random.default_rng(data.split_seed)
     train, _, testing = data.cut(images, test)
