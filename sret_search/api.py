@@ -31,13 +31,13 @@ class RunError(Exception):
 def run_study(study: Study | Path | str, *, fresh: bool = False) -> pd.DataFrame:
     """Run a study or resume it, as `sret-search run` does, and return its `results`.
 
-    The study runs in a process of its own, so a notebook survives its end, whatever the cause. Its
+    The study runs in a process of its own, so a notebook survives any end of it. Its
     output is printed as it comes. An interrupt stops the study in order, and the same call resumes
     it.
 
     Args:
         study: a study file, or a loaded study.
-        fresh: keep the old study aside and start anew.
+        fresh: keep the old study aside and start again.
 
     Raises:
         StudyError: the file or its space has errors; the message lists all of them.

@@ -273,7 +273,7 @@ def test_what_returns_something_else_is_named(recipe, said, tmp_path):
             r"`label_smoothing` cannot be used with your own `loss`",
         ),
         ("epochs: 4,", "distill: {teacher: trial 0},", "soft labels are the whole loss"),
-        ("epochs: 4,", "depth_training: sandwich,", "`depth_training: sandwich` has losses of"),
+        ("epochs: 4,", "depth_training: sandwich,", "`depth_training: sandwich` defines its"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused_with_its_place(old, new, said):

@@ -122,7 +122,7 @@ def test_a_file_that_says_nothing_is_said_to_do_so(capsys):
     facts = evaluated(capsys, "bare.safetensors", "--data", "{name: digits}")
     assert facts["trained_on"] is None
     assert main(["evaluate", "bare.safetensors", "--data", "{name: digits}"]) == 0
-    assert "does not say what it was trained on" in capsys.readouterr().out
+    assert "does not name its training images" in capsys.readouterr().out
 
 
 def test_a_header_that_cannot_be_read_is_one_line(capsys):

@@ -258,5 +258,5 @@ def _print(facts: dict[str, Any]) -> None:
         text = f"{facts['trained_on']:,} of these {facts['images']:,} images were trained on"
         console.print(f"{text} ({facts['difference']})", style="bold", soft_wrap=True)
     elif facts["trained_on"] is None and model_parts(facts["model"])[0] is None:
-        text = "the model's file does not say what it was trained on: it may have seen these images"
+        text = "the model's file does not name its training images: these may be among them"
         console.print(text, style="dim", soft_wrap=True)

@@ -11,7 +11,7 @@ from sret_search.job.require import require
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Random changes of training images, drawn anew for each image.
+    """Random changes of training images, drawn for each image separately.
 
     Operations are those of torchvision's `transforms.v2`.
 

@@ -202,7 +202,7 @@ class Recipe:
         )
         require(
             self.depth_training != "sandwich",
-            "`depth_training: sandwich` has losses of its own: leave out `loss`",
+            "`depth_training: sandwich` defines its losses: leave out `loss`",
         )
 
     @property

@@ -66,7 +66,7 @@ def load_official(path: Path | str, variant: str, permutation: Permutation | Non
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever a damaged file makes torch raise
+    except Exception as error:  # noqa: BLE001  a damaged file may raise anything
         raise CheckpointError(f"{path} is not a checkpoint: {refusal(path, error)}") from None
     if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
         raise CheckpointError(f"{path} has no state dict under the key 'model'")

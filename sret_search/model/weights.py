@@ -77,7 +77,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+    except Exception as error:  # noqa: BLE001  a damaged file may raise anything
         raise CheckpointError(f"{path} cannot be loaded: {refusal(path, error)}") from None
 
 

@@ -307,7 +307,7 @@ class Trainer:
 
     def begin_from(self, parent: dict[str, Any]) -> None:
         """Begin with the weights and averages of another training's end, and with its optimizer
-        state if the optimizer is the same. The schedule begins anew."""
+        state if the optimizer is the same. The schedule starts again."""
         self.model.load_state_dict(parent["model"])
         if self.average is not None and parent["average"] is not None:
             self.average.load_state_dict(parent["average"])

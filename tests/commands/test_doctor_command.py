@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 
 from sret_search.__main__ import main
-from sret_search.commands import findings
+from sret_search.commands import doctor
 from sret_search.machine import file_system
 from sret_search.training import data
 from sret_search.trials import sqlite
@@ -40,7 +40,7 @@ def test_packages_are_held_against_their_ranges(monkeypatch):
         return has(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    found = list(findings.packages())
+    found = list(doctor.packages())
     said = [finding.text for finding in found if finding.state == "fix"]
     assert any(line.startswith("ray 1.0, not ") for line in said)
     assert "pandas is not installed" in said
@@ -56,7 +56,7 @@ def test_a_project_that_is_not_installed(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "metadata", none)
-    [found] = findings.packages()
+    [found] = doctor.packages()
     assert (found.state, found.to_do) == ("fix", "pip install --upgrade sret-search")
 
 
@@ -73,29 +73,29 @@ def test_a_network_file_system_is_to_be_fixed(tmp_path, monkeypatch, capsys):
 def test_a_full_disk_is_to_be_fixed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(file_system, "free", lambda folder: file_system.SPARE - 1)
-    assert by_about(findings.storage)["disk"].state == "fix"
-    assert by_about(findings.temporary)["temporary"].state == "fix"
+    assert by_about(doctor.storage)["disk"].state == "fix"
+    assert by_about(doctor.temporary)["temporary"].state == "fix"
     monkeypatch.setattr(file_system, "free", lambda folder: 2 * file_system.SPARE)
-    assert by_about(findings.storage)["disk"].state == "note"
+    assert by_about(doctor.storage)["disk"].state == "note"
 
 
 def test_a_disk_without_inodes_is_to_be_fixed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(file_system, "lacks_files", lambda folder: True)
-    assert by_about(findings.storage)["disk"].state == "fix"
+    assert by_about(doctor.storage)["disk"].state == "fix"
 
 
 def test_a_gpu_that_torch_does_not_see_is_to_be_fixed(monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    [found] = findings.graphics()
+    [found] = doctor.graphics()
     assert found.state == "fix"
     assert found.text.startswith("CUDA_VISIBLE_DEVICES=0,1 names 2")
     assert found.to_do.startswith("unset CUDA_VISIBLE_DEVICES")
     for name in ("", "NoDevFiles"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
-        [found] = findings.graphics()
+        [found] = doctor.graphics()
         assert found.state == "note"
         assert f"CUDA_VISIBLE_DEVICES={name} names none" in found.text
 
@@ -115,16 +115,16 @@ def test_a_package_that_does_not_load_is_a_finding(tmp_path, monkeypatch, capsys
      ("import time; time.sleep(60)", "fix", "did not start within 0.1 s")],
 )  # fmt: skip
 def test_what_ray_did(tried, state, said, monkeypatch):
-    monkeypatch.setattr(findings, "_TRY_RAY", tried)
-    monkeypatch.setattr(findings, "_PATIENCE", 0.1 if "sleep" in tried else 60.0)
-    [found] = findings.ray()
+    monkeypatch.setattr(doctor, "_TRY_RAY", tried)
+    monkeypatch.setattr(doctor, "_PATIENCE", 0.1 if "sleep" in tried else 60.0)
+    [found] = doctor.ray()
     assert found.state == state
     assert said in found.text
 
 
 @pytest.mark.slow
 def test_ray_starts_as_for_a_study():
-    [found] = findings.ray()
+    [found] = doctor.ray()
     assert (found.state, found.text) == ("well", "starts, and a worker answers")
 
 
@@ -139,15 +139,15 @@ def test_it_runs_where_a_package_is_missing():
 
 
 def test_shared_memory_is_looked_at(monkeypatch, tmp_path):
-    monkeypatch.setattr(findings, "_SHARED", tmp_path)
+    monkeypatch.setattr(doctor, "_SHARED", tmp_path)
     monkeypatch.setattr(file_system, "free", lambda path: 64 * 2**20)
-    little = by_about(findings.shared_memory)["memory"]
+    little = by_about(doctor.shared_memory)["memory"]
     assert (little.state, little.to_do.split()[:2]) == ("note", ["docker", "run"])
     assert f"67.1 MB free in {tmp_path}: Ray keeps its objects on the disk" in little.text
     monkeypatch.setattr(file_system, "free", lambda path: 10**9)
-    assert by_about(findings.shared_memory)["memory"].state == "well"
+    assert by_about(doctor.shared_memory)["memory"].state == "well"
     monkeypatch.setattr(data, "no_workers", lambda: "[Errno 28] No space left on device")
-    none = by_about(findings.shared_memory)["memory"]
+    none = by_about(doctor.shared_memory)["memory"]
     assert (none.state, none.to_do[:5]) == ("note", "make ")
     assert "no semaphore can be made" in none.text
 
@@ -155,10 +155,10 @@ def test_shared_memory_is_looked_at(monkeypatch, tmp_path):
 def test_a_home_that_cannot_be_written_is_a_note(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    cannot = by_about(findings.cache)["cache"]
+    cannot = by_about(doctor.cache)["cache"]
     assert (cannot.state, cannot.to_do.split()[1]) == ("note", "XDG_CACHE_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert by_about(findings.cache)["cache"].state == "well"
+    assert by_about(doctor.cache)["cache"].state == "well"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # no such user
-    assert "no home folder" in by_about(findings.cache)["cache"].text
+    assert "no home folder" in by_about(doctor.cache)["cache"].text

@@ -880,8 +880,8 @@ def test_without_a_home_folder_sets_are_read_and_that_is_said(cifar10, monkeypat
     split = load(Data(name="cifar10", root=str(cifar10)))
     assert _joined(_numbers(split)[:2]) == list(range(40))
     assert split.notes == (
-        f"CIFAR10 in {cifar10} is decoded by each trial anew, since it cannot be kept (this user has"
-        " no home folder): XDG_CACHE_HOME names another folder for it",
+        f"CIFAR10 in {cifar10} is decoded again by each trial, since it cannot be kept (this user has"
+        " no home folder): set XDG_CACHE_HOME to another folder",
     )
     for given in ({"imagefolder": "~/photos"}, {"name": "SVHN", "root": "~/photos"}):
         assert _refusal(**given).startswith(

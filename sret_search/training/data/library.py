@@ -49,8 +49,8 @@ class Library:
             parts = [self._part(choice, refused is None) for choice in self._choices()]
         if refused is not None and any(isinstance(part, MemoryPart) for part in parts):
             self.notes = (
-                f"{self.where} is decoded by each trial anew, since it cannot be kept ({refused}):"
-                " XDG_CACHE_HOME names another folder for it",
+                f"{self.where} is decoded again by each trial, since it cannot be kept ({refused}):"
+                " set XDG_CACHE_HOME to another folder",
             )
         return parts
 

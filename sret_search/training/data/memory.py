@@ -77,7 +77,7 @@ class MemoryPart:
         seed: int = 0,
         start: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches as in `Part.batches`. Images come whole, whatever the crop."""
+        """Batches as in `Part.batches`. `crop` has no effect: images come whole."""
         device = self.images.device
         for batch in batches:
             images = self.images[self.index[batch.to(device)]]

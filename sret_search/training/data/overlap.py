@@ -13,8 +13,7 @@ from sret_search.job.paths import expanded
 from sret_search.job.provenance import Seen
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
-from sret_search.training.data.split import load
-from sret_search.training.data.split_indices import Indices, cut
+from sret_search.training.data.split import Indices, cut_indices, load
 
 _PARTS = {"train": 0, "val": 1, "test": 2}
 _CUT = ("split_seed", "val", "test", "order", "images", "grid", "test_grid")
@@ -109,7 +108,7 @@ def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices,
     if val:
         train, validation, testing = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     else:
-        train, validation, testing = cut(data, pool, test)
+        train, validation, testing = cut_indices(data, pool, test)
         testing = testing + pool if test else testing
     return train, validation, testing
 

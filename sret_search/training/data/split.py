@@ -1,9 +1,12 @@
-"""A data set in three parts."""
+"""A data set in three parts, and the distribution of its images over them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sret_search.architecture import Architecture
 from sret_search.job import Contents, Data
@@ -11,10 +14,10 @@ from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.parts import Part
 from sret_search.training.data.sources import Source, read
-from sret_search.training.data.split_indices import cut
 from sret_search.training.data.streams import StreamPart
 
 _SIZE = "pixels a side"
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
         raise DataError(f"{source.where} has a test part of its own: leave out `folds` and `order`")
     if val is not None and test is not None:
         return [pool, val, test]
-    indices = cut(data, len(pool), 0 if test is None else len(test))
+    indices = cut_indices(data, len(pool), 0 if test is None else len(test))
     sizes = tuple(len(index) for index in indices)
     if min(sizes) == 0:
         raise DataError(
@@ -94,6 +97,30 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
         )
     parts = (pool, pool, pool if test is None else test)
     return [part.take(index) for part, index in zip(parts, indices, strict=True)]
+
+
+def cut_indices(data: Data, images: int, test: int) -> tuple[Indices, Indices, Indices]:
+    """Distribute the images of a data set over its parts: indices for training, validation and test.
+
+    Args:
+        data: the rules of the cut.
+        images: images in the part that is cut.
+        test: images in the data set's test part. They are then the whole test, in their order. With
+            0 the test is cut from the images too.
+    """
+    random = np.random.default_rng(data.split_seed)
+    train, _, testing = data.cut(images, test)
+    if test:
+        order = random.permutation(images)
+        return order[:train], order[train:], np.arange(test)
+    contiguous = data.order == "contiguous"
+    line = np.arange(images) if contiguous else random.permutation(images)
+    begin = images - testing if data.folds is None else data.fold * images // data.folds
+    held_out = slice(begin, begin + testing)
+    rest = np.delete(line, held_out)
+    if contiguous:
+        rest = random.permutation(rest)
+    return rest[:train], rest[train:], line[held_out]
 
 
 def check_unchanged(split: Split, before: Contents | None) -> None:
@@ -116,7 +143,7 @@ def check(split: Split, architecture: Architecture) -> None:
     """Check that an architecture has the classes, channels and size of these images.
 
     Raises:
-        DataError: one of them differs.
+        DataError: a number differs.
     """
     for has, takes, quantity in (
         (split.classes, architecture.classes, "classes"),
