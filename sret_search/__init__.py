@@ -6,11 +6,11 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 if getattr(sys, "argv", [])[:1] == ["-m"] and not sys.flags.safe_path:
-    # `python -m` looks into the working directory before all that is installed: a `numpy.py` that
-    # lies there would be taken for numpy. Here only this package may come from there.
+    # `python -m` puts the working directory first in the module path. A `numpy.py` there would be
+    # taken for numpy, so the directory moves to the end. Only this package may come from it.
     sys.path.append(sys.path.pop(0))
 
-_PLACES = {
+_ROOMS = {
     "Architecture": "sret_search.architecture",
     "SReT": "sret_search.model",
     "StudyError": "sret_search.study",
@@ -21,8 +21,8 @@ _PLACES = {
     "results": "sret_search.api",
     "run_study": "sret_search.api",
 }
-"""Names of the Python API, and the rooms that they are from: imported when they are asked for.
-`__init__.pyi` has them for type checkers."""
+"""Names of the Python API, each with the room that holds it. A name is imported on first use.
+`__init__.pyi` lists them for type checkers."""
 
 __all__ = [
     "Architecture",
@@ -39,10 +39,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+    if name in _ROOMS:
+        return getattr(import_module(_ROOMS[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES})
+    return sorted({*globals(), *_ROOMS})

@@ -1,4 +1,4 @@
-"""`sret-search`: the sub-commands."""
+"""`sret-search`: the command line and its sub-commands."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ PROG = "sret-search"
 
 
 class Command(NamedTuple):
-    """A sub-command: the module that has its `parser` and `main`, imported only when it is asked for;
-    what it takes; and what it does."""
+    """A sub-command.
+
+    Attributes:
+        module: the module with its `parser` and `main`, imported on use.
+        takes: its positional argument, as --help shows it.
+        does: its purpose, in a line.
+    """
 
     module: str
     takes: str
@@ -52,7 +57,7 @@ COMMANDS = {
     "export": Command(
         "sret_search.commands.export",
         "STUDY",
-        "a trained model in a folder of its own, for use elsewhere",
+        "write a trained model to a folder, for use elsewhere",
     ),
     "schema": Command(
         "sret_search.commands.schema",
@@ -62,12 +67,12 @@ COMMANDS = {
     "doctor": Command(
         "sret_search.commands.doctor",
         "",
-        "whether this machine and this folder are fit for studies",
+        "check that this machine and this folder can run studies",
     ),
     "completion": Command(
         "sret_search.commands.completion",
         "[SHELL]",
-        "what a shell must read to complete all of these",
+        "completion code of all commands, for a shell to read",
     ),
 }
 _EPILOG = """\
@@ -81,7 +86,7 @@ each command takes --help; `eval "$(sret-search completion)"` completes them in 
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line up to the name of the command."""
+    """The parser of the command line, up to the name of the command."""
     width = max(len(f"{name} {command.takes}") for name, command in COMMANDS.items()) + 2
     lines = "\n".join(
         f"  {f'{name} {command.takes}':{width}}{command.does}" for name, command in COMMANDS.items()
@@ -99,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; its exit code."""
+    """Run the command line and return its exit code."""
     terminal.prepare()
     if "_ARGCOMPLETE" in os.environ:
         from sret_search.commands.completion import complete

@@ -1,4 +1,4 @@
-"""What the Python API does with whole studies: run one, and read its results."""
+"""The part of the Python API that works on whole studies: run a study, and read its results."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class RunError(Exception):
-    """A run ended otherwise than done.
+    """A run ended before its study was done, or with a failed trial.
 
     Attributes:
-        code: the exit code of `sret-search run`: 1 where a trial or the program failed, 2 where
-            something is to be mended, 3 where it was stopped and can be resumed.
+        code: exit code of `sret-search run`: 1 if a trial or the program failed, 2 if a file or an
+            argument must be corrected, 3 if it was stopped and can be resumed.
     """
 
     def __init__(self, code: int, said: str) -> None:
@@ -29,21 +29,23 @@ class RunError(Exception):
 
 
 def run_study(study: Study | Path | str, *, fresh: bool = False) -> pd.DataFrame:
-    """Run a study or resume it, as `sret-search run` does, and give its `results`.
+    """Run a study or resume it, as `sret-search run` does, and return its `results`.
 
-    It runs in a process of its own, so that a notebook outlives whatever happens to it. What it
-    says is printed as it comes. Interrupting stops the study in order: the same call resumes it.
+    The study runs in a process of its own, so a notebook survives any end of it. Its
+    output is printed as it comes. An interrupt stops the study in order, and the same call resumes
+    it.
 
     Args:
-        study: a study file, or the study that was loaded from it.
-        fresh: keep the old study aside and start anew.
+        study: a study file, or a loaded study.
+        fresh: keep the old study aside and start again.
 
     Raises:
-        StudyError: everything that is wrong with the file or its space.
+        StudyError: the file or its space has errors; the message lists all of them.
         RunError: the study did not come to its end, or a trial failed.
     """
-    found = _loaded(study)
-    command = [sys.executable, "-m", "sret_search.run", *["--fresh"] * fresh, "--", str(found.path)]
+    loaded = _loaded(study)
+    options = ["--fresh"] if fresh else []
+    command = [sys.executable, "-m", "sret_search.run", *options, "--", str(loaded.path)]
     child = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -67,17 +69,17 @@ def run_study(study: Study | Path | str, *, fresh: bool = False) -> pd.DataFrame
         code = child.wait()
     if code != DONE:
         raise RunError(code, last)
-    return results(found)
+    return results(loaded)
 
 
 def results(study: Study | Path | str) -> pd.DataFrame:
-    """One row a trial of a study, also while it runs: number, candidate, state, seed, accuracies
-    (fractions), costs, epochs, seconds, then the values of the study's axes.
+    """Results of a study as a table with a row for each trial, also while the study runs.
 
-    Test accuracy is there only where nothing was chosen by it.
+    Columns: number, candidate, state, seed, accuracies (fractions), costs, epochs, seconds, then
+    the values of the study's axes. Test accuracy is empty if a choice was made by it.
 
     Raises:
-        StudyError: the file is wrong, or the study was never run.
+        StudyError: the file has errors, or the study was never run.
     """
     from sret_search.reporting.results import Results
 

@@ -1,4 +1,4 @@
-"""What a user names in a study by its import path."""
+"""Functions and classes that a user names by their import path."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from sret_search.errors import nearest
 
 
 class NotImportedError(Exception):
-    """An import path leads to nothing that can be called: one line that says where it ends."""
+    """An import path does not lead to a function or class. The message is a line that says why."""
 
 
 def load(path: str) -> Callable[..., Any]:
-    """The function or class at "package.module:name". The working directory is looked into after
-    everything that is installed.
+    """The function or class at "package.module:name". Installed modules come before those of the
+    working directory.
 
     Raises:
-        NotImportedError: there is no such module, it cannot be imported, or has no such name.
+        NotImportedError: there is no such module, it cannot be imported, or it has no such
+            function.
     """
     name, _, attribute = path.partition(":")
     here = os.getcwd()
@@ -36,26 +37,27 @@ def load(path: str) -> Callable[..., Any]:
         if missing is not None and f"{name}.".startswith(f"{missing}."):
             message = f"no module {missing}, neither installed nor in {here}"
             raise NotImportedError(message) from None
-        raise NotImportedError(f"the module {name} cannot be imported: {told(error)}") from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
+        raise NotImportedError(f"the module {name} cannot be imported: {summary(error)}") from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
         place = getattr(module, "__file__", None) or name
-        own = [n for n, value in vars(module).items() if _is_own(value, name)]
-        what = "has no" if found is None else "has something else than a function as"
-        raise NotImportedError(f"{place} {what} {attribute}; {nearest(attribute, own)}")
-    result: Callable[..., Any] = found
+        names = [n for n, value in vars(module).items() if _is_defined_in(value, name)]
+        fault = "has no" if function is None else "has no function or class named"
+        raise NotImportedError(f"{place} {fault} {attribute}; {nearest(attribute, names)}")
+    result: Callable[..., Any] = function
     return result
 
 
 def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """See that a function takes these keyword arguments and no others.
+    """Check that a function takes these keyword arguments and needs no others.
 
     Raises:
-        TypeError: it does not; goes on from the name of the function.
+        TypeError: it does not. The message continues a sentence that begins with the function's
+            name.
     """
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some that are not written in Python have none
+    except ValueError:  # some functions in C have no signature
         return
     try:
         signature.bind(**options)
@@ -63,12 +65,12 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> N
         raise TypeError(f"takes {signature}: {error}") from None
 
 
-def told(error: BaseException) -> str:
-    """What went wrong in code of the user's, and in which line of it, on one line."""
+def summary(error: BaseException) -> str:
+    """A line that says which error a user's code raised, and in which line of that code."""
     said = next(iter(str(error).strip().splitlines()), "")
     text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
-    # Lines of libraries, further in, say less to who wrote the code here.
+    # The innermost frame may lie in a library. The user's frame says more.
     place = [frame for frame in frames if _is_of_user(Path(frame.filename))][-1:]
     return f"{text} ({place[0].filename}:{place[0].lineno})" if place else text
 
@@ -78,5 +80,5 @@ def _is_of_user(file: Path) -> bool:
     return file.is_relative_to(Path.cwd()) and not installed
 
 
-def _is_own(value: Any, module: str) -> bool:
+def _is_defined_in(value: Any, module: str) -> bool:
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module

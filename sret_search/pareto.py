@@ -9,9 +9,14 @@ import numpy as np
 
 
 def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
-    """Which points no other point beats: none is as accurate and as cheap, and better in one.
+    """Mask of the points on the Pareto front: no other point beats them.
 
-    Equal points are on the front together.
+    A point beats another if it is as accurate and as cheap, and better in accuracy or cost. Equal
+    points are on the front together.
+
+    Args:
+        accuracies: to be maximised, (points,).
+        costs: to be minimised, (points,).
     """
     accuracy, price = np.asarray(accuracies, float), np.asarray(costs, float)
     on_front = np.zeros(len(accuracy), bool)
@@ -20,7 +25,7 @@ def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
     for start, i in enumerate(order):
         if accuracy[i] > best:
             best = accuracy[i]
-            # Equal ones follow one another.
+            # Equal points follow each other.
             for j in order[start:]:
                 if price[j] != price[i] or accuracy[j] != accuracy[i]:
                     break
@@ -29,13 +34,19 @@ def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
 
 
 def nondominated(points: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """Which points (n, objectives), all to be maximised, no other one beats: none is as good in
-    all objectives and better in one. Equal points are on the front together."""
+    """Mask of the points that no other point beats, (points,).
+
+    A point beats another if it is as good in all objectives and better in at least one. Equal
+    points are on the front together.
+
+    Args:
+        points: objectives to be maximised, (points, objectives).
+    """
     values = np.asarray(points, float)
     best = np.ones(len(values), bool)
     for i, value in enumerate(values):
         if best[i]:
-            # What this one beats, whether it lies before or after it, is on no front.
+            # Drop all points that this point beats, also those later in the list.
             best &= ~((values <= value).all(1) & (values < value).any(1))
     return best
 
@@ -46,8 +57,8 @@ def hypervolume(
     """Area of accuracy × log10 parameters that the points dominate, up to a reference.
 
     Args:
-        accuracy: of the reference, usually chance.
-        most_params: of the reference, usually the budget's maximum.
+        accuracy: accuracy of the reference, usually chance.
+        most_params: parameters of the reference, usually the budget's maximum.
     """
     points = sorted(
         (math.log10(p), a)

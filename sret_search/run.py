@@ -1,4 +1,4 @@
-"""`python -m sret_search.run STUDY`: load a study, search, report; nothing else."""
+"""`python -m sret_search.run STUDY`: load a study, search, report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ exit codes: 0 done, 2 an error in your files, 3 stopped before the study was com
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `run`."""
+    """The parser of `run`."""
     result = argparse.ArgumentParser(
         prog=prog,
         description=_DESCRIPTION,
@@ -50,13 +50,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
     result.add_argument(
         "--retry-failed",
         action="store_true",
-        help="try the trials again that failed; nothing else is done again",
+        help="train the failed trials again, and no others",
     )
     return result
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m sret_search.run") -> int:
-    """Run the command, this very one, in a process of its own; its exit code."""
+    """Run the command in a supervised process and return its exit code."""
     terminal.prepare()
     try:
         arguments = parser(prog).parse_args(argv)
@@ -81,7 +81,8 @@ def _main(arguments: argparse.Namespace) -> int:
 
 
 def _ended(path: Path) -> int:
-    """What is left to do where the process that drove a study was ended by others."""
+    """Draw the report and say how to resume, after the process that drove a study was ended from
+    outside."""
     from sret_search.reporting.write import write_report
 
     signals.note()
@@ -92,7 +93,7 @@ def _ended(path: Path) -> int:
 
 
 def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
-    """Search and report; the exit code."""
+    """Search and report; return the exit code."""
     from sret_search.artifacts.trial_folders import TrialFolders
     from sret_search.execution.local_ray import CannotStartError, NotStartedError
     from sret_search.planning.user_inputs import check_inputs
@@ -181,7 +182,7 @@ def _range(values: list[int]) -> str:
 
 
 def _keep_aside(study: Study) -> None:
-    """Rename the ledger and the trials, but not the lease, which is held."""
+    """Rename the ledger and the folders of trials. The lease stays, since it is held."""
     from sret_search.artifacts.trial_folders import TrialFolders
     from sret_search.trials.database import set_aside
 

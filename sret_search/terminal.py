@@ -1,5 +1,5 @@
-"""Output of commands, on a terminal, in a file or in a pipe, whatever characters it can take, and also
-where it ends before the command does."""
+"""Output of commands: it survives characters that the terminal cannot show, and a closed terminal
+or pipe."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ _SIMILAR = {
 
 
 def prepare() -> None:
-    """Let this process print at all times. A character that its output cannot take is replaced by
-    similar ones, or by a question mark; what is printed to a closed pipe, or to a terminal that is
-    gone, is lost, and nothing else is."""
+    """Make printing safe in this process.
+
+    A character that the output cannot take is replaced by a similar one, or by a question mark.
+    Text for a closed pipe or a lost terminal is dropped.
+    """
     codecs.register_error(_ERRORS, _similar)
     _open_standard_files()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  open as long as this process
-        # A notebook's streams are of other kinds, and take everything.
+        # Streams of notebooks have other types, and take all characters.
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ERRORS)
             if stream is getattr(sys, f"__{name}__"):
@@ -39,18 +41,21 @@ def prepare() -> None:
 
 
 def _open_standard_files() -> None:
-    """Open whichever of the files 0, 1 and 2 is closed: the next file that is opened would get its
-    number, a database perhaps, and child processes would print into it."""
+    """Open those of the files 0, 1 and 2 that are closed.
+
+    Otherwise the next opened file, perhaps a database, would get that number, and child processes
+    would print into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the least number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """The same output, which never fails. The stream that it is made from stays open: its file is
-    closed with it."""
+    """A copy of a stream whose writes never fail. The stream stays open, since its file is closed
+    with it."""
     with suppress(OSError):
         stream.flush()
     buffer = io.BufferedWriter(_Output(stream))
@@ -64,7 +69,7 @@ def lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 class _Output(io.RawIOBase):
-    """Bytes for the file of a stream; those that it does not take are dropped."""
+    """Raw output to the file of a stream. Bytes that the file does not take are dropped."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         self._stream = stream
@@ -82,7 +87,7 @@ class _Output(io.RawIOBase):
         content = memoryview(data).cast("B")  # type: ignore[arg-type]
         try:
             return os.write(self.fileno(), content)
-        except BlockingIOError:  # others who share a terminal may have set it so
+        except BlockingIOError:  # another process may have made the terminal non-blocking
             select.select([], [self.fileno()], [])
             return 0
         except OSError:
@@ -98,11 +103,11 @@ def _similar(error: UnicodeError) -> tuple[str, int]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what is written to the file descriptor of standard error itself off the terminal, and
-    let through what Python prints there.
+    """Drop everything that is written to file descriptor 2, except what Python prints to standard
+    error.
 
-    The core of Ray tells there, in lines of its own, that its head is gone, and no setting of its
-    own silences that; the run says in one line what it means.
+    Ray's core writes lines there when its head is lost, and no setting silences them. The run
+    itself says in a line what happened.
     """
     try:
         shown = sys.stderr.fileno() == 2
@@ -123,7 +128,7 @@ def quiet() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError, ValueError):  # whoever read it may be gone
+        with suppress(OSError, ValueError):  # the reader may be gone
             sys.stderr.flush()
         sys.stderr = before
         os.dup2(kept, 2)

@@ -1,10 +1,10 @@
-"""Bytes and durations for a reader."""
+"""Bytes and durations as short texts."""
 
 from __future__ import annotations
 
 
 def size_text(size: int) -> str:
-    """Bytes for a reader, such as 1.2 GB."""
+    """Bytes as a text such as "1.2 GB"."""
     for unit, of_unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size >= 0.9995 * of_unit:
             return f"{size / of_unit:.3g} {unit}"
@@ -12,7 +12,7 @@ def size_text(size: int) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds in words."""
+    """Seconds as a text such as "40 s", "5 min" or "2.5 h"."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     if seconds < 3600:

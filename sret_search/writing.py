@@ -12,10 +12,10 @@ _WIDTH = 100
 
 
 def yaml_text(plain: Mapping[str, Any], *, inline: bool = False) -> str:
-    """A mapping as YAML, its keys in their own order.
+    """A mapping as YAML, with its keys in their given order.
 
     Args:
-        inline: write lists and mappings that hold no others on one line.
+        inline: write lists and mappings without inner ones on a single line.
     """
     yaml, text = YAML(typ="safe"), io.StringIO()
     yaml.default_flow_style, yaml.width = None if inline else False, _WIDTH

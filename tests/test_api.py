@@ -41,7 +41,7 @@ def test_importing_it_imports_nothing_else_and_takes_no_time():
 def test_names_are_those_of_the_stub_and_of_the_page():
     stub = Path(sret_search.__file__).with_suffix(".pyi").read_text(encoding="utf-8")
     names = set(sret_search.__all__) - {"__version__"}
-    assert names == sret_search._PLACES.keys()
+    assert names == sret_search._ROOMS.keys()
     assert set(re.findall(r" as (\w+)$", stub, re.MULTILINE)) == names
     assert all(f"`{name}" in PAGE.read_text(encoding="utf-8") for name in names)
     assert names <= set(dir(sret_search))

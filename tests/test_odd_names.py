@@ -10,7 +10,7 @@ from made_up import complete, run
 
 from sret_search.__main__ import main
 from sret_search.architecture.variants import VARIANTS
-from sret_search.artifacts.trial_folders import TrialFolders, key_of
+from sret_search.artifacts.trial_folders import TrialFolders, attempt_key
 from sret_search.config.problems import shown, typed
 from sret_search.errors import encodable, one_line
 from sret_search.job import Data, Job, Recipe
@@ -56,7 +56,7 @@ def test_a_study_lies_in_a_folder_of_any_name(odd: str) -> None:
             preflight.check(made)
     folders = TrialFolders(made.trials_root)
     attempt = folders.new_attempt(0)
-    assert key_of(attempt) == "00000/attempt-1"
+    assert attempt_key(attempt) == "00000/attempt-1"
     assert folders.attempts(0) == [attempt]
     assert folders.all_attempts() == {0: [attempt]}
     (Path(attempt) / "checkpoint-00000001.pt").touch()

@@ -208,7 +208,7 @@ def test_the_loss_of_the_page_is_minimised_by_the_optimizer_that_is_named(tmp_pa
     import losses
 
     seen = []
-    trainer.objective.own = lambda *given: seen.append(given) or losses.steady(*given)
+    trainer.objective.user_loss = lambda *given: seen.append(given) or losses.steady(*given)
     assert sum(1 for _ in trainer.steps()) == 3
     assert isinstance(trainer.optimizer, torch.optim.RAdam)
     assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.05, 0]
@@ -244,7 +244,10 @@ def unmoved(model, images, targets): return model(images).mean().detach()
     [
         ({"loss": "wrong:number"}, "wrong:number returned a value of type float; the mean loss"),
         ({"loss": "wrong:each"}, r"wrong:each returned a tensor of shape \(32,\); the mean"),
-        ({"loss": "wrong:unmoved"}, "wrong:unmoved returned a tensor that no weight has a part"),
+        (
+            {"loss": "wrong:unmoved"},
+            "wrong:unmoved returned a tensor that does not depend on any w",
+        ),
         ({"optimizer": "builtins:dict"}, "builtins:dict returned a dict; a torch.optim.Optimizer"),
     ],
 )
@@ -264,9 +267,13 @@ def test_what_returns_something_else_is_named(recipe, said, tmp_path):
         ("optim:RAdam", "optim:RAdm", r"own_training.yaml:4:53: .*no RAdm"),
         ("losses:steady", "steady", r"own_training.yaml:4:9: 'steady' is not of the form package"),
         ("torch.optim:RAdam", "adam", r"own_training.yaml:4:9: unknown optimizer 'adam'; .*adamw"),
-        ("epochs: 4,", "label_smoothing: 0.1,", r"`label_smoothing` is not of a `loss` of your"),
+        (
+            "epochs: 4,",
+            "label_smoothing: 0.1,",
+            r"`label_smoothing` cannot be used with your own `loss`",
+        ),
         ("epochs: 4,", "distill: {teacher: trial 0},", "soft labels are the whole loss"),
-        ("epochs: 4,", "depth_training: sandwich,", "`depth_training: sandwich` has losses of"),
+        ("epochs: 4,", "depth_training: sandwich,", "`depth_training: sandwich` defines its"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused_with_its_place(old, new, said):

@@ -127,7 +127,7 @@ def test_a_hostile_file_in_a_trial_is_not_run(write) -> None:
             load_model(name)
         with pytest.raises(StudyError, match="cannot be loaded"):
             evaluate.main([name, "--data", "{name: digits}"], "evaluate")
-    with pytest.raises(PretrainedError, match="is no checkpoint"):
+    with pytest.raises(PretrainedError, match="is not a checkpoint"):
         load_model(f"sret_t:{attempts[0] / 'stable.pt'}")
     with suppress(StudyError):
         write_report(made)
@@ -238,7 +238,7 @@ def test_nothing_in_a_trial_is_reached_from_outside_of_it(tmp_path: Path) -> Non
     folders = TrialFolders(str(tmp_path / "trials"))
     attempt = folders.new_attempt(0)
     for name in ("../secret.json", "../../secret.json", str(tmp_path / "secret.json"), "..", ""):
-        with pytest.raises(ValueError, match="is no name of a file"):
+        with pytest.raises(ValueError, match="is not a file name"):
             folders.read_json(attempt, name)
     for folder in (str(tmp_path), f"{attempt}/../..", str(tmp_path / "00000" / "attempt-1")):
         with pytest.raises(ValueError, match="is no attempt"):

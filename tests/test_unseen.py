@@ -122,7 +122,7 @@ def test_a_file_that_says_nothing_is_said_to_do_so(capsys):
     facts = evaluated(capsys, "bare.safetensors", "--data", "{name: digits}")
     assert facts["trained_on"] is None
     assert main(["evaluate", "bare.safetensors", "--data", "{name: digits}"]) == 0
-    assert "does not say what it was trained on" in capsys.readouterr().out
+    assert "does not name its training images" in capsys.readouterr().out
 
 
 def test_a_header_that_cannot_be_read_is_one_line(capsys):
@@ -185,11 +185,11 @@ def test_a_model_that_saw_no_image_of_validation_or_test_is_fine(recipe, name, d
     [
         (
             "search: {seeds: 2}",
-            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model of each",
+            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model for each fold",
         ),
         (
             "confirm: {seeds: 2}",
-            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model of each",
+            "fold 1 of 3 there, 2 of 3 here); a study with folds needs a model for each fold",
         ),
     ],
 )

@@ -1,1 +1,2 @@
-"""The files of trials: their names, the folders and object stores that hold them, the way there."""
+"""The files of trials: their names, the folders and object stores that hold them, and their
+transfer."""

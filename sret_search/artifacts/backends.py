@@ -1,4 +1,4 @@
-"""The two kinds of places that trials' folders lie in: a disk, and an object store."""
+"""Storage of trials' folders: a disk, or an object store."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from sret_search.artifacts.object_store import Objects, beside, whole_names
+from sret_search.artifacts.object_store import Objects, sibling_url, whole_names
 from sret_search.config.problems import shown
-from sret_search.job.paths import beneath, is_url
+from sret_search.job.paths import is_url, path_below
 from sret_search.study import StudyError
 
 
-class Place(Protocol):
-    """A folder `<root>/<trial>/<attempt>/<file>`; keys are paths from its root, with slashes.
+class Storage(Protocol):
+    """A folder `<root>/<trial>/<attempt>/<file>`. Keys are paths below its root, with slashes.
 
     Attributes:
         root: an absolute path, or a URL.
-        name: the root, for a reader.
+        name: the root, for messages.
     """
 
     root: str
@@ -33,41 +33,41 @@ class Place(Protocol):
         """The path or URL of a key."""
 
     def attempts(self) -> Iterable[tuple[str, str]]:
-        """Trial and attempt of every folder, from as few looks as there can be."""
+        """Trial and attempt of every folder, with as few requests as possible."""
 
     def attempts_at(self, trial: str) -> Iterable[str]:
-        """The names of a trial's folders."""
+        """Names of a trial's folders."""
 
     def files(self, attempt: str) -> Iterable[str]:
-        """The names of an attempt's files that are whole, and perhaps others."""
+        """Names of an attempt's whole files. Others may be among them."""
 
     def read(self, key: str) -> bytes | None:
-        """The content of a file; None where it is absent or torn."""
+        """Content of a file; None if it is absent or incomplete."""
 
     def size(self, key: str) -> int | None:
-        """Bytes of a file; None where it is absent or torn."""
+        """Bytes of a file; None if it is absent or incomplete."""
 
     def remove(self, key: str) -> None:
-        """Remove a file or a mark, if it is there."""
+        """Remove a file or a mark, if it exists."""
 
     def mark(self, key: str) -> None:
-        """Leave a mark: an empty file that says all by being there."""
+        """Write a mark: an empty file, whose existence is its message."""
 
     def is_marked(self, key: str) -> bool:
-        """Whether a mark is there."""
+        """Whether a mark exists."""
 
     def claim(self, attempt: str) -> bool:
-        """Make an attempt's folder; False where it was, or may have been, somebody else's."""
+        """Make an attempt's folder; False if it belongs, or may belong, to another driver."""
 
     def set_aside(self, ending: str) -> str | None:
-        """Move everything to `<root>.<ending>`; its name, or None where there was nothing."""
+        """Move everything to `<root>.<ending>`. Returns its name, or None if there was nothing."""
 
 
 class Disk:
-    """A folder of a file system, perhaps a shared one; every file in it is whole.
+    """A folder of a file system, perhaps a shared one. Every file in it is whole.
 
     Args:
-        root: its path, or a file: URL.
+        root: a path, or a file: URL.
 
     Raises:
         StudyError: the URL names another machine.
@@ -139,10 +139,10 @@ class Disk:
 
 
 class Store:
-    """A folder of an object store. A file in it is whole if it is what its manifest says.
+    """A folder of an object store. A file in it is whole if it agrees with its manifest.
 
     Raises:
-        StudyError: no store can be had by this URL.
+        StudyError: the URL does not lead to a store.
         StoreError: in each method, the store does not answer, or refuses.
     """
 
@@ -151,7 +151,7 @@ class Store:
         self._objects = Objects(root)
 
     def at(self, key: str) -> str:
-        return beneath(self.root, key)
+        return path_below(self.root, key)
 
     def attempts(self) -> Iterable[tuple[str, str]]:
         parts = (key.split("/") for key in self._objects.sizes())
@@ -179,8 +179,9 @@ class Store:
         return self._objects.get(key) is not None
 
     def claim(self, attempt: str) -> bool:
-        # Nothing there is exclusive, but a listing shows all that was written before it: of two
-        # who claim at a time, the later one sees the other, and who sees another steps back.
+        # A store has no exclusive creation, but a listing shows everything written before it. Of
+        # two claims at the same time, the later sees the earlier. Whoever sees another claim steps
+        # back.
         claim = f"{attempt}/claim-{secrets.token_hex(8)}"
         self._objects.put(claim, b"")
         if list(self._objects.sizes(attempt)) == [claim]:
@@ -193,4 +194,4 @@ class Store:
         keys = self._objects.sizes()
         for key in keys:
             self._objects.move_beside(key, ending)
-        return beside(self.root, ending) if keys else None
+        return sibling_url(self.root, ending) if keys else None

@@ -1,4 +1,5 @@
-"""Names of the files in an attempt's folder. Imports nothing, so that readers need no torch."""
+"""Names of the files in an attempt's folder. The module imports nothing, so that readers need no
+torch."""
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
@@ -11,11 +12,12 @@ DEPTH = "depth.json"
 TENSORBOARD = "tensorboard"
 STABLE = "stable.pt"
 RUNG = "rung-"
-"""And then an epoch's number and `.json`: what a training that was to end there has reached."""
+"""Prefix of the metrics that a training reached at a rung; an epoch's number and `.json` follow."""
 
 KEPT = 2
-"""Full checkpoints of a trial that has not ended, besides the one before its decay."""
+"""Full checkpoints that a running trial keeps, besides the checkpoint before its decay."""
 
 STUDY = "study.yaml"
 EVALUATION = "evaluation.yaml"
-"""In an exported folder: what trains the model again, and how its accuracy was measured."""
+"""Files of an exported folder: the study that trains the model again, and the settings of its
+accuracy."""

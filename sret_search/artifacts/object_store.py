@@ -1,7 +1,7 @@
-"""Files in an object store, which are whole or absent although nothing there can be renamed.
+"""Files in an object store. They are whole or absent, although a store cannot rename.
 
-A file counts only once its manifest, written after it, says its size and digest: an upload that
-was cut short leaves an object without a manifest, or one that differs from it.
+A file counts only after its manifest, which is written last and has its size and digest. An
+interrupted upload leaves an object without a manifest, or with a different one.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from sret_search.study import StudyError
 _MANIFEST = ".manifest"
 _CHUNK = 2**22
 _TRIES = 4
-"""Requests to S3 before it counts as failing: some seconds where nobody answers."""
+"""Requests to S3 before it counts as failing: some seconds without an answer."""
 _SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss")
 
-# What the stores' clients say, and what it means; the first that is found counts.
+# Messages of the stores' clients, and their meaning. The first match counts.
 _REASONS = (
     (r"NO_SUCH_BUCKET", "there is no such bucket"),
     (r"NETWORK_CONNECTION|UNAVAILABLE|[Rr]esolve host|connect to", "it cannot be reached"),
@@ -39,12 +39,12 @@ _REASONS = (
 
 
 class StoreError(OSError):
-    """A store does not answer, or refuses; one line for the reader."""
+    """A store does not answer, or refuses. The message is a line for the reader."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a whole object is: its size in bytes and its SHA-256 in hexadecimal digits."""
+    """Size in bytes and SHA-256 (hexadecimal) of a whole object."""
 
     size: int
     sha256: str
@@ -54,24 +54,24 @@ class Manifest:
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
-def beside(root: str, ending: str) -> str:
-    """The URL of a folder whose name has one more ending; both have the same parameters."""
+def sibling_url(root: str, ending: str) -> str:
+    """The URL of a folder with an ending added to its name. Parameters stay."""
     folder, mark, parameters = root.partition("?")
     return f"{folder.rstrip('/')}.{ending}{mark}{parameters}"
 
 
-def above(url: str, levels: int) -> str:
-    """The URL of a folder so many levels up; both have the same parameters."""
+def parent_url(url: str, levels: int) -> str:
+    """The URL of the folder `levels` levels up. Parameters stay."""
     folder, mark, parameters = url.partition("?")
     return f"{folder.rstrip('/').rsplit('/', levels)[0]}{mark}{parameters}"
 
 
 class Objects:
-    """The files under one URL. They are named by their path from there, with slashes.
+    """The files under a URL, named by their path below it, with slashes.
 
     Raises:
-        StudyError: no store can be had by this URL. It may hold no secrets: credentials come
-            from where the store's own tools find them.
+        StudyError: the URL does not lead to a store, or holds a secret. Credentials come from the
+            places where the store's tools find them.
         StoreError: in each method, the store does not answer, or refuses.
     """
 
@@ -81,14 +81,14 @@ class Objects:
             self._store, self._folder = _connected(root)
 
     def sizes(self, folder: str = "") -> dict[str, int]:
-        """Every object under a folder, whole or not: its size in bytes."""
+        """Size in bytes of every object in a folder, whole or not, by name."""
         from pyarrow.fs import FileSelector, FileType
 
         selector = FileSelector(self._path(folder), allow_not_found=True, recursive=True)
         with self._asked():
-            found = self._store.get_file_info(selector)
+            entries = self._store.get_file_info(selector)
         start = len(self._folder) + 1
-        return {info.path[start:]: info.size for info in found if info.type == FileType.File}
+        return {info.path[start:]: info.size for info in entries if info.type == FileType.File}
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object without a manifest."""
@@ -96,7 +96,7 @@ class Objects:
             file.write(content)
 
     def get(self, name: str) -> bytes | None:
-        """What an object holds, whole or not; None where there is none."""
+        """Content of an object, whole or not; None if it does not exist."""
         with self._asked(), suppress(FileNotFoundError):
             with self._store.open_input_stream(self._path(name)) as file:
                 content: bytes = file.read()
@@ -104,24 +104,24 @@ class Objects:
         return None
 
     def remove(self, name: str) -> None:
-        """Remove an object and its manifest, which goes first."""
+        """Remove an object, its manifest first."""
         for path in (self._path(name + _MANIFEST), self._path(name)):
             with self._asked(), suppress(FileNotFoundError):
                 self._store.delete_file(path)
 
     def move_beside(self, name: str, ending: str) -> None:
-        """Move an object, whole or not, into a folder beside the root, with one more ending."""
+        """Move an object, whole or not, into the folder beside the root with an ending added."""
         with self._asked():
             self._store.move(self._path(name), f"{self._folder}.{ending}/{name}")
 
     def whole(self, name: str) -> bytes | None:
-        """What an object holds; None where it is absent or not what its manifest says."""
+        """Content of an object; None if it is absent or differs from its manifest."""
         manifest = self._manifest(name)
         content = None if manifest is None else self.get(name)
         return content if content is not None and Manifest.of(content) == manifest else None
 
     def size(self, name: str) -> int | None:
-        """Bytes of an object; None where it is absent or not as large as its manifest says."""
+        """Bytes of an object; None if it is absent or its size differs from its manifest."""
         manifest = self._manifest(name)
         if manifest is None:
             return None
@@ -130,7 +130,7 @@ class Objects:
         return manifest.size if info.size == manifest.size else None
 
     def send(self, file: Path, name: str) -> None:
-        """Copy a file into the store; what had its name counts no more as soon as this begins.
+        """Copy a file into the store. An earlier object of that name becomes invalid at once.
 
         Raises:
             FileNotFoundError: the file is gone.
@@ -143,7 +143,7 @@ class Objects:
         self.put(name + _MANIFEST, json.dumps(asdict(sent)).encode())
 
     def fetch(self, name: str, file: Path) -> bool:
-        """Copy a whole object onto the disk; False where there is none."""
+        """Copy a whole object to the disk; False if there is none."""
         manifest = self._manifest(name)
         if manifest is None:
             return False
@@ -171,46 +171,48 @@ class Objects:
 
     @contextmanager
     def _asked(self, kind: type[Exception] = StoreError) -> Iterator[None]:
-        """Whatever a client raises, as one line."""
+        """Turn any error of a client into a line for the reader."""
         from pyarrow import ArrowException
 
         try:
             yield
         except (OSError, ArrowException) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # of this machine's disk
+                raise  # this machine's disk is full
             raise kind(masked(f"{self.root}: {_reason(error)}")) from None
 
 
 def whole_names(names: Iterable[str]) -> list[str]:
-    """Those of the names in a listing that have a manifest, sorted."""
+    """Names in a listing that have a manifest, sorted."""
     every = set(names)
     return sorted(name for name in every if name + _MANIFEST in every)
 
 
 def _connected(root: str) -> tuple[Any, str]:
-    """The client of a store, and the path that it has for the root."""
+    """The client of a store, and its path of the root."""
     from pyarrow import fs
 
     parts, shown = urlsplit(root), masked_value(root)
     if parts.scheme not in _SCHEMES:
         kinds = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
-        raise StudyError(f"{shown}: {parts.scheme}:// is no known store; {kinds} or a folder is")
+        raise StudyError(
+            f"{shown}: {parts.scheme}:// is not a known store; use {kinds}, or a folder"
+        )
     if shown != root:
         raise StudyError(
-            f"{shown}: its URL has a secret in it, which files and reports would show; give"
-            " credentials as the store's own tools take them (environment, profile)"
+            f"{shown}: the URL holds a secret, which files and reports would show; pass credentials"
+            " in a way that the store's tools read (environment, profile)"
         )
     if not parts.netloc or not parts.path.strip("/"):
         raise StudyError(f"{root}: {parts.scheme}://BUCKET/FOLDER is needed")
     if parts.scheme in ("gs", "gcs") and "retry_limit_seconds" not in parts.query:
-        # Its client would otherwise ask for 15 minutes before it says that nobody answers.
+        # Otherwise its client asks for 15 minutes before it reports that nobody answers.
         root += ("&" if parts.query else "?") + "retry_limit_seconds=10"
     store, folder = fs.FileSystem.from_uri(root)
     if isinstance(store, fs.S3FileSystem):
         _, (options,) = store.__reduce__()
         tries = fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES)
-        # A small file is one request in place of three, if it is opened when it is written.
+        # Delayed opening writes a small file with one request instead of three.
         store = fs.S3FileSystem(**options | {"allow_delayed_open": True, "retry_strategy": tries})
     return store, folder.strip("/")
 

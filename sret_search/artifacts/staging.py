@@ -1,8 +1,8 @@
-"""Where a worker trains: in the attempt's folder, or in scratch space beside an object store.
+"""The folder in which a worker trains: the attempt's folder, or scratch space for an object store.
 
-Training needs a disk. For an attempt in a store it gets a folder of the same layout,
-`<scratch>/<trial>/attempt-<k>/`, with what it goes on from; what it writes there is sent after
-each checkpoint, and the folder is removed at the end. TMPDIR says on which disk it lies.
+Training needs a disk. An attempt in a store gets a folder of the same layout,
+`<scratch>/<trial>/attempt-<k>/`, with the checkpoints to go on from. New files are sent after each
+checkpoint, and the folder is removed at the end. TMPDIR chooses its disk.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sret_search.artifacts.names import ERROR, KEPT, RESULT, RUNG, STABLE, WEIGHTS
-from sret_search.artifacts.object_store import Objects, StoreError, above, whole_names
-from sret_search.artifacts.trial_folders import CHECKPOINT, key_of
+from sret_search.artifacts.object_store import Objects, StoreError, parent_url, whole_names
+from sret_search.artifacts.trial_folders import CHECKPOINT, attempt_key
 from sret_search.job.paths import is_url, trial_name
 
 _PATIENCE = 600.0
-"""Seconds for which a store may fail before the attempt does."""
+"""Seconds of failures of a store, after which the attempt fails."""
 _PAUSE = 5.0
-"""Seconds between two tries, once nothing is left but to send."""
+"""Seconds between two tries, when only sending is left."""
 
 _PREFIX = "sret-scratch-"
 
@@ -35,33 +35,33 @@ def attempt(
     """Work at an attempt, in a folder on this machine's disk.
 
     Args:
-        attempt: its folder, or its URL.
-        earlier: those of the attempts that it may go on from.
-        models: trials whose weights it begins with or learns from, as "trial N".
+        attempt: path or URL of the attempt's folder.
+        earlier: paths or URLs of the attempts that it may continue.
+        models: trials whose weights it starts from or learns from, as "trial N".
 
     Yields:
-        The attempt's folder, the folders of the earlier ones, and what is to be called after
-        each checkpoint and at the end: it sends what is new. A store that fails is asked again
-        at the next call, and with patience on leaving.
+        The attempt's folder, the folders of the earlier attempts, and a function that sends new
+        files. It is to be called after each checkpoint and at the end. If the store fails, the next
+        call tries again, and the end of the context tries for ten minutes.
 
     Raises:
-        StoreError: the store does not give what is there, or has failed for ten minutes.
+        StoreError: the store does not return its files, or has failed for ten minutes.
     """
     if not is_url(attempt):
         yield Path(attempt), [Path(folder) for folder in earlier], _nothing
         return
     with _scratch() as scratch:
-        objects = Objects(above(attempt, 2))
-        own, keys = key_of(attempt), [key_of(other) for other in earlier]
+        objects = Objects(parent_url(attempt, 2))
+        this, keys = attempt_key(attempt), [attempt_key(folder) for folder in earlier]
         for trial in {key.partition("/")[0] for key in keys}:
             _fetch_checkpoints(objects, trial, keys, scratch)
         for number in models:
             _fetch_weights(objects, number, scratch)
-        for key in (own, *keys):
+        for key in (this, *keys):
             (scratch / key).mkdir(parents=True, exist_ok=True)
-        sending = _Sending(objects, own, scratch / own)
+        sending = _Sending(objects, this, scratch / this)
         try:
-            yield scratch / own, [scratch / key for key in keys], sending.send
+            yield scratch / this, [scratch / key for key in keys], sending.send
         except BaseException:
             with suppress(StoreError):
                 sending.send_new()
@@ -70,12 +70,12 @@ def attempt(
 
 
 def _nothing() -> None:
-    """On a disk everything is where it belongs."""
+    """Do nothing: on a disk all files are in their folder already."""
 
 
 def _fetch_checkpoints(objects: Objects, trial: str, keys: Sequence[str], scratch: Path) -> None:
-    """Fetch what a trial's attempts can be gone on from: of full checkpoints, and of those for
-    longer trainings, the newest one that is whole."""
+    """Fetch the checkpoints from which a trial can go on: the newest whole full checkpoint, and the
+    newest whole one for longer trainings."""
     whole = [n for n in whole_names(objects.sizes(trial)) if n.rpartition("/")[0] in keys]
     full = [name for name in whole if _is_checkpoint(name)]
     stable = [name for name in whole if name.endswith(f"/{STABLE}")]
@@ -85,11 +85,9 @@ def _fetch_checkpoints(objects: Objects, trial: str, keys: Sequence[str], scratc
 
 
 def _fetch_weights(objects: Objects, number: int, scratch: Path) -> None:
-    """Fetch the weights that a trial's newest attempt has."""
-    having = [
-        n for n in whole_names(objects.sizes(trial_name(number))) if n.endswith(f"/{WEIGHTS}")
-    ]
-    any(objects.fetch(n, scratch / n) for n in sorted(having, key=_number, reverse=True))
+    """Fetch the weights of the newest attempt of a trial that has them."""
+    names = [n for n in whole_names(objects.sizes(trial_name(number))) if n.endswith(f"/{WEIGHTS}")]
+    any(objects.fetch(n, scratch / n) for n in sorted(names, key=_number, reverse=True))
 
 
 def _is_checkpoint(name: str) -> bool:
@@ -97,12 +95,12 @@ def _is_checkpoint(name: str) -> bool:
 
 
 def _number(name: str) -> int:
-    """The number of the attempt that a file is of."""
+    """Number of the attempt that a file belongs to."""
     return int(name.split("/")[1].rpartition("-")[2])
 
 
 class _Sending:
-    """Brings an attempt's files into the store, each as often as it changes."""
+    """Transfer of an attempt's files into the store, each time they change."""
 
     def __init__(self, objects: Objects, key: str, folder: Path) -> None:
         self._objects, self._key, self._folder = objects, key, folder
@@ -116,10 +114,10 @@ class _Sending:
         self._stable = {name for name in before if name.endswith(f"/{STABLE}")}
 
     def send(self) -> None:
-        """Send what is new.
+        """Send new files.
 
         Raises:
-            StoreError: the store has failed since a call some minutes ago.
+            StoreError: the store has failed in all calls for ten minutes.
         """
         try:
             self.send_new()
@@ -131,10 +129,10 @@ class _Sending:
                 raise
 
     def finish(self) -> None:
-        """Send what is left, with patience.
+        """Send the remaining files, and try again if the store fails.
 
         Raises:
-            StoreError: the store has failed for some minutes.
+            StoreError: the store has failed for ten minutes.
         """
         start = time.monotonic()
         while True:
@@ -146,20 +144,20 @@ class _Sending:
                 time.sleep(_PAUSE)
 
     def send_new(self) -> None:
-        """Send what is new, or has changed; outcomes last of all, since they end the attempt.
+        """Send new and changed files. Outcomes come last, since they end the attempt.
 
         Raises:
-            StoreError: the store fails; what was sent until then is not sent again.
+            StoreError: the store fails. Files that were sent before are not sent again.
         """
         files = (file for file in self._folder.rglob("*") if file.is_file())
         names = [str(file.relative_to(self._folder)) for file in files]
         outcomes = RESULT, ERROR, RUNG
         for name in sorted(names, key=lambda name: (name.startswith(outcomes), name)):
-            # A training in several processes goes on meanwhile, and removes old checkpoints.
+            # Meanwhile a training in several processes goes on, and removes old checkpoints.
             with suppress(FileNotFoundError):
                 about = (self._folder / name).stat()
                 state = (about.st_mtime_ns, about.st_size, about.st_ino)
-                # An empty file, such as that for the stacks of a hang, says nothing.
+                # An empty file, such as that for the stacks of a hang, has no message.
                 if name.endswith(".partial") or not about.st_size or self._sent.get(name) == state:
                     continue
                 self._objects.send(self._folder / name, f"{self._key}/{name}")
@@ -167,7 +165,7 @@ class _Sending:
                 self._remove_older(f"{self._key}/{name}")
 
     def _remove_older(self, sent: str) -> None:
-        """Remove what a new checkpoint makes superfluous, as it is removed on a disk."""
+        """Remove the files that a new checkpoint makes superfluous, as on a disk."""
         name = sent.rpartition("/")[2]
         if name == STABLE:
             for old in self._stable:
@@ -175,8 +173,8 @@ class _Sending:
             self._stable = set()
         if _is_checkpoint(sent):
             self._checkpoints[sent] = True
-            # The training went on from the furthest that was whole, so what is further is of a
-            # worker that nobody waits for.
+            # The training went on from the furthest whole checkpoint. Checkpoints further on are
+            # from a worker that was given up.
             step = {key: key.rpartition("/")[2] for key in self._checkpoints}
             known = sorted(step, key=lambda k: (self._checkpoints[k], step[k] <= name, step[k]))
             for old in known[:-KEPT]:
@@ -186,7 +184,7 @@ class _Sending:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards; those of killed workers go when the next one begins."""
+    """A temporary folder, removed at the end. It also removes folders of killed workers."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError), (left / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -194,7 +192,7 @@ def _scratch() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix=f"new-{_PREFIX}"))
     with (made / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Only what is locked has the name by which others look.
+        # Other workers look for the final name, and a folder gets it only when it is locked.
         folder = made.rename(made.with_name(made.name.removeprefix("new-")))
         try:
             yield folder

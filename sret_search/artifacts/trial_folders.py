@@ -1,7 +1,7 @@
 """The folders of a study's trials, on a disk or in an object store, as a driver sees them.
 
-`<root>/<trial>/attempt-<k>/` has what one worker wrote about a trial. Attempts are named by their
-path or URL. Nothing here needs torch or Ray, so that reports can be made anywhere.
+`<root>/<trial>/attempt-<k>/` holds the files of one worker about a trial. Attempts are named by
+their path or URL. The module needs neither torch nor Ray, so reports can be made anywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from sret_search.artifacts.backends import Disk, Place, Store
+from sret_search.artifacts.backends import Disk, Storage, Store
 from sret_search.artifacts.names import WEIGHTS, WORKER
 from sret_search.job.paths import is_url, trial_name
 from sret_search.study import StudyError
@@ -28,73 +28,73 @@ CHECKPOINT = re.compile(r"checkpoint-\d+\.pt")
 
 
 class TrialFolders:
-    """The folders under one root.
+    """The folders of trials below a root.
 
     Args:
-        root: a folder, or the URL of one: file:, s3:, gs: or abfss:.
+        root: a folder, or a URL: file:, s3:, gs: or abfss:.
 
     Attributes:
         root: an absolute path, or the URL.
-        name: the same, for a reader.
+        name: the root, for messages.
         is_remote: whether it is in an object store.
 
     Raises:
-        StudyError: the URL names no store, or has a secret in it.
-        OSError: in each method, the disk or the store fails; a store with one line that a
-            reader understands (StoreError).
-        ValueError: an attempt that is not one of these folders, or a name with a slash.
+        StudyError: the URL does not lead to a store, or holds a secret.
+        OSError: in each method, the disk or the store fails. For a store it is a StoreError, with a
+            line for the reader.
+        ValueError: in each method, an attempt is not one of these folders, or a name has a slash.
     """
 
     def __init__(self, root: str) -> None:
         self.is_remote = is_url(root) and urlsplit(root).scheme != "file"
-        self._place: Place = Store(root) if self.is_remote else Disk(root)
-        self.root, self.name = self._place.root, self._place.name
+        self._storage: Storage = Store(root) if self.is_remote else Disk(root)
+        self.root, self.name = self._storage.root, self._storage.name
 
     def check(self) -> None:
-        """Leave a mark, look whether it is there, and take it away.
+        """Write a mark, check that it exists, and remove it.
 
         Raises:
-            StudyError: that is not possible, and why.
+            StudyError: one of these steps fails; the message says why.
         """
         probe = f"check-{secrets.token_hex(4)}"
         try:
-            self._place.mark(probe)
-            found = self._place.is_marked(probe)
-            self._place.remove(probe)
+            self._storage.mark(probe)
+            is_there = self._storage.is_marked(probe)
+            self._storage.remove(probe)
         except OSError as error:
             reason = f"{self.name}: {error.strerror}" if error.strerror else str(error)
             raise StudyError(reason) from None
-        if not found:
+        if not is_there:
             raise StudyError(
-                f"storage.trials: {self.name}: what is written there is not found again"
+                f"storage.trials: {self.name}: a file that was written there cannot be read"
             )
 
     def attempts(self, number: int) -> list[str]:
-        """A trial's attempts, oldest first."""
+        """Attempts of a trial, oldest first."""
         trial = trial_name(number)
-        return self._listed(trial, self._place.attempts_at(trial))
+        return self._listed(trial, self._storage.attempts_at(trial))
 
     def all_attempts(self) -> dict[int, list[str]]:
-        """The attempts of every trial that has one, oldest first, from one look."""
-        found: dict[str, list[str]] = {}
-        for trial, name in self._place.attempts():
+        """Attempts of every trial that has any, oldest first, from a single listing."""
+        names_by_trial: dict[str, list[str]] = {}
+        for trial, name in self._storage.attempts():
             if _TRIAL.fullmatch(trial):
-                found.setdefault(trial, []).append(name)
-        listed = {int(trial): self._listed(trial, names) for trial, names in found.items()}
+                names_by_trial.setdefault(trial, []).append(name)
+        listed = {int(trial): self._listed(trial, names) for trial, names in names_by_trial.items()}
         return {number: names for number, names in sorted(listed.items()) if names}
 
     def new_attempt(self, number: int) -> str:
-        """One more attempt at a trial: its own, also where several drivers ask at a time."""
+        """A new attempt at a trial. Drivers that ask at the same time get different attempts."""
         trial = trial_name(number)
         while True:
             last = max((_number(attempt) for attempt in self.attempts(number)), default=0)
             attempt = f"{trial}/attempt-{last + 1}"
-            if self._place.claim(attempt):
-                return self._place.at(attempt)
+            if self._storage.claim(attempt):
+                return self._storage.at(attempt)
 
     def read_json(self, attempt: str, name: str) -> dict[str, Any] | None:
-        """The object in a JSON file; None where that is absent, torn or damaged."""
-        content = self._place.read(self._key(attempt, name))
+        """The object in a JSON file; None if the file is absent, incomplete or damaged."""
+        content = self._storage.read(self._key(attempt, name))
         try:
             plain = None if content is None else json.loads(content)
         except ValueError:
@@ -102,93 +102,97 @@ class TrialFolders:
         return plain if isinstance(plain, dict) else None
 
     def open(self, attempt: str, name: str) -> BinaryIO:
-        """A file's content, to read it.
+        """A file's content, open for reading.
 
         Raises:
-            FileNotFoundError: it is absent, or torn.
+            FileNotFoundError: it is absent, or incomplete.
         """
-        content = self._place.read(self._key(attempt, name))
+        content = self._storage.read(self._key(attempt, name))
         if content is None:
             raise FileNotFoundError(f"{attempt} has no {name}")
         return io.BytesIO(content)
 
     def exists(self, attempt: str, name: str) -> bool:
-        """Whether a file is there, and whole."""
-        return self._place.size(self._key(attempt, name)) is not None
+        """Whether a file exists and is whole."""
+        return self._storage.size(self._key(attempt, name)) is not None
 
     def size(self, attempt: str, name: str) -> int:
-        """Bytes of a file; 0 where it is absent or torn."""
-        return self._place.size(self._key(attempt, name)) or 0
+        """Bytes of a file; 0 if it is absent or incomplete."""
+        return self._storage.size(self._key(attempt, name)) or 0
 
     def remove(self, attempt: str, name: str) -> None:
-        """Remove a file, if it is there."""
-        self._place.remove(self._key(attempt, name))
+        """Remove a file, if it exists."""
+        self._storage.remove(self._key(attempt, name))
 
     def has_begun(self, attempt: str) -> bool:
         """Whether a worker has started on an attempt."""
         return self.exists(attempt, WORKER)
 
     def checkpoints(self, attempt: str) -> list[str]:
-        """The names of an attempt's whole checkpoints, by step. `stable.pt`, from which longer
-        trainings go on, is none of them."""
-        names = self._place.files(self._key(attempt))
+        """Names of an attempt's whole checkpoints, by step. `stable.pt`, for longer trainings, is
+        not among them."""
+        names = self._storage.files(self._key(attempt))
         return sorted(name for name in names if CHECKPOINT.fullmatch(name))
 
     def unfinished(self, attempt: str) -> list[str]:
-        """The names of files whose writing was cut short by a kill; on a disk only, since an
-        object store has none."""
-        return [name for name in self._place.files(self._key(attempt)) if name.endswith(".partial")]
+        """Names of files whose writing was interrupted. Only a disk has such files."""
+        return [
+            name for name in self._storage.files(self._key(attempt)) if name.endswith(".partial")
+        ]
 
     def weights(self, number: int) -> str | None:
-        """A trial's newest attempt that has trained weights; None where none has."""
-        having = (a for a in reversed(self.attempts(number)) if self.exists(a, WEIGHTS))
-        return next(having, None)
+        """The newest attempt of a trial that has trained weights; None if there is none."""
+        with_weights = (a for a in reversed(self.attempts(number)) if self.exists(a, WEIGHTS))
+        return next(with_weights, None)
 
     def ask_to_stop(self) -> None:
         """Ask all workers to stop."""
-        self._place.mark(_STOP)
+        self._storage.mark(_STOP)
 
     def stop_asked(self) -> bool:
         """Whether workers are asked to stop."""
-        return self._place.is_marked(_STOP)
+        return self._storage.is_marked(_STOP)
 
     def clear_stop(self) -> None:
-        """Ask for nothing any more."""
-        self._place.remove(_STOP)
+        """Withdraw the request to stop."""
+        self._storage.remove(_STOP)
 
     def set_aside(self, ending: str) -> str | None:
-        """Move everything to `<root>.<ending>`; its name for a reader, None if all was empty."""
-        return self._place.set_aside(ending)
+        """Move everything to `<root>.<ending>`. Returns its name for messages, or None if there was
+        nothing."""
+        return self._storage.set_aside(ending)
 
     def _listed(self, trial: str, names: Iterable[str]) -> list[str]:
-        found = [(int(name[8:]), name) for name in names if _ATTEMPT.fullmatch(name)]
-        return [self._place.at(f"{trial}/{name}") for _, name in sorted(found, key=itemgetter(0))]
+        numbered = [(int(name[8:]), name) for name in names if _ATTEMPT.fullmatch(name)]
+        return [
+            self._storage.at(f"{trial}/{name}") for _, name in sorted(numbered, key=itemgetter(0))
+        ]
 
     def _key(self, attempt: str, name: str | None = None) -> str:
-        """Where something lies under the root: nothing that a caller gives leads out of it."""
-        key = key_of(attempt)
-        if attempt != self._place.at(key):
-            raise ValueError(f"{attempt} is no attempt in {self.root}")
+        """The key of an attempt or its file. No argument can lead out of the root."""
+        key = attempt_key(attempt)
+        if attempt != self._storage.at(key):
+            raise ValueError(f"{attempt} is not an attempt in {self.root}")
         if name is None:
             return key
         if name in ("", ".", "..") or "/" in name or os.sep in name:
-            raise ValueError(f"{name!r} is no name of a file")
+            raise ValueError(f"{name!r} is not a file name")
         return f"{key}/{name}"
 
 
-def key_of(attempt: str) -> str:
+def attempt_key(attempt: str) -> str:
     """The end of an attempt's path or URL: `<trial>/attempt-<k>`.
 
     Raises:
-        ValueError: it is no attempt.
+        ValueError: the path or URL has no such end.
     """
-    # The parameters of a URL stand behind it; a folder may have any character in its name.
+    # A URL has its parameters at the end. A folder may have any character in its name.
     path = attempt.partition("?")[0] if is_url(attempt) else attempt
     trial, name = ["", "", *path.split("/")][-2:]
     if not _TRIAL.fullmatch(trial) or not _ATTEMPT.fullmatch(name):
-        raise ValueError(f"{attempt} is no attempt at a trial")
+        raise ValueError(f"{attempt} is not an attempt at a trial")
     return f"{trial}/{name}"
 
 
 def _number(attempt: str) -> int:
-    return int(key_of(attempt).rpartition("-")[2])
+    return int(attempt_key(attempt).rpartition("-")[2])

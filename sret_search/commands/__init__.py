@@ -1,1 +1,1 @@
-"""The sub-commands of `sret-search`, one module each; `run` is sret_search.run."""
+"""The sub-commands of `sret-search`, a module for each; `run` is sret_search.run."""

@@ -1,4 +1,4 @@
-"""What the command lines of several commands share."""
+"""Helpers that the command lines of several commands share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import argparse
 
 
 def command_line(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """A command line with its description as it is written, and examples below the options.
+    """A command line with its description unchanged, and examples below the options.
 
     Args:
         prog: the command as the user typed it.
-        examples: a line each: what follows `sret-search`, and perhaps a remark after a #.
+        description: text above the options.
+        examples: a line for each: the words after `sret-search`, and perhaps a remark after a #.
     """
     lines = "\n".join(f"  sret-search {line}" for line in examples.splitlines())
     return argparse.ArgumentParser(
@@ -22,7 +23,11 @@ def command_line(prog: str, description: str, examples: str) -> argparse.Argumen
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
+    """Parse a whole number of at least 1.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is not such a number.
+    """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number of at least 1 is needed, but got {text}")
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, but got {text}")
     return int(text)

@@ -1,7 +1,7 @@
-"""`sret-search completion`: the command line is completed in a shell, by argcomplete, an extra.
+"""`sret-search completion`: completion of the command line in a shell, by argcomplete, an extra.
 
-The shell runs the command with the line in its environment. What stands before the word that is
-completed is known by then, so that only the parser of that one command is built.
+The shell runs the command with the line in its environment. The words before the completed word are
+known then, so only the parser of that command is built.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from importlib import import_module
 
 from sret_search.architecture.variants import VARIANTS
 from sret_search.commands.arguments import command_line
-from sret_search.export.extras import need
+from sret_search.export.extras import require_extra
 
 _DESCRIPTION = """\
-Print what a shell must read to complete commands, options, variants and files. Put the line of your
-shell into the file that it reads when it starts, such as ~/.bashrc.
+Print the code that a shell must read to complete commands, options, variants and files. Put the
+line of your shell into its start file, such as ~/.bashrc.
 """
 _EXAMPLES = """\
 completion           # eval "$(sret-search completion)", in bash and zsh
 completion fish      # sret-search completion fish | source"""
 _SHELLS = ("bash", "zsh", "fish", "tcsh")
 _SKIPPED = "_ARGCOMPLETE"
-"""How many words argcomplete leaves aside from the beginning, plus one: set by the shell."""
+"""Environment variable of the shell: the number of words that argcomplete skips at the beginning,
+plus one."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `completion`."""
+    """The parser of `completion`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument(
         "shell",
@@ -42,24 +43,24 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Print it.
+    """Print the completion code of a shell.
 
     Raises:
         ExtraError: argcomplete is not installed.
     """
     arguments = parser(prog).parse_args(argv)
-    need("completion")
+    require_extra("completion")
     import argcomplete
 
     print(argcomplete.shellcode([prog.partition(" ")[0]], True, arguments.shell))
 
 
 def complete(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> None:
-    """Answer the shell and exit; without argcomplete, without an answer.
+    """Answer the shell and exit; without argcomplete, exit without an answer.
 
     Args:
         names: the command line up to the name of a command.
-        modules: of each command, which have a `parser`.
+        modules: the module of each command, which has a `parser`.
     """
     try:
         import argcomplete
@@ -76,7 +77,7 @@ def complete(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> None
 
 
 def _parser(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> argparse.ArgumentParser:
-    """The parser of the command that is named already, or else of the names."""
+    """The parser of the command on the line, or of command names if there is none yet."""
     line = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
     skipped = int(os.environ[_SKIPPED])
     named = line.split()[skipped:]

@@ -1,4 +1,4 @@
-"""`sret-search cost ARCHITECTURE`: what an architecture costs, before it is trained."""
+"""`sret-search cost ARCHITECTURE`: the costs of an architecture, before it is trained."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ cost spaces/sret_depth.yaml --batch 32 --json"""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `cost`."""
+    """The parser of `cost`."""
     named = f"{_DESCRIPTION}\nNamed variants: {', '.join(VARIANTS)}.\n"
     result = command_line(prog, named, _EXAMPLES)
     result.add_argument(
@@ -37,15 +37,15 @@ def parser(prog: str) -> argparse.ArgumentParser:
         help="a named variant, or a YAML file: an architecture, or a space that has one",
     )
     result.add_argument("--batch", type=positive, default=64, help="images a step (64)")
-    result.add_argument("--json", action="store_true", help="print one JSON object")
+    result.add_argument("--json", action="store_true", help="print a JSON object")
     return result
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Print a table, or with --json one object.
+    """Print a table, or with --json an object.
 
     Raises:
-        StudyError: there is no such variant or file, or the file is wrong.
+        StudyError: there is no such variant or file, or the file has errors.
     """
     arguments = parser(prog).parse_args(argv)
     facts = as_dict(load_architecture(arguments.architecture), arguments.batch)
@@ -106,7 +106,7 @@ def _print(name: str, facts: dict[str, Any]) -> None:
         ("executions", f"{facts['executions']:,}", "runs of blocks: the depth of a study"),
         ("unique blocks", f"{facts['unique_blocks']:,}", ""),
         ("sub-layers", f"{facts['sub_layers']:,}", "attentions, MLPs and NLLs run"),
-        ("NLLs", f"{facts['nlls']:,}", "distinct ones"),
+        ("NLLs", f"{facts['nlls']:,}", "distinct NLLs"),
         ("training memory", _bytes(memory["kept"]), f"batch {memory['batch']}, all kept"),
         ("", _bytes(memory["recomputed"]), f"batch {memory['batch']}, recomputed"),
     ):

@@ -1,4 +1,4 @@
-"""`sret-search evaluate MODEL --data DATA`: how well a trained model does on a data set."""
+"""`sret-search evaluate MODEL --data DATA`: accuracy of a trained model on a data set."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _DESCRIPTION = """\
 Evaluate a trained model on the test part (or the validation part) of a data set.
 
 MODEL is one of
-  exported                    what `sret-search export` wrote: as its accuracy was measured
+  exported                    a folder of `sret-search export`: with the settings of its accuracy
   runs/STUDY/trials/00003     a trial, or one attempt of it
   model.safetensors           a file of this project
   sret_t:SReT_T.pth           an official checkpoint, after the name of its variant
   torchvision:resnet18        a model of torchvision, downloaded once
 DATA is a study file, or its `data` section inline: '{name: imagenet, root: /data/imagenet}'.
-Left out, it is what the model was trained on, where its file says so: a trial's own data, split and
-fold. Of a study with folds, the trial's own fold is taken. Of another split of the same data set,
-images that were trained on are counted, and said to be there.
-Images are resized to what the model takes.
+Without --data, it is the data that the model was trained on, if its file says so: a trial's data,
+split and fold. In a study with folds, the trial's fold is used. With another split of the same data
+set, images that the model was trained on are counted and reported.
+Images are resized to the model's size.
 """
 _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
-"""What torchvision's models were trained for."""
+"""Images and classes of torchvision's models."""
 _EXAMPLES = """\
 evaluate exported
 evaluate runs/smoke/trials/00000 --loops 50
@@ -49,32 +49,38 @@ evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `evaluate`."""
+    """The parser of `evaluate`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument("model", metavar="MODEL")
-    result.add_argument("--data", help="needed, where the model does not say")
-    result.add_argument("--part", choices=("test", "val"), help="test, if the model does not say")
-    result.add_argument("--loops", type=positive, metavar="K", help="run the same weights so often")
+    result.add_argument("--data", help="needed if the model's file does not name its data")
+    result.add_argument(
+        "--part",
+        choices=("test", "val"),
+        help="default: the part of the exported accuracy, or test",
+    )
+    result.add_argument(
+        "--loops", type=positive, metavar="K", help="loops at which the weights run"
+    )
     result.add_argument(
         "--resolution",
         type=positive,
         metavar="S",
         help="pixels a side; positions are interpolated",
     )
-    result.add_argument("--batch", type=positive, help="images at a time (64)")
+    result.add_argument("--batch", type=positive, help="images in a batch (64)")
     result.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     result.add_argument(
-        "--seed", type=int, help="of models that draw permutations in evaluation (0)"
+        "--seed", type=int, help="seed of models that draw permutations in evaluation (0)"
     )
-    result.add_argument("--json", action="store_true", help="print one JSON object")
+    result.add_argument("--json", action="store_true", help="print a JSON object")
     return result
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Print a table, or with --json one object.
+    """Print a table, or with --json an object.
 
     Raises:
-        StudyError: model or data cannot be had, or do not fit each other or the options.
+        StudyError: model or data cannot be read, or do not fit each other or the options.
     """
     command = parser(prog)
     arguments = command.parse_args(argv)
@@ -97,7 +103,7 @@ def main(argv: list[str], prog: str) -> None:
 
 
 def _known(name: str) -> Provenance | None:
-    """What a model's file says of its training; None where it says nothing.
+    """The training that a model's file names; None if it names none.
 
     Raises:
         StudyError: there is no such model, or its file is damaged.
@@ -111,8 +117,9 @@ def _known(name: str) -> Provenance | None:
 
 
 def _usual(folder: Path | None, known: Provenance | None) -> dict[str, Any]:
-    """How a model is evaluated where nothing else is said: a trial as it was at its end, an
-    exported one as it was when its accuracy was measured.
+    """Default options of an evaluation.
+
+    A trial is evaluated as at its end, an exported model with the settings of its accuracy.
 
     Raises:
         StudyError: the folder is an exported model's, and its file is damaged.
@@ -133,7 +140,7 @@ def read_data(text: str) -> Data:
     """The data of a study file, or of YAML on the command line.
 
     Raises:
-        StudyError: there is no such file, or everything that is wrong in it.
+        StudyError: there is no such file, or it has errors; the message lists all of them.
     """
     if not text.lstrip().startswith("{"):
         return load_study(text).file.data
@@ -148,11 +155,11 @@ def read_data(text: str) -> Data:
 def evaluated(
     arguments: argparse.Namespace, data: Data, known: Provenance | None
 ) -> dict[str, Any]:
-    """What was evaluated, and how well it does, as plain data.
+    """Evaluate a model, and return the results with their settings as plain data.
 
     Raises:
-        StudyError: model or data cannot be had, or do not fit each other or the options; or
-            whether the model was trained on the images cannot be told.
+        StudyError: model or data cannot be read, or do not fit each other or the options; or it
+            cannot be known whether the model was trained on the images.
     """
     import torch
 
@@ -170,7 +177,7 @@ def evaluated(
             model = rerun(model, _at_loops(model.architecture, name, loops)) if loops else model
             model = resize(model, resolution) if resolution else model
         elif loops or resolution:
-            raise StudyError(f"--loops and --resolution are for SReT, which {name} is not")
+            raise StudyError(f"--loops and --resolution are for SReT, but {name} is not an SReT")
         a = model.architecture if isinstance(model, SReT) else None
         needs = _IMAGENET if a is None else {field: getattr(a, field) for field in _IMAGENET}
         data = replace(data, image_size=needs["image_size"])
@@ -194,7 +201,7 @@ def evaluated(
     except (PretrainedError, DataError) as error:
         raise StudyError(str(error)) from None
     except ArchitectureError as error:
-        raise StudyError(f"{name} cannot run so: {error}") from None
+        raise StudyError(f"{name} cannot run with these options: {error}") from None
     return {
         "model": name,
         "data": arguments.data or data.imagefolder or data.name,
@@ -215,15 +222,19 @@ def evaluated(
 
 
 def _at_loops(a: Architecture, name: str, loops: int) -> Architecture:
-    """What runs the same weights so often."""
+    """The architecture that runs the same weights with `loops` loops.
+
+    Raises:
+        StudyError: no block loops, or loops have weights.
+    """
     if a.loops == 1:
         raise StudyError(f"--loops {loops}: no block of {name} loops")
-    other = a.at_loops(loops)
-    if other.weights != a.weights:
-        owned = "an NLL" if a.nll.share == "execution" else "a part of its block (relax)"
-        message = f"each loop of {name} owns {owned}, so that it runs at {a.loops} loops only"
+    at_depth = a.at_loops(loops)
+    if at_depth.weights != a.weights:
+        part = "an NLL" if a.nll.share == "execution" else "a part of its block (relax)"
+        message = f"each loop of {name} has {part}, so it runs at {a.loops} loops only"
         raise StudyError(f"--loops {loops}: {message}")
-    return other
+    return at_depth
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -242,10 +253,10 @@ def _print(facts: dict[str, Any]) -> None:
     table.add_row("time", f"{facts['seconds']:.1f} s")
     console = Console()
     console.print(table)
-    console.print("± is one binomial standard error", style="dim")
+    console.print("± is a binomial standard error", style="dim")
     if facts["trained_on"]:
         text = f"{facts['trained_on']:,} of these {facts['images']:,} images were trained on"
         console.print(f"{text} ({facts['difference']})", style="bold", soft_wrap=True)
     elif facts["trained_on"] is None and model_parts(facts["model"])[0] is None:
-        text = "the model's file does not say what it was trained on: it may have seen these images"
+        text = "the model's file does not name its training images: these may be among them"
         console.print(text, style="dim", soft_wrap=True)

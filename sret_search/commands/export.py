@@ -1,4 +1,4 @@
-"""`sret-search export STUDY --trial best --out DIR`: a trained model, for use elsewhere."""
+"""`sret-search export STUDY --trial best --out DIR`: write a trained model, for use elsewhere."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from sret_search.trials.trial import TrialRecord
 
 _DESCRIPTION = """\
-Write a trained model of a study into a folder that needs nothing of the study:
+Write a trained model of a study into a folder that does not need the study:
 
   model.safetensors       the weights, with their architecture
   architecture.yaml       that architecture
-  study.yaml, space.yaml  train the same candidate again
-  evaluation.yaml         how its accuracy was measured; `sret-search evaluate DIR` does it again
+  study.yaml, space.yaml  a study that trains the same candidate again
+  evaluation.yaml         settings of its accuracy; `sret-search evaluate DIR` measures it again
   README.md               a model card: accuracy, cost, use, provenance
 
 TRIAL is a number, or a choice of the study's report: best, knee, or smallest (within one point of
-the best). Of a candidate with several seeds the first is exported, not the luckiest.
+the best). If a candidate has several seeds, the first is exported, not the best.
 """
 _EXAMPLES = """\
 export studies/depth_scaling.yaml --trial best --out exported
@@ -41,7 +41,7 @@ _FORMATS = ("torch_export", "onnx")
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `export`."""
+    """The parser of `export`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument("study", metavar="STUDY", type=named_path, help="a study file (YAML)")
     result.add_argument("--trial", required=True, help=f"{', '.join(_CHOICES)}, or a number")
@@ -52,21 +52,21 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "--depth",
         type=positive,
         metavar="K",
-        help="executions at which the weights are to run, of those they were measured at",
+        help="executions of the exported model: a depth at which the weights were measured",
     )
     result.add_argument(
         "--format",
         action="append",
         default=[],
         choices=_FORMATS,
-        help="also write a graph, model.pt2 or model.onnx, checked beside the model; may be given"
-        " for each",
+        help="also write a graph, model.pt2 or model.onnx, compared with the model; may be given"
+        " several times",
     )
     return result
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Write the folder, and say what is in it.
+    """Write the folder, and print its contents.
 
     Raises:
         StudyError: there is no such trial, it has no weights, or the folder cannot be written.
@@ -75,7 +75,7 @@ def main(argv: list[str], prog: str) -> None:
     arguments = command.parse_args(argv)
     if arguments.trial not in _CHOICES and not arguments.trial.isdecimal():
         command.error(
-            f"--trial {arguments.trial}: a number is needed, or {nearest(arguments.trial, _CHOICES)}"
+            f"--trial {arguments.trial}: give a number, or {nearest(arguments.trial, _CHOICES)}"
         )
     _check_out(arguments.out)
     _export(arguments)
@@ -100,21 +100,21 @@ def _export(arguments: argparse.Namespace) -> None:
     entry, chosen = _trial(results, arguments.trial)
     architecture = _at_depth(entry, arguments.depth)
     numbers = {n for recipe in _recipes(results, entry) for n in recipe.trials_read}
-    others = {number: _weights(results, number) for number in sorted(numbers)}
+    read_models = {number: _weights(results, number) for number in sorted(numbers)}
     weights = _weights(results, entry.number)
     origin = _origin(results, entry, architecture, chosen)
-    _write(arguments.out, weights, origin, others, arguments.format)
+    _write(arguments.out, weights, origin, read_models, arguments.format)
 
 
 def _write(
-    out: Path, weights: bytes, origin: Origin, others: dict[int, bytes], formats: Sequence[str]
+    out: Path, weights: bytes, origin: Origin, read_models: dict[int, bytes], formats: Sequence[str]
 ) -> None:
     from sret_search.export.extras import ExtraError
     from sret_search.export.folder import WeightsError, write_folder
     from sret_search.export.graph import GraphError
 
     try:
-        differences = write_folder(out, weights, origin, others, list(dict.fromkeys(formats)))
+        differences = write_folder(out, weights, origin, read_models, list(dict.fromkeys(formats)))
     except WeightsError as error:
         raise StudyError(f"trial {origin.trial}: {error}") from None
     except (GraphError, ExtraError) as error:
@@ -129,7 +129,7 @@ def _write(
 
 
 def _trial(results: Results, asked: str) -> tuple[TrialRecord, str]:
-    """The trial to export, and why it, in a sentence for its card."""
+    """The trial to export, and the reason for it in a sentence of its card."""
     if asked.isdecimal():
         if int(asked) >= len(results.entries):
             last = len(results.entries) - 1
@@ -139,22 +139,26 @@ def _trial(results: Results, asked: str) -> tuple[TrialRecord, str]:
 
     from sret_search.reporting.recommendation import answer
 
-    found = answer(results)
-    if found is None:
+    recommended = answer(results)
+    if recommended is None:
         raise StudyError(f"--trial {asked}: no trial of {results.name} is complete yet")
-    if asked not in found.choices:
+    if asked not in recommended.choices:
         raise StudyError(f"--trial {asked}: the front of {results.name} has no knee")
-    choice = found.choices[asked]
-    what = {"best": "best", "knee": "knee", "smallest": "smallest within one point of the best"}
-    by = "fresh seeds" if found.is_confirmed else "validation accuracy"
-    sentence = f"It is the {what[asked]} of {found.among:,} candidates, by {by}."
+    choice = recommended.choices[asked]
+    kinds = {"best": "best", "knee": "knee", "smallest": "smallest within one point of the best"}
+    by = "fresh seeds" if recommended.is_confirmed else "validation accuracy"
+    sentence = f"It is the {kinds[asked]} of {recommended.among:,} candidates, by {by}."
     if choice.seeds > 1:
-        sentence += f" Of its {choice.seeds} seeds this is the first, not the best one."
+        sentence += f" This is the first of its {choice.seeds} seeds, not the best."
     return results.entries[choice.trial], sentence
 
 
 def _at_depth(entry: TrialRecord, depth: int | None) -> Architecture:
-    """The architecture that a trial is exported as."""
+    """The architecture of the exported model.
+
+    Raises:
+        StudyError: the trial has no weights, or was not measured at this depth.
+    """
     if entry.state != "complete":
         raise StudyError(f"trial {entry.number} is {entry.state}, and has no weights to export")
     job = entry.job
@@ -175,24 +179,24 @@ def _at_depth(entry: TrialRecord, depth: int | None) -> Architecture:
 
 
 def _weights(results: Results, number: int) -> bytes:
-    """The model file of a trial."""
+    """Content of a trial's model file."""
     from sret_search.artifacts.names import WEIGHTS
     from sret_search.artifacts.trial_folders import TrialFolders
 
     folders = TrialFolders(results.study.trials_root)
     attempt = folders.weights(number)
     if attempt is None:
-        raise StudyError(f"trial {number} has no {WEIGHTS} any more in {folders.name}")
+        raise StudyError(f"trial {number} no longer has {WEIGHTS} in {folders.name}")
     return folders.open(attempt, WEIGHTS).read()
 
 
 def _recipes(results: Results, entry: TrialRecord) -> list[Any]:
-    """Recipes of a trial and of those that it went on from, the first one first."""
-    found = [entry.job.recipe]
+    """Recipes of a trial and of the trials that it continued, in their order."""
+    recipes = [entry.job.recipe]
     while entry.parent is not None:
         entry = results.entries[entry.parent]
-        found.append(entry.job.recipe)
-    return found[::-1]
+        recipes.append(entry.job.recipe)
+    return recipes[::-1]
 
 
 def _origin(
@@ -200,14 +204,14 @@ def _origin(
 ) -> Origin:
     from sret_search.export.origin import Origin
 
-    def same(other: TrialRecord) -> bool:
-        named = (other.candidate, other.role, other.about.get("on"), other.state)
+    def same(trial: TrialRecord) -> bool:
+        named = (trial.candidate, trial.role, trial.about.get("on"), trial.state)
         return named == (entry.candidate, entry.role, entry.about.get("on"), "complete")
 
     job, result = entry.job, entry.result
-    own = _measured(results, entry, architecture)
-    seeds = [_measured(results, other, architecture) for other in filter(same, results.entries)]
-    others = [a for a in (*job.reruns, job.architecture) if a != architecture]
+    accuracy = _measured(results, entry, architecture)
+    seeds = [_measured(results, trial, architecture) for trial in filter(same, results.entries)]
+    depths = [a for a in (*job.reruns, job.architecture) if a != architecture]
     return Origin(
         study=results.name,
         trial=entry.number,
@@ -215,10 +219,10 @@ def _origin(
         architecture=architecture,
         before=_recipes(results, entry)[:-1],
         images=tuple(results.description["data"]["sizes"]),
-        accuracy=own,
+        accuracy=accuracy,
         seeds=len(seeds),
-        means={part: math.fsum(one[part] for one in seeds) / len(seeds) for part in own},
-        depths=[(a.executions, _measured(results, entry, a)) for a in others],
+        means={part: math.fsum(seed[part] for seed in seeds) / len(seeds) for part in accuracy},
+        depths=[(a.executions, _measured(results, entry, a)) for a in depths],
         chosen=chosen,
         steps=result["steps"],
         seconds=result["seconds"],
@@ -229,12 +233,11 @@ def _origin(
 
 
 def _measured(results: Results, entry: TrialRecord, architecture: Architecture) -> dict[str, float]:
-    """The accuracies of a trial that may be shown, by part, of its weights run as an
-    architecture."""
-    found = entry.result
+    """Accuracies of a trial that may be shown, by part, with its weights run as an architecture."""
+    measured = entry.result
     if architecture != entry.job.architecture:
-        found = found["reruns"][entry.job.reruns.index(architecture)]
-    # Images of validation that were trained on tell nothing.
+        measured = measured["reruns"][entry.job.reruns.index(architecture)]
+    # Accuracy on validation images that were trained on measures nothing.
     parts = [] if entry.sees_validation else ["val"]
     parts += ["test"] if results.shows_test(entry) else []
-    return {part: found[f"{part}_accuracy"] for part in parts}
+    return {part: measured[f"{part}_accuracy"] for part in parts}

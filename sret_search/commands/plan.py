@@ -1,4 +1,4 @@
-"""`sret-search plan STUDY`: what a study will train, and how long that takes, before it is run."""
+"""`sret-search plan STUDY`: the trainings of a study and their hours, before it is run."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study, StudyError, load_study
 
 _DESCRIPTION = """\
-Say what a study will train, before it does: the size of its space and how much of it is
-feasible, what candidates cost, how many trainings there are, and the hours and disk that they
-take. Nothing is trained.
+Print what a study will train, before it does: the size of its space and its feasible share, the
+costs of candidates, the number of trainings, and the hours and disk that they take. Nothing is
+trained.
 
-Hours are predicted from steps that --calibrate measures on this machine, once for all studies;
-without them they are a guess.
+Hours are predicted from steps that --calibrate measures on this machine, once for all studies.
+Without calibration they are a guess.
 """
 _EXAMPLES = """\
 plan studies/smoke.yaml
 plan studies/small_search.yaml --plot        # draws reports/small_search/plan.png
-plan studies/small_search.yaml --calibrate   # measures a minute, for hours that hold"""
+plan studies/small_search.yaml --calibrate   # measures for a minute, for reliable hours"""
 _SAMPLES = 10
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `plan`."""
+    """The parser of `plan`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument("study", metavar="STUDY", type=named_path, help="a study file (YAML)")
     result.add_argument(
@@ -53,15 +53,15 @@ def parser(prog: str) -> argparse.ArgumentParser:
         action="store_true",
         help="draw the space as reports/<study>/plan.png, .svg and .pdf",
     )
-    result.add_argument("--json", action="store_true", help="print one JSON object")
+    result.add_argument("--json", action="store_true", help="print a JSON object")
     return result
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Print tables, or with --json one object.
+    """Print tables, or with --json an object.
 
     Raises:
-        StudyError: the study is wrong, or cannot be measured here.
+        StudyError: the study has errors, or cannot be measured here.
     """
     arguments = parser(prog).parse_args(argv)
     if arguments.calibrate:
@@ -71,11 +71,11 @@ def main(argv: list[str], prog: str) -> None:
     else:
         study = check_folders(load_study(arguments.study))
     preflight.check_folders(study)
-    found = survey(study)
-    if not found.distinct:
-        raise StudyError(f"{shown(study.path)}: {_nothing(found)}")
+    surveyed = survey(study)
+    if not surveyed.distinct:
+        raise StudyError(f"{shown(study.path)}: {_nothing(surveyed)}")
     samples = _samples(study)
-    facts = as_dict(study, found, samples)
+    facts = as_dict(study, surveyed, samples)
     if arguments.plot:
         facts["plot"] = shown(study.report_folder / "plan.png")
     if arguments.json:
@@ -83,14 +83,14 @@ def main(argv: list[str], prog: str) -> None:
     else:
         tables.show(facts)
     if arguments.plot:
-        # Matplotlib takes longer to load and draw than all of the above.
+        # Matplotlib takes longer to load and draw than all steps above.
         from sret_search.reporting.plan import write_plan
 
-        write_plan(study, found, samples)
+        write_plan(study, surveyed, samples)
 
 
-def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[str, Any]:
-    """All that is known before a study is run, as plain data: bytes, seconds, fractions."""
+def as_dict(study: Study, surveyed: Survey, samples: Sequence[Candidate]) -> dict[str, Any]:
+    """Everything that is known before a study is run, as plain data: bytes, seconds, fractions."""
     compute = study.file.compute
     known = StepTime.known(compute)
     used = known or StepTime.guessed(compute)
@@ -103,15 +103,15 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
         "study": study.name,
         "data": _data(study),
         "space": {
-            "combinations": found.combinations,
-            "looked_at": found.looked_at,
-            "exact": found.exact,
-            "built": found.built,
-            "feasible": found.feasible,
-            "feasible_share": found.share,
-            "feasible_share_interval": list(found.share_interval),
-            "distinct": found.distinct,
-            "costs": {name: asdict(range_) for name, range_ in found.costs.items()},
+            "combinations": surveyed.combinations,
+            "looked_at": surveyed.looked_at,
+            "exact": surveyed.exact,
+            "built": surveyed.built,
+            "feasible": surveyed.feasible,
+            "feasible_share": surveyed.share,
+            "feasible_share_interval": list(surveyed.share_interval),
+            "distinct": surveyed.distinct,
+            "costs": {name: asdict(range_) for name, range_ in surveyed.costs.items()},
         },
         "budget": study.space.budget.model_dump(mode="json"),
         "trainings": {
@@ -146,8 +146,8 @@ def as_dict(study: Study, found: Survey, samples: Sequence[Candidate]) -> dict[s
 
 
 def _data(study: Study) -> dict[str, Any]:
-    """The data set, the images of its parts, zeros while that is not known, and the folder that
-    each part is in."""
+    """The data set, the number of images in its parts (zeros while not known), and the parts'
+    folders."""
     given = study.file.data
     return {
         "name": given.imagefolder or given.name,
@@ -157,7 +157,7 @@ def _data(study: Study) -> dict[str, Any]:
 
 
 def _scheduler(study: Study) -> dict[str, Any] | None:
-    """What stops trials, and when; None where every one is trained to its end."""
+    """The scheduler and its rungs; None if every trial is trained to its end."""
     if not study.rungs:
         return None
     return {
@@ -169,10 +169,10 @@ def _scheduler(study: Study) -> dict[str, Any] | None:
 
 
 def _by_role(phases: Sequence[TrainingPlan]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    trials: dict[str, int] = {}
     for phase in phases:
-        found[phase.role] = found.get(phase.role, 0) + phase.trials
-    return found
+        trials[phase.role] = trials.get(phase.role, 0) + phase.trials
+    return trials
 
 
 def _samples(study: Study) -> list[Candidate]:
@@ -184,12 +184,12 @@ def _samples(study: Study) -> list[Candidate]:
     return [ordered[i * (len(ordered) - 1) // last] for i in range(number)]
 
 
-def _nothing(found: Survey) -> str:
-    closest = found.closest
+def _nothing(surveyed: Survey) -> str:
+    closest = surveyed.closest
     if closest is None:
-        return f"none of {found.looked_at:,} candidates can be built"
+        return f"none of {surveyed.looked_at:,} candidates can be built"
     costs = ", ".join(f"{value:,.0f} {name}" for name, value in closest.costs.items())
     return (
-        f"none of {found.looked_at:,} candidates meets the budget; the closest has {costs}"
+        f"none of {surveyed.looked_at:,} candidates meets the budget; the closest has {costs}"
         f" ({closest.reason})"
     )

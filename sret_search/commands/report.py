@@ -1,4 +1,5 @@
-"""`sret-search report STUDY...`: redraw a report from what is stored, or several studies as one."""
+"""`sret-search report STUDY...`: redraw a report from stored results, or draw several studies
+together."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ report studies/depth_scaling.yaml studies/depth_scaling_full.yaml --out both"""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `report`."""
+    """The parser of `report`."""
     result = command_line(prog, _DESCRIPTION, _EXAMPLES)
     result.add_argument(
         "studies", metavar="STUDY", nargs="+", type=named_path, help="a study file (YAML)"
@@ -41,35 +42,42 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Redraw a report, or draw several studies over each other; trains nothing and imports
+    """Redraw a report, or draw several studies over each other. It trains nothing, and imports
     neither torch nor Ray.
 
     Raises:
-        StudyError: a study is wrong, or was never run, or cannot be compared with the others.
+        StudyError: a study has errors, was never run, or cannot be compared with the others.
     """
     command = parser(prog)
     given = command.parse_args(argv)
     if given.out is not None and len(given.studies) == 1:
-        command.error("--out is for several studies; one has its folder, reports/<study>/")
+        command.error(
+            "--out is for several studies; the report of a single study is in reports/<study>/"
+        )
     if given.pack and len(given.studies) > 1:
-        command.error("--pack is for one study")
+        command.error("--pack is for a single study")
     studies = [load_study(path) for path in given.studies]
     for study in studies:
         preflight.check_folders(study)
     with _without_collection():
         from sret_search.reporting.write import write_overlay, write_report
 
-        one = len(studies) == 1
+        is_single = len(studies) == 1
         page = (
-            write_report(studies[0], pack=given.pack) if one else write_overlay(studies, given.out)
+            write_report(studies[0], pack=given.pack)
+            if is_single
+            else write_overlay(studies, given.out)
         )
     print(f"report: {shown(page)}")
 
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Many objects are made here, and few lie in cycles: to look for those, now and once more when
-    the process ends, takes a sixth of the time, and what they hold is some megabytes."""
+    """Switch off garbage collection.
+
+    Reports make many objects, and few are in cycles. Looking for those, now and again at the end of
+    the process, takes a sixth of the time, for some megabytes.
+    """
     gc.disable()
     try:
         yield

@@ -19,11 +19,11 @@ language server complete and check a file that begins with
 """
 
 FILES = {"studies/study.schema.json": study_schema, "spaces/space.schema.json": space_schema}
-"""Where the project keeps each, and what makes it."""
+"""The schemas' files in the project, each with the function that makes it."""
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
-    """The command line of `schema`."""
+    """The parser of `schema`."""
     result = command_line(prog, _DESCRIPTION, "schema\nschema --out .")
     result.add_argument(
         "--out", metavar="DIR", type=named_path, help=f"write {' and '.join(FILES)} there"
@@ -32,7 +32,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str], prog: str) -> None:
-    """Print one object with both schemas, or write each to its place.
+    """Print an object with both schemas, or write each to its file.
 
     Raises:
         StudyError: the folder cannot be written.

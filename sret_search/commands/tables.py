@@ -28,7 +28,7 @@ _COSTS = {
 
 
 def show(facts: dict[str, Any]) -> None:
-    """Print what a study is, what its candidates cost, and some of them."""
+    """Print the overview of a study, the costs of its candidates, and a sample of them."""
     console = Console()
     console.print(_overview(facts))
     console.print(_costs(facts))
@@ -46,7 +46,7 @@ def _overview(facts: dict[str, Any]) -> Table:
     table.add_column(justify="right")
     table.add_column(style="dim")
     space, plan, taken = facts["space"], facts["trainings"], facts["time"]
-    looked = "all looked at" if space["exact"] else f"{space['looked_at']:,} random ones looked at"
+    looked = "all checked" if space["exact"] else f"{space['looked_at']:,} random ones checked"
     combinations = space["combinations"]
     table.add_row(
         "combinations", "countless" if combinations is None else f"{combinations:,}", looked
@@ -61,7 +61,7 @@ def _overview(facts: dict[str, Any]) -> Table:
         low, high = (100 * end for end in space["feasible_share_interval"])
         note += f" (95 % interval {low:.3g} to {high:.3g} %)"
     table.add_row("feasible", share, note)
-    table.add_row("different", f"{space['distinct']:,}", "in what they build, of these")
+    table.add_row("different", f"{space['distinct']:,}", "different models among these")
     roles = ", ".join(f"{n:,} {_ROLES[role]}" for role, n in plan["by_role"].items() if n)
     total = f"{plan['total']:,}" if plan["exact"] else f"~ {plan['total']:,}"
     table.add_row("trainings", total, roles)
@@ -78,7 +78,7 @@ def _overview(facts: dict[str, Any]) -> Table:
     compute = facts["compute"]["hardware"]
     most = "" if scheduler is None else "; at most, if no trial were stopped"
     if taken["seconds"] is None:
-        table.add_row("time", "unknown", "until the data is seen: --calibrate looks at it")
+        table.add_row("time", "unknown", "the data was not read yet: --calibrate reads it")
     elif taken["calibrated"]:
         note = f"calibrated by {taken['points']} candidates; {compute}{most}"
         table.add_row("time", _duration(taken["seconds"]), note)

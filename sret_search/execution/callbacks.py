@@ -35,7 +35,7 @@ def _made(path: str) -> Callback:
     try:
         callback = make()
     except (Exception, SystemExit) as error:
-        told = importing.told(error)
+        told = importing.summary(error)
         raise importing.NotImportedError(f"{path} cannot be made: {told}") from error
     if not isinstance(callback, Callback):
         kind = type(callback).__name__
@@ -138,5 +138,5 @@ class CallbackAdapter(Callback):
             getattr(self._callback, hook)(**given)
         except Exception as error:  # noqa: BLE001  whatever code of others raises
             self._failed = True
-            told = importing.told(error)
+            told = importing.summary(error)
             self._say(f"the callback {self._name} failed in {hook}: {told}; it is told no more")

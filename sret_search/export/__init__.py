@@ -1,4 +1,4 @@
-"""Trained models for use elsewhere: a folder that stands alone, graphs, the Hugging Face hub, timm.
+"""Trained models for use elsewhere: a self-contained folder, graphs, the Hugging Face hub, timm.
 
-Knows neither Ray nor Optuna, nor studies: what a folder says of its model is given to it.
+The room imports neither Ray nor Optuna, nor studies. Facts about a model are passed to it.
 """

@@ -1,4 +1,4 @@
-"""The model card of an exported folder: what the model is, does and costs, and where it is from."""
+"""The model card of an exported folder: use, accuracy, cost and origin of the model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ def card(
     """The text of `README.md`.
 
     Args:
-        mean, std: of each channel, that images are normalised by; None where not known.
-        graphs: for each format the name of its file, and by how much its outputs differ.
+        origin: the trial and its measurements.
+        mean, std: mean and standard deviation of each channel, for normalising images; None if not
+            known.
+        graphs: for each format the name of its file, and the largest difference of its outputs.
     """
     a = origin.architecture
     known = cost(a)
@@ -33,9 +35,9 @@ def card(
         f"# {origin.study}, trial {origin.trial}", "",
         f"A recursive vision transformer of the SReT family: {known.params:,} parameters whose"
         f" {known.unique_blocks:,} unique {_many(known.unique_blocks, 'block')} run"
-        f" {known.executions:,} times in one forward pass. It tells {a.classes:,} classes apart in"
-        f" images of {a.image_size} × {a.image_size} pixels and {a.in_channels}"
-        f" {_many(a.in_channels, 'channel')} ({_data(origin)}).", "",
+        f" {known.executions:,} times in one forward pass. It takes images of"
+        f" {a.image_size} × {a.image_size} pixels and {a.in_channels}"
+        f" {_many(a.in_channels, 'channel')}, and has {a.classes:,} classes ({_data(origin)}).", "",
         "## Accuracy", "", *_accuracy(origin), "",
         "## Cost", "", *_table(_costs(origin)), "",
         "## Use", "", *_use(origin, mean, std), *_graphs(graphs), "",
@@ -45,7 +47,7 @@ def card(
         "On the same kind of CPU, with the same versions, it ends with the same bits.", "",
         "## Provenance", "", *_table(_provenance(origin)), "",
         "## Licence", "",
-        "sret_search is under the MIT licence. It claims nothing on weights that were trained with"
+        "sret_search is under the MIT licence. It claims no rights on weights that were trained with"
         " it: they are their maker's, within the terms of the data that they were trained on.", "",
     ]  # fmt: skip
     return "\n".join(text)
@@ -62,14 +64,14 @@ def _accuracy(origin: Origin) -> Iterator[str]:
         for part, mean in origin.means.items():
             yield f"| {_PARTS[part]}, mean of {origin.seeds} seeds | | {100 * mean:.2f} |"
     yield ""
-    yield "± is one binomial standard error. `sret-search evaluate` on this folder measures it again."
+    yield "± is a binomial standard error. `sret-search evaluate` on this folder measures it again."
     if origin.chosen:
         yield origin.chosen
     if "test" not in origin.accuracy:
         yield (
             "No test accuracy is shown: this candidate was chosen among others, and the test part"
-            " was not to choose by. What was chosen by its validation accuracy looks better there"
-            " than it is."
+            " is not for choosing. The validation accuracy of a chosen candidate is too high on"
+            " average."
         )
     if origin.depths:
         yield ""
@@ -86,7 +88,7 @@ def _accuracy(origin: Origin) -> Iterator[str]:
 def _costs(origin: Origin) -> Iterator[tuple[str, str]]:
     known = cost(origin.architecture)
     yield "parameters", f"{known.params:,}"
-    yield "of them shared by several executions", f"{known.params_shared:,}"
+    yield "parameters shared by several executions", f"{known.params_shared:,}"
     yield "multiply-adds of one image", f"{known.macs:,}"
     yield "executions", f"{known.executions:,}"
     yield "unique blocks", f"{known.unique_blocks:,}"
@@ -111,8 +113,8 @@ def _use(
         yield "```"
         yield ""
         yield (
-            "Images within 0 to 1 are normalised by mean and deviation of the training part, which"
-            " was not at hand when this folder was written."
+            "Images within 0 to 1 are normalised by mean and standard deviation of the training part,"
+            " which was not available when this folder was written."
         )
         return
     yield f"logits = model((images - {_numbers(mean)}) / {_numbers(std)})  # {shape}, within 0 to 1"
@@ -159,7 +161,7 @@ def _table(rows: Iterator[tuple[str, str]]) -> Iterator[str]:
 
 
 def _numbers(values: Sequence[float]) -> str:
-    """A number, or a tensor that stands for the channels of an image."""
+    """Python code of a number, or of a tensor over the channels of an image."""
     if len(values) == 1:
         return f"{values[0]:.6g}"
     return f"torch.tensor([{', '.join(f'{v:.6g}' for v in values)}]).view(-1, 1, 1)"

@@ -1,4 +1,4 @@
-"""Packages that only some users need."""
+"""Extras: packages that only some users need."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PACKAGES = {
 
 
 class ExtraError(ImportError, InputError):
-    """An extra is not installed; the message has the line that installs it."""
+    """An extra is not installed. The message has the command that installs it."""
 
 
-def need(extra: str) -> None:
-    """See that the packages of an extra are there.
+def require_extra(extra: str) -> None:
+    """Check that the packages of an extra are installed.
 
     Raises:
-        ExtraError: they are not.
+        ExtraError: some are not.
     """
     missing = [name for name in _PACKAGES[extra] if not _is_there(name)]
     if missing:
@@ -40,5 +40,5 @@ def _is_there(name: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last} are" if others else f"{last} is"
+    *first, last = names
+    return f"{', '.join(first)} and {last} are" if first else f"{last} is"

@@ -1,4 +1,4 @@
-"""An exported model: a folder that needs nothing of the study that it is from."""
+"""An exported model: a folder that does not need the study it comes from."""
 
 from __future__ import annotations
 
@@ -25,27 +25,28 @@ from sret_search.writing import yaml_text
 
 _ARCHITECTURE, _SPACE, _CARD = "architecture.yaml", "space.yaml", "README.md"
 _LONGEST = 50
-"""Letters of a study's name that stay in that of the study that trains one of its trials again."""
+"""Letters of a study's name that are kept in the name of the study that trains a trial again."""
 
 
 class WeightsError(Exception):
-    """A model file is damaged; one line for the reader."""
+    """A model file is damaged. The message is a line for the reader."""
 
 
 def write_folder(
     out: Path,
     weights: bytes,
     origin: Origin,
-    others: Mapping[int, bytes],
+    read_models: Mapping[int, bytes],
     formats: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Write everything that a model needs elsewhere, all of it or nothing.
+    """Write a model's folder, completely or not at all.
 
     Args:
-        out: an empty folder, or one that is not there.
-        weights: the model file of the trial.
-        others: model files of other trials that its training began with or learnt from.
-        formats: graphs that are written too, of `graph.FILES`.
+        out: an empty folder, or one that does not exist.
+        weights: content of the trial's model file.
+        origin: the trial and its measurements.
+        read_models: model files of trials that the training started from or learnt from, by number.
+        formats: graphs to write too, names in `graph.FILES`.
 
     Returns:
         For each format, the largest difference between logits of the graph and the model.
@@ -53,14 +54,14 @@ def write_folder(
     Raises:
         WeightsError: the weights are damaged.
         GraphError: a graph cannot be made, or gives other outputs.
-        ExtraError: what makes a graph is not installed.
-        OSError: the folder cannot be written, or has something in it.
+        ExtraError: the packages for a graph are not installed.
+        OSError: the folder cannot be written, or is not empty.
     """
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        differences = _write(partial, out, weights, origin, others, formats)
+        differences = _write(partial, out, weights, origin, read_models, formats)
         partial.replace(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -73,21 +74,21 @@ def _write(
     out: Path,
     weights: bytes,
     origin: Origin,
-    others: Mapping[int, bytes],
+    read_models: Mapping[int, bytes],
     formats: Sequence[str],
 ) -> dict[str, float]:
     model = _model(folder / WEIGHTS, weights, origin.architecture)
-    for number, content in others.items():
-        (folder / _of_trial(number)).write_bytes(content)
+    for number, content in read_models.items():
+        (folder / _weights_file(number)).write_bytes(content)
 
     def named(name: str) -> str:
         number = trial_named(name)
-        return name if number is None else str(out / _of_trial(number))
+        return name if number is None else str(out / _weights_file(number))
 
     job = origin.job
     study = f"{origin.study[:_LONGEST]}_trial_{origin.trial}"
     _dump(folder / _ARCHITECTURE, origin.architecture.to_dict(), "The exported architecture.")
-    _dump(folder / _SPACE, space_of(job.architecture), "What study.yaml trains.")
+    _dump(folder / _SPACE, space_of(job.architecture), "The space of study.yaml.")
     again = study_of(study, _SPACE, job, origin.before, named)
     later = again.get("branches", [])[1:]
     if later:
@@ -98,17 +99,17 @@ def _write(
     differences = {
         kind: graph.write_graph(model, kind, folder / graph.FILES[kind]) for kind in formats
     }
-    graphs = {kind: (graph.FILES[kind], found) for kind, found in differences.items()}
+    graphs = {kind: (graph.FILES[kind], difference) for kind, difference in differences.items()}
     (folder / _CARD).write_text(encodable(card(origin, mean, std, graphs)), encoding="utf-8")
     return differences
 
 
 def _model(path: Path, weights: bytes, architecture: Architecture) -> SReT:
-    """Write a model file, and read it; as another architecture of the same weights perhaps."""
+    """Write a model file and read it, if needed as another architecture with the same weights."""
     path.write_bytes(weights)
     try:
         model = load(path)
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+    except Exception as error:  # noqa: BLE001  a damaged file may raise anything
         raise WeightsError(f"the weights cannot be read: {str(error).splitlines()[0]}") from None
     if architecture != model.architecture:
         model = rerun(model, architecture)
@@ -116,13 +117,13 @@ def _model(path: Path, weights: bytes, architecture: Architecture) -> SReT:
     return model
 
 
-_MEASURED = "How the accuracy was measured: sret-search evaluate, on this folder, does it again."
+_MEASURED = "Settings of the accuracy: `sret-search evaluate` on this folder measures it again."
 
 
 def _about(origin: Origin, later: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"Trains trial {origin.trial} of {origin.study} again: python -m sret_search.run {STUDY}",
-        "Relative paths are seen from where it is run, as they were when the folder was written.",
+        "Relative paths begin at the working directory of this command, as before the export.",
     ]
     if origin.job.whole:
         lines.append("The exported model is its first confirmation, on the validation part too.")
@@ -151,16 +152,16 @@ def _evaluation(
     }
 
 
-def _statistics(what: Data) -> tuple[Sequence[float] | None, Sequence[float] | None]:
-    """Mean and deviation of each channel; None where the data is not at hand."""
+def _statistics(source: Data) -> tuple[Sequence[float] | None, Sequence[float] | None]:
+    """Mean and standard deviation of each channel; None if the data cannot be read."""
     try:
-        split = data.load(what)
+        split = data.load(source)
     except data.DataError:
         return None, None
     return split.mean, split.std
 
 
-def _of_trial(number: int) -> str:
+def _weights_file(number: int) -> str:
     return f"trial_{trial_name(number)}.safetensors"
 
 

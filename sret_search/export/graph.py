@@ -1,9 +1,9 @@
-"""A model as one graph without Python: torch.export's, or ONNX.
+"""A model as a graph without Python: torch.export's, or ONNX.
 
-Every execution stands in the graph, so that it grows with depth; weights stand in it once. Any
-number of images can be given at a time. A graph counts only once it has been run beside the model.
+Every execution is in the graph, so it grows with depth; weights are in it once. It takes batches of
+any size. A graph counts only after it was run and compared with the model.
 
-Shapes: B images, C channels, S pixels a side.
+Shapes: B images, C channels, S side in pixels.
 """
 
 from __future__ import annotations
@@ -17,33 +17,34 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from sret_search.export.extras import need
+from sret_search.export.extras import require_extra
 from sret_search.model import SReT
 
 FILES = {"torch_export": "model.pt2", "onnx": "model.onnx"}
-"""The formats, and the file of each in an exported folder."""
+"""Formats, each with its file name in an exported folder."""
 
 TOLERANCE = 1e-5
-"""By how much a logit may differ from the model's; of logits beyond 1, the part of their size."""
+"""Largest difference of a logit from the model's; relative for logits beyond 1."""
 
 _BATCHES = (1, 2, 5)
-"""Images at a time, where a graph is run beside the model."""
+"""Batch sizes at which a graph is compared with the model."""
 
 Run = Callable[[Tensor], Tensor]
 
 
 class GraphError(Exception):
-    """A model has no graph that gives its outputs; one line for the reader."""
+    """A model has no graph that gives its outputs. The message is a line for the reader."""
 
 
 def write_graph(model: SReT, kind: str, path: Path) -> float:
-    """Write the graph of a model in evaluation mode, and run it beside the model on the CPU.
+    """Write the graph of a model in evaluation mode, and compare it with the model on the CPU.
 
     Args:
-        kind: one of `FILES`.
+        kind: a format in `FILES`.
+        path: the file to write.
 
     Returns:
-        The largest difference between logits of both.
+        The largest difference between logits of graph and model.
 
     Raises:
         GraphError: the model draws random numbers, or the outputs differ by more than TOLERANCE.
@@ -52,14 +53,14 @@ def write_graph(model: SReT, kind: str, path: Path) -> float:
     a = model.architecture
     if a.permutation == "official" and a.built != replace(a, permutation="none").built:
         raise GraphError(
-            "permutation official draws a new order of tokens at each pass, in evaluation too, so"
-            " that no graph gives the outputs of the model"
+            "permutation official draws a new order of tokens in each pass, also in evaluation, so"
+            " no graph gives the outputs of the model"
         )
     if kind == "onnx":
-        need("onnx")
+        require_extra("onnx")
     model = model.eval()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch's own, of what it will change
+        warnings.simplefilter("ignore")  # torch warns of its future changes
         batch = ({0: Dim("batch")},)
         program = torch.export.export(model, (_images(model, 2),), dynamic_shapes=batch)
         run = (_write_onnx if kind == "onnx" else _write_torch)(program, path)
@@ -79,7 +80,7 @@ def _write_onnx(program: ExportedProgram, path: Path) -> Run:
     )
     assert made is not None
     for node in made.model.graph:
-        node.metadata_props.clear()  # where in the source it is from: most of the file
+        node.metadata_props.clear()  # source positions, most of the file
     made.save(path, external_data=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
@@ -92,8 +93,8 @@ def _write_onnx(program: ExportedProgram, path: Path) -> Run:
 
 def _compared(model: SReT, run: Run, name: str, size: int) -> float:
     images_BCSS = _images(model, size)
-    wanted, found = model(images_BCSS), run(images_BCSS)
-    difference = (found - wanted).abs()
+    wanted, given = model(images_BCSS), run(images_BCSS)
+    difference = (given - wanted).abs()
     if not (difference <= TOLERANCE * wanted.abs().clamp(min=1)).all():
         raise GraphError(
             f"{name} gives other outputs than the model: they differ by {difference.max():.2g}"
@@ -102,7 +103,7 @@ def _compared(model: SReT, run: Run, name: str, size: int) -> float:
 
 
 def _images(model: SReT, size: int) -> Tensor:
-    """So many random images, normalised; the same at each call."""
+    """Random normalised images (size, C, S, S), the same at each call."""
     a = model.architecture
     draw = torch.Generator().manual_seed(size)
     return torch.randn(size, a.in_channels, a.image_size, a.image_size, generator=draw)

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub. Needs the extra `hub`."""
+"""Models on the Hugging Face hub. It needs the extra `hub`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Self
 from sret_search.architecture import Architecture
 from sret_search.artifacts.names import WEIGHTS
 from sret_search.cost import MEMORY_BUDGET
-from sret_search.export.extras import need
+from sret_search.export.extras import require_extra
 from sret_search.job.paths import expanded
 from sret_search.model import SReT, load, save
 
-need("hub")
+require_extra("hub")
 
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download  # noqa: E402
 
@@ -24,10 +24,10 @@ class HubSReT(  # type: ignore[call-arg]
     tags=["sret", "image-classification"],
     coders={Architecture: (Architecture.to_dict, Architecture.from_dict)},
 ):
-    """A SReT with `from_pretrained`, `save_pretrained` and `push_to_hub`.
+    """SReT with `from_pretrained`, `save_pretrained` and `push_to_hub`.
 
-    What these write and read is the project's own `model.safetensors`, so that an exported folder
-    can be uploaded as it is, and `load` reads what `save_pretrained` wrote.
+    They write and read the project's `model.safetensors`. An exported folder can be uploaded
+    unchanged, and `load` reads files of `save_pretrained`.
     """
 
     def __init__(self, architecture: Architecture, memory_budget: int = MEMORY_BUDGET) -> None:
@@ -35,7 +35,7 @@ class HubSReT(  # type: ignore[call-arg]
 
     @classmethod
     def of(cls, model: SReT) -> Self:
-        """A model with the same weights, copied, and the same mode."""
+        """A model with the same weights, copied, and in the same mode."""
         twin = cls(model.architecture, model.memory_budget)
         twin.to(model.positions_1DSS).load_state_dict(model.state_dict())
         return twin.train(model.training)
@@ -48,7 +48,7 @@ class HubSReT(  # type: ignore[call-arg]
         """A model from a folder, or from the hub.
 
         Raises:
-            ValueError: the file was not written by this project.
+            CheckpointError: the file was not written by this project, or is damaged.
         """
         folder = Path(expanded(model_id))
         path = folder / WEIGHTS

@@ -1,4 +1,4 @@
-"""What is known of a trained model besides its weights."""
+"""Facts about a trained model besides its weights."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from sret_search.job import Job, Recipe
 
 @dataclass(frozen=True)
 class Origin:
-    """The trial that a model is from, and what was measured of it. Accuracies are fractions, by
-    the part of the data; there are only those that may be shown.
+    """The trial that a model comes from, and its measurements.
+
+    Accuracies are fractions, by part of the data, and only those that may be shown.
 
     Attributes:
-        architecture: of the model, which may run another depth of the job's weights.
-        before: recipes of the trainings that the job goes on from, the first one first.
-        images: of training, validation and test.
-        accuracy: of the model.
-        seeds: trainings of the same candidate, this one among them.
-        means: over those seeds.
-        depths: executions that the same weights were measured at, and the accuracy there.
-        chosen: why this trial, as a sentence; empty where its number was given.
-        steps, seconds, train_macs: of the training.
-        ended: its date; None where that is not known.
+        study, trial: name of the study, and number of the trial.
+        job: the training.
+        architecture: the model's architecture. It may run another depth of the job's weights.
+        before: recipes of the trainings that the job continues, in their order.
+        images: images of training, validation and test.
+        accuracy: accuracies of the model.
+        seeds: number of trainings of the same candidate, with this one.
+        means: mean accuracies over these seeds.
+        depths: other executions at which the weights were measured, with their accuracies.
+        chosen: reason for this trial, as a sentence; empty if its number was given.
+        steps, seconds, train_macs: length and cost of the training.
+        ended: date of its end; None if not known.
         environment: versions and processor.
     """
 
@@ -48,5 +51,5 @@ class Origin:
 
     @property
     def part(self) -> str:
-        """The part whose accuracy says most."""
+        """The most telling part: the test part, if its accuracy may be shown."""
         return "test" if "test" in self.accuracy else "val"

@@ -1,4 +1,4 @@
-"""The training of a model as a study of its own: plain data of a study file and a space file."""
+"""A model's training as a separate study: plain data of a study file and a space file."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from sret_search.architecture import Architecture
 from sret_search.job import Job, Recipe, seeds
 
 Named = Callable[[str], str]
-"""The name under which a recipe's weights, or a teacher's, are found from elsewhere."""
+"""A function from the name of a model in a recipe to its name elsewhere."""
 
 
 def space_of(architecture: Architecture) -> dict[str, Any]:
-    """A space that has one architecture and no axes."""
+    """A space with a single architecture and no axes."""
     return {"architecture": architecture.to_dict()}
 
 
 def study_of(
     name: str, space: str, job: Job, before: Sequence[Recipe], named: Named
 ) -> dict[str, Any]:
-    """A study that trains one job again.
+    """A study that trains a job again.
 
     Args:
-        name: of the study.
-        space: the file with `space_of` the job's architecture.
-        before: recipes of the trainings that the job goes on from, the first one first.
-        named: what "trial N" is called elsewhere.
+        name: name of the study.
+        space: name of the file with `space_of` the job's architecture.
+        before: recipes of the trainings that the job continues, in their order.
+        named: the name elsewhere of a model.
     """
     recipes = [_recipe(recipe, named) for recipe in (*before, job.recipe)]
     first = job.seed - seeds.CONFIRMATION if job.whole else job.seed
@@ -57,8 +57,7 @@ def study_of(
 
 
 def _recipe(recipe: Recipe, named: Named) -> dict[str, Any]:
-    """What a recipe says, without defaults, and with weights under the names that they have
-    elsewhere."""
+    """A recipe without defaults, and with the names that models have elsewhere."""
     plain = _changed(recipe, Recipe.from_dict({recipe.unit: recipe.length}))
     plain = {recipe.unit: recipe.length} | plain
     if recipe.init is not None:
@@ -85,7 +84,7 @@ def _compute(job: Job) -> dict[str, Any]:
 
 
 def _changed(part: Any, usual: Any = None) -> dict[str, Any]:
-    """The fields of a part that are not as usual."""
+    """Fields of a part that differ from the usual part."""
     usual = type(part)() if usual is None else usual
     return {
         field.name: plain(getattr(part, field.name))
@@ -95,5 +94,5 @@ def _changed(part: Any, usual: Any = None) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Lists in place of tuples."""
+    """A value with lists in place of tuples."""
     return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value

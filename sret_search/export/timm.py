@@ -1,5 +1,5 @@
-"""Every named variant as a model of timm, and `sret` for an exported one; registered where this is
-imported. Needs the extra `timm`.
+"""Named variants as models of timm, and `sret` for an exported model. They are registered on
+import. It needs the extra `timm`.
 
 Shapes: B images, C channels, S side of an image or of a grid of tokens, D width.
 """
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from sret_search.architecture import Architecture
 from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import MEMORY_BUDGET
-from sret_search.export.extras import need
+from sret_search.export.extras import require_extra
 from sret_search.model import SReT, load, positions_at
 from sret_search.training import vision  # noqa: F401  before timm, which imports torchvision too
 
-need("timm")
+require_extra("timm")
 
 from timm.models import (  # noqa: E402
     build_model_with_cfg,
@@ -32,18 +32,20 @@ __all__ = ["TimmSReT"]
 
 
 class TimmSReT(SReT):
-    """A SReT that has what timm expects of a model.
+    """SReT with the methods and attributes that timm expects of a model.
 
     Args:
-        architecture: whose classes, channels, size and drop path the other arguments replace.
-        num_classes: outputs of the head; with 0 the output is what the head would see.
+        architecture: the architecture. The other arguments replace its classes, channels, size and
+            drop path.
+        num_classes: outputs of the head; with 0 the model returns the head's inputs.
         in_chans: channels of the images.
-        img_size: their pixels a side.
-        drop_path_rate: of the last execution.
-        global_pool: "avg"; or "", with no classes, for the last tokens as an image (B, D, S, S).
+        img_size: side of the images in pixels.
+        drop_path_rate: rate of the last execution.
+        global_pool: "avg"; or "" without classes, for the last tokens as an image (B, D, S, S).
 
     Raises:
         ArchitectureError: the slice groups do not divide the tokens of that size.
+        ValueError: the images are not square.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class TimmSReT(SReT):
         return self.head
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """A new head for other classes, or none."""
+        """Set a new head for other classes, or none."""
         self.num_classes = num_classes
         self.global_pool = self.global_pool if global_pool is None else global_pool
         self.architecture = replace(self.architecture, classes=max(num_classes, 1))
@@ -90,13 +92,14 @@ class TimmSReT(SReT):
 
         Raises:
             ArchitectureError: the slice groups do not divide the tokens of that size.
+            ValueError: the images are not square.
         """
         self.architecture = replace(self.architecture, image_size=_side(img_size))
         side = self.architecture.sides[0]
         self.positions_1DSS = nn.Parameter(positions_at(self.positions_1DSS.detach(), side))
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute activations in training wherever that can be."""
+        """Recompute all activations in training that can be recomputed."""
         self.memory_budget = 0 if enable else MEMORY_BUDGET
 
     def no_weight_decay(self) -> set[str]:
@@ -106,13 +109,13 @@ class TimmSReT(SReT):
         return self.forward_head(self.forward_features(images_BCSS))
 
     def forward_features(self, images_BCSS: Tensor) -> Tensor:
-        """The tokens of the last stage as an image, (B, D, S, S)."""
+        """Tokens of the last stage as an image, (B, D, S, S)."""
         last_BDSS: Tensor
         (last_BDSS,) = self.forward_intermediates(images_BCSS, 1, intermediates_only=True)
         return last_BDSS
 
     def forward_head(self, x_BDSS: Tensor, pre_logits: bool = False) -> Tensor:
-        """Class logits; or the pooled tokens (B, D) that they are made of."""
+        """Class logits (B, classes), or with `pre_logits` the pooled tokens (B, D)."""
         if not self.global_pool:
             return x_BDSS
         x_BD: Tensor = self.norm(x_BDSS.mean((2, 3)))
@@ -129,30 +132,38 @@ class TimmSReT(SReT):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> Any:
-        """The tokens of some stages as images: those with these indices, or so many of the last.
+        """Tokens of some stages as images.
+
+        Args:
+            indices: indices of the stages; a number takes that many of the last stages, None all.
+            stop_early: do not run stages after the last of them.
 
         Returns:
-            A list of (B, D, S, S); before it the last one that was run, unless
-            `intermediates_only`.
+            A list of (B, D, S, S). Unless `intermediates_only`, a pair of the last image and the
+            list.
 
         Raises:
-            ValueError: of another format, or normalised: the norm is that of pooled tokens.
+            ValueError: another format than NCHW or normalised tokens are asked for.
         """
         if norm or output_fmt != "NCHW":
             raise ValueError("SReT gives features as NCHW, without the norm of the pooled tokens")
         taken, last = self._taken(indices)
-        found, x_BDSS = [], images_BCSS
+        images, x_BDSS = [], images_BCSS
         for i, x_BDSS in enumerate(self.feature_maps(images_BCSS)):
             if i in taken:
-                found.append(x_BDSS)
+                images.append(x_BDSS)
             if stop_early and i == last:
                 break
-        return found if intermediates_only else (x_BDSS, found)
+        return images if intermediates_only else (x_BDSS, images)
 
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop what comes after the last stage that is taken."""
+        """Drop all stages after the last of `indices`, and the head.
+
+        Returns:
+            The indices of the stages that are taken.
+        """
         taken, last = self._taken(indices)
         self.stages, self.pools = self.stages[: last + 1], self.pools[:last]
         if prune_norm or last < len(self.feature_info) - 1:
@@ -162,7 +173,8 @@ class TimmSReT(SReT):
         return taken
 
     def _taken(self, indices: int | Sequence[int] | None) -> tuple[list[int], int]:
-        """The stages with these indices, or so many of the last, or all; and the last of them."""
+        """Indices of the stages that are taken, as in `forward_intermediates`, and the last of
+        them."""
         every = range(len(self.stages))
         if isinstance(indices, int):
             taken = list(every)[-indices:]
@@ -179,7 +191,7 @@ def _side(img_size: int | Sequence[int]) -> int:
 
 
 def _settings(a: Architecture) -> dict[str, Any]:
-    """What timm wants to know of a model; images are normalised as those of ImageNet."""
+    """Facts that timm keeps of a model. Images are normalised as those of ImageNet."""
     return {
         "input_size": (a.in_channels, a.image_size, a.image_size),
         "fixed_input_size": True,
@@ -193,7 +205,7 @@ def _settings(a: Architecture) -> dict[str, Any]:
 
 
 def _fitting(weights: Mapping[str, Tensor], model: TimmSReT) -> dict[str, Tensor]:
-    """Weights with the positions of the model's resolution."""
+    """Weights with positions at the model's resolution."""
     positions = positions_at(weights["positions_1DSS"], model.architecture.sides[0])
     return dict(weights) | {"positions_1DSS": positions}
 
@@ -217,13 +229,12 @@ def _entry(name: str) -> Callable[..., nn.Module]:
 
 
 def sret(pretrained: bool = False, *, folder: Path | str, **options: Any) -> nn.Module:
-    """The architecture of an exported folder, or a model file; where it is pretrained, with its
-    weights."""
+    """The architecture of an exported folder or a model file; with `pretrained`, also its weights."""
     model = load(folder)
-    own = _settings(model.architecture) | {"architecture": "sret"}
+    settings = _settings(model.architecture) | {"architecture": "sret"}
     if pretrained:
-        own["state_dict"] = model.state_dict()
-    return _build("sret", pretrained, model.architecture, **options | {"pretrained_cfg": own})
+        settings["state_dict"] = model.state_dict()
+    return _build("sret", pretrained, model.architecture, **options | {"pretrained_cfg": settings})
 
 
 default_cfgs = generate_default_cfgs({name: _settings(a) for name, a in VARIANTS.items()})

@@ -1,4 +1,4 @@
-"""What one training is a function of: architecture, recipe, data, seed, threads. Plain data."""
+"""The inputs of a training: architecture, recipe, data, seed, threads. Plain data."""
 
 from sret_search.job.augment import Augment
 from sret_search.job.contents import Contents

@@ -11,22 +11,28 @@ from sret_search.job.require import require
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Random changes of training images, drawn anew for each image; as in torchvision's
-    `transforms.v2`.
+    """Random changes of training images, drawn for each image separately.
+
+    Operations are those of torchvision's `transforms.v2`.
 
     Attributes:
-        crop: smallest and largest area of a random crop that is resized to the whole image.
-        flip: half of the images, left to right.
-        rotate, shear: up to so many degrees to both sides.
-        translate: up to that fraction of the side.
-        zoom: by up to that factor and its inverse. All moves are one resampling with the crop.
-        color_jitter: of brightness, contrast and saturation.
+        crop: smallest and largest area of a random crop, as fractions. The crop is resized to the
+            whole image.
+        flip: mirror half of the images, left to right.
+        rotate, shear: largest angle to both sides, in degrees.
+        translate: largest move, as a fraction of the side.
+        zoom: largest factor of enlarging; its inverse is the largest of shrinking. All moves and
+            the crop are applied in a single resampling.
+        color_jitter: largest change of brightness, contrast and saturation.
         randaugment: magnitude (0 to 30) of two random operations (Cubuk et al., 1909.13719).
         erasing: probability that a rectangle is replaced by noise (Zhong et al., 1708.04896).
-        mixup, cutmix: α of the Beta distribution of mixing weights (1710.09412, 1905.04899);
-            with both, each batch takes one of them.
-        repeats: each image comes so often in an epoch that has as many images as ever, so that
-            a third of the images comes in an epoch of 3 repeats (Hoffer et al., 1901.09335).
+        mixup, cutmix: α of the Beta distribution of mixing weights (1710.09412, 1905.04899). With
+            both, each batch takes one of them.
+        repeats: times that each image occurs in an epoch. The epoch keeps its number of images, so
+            with 3 repeats it has a third of the different images (Hoffer et al., 1901.09335).
+
+    Raises:
+        ValueError: a field is outside its range; the message names the rule and the value.
     """
 
     crop: tuple[float, float] | None = None
@@ -67,5 +73,5 @@ class Augment:
 
     @property
     def changes_images(self) -> bool:
-        """Whether the same image is ever seen changed."""
+        """Whether training images are changed at all."""
         return self != Augment(repeats=self.repeats)

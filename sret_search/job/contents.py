@@ -1,4 +1,4 @@
-"""A fingerprint of the images of a data set, as plain data that is kept with the results."""
+"""The fingerprint of the images of a data set, as plain data that is kept with the results."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WORDS = {"train": "training", "val": "validation", "test": "test"}
-"""The names of parts, for the reader."""
+"""Names of the parts in sentences."""
 _SHOWN = 3
-"""Differences that a line has."""
+"""Differences that a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Images that are looked at together: of one class folder of a part, or of a whole part.
+    """Images with a common fingerprint: those of a class folder in a part, or of a whole part.
 
     Attributes:
-        part: "train", "val" or "test", as the set comes.
-        place: the folder, or what else to name in an error.
-        images: how many there are.
-        digest: of what tells these images from others.
+        part: "train", "val" or "test", as the data set comes.
+        place: the folder, or another name for messages.
+        images: the number of images.
+        digest: hash of what tells these images from others: labels, files, sampled pixels.
     """
 
     part: str
@@ -33,13 +33,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Contents:
-    """The fingerprint of a data set: by it a later run sees whether images were changed.
+    """The fingerprint of a data set. A later run compares it with its own to detect changed images.
 
     Attributes:
-        groups: all of its images, before any cut.
-        folders: of a data set in folders, the folder that each of "train", "val" and "test" is in,
-            or is cut from.
-        cut: the parts that are cut from another one's folder.
+        groups: all images, before any cut.
+        folders: for a data set in folders, the folder of each of "train", "val" and "test", or the
+            folder that it is cut from.
+        cut: the parts that are cut from the folder of another part.
     """
 
     groups: tuple[Group, ...]
@@ -47,7 +47,7 @@ class Contents:
     cut: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """The folder of each part, for the reader; empty where there are none."""
+        """The folder of each part, in words; empty for a data set without folders."""
         if "test" in self.cut:
             return f"all parts are cut from {self.folders['train']}"
         return ", ".join(
@@ -57,26 +57,26 @@ class Contents:
 
     @property
     def digest(self) -> str:
-        """A name of all of its images, another one as soon as any changes."""
+        """Hash of all groups, 16 hexadecimal digits."""
         groups = json.dumps(self.to_dict()["groups"])
         return hashlib.sha256(groups.encode()).hexdigest()[:16]
 
     def difference(self, before: Contents) -> str | None:
-        """The first changes since an earlier fingerprint, for the reader; None where there are none."""
+        """The first changes since an earlier fingerprint, in words; None if there are none."""
         then = {(group.part, group.place): group for group in before.groups}
         now = {(group.part, group.place): group for group in self.groups}
         if then == now:
             return None
-        told = []
+        changes = []
         for key in sorted(then.keys() | now.keys()):
             old, new = then.get(key), now.get(key)
             if old is None or new is None or old.images != new.images:
                 was, has = (0 if group is None else group.images for group in (old, new))
-                told.append(f"{key[1]} had {was:,} images and has {has:,}")
+                changes.append(f"{key[1]} had {was:,} images and has {has:,}")
             elif old != new:
-                told.append(f"{key[1]} has other images than it had, {new.images:,} as before")
-        more = [f"and {len(told) - _SHOWN:,} more"] if len(told) > _SHOWN else []
-        return "; ".join(told[:_SHOWN] + more)
+                changes.append(f"{key[1]} has other images than it had, {new.images:,} as before")
+        more = [f"and {len(changes) - _SHOWN:,} more"] if len(changes) > _SHOWN else []
+        return "; ".join(changes[:_SHOWN] + more)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
@@ -85,5 +85,10 @@ class Contents:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Contents:
+        """Build a fingerprint from the plain data of `to_dict`.
+
+        Raises:
+            KeyError: a key is missing.
+        """
         groups = tuple(Group(*group) for group in plain["groups"])
         return cls(groups, plain["folders"], tuple(plain["cut"]))

@@ -1,4 +1,4 @@
-"""A data set and how it is cut, as plain data that is known without loading any image."""
+"""A data set and its split, as plain data that is complete before any image is loaded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from sret_search.job.require import require, require_import_path
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a data set without loading it.
+    """Sizes of a data set that are known before it is loaded.
 
     Attributes:
-        images: of the part that training and validation are cut from.
-        test: images of the set's own test part; 0 where the set is one pool.
-        image_size: pixels a side that the model sees.
+        images: images in the part that training and validation are cut from.
+        test: images in the data set's test part; 0 if it has no such part.
+        image_size: side in pixels, as the model sees it.
+        in_channels: 1 for grey, 3 for red, green and blue.
+        classes: number of classes.
     """
 
     images: int
@@ -28,7 +30,7 @@ class Facts:
 
 
 PHOTOGRAPH = 224
-"""Pixels a side, where images have no size of their own and none is asked for."""
+"""Side in pixels of images that come in many sizes, where no size is asked for."""
 
 _FACTS = {
     # name: images, test, pixels, channels, classes
@@ -46,7 +48,7 @@ _OWN = {
 _SMALLEST, _LARGEST = 5, 32  # cells a side of a grid
 
 GREY = frozenset({"digits", "MNIST", "FashionMNIST", "KMNIST", "QMNIST", "USPS", "SEMEION"})
-"""Data sets whose images have one channel; all others are seen in red, green and blue."""
+"""Data sets whose images have one channel. All others have red, green and blue."""
 
 TORCHVISION = (
     "Caltech101", "Caltech256", "CIFAR10", "CIFAR100", "Country211", "DTD", "EuroSAT", "FER2013",
@@ -54,7 +56,7 @@ TORCHVISION = (
     "MNIST", "OxfordIIITPet", "PCAM", "QMNIST", "RenderedSST2", "SEMEION", "STL10", "SUN397",
     "SVHN", "StanfordCars", "USPS",
 )  # fmt: skip
-"""Classification data sets of torchvision that may be named by their class."""
+"""Classification data sets of torchvision, named by their class."""
 
 NAMES = (*_FACTS, *TORCHVISION)
 
@@ -65,32 +67,35 @@ class Data:
 
     Attributes:
         name: "digits", 1,797 handwritten digits of 8×8 pixels that come with scikit-learn;
-            "connectivity", grids of 5 to 32 pixels a side, one a cell, made by `split_seed`: does
-            a path join the two marked cells? Half of each part are joined, evenly over path
-            lengths, and neither the walls alone nor the marks alone tell which;
-            "cifar10", "cifar100"; "imagenet" (folders train/ and val/ of one folder a
-            class); a classification data set of torchvision by the name of its class; or your own
-            function by its import path, "package.module:function".
-        imagefolder: in place of a name, a folder of one folder a class, or of such folders
-            named train/ and test/ (and val/, if it is not to be cut from train/), or as people
-            name these parts.
-        root: where the files of a named set lie, or are downloaded to.
-        download: fetch what is missing.
-        image_size: pixels a side that images are resized to; None for their own. For photographs
-            of many sizes, None is 224, or in a study with `imagefolder` or "imagenet" what its
-            architecture takes.
-        split_seed: of the shuffle that comes before the cut.
-        val: fraction for validation, of all images that are not in the set's own test part.
-        test: fraction for the test, of a set that has no test part of its own.
-        order: "shuffled", or "contiguous": the test part is a run of neighbours in the file,
-            the last ones without folds, and comes from other sources than the rest.
-        folds: cut the set into so many parts, each of which is the test part of one fold.
-        fold: which of them (0 is the first). A study's seeds take the folds in turn, from this one on.
+            "connectivity", grids of 5 to 32 pixels a side, one a cell, made by `split_seed`: does a
+            path join the two marked cells? Half of each part are joined, evenly over path lengths,
+            and neither the walls alone nor the marks alone tell which; "cifar10", "cifar100";
+            "imagenet" (folders train/ and val/ with one folder for each class); a classification
+            data set of torchvision by the name of its class; or a function of yours by its import
+            path, "package.module:function".
+        imagefolder: instead of a name, a folder with one folder for each class. Or a folder of such
+            folders, named train/ and test/ or by usual names of these parts; and val/, if it is not
+            to be cut from train/.
+        root: the folder that holds the files of a named data set, or receives their download.
+        download: download missing files.
+        image_size: side in pixels to which images are resized; None keeps their size. For
+            photographs of many sizes, None is 224. In a study with `imagefolder` or "imagenet",
+            None is the size that its architecture takes.
+        split_seed: seed of the shuffle before the cut.
+        val: fraction for validation, of all images outside the data set's test part.
+        test: fraction for the test, if the data set has no test part.
+        order: "shuffled"; or "contiguous": the test part is a run of neighbours in the file and
+            comes from other sources than the rest. Without folds it is the end of the file.
+        folds: number of equal cuts of the data set. Each is the test part of one fold.
+        fold: index of the fold, from 0. The seeds of a study take the folds in turn, starting here.
         images: of connectivity, how many are made in all, a multiple of 4; None for 6,000.
         grid: of connectivity, cells a side of the grids that training and validation see, each
             somewhere in its image; None for those that fill it.
         test_grid: likewise of the test part, where it is to have grids of another size.
-        options: keyword arguments of your own function.
+        options: keyword arguments of your function.
+
+    Raises:
+        ValueError: fields contradict each other or are outside their range; the message says which.
     """
 
     name: str = "digits"
@@ -165,7 +170,7 @@ class Data:
             )
 
     def _check_imported(self) -> None:
-        """The rules of a user's own function."""
+        """Check the fields that a user's function takes."""
         if not self.is_imported:
             require(
                 self.options is None,
@@ -180,7 +185,7 @@ class Data:
         )
 
     def _check_grids(self) -> None:
-        """The rules of connectivity."""
+        """Check the fields of connectivity."""
         if self.source != "connectivity":
             for name in ("images", "grid", "test_grid"):
                 given = getattr(self, name)
@@ -210,25 +215,26 @@ class Data:
 
     @property
     def source(self) -> str:
-        """The name of the set, or "imagefolder"."""
+        """The name of the data set, or "imagefolder"."""
         return "imagefolder" if self.imagefolder is not None else self.name
 
     @property
     def is_imported(self) -> bool:
-        """Whether it is a user's own function."""
+        """Whether the data come from a user's function."""
         return self.imagefolder is None and ":" in self.name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, from which `Data(**plain)` is made again."""
+        """Plain data for JSON. `Data(**plain)` is its inverse."""
         plain = asdict(self)
-        # Said only where there are any, so that jobs of all other data keep their names.
+        # The key is written only if there are options: the names of all other jobs depend on its
+        # absence.
         if self.options is None:
             del plain["options"]
         return plain
 
     @property
     def facts(self) -> Facts | None:
-        """What is known before loading; None for folders, sets named by their class and functions."""
+        """Sizes that are known before loading; None for folders, torchvision classes and functions."""
         known = _FACTS.get(self.source)
         if known is None:
             return None
@@ -237,7 +243,7 @@ class Data:
 
     @property
     def grids(self) -> tuple[int, int, int]:
-        """Cells a side of the grids of connectivity, in training, validation and test."""
+        """Cells a side of the connectivity grids in training, validation and test."""
         known = self.facts
         side = self.grid or (known.image_size if known is not None else 0)
         return side, side, self.test_grid or side
@@ -248,12 +254,17 @@ class Data:
 
     @property
     def sizes(self) -> tuple[int, int, int] | None:
-        """Images for training, validation and test; None where that takes loading."""
+        """Images in training, validation and test; None where only loading tells."""
         known = self.facts
         return None if known is None else self.cut(known.images, known.test)
 
     def cut(self, images: int, test: int) -> tuple[int, int, int]:
-        """Images for training, validation and test, of a set with or without a test part."""
+        """Images in training, validation and test, for a data set of `images` and `test` images.
+
+        Args:
+            images: images in the part that training and validation are cut from.
+            test: images in the data set's test part; 0 if it has none.
+        """
         if self.source == "connectivity":
             return self._cut_fours(images // 4)
         val = round(self.val * images)
@@ -266,6 +277,6 @@ class Data:
         return images - val - test, val, test
 
     def _cut_fours(self, fours: int) -> tuple[int, int, int]:
-        """Images of each part, where the four that are made together stay together."""
+        """Images in each part. The four grids that are made together stay in the same part."""
         val, test = round(self.val * fours), round(self.test * fours)
         return 4 * (fours - val - test), 4 * val, 4 * test

@@ -1,4 +1,4 @@
-"""One training: what it is a function of, and its names."""
+"""A training as plain data: its inputs, and its names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sret_search.job.data import Data
 from sret_search.job.recipe import Recipe
 
 MOST_DEPTHS = 1000
-"""Depths that one elastic training has."""
+"""Largest number of depths in an elastic training."""
 
 
 def _digest(plain: dict[str, Any]) -> str:
@@ -24,7 +24,7 @@ def _digest(plain: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The trial that a training goes on from: its number, and the identity of its job."""
+    """The trial that a training continues: its number, and the identity of its job."""
 
     trial: int
     job: str
@@ -32,21 +32,21 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training. Two equal jobs end with the same bits on the same kind of CPU.
+    """The inputs of a training. Equal jobs end with the same bits on the same kind of CPU.
 
     Attributes:
-        seed: of initialisation, order of images and every random draw.
-        threads: of the CPU; sums are taken in another order with another number.
+        seed: source of every random draw: initialisation, order of images, augmentation.
+        threads: CPU threads. Another number sums in another order, with other bits.
         device: "cpu" or "cuda".
-        processes: that share each batch, one a GPU.
-        deterministic: only operations that give the same bits each time; some are slower.
-        monitor: after each epoch, record what each execution does.
-        test_curve: after each epoch, evaluate the test part too; for benchmarks of samplers alone,
-            which score by it what was chosen without it.
-        whole: train on the images of validation too, which then tell nothing.
+        processes: processes that share each batch, one for each GPU.
+        deterministic: use only operations that give the same bits each time. Some are slower.
+        monitor: after each epoch, record the effect of each execution.
+        test_curve: after each epoch, evaluate the test part too. For benchmarks of samplers only:
+            they score by it a choice that was made without it.
+        whole: train on the validation images too. Validation then measures nothing.
         reruns: architectures that the trained weights are also run as, without training.
-        latency: images of a forward pass that is timed at the end; None times none.
-        parent: the trial whose weights, averages and optimizer state are where this one begins.
+        latency: images in the forward pass that is timed at the end; None times nothing.
+        parent: the trial whose weights, averages and optimizer state this training starts from.
 
     Raises:
         ValueError: the weights do not fit every depth of an elastic recipe.
@@ -72,19 +72,19 @@ class Job:
 
     @property
     def candidate(self) -> str:
-        """The name of what is trained, whatever the seed; another one for each parent, since
-        what was trained in two pieces is not what was trained in one."""
+        """The candidate's name, the same for all seeds. A parent changes it: a training in two
+        pieces is not a training in one."""
         return candidate_name(self.architecture, self.recipe, self.parent)
 
     @property
     def identity(self) -> str:
-        """Names the whole job; results and checkpoints carry it, and count for no other job."""
+        """Hash of the whole job. Results and checkpoints carry it and are used for no other job."""
         return _digest(self.to_dict())
 
     @property
     def trajectory(self) -> str:
-        """Names the path that the weights take before the decay of "wsd": the same for jobs
-        that differ only in how long they train and when they decay."""
+        """Hash of the path that the weights take before the decay of "wsd". Jobs that differ only
+        in length and in the start of the decay share it."""
         plain = self.to_dict()
         recipe = plain["recipe"] | dict.fromkeys(("epochs", "steps", "samples", "decay"))
         recipe["warmup"] = [self.recipe.unit, self.recipe.warmup_in_units]
@@ -92,7 +92,7 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
-        # Said only where it is asked for, so that all other jobs keep their names.
+        # The key is written only if asked for: the names of all other jobs depend on its absence.
         curve = {"test_curve": True} if self.test_curve else {}
         return {
             "architecture": self.architecture.to_dict(),
@@ -113,6 +113,13 @@ class Job:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Job:
+        """Build a job from the plain data of `to_dict`.
+
+        Raises:
+            KeyError: a key is missing.
+            TypeError: a field is unknown.
+            ValueError: a field is outside its range.
+        """
         return cls(
             architecture=Architecture.from_dict(plain["architecture"]),
             recipe=Recipe.from_dict(plain["recipe"]),
@@ -132,10 +139,11 @@ class Job:
 
 
 def check_depths(architecture: Architecture, recipe: Recipe) -> None:
-    """See that the weights fit every depth that a recipe trains.
+    """Check that the weights fit every depth that a recipe trains.
 
     Raises:
-        ValueError: a depth is beyond the architecture's, or its weights do not fit it.
+        ValueError: a depth is beyond the architecture's, there are too many depths, or the weights
+            do not fit a depth.
     """
     loops = _depths(architecture, recipe)
     most = architecture.loops
@@ -148,7 +156,7 @@ def check_depths(architecture: Architecture, recipe: Recipe) -> None:
             f"at most {MOST_DEPTHS:,} depths can be trained, not {len(loops):,}: name some in"
             " `depths`"
         )
-    # What changes with depth at all has changed at the shallowest.
+    # Weights that change with depth at all have changed at the shallowest depth.
     if architecture.at_loops(loops[0]).weights != architecture.weights:
         raise ValueError(
             f"depth_training {recipe.depth_training} needs weights that fit every depth: no NLL"
@@ -157,7 +165,8 @@ def check_depths(architecture: Architecture, recipe: Recipe) -> None:
 
 
 def trained_depths(architecture: Architecture, recipe: Recipe) -> tuple[Architecture, ...]:
-    """What a recipe trains the weights to run as, the deepest last: the architecture itself.
+    """Architectures that a recipe trains the weights to run as. The last and deepest is
+    `architecture`.
 
     Raises:
         ValueError: a depth is beyond the architecture's, or its weights do not fit it.
@@ -168,7 +177,7 @@ def trained_depths(architecture: Architecture, recipe: Recipe) -> tuple[Architec
 
 
 def _depths(architecture: Architecture, recipe: Recipe) -> Sequence[int]:
-    """The loops, rising, of all depths that a recipe trains."""
+    """Loops of all depths that a recipe trains, in ascending order."""
     most = architecture.loops
     if not recipe.is_elastic:
         return (most,)
@@ -178,7 +187,7 @@ def _depths(architecture: Architecture, recipe: Recipe) -> Sequence[int]:
 
 
 def depths_of_step(architecture: Architecture, recipe: Recipe) -> list[tuple[Architecture, float]]:
-    """What a training step runs, and how often each: of depths that are drawn, the mean."""
+    """Architectures that a training step runs, each with its mean number of runs a step."""
     depths = trained_depths(architecture, recipe)
     if recipe.depth_training == "sampled":
         return [(depth, 1 / len(depths)) for depth in depths]
@@ -190,22 +199,26 @@ def depths_of_step(architecture: Architecture, recipe: Recipe) -> list[tuple[Arc
 
 
 def train_macs(architecture: Architecture, recipe: Recipe, images: int) -> int:
-    """Multiply-adds of training on a part of so many images: 3 forward passes each, since a
-    backward pass costs two. A teacher's, evaluation's and recomputed ones are not counted; of
-    depths that are drawn, it is the mean."""
+    """Multiply-adds of a training on a part of `images` images.
+
+    An image costs three forward passes, since a backward pass costs two. Where depths are drawn, it
+    is the mean. A teacher's, evaluation's and recomputed multiply-adds are not counted.
+    """
     runs = depths_of_step(architecture, recipe)
-    return round(3 * sum(times * cost(a).macs for a, times in runs) * recipe.seen(images))
+    return round(3 * sum(times * cost(a).macs for a, times in runs) * recipe.images_seen(images))
 
 
 def step_memory(architecture: Architecture, recipe: Recipe, processes: int = 1) -> int:
-    """Bytes at the fullest moment of a training step of one process, in float32 with AdamW, at
-    the deepest of the depths that are trained. Beyond `MEMORY_BUDGET`, activations are
-    recomputed. PyTorch's own memory is not counted."""
+    """Bytes at the fullest moment of a training step of one process.
+
+    Counted in float32 with AdamW, at the deepest of the trained depths. Beyond `MEMORY_BUDGET`,
+    activations are recomputed. PyTorch's fixed memory is not counted.
+    """
     return train_memory(architecture, recipe.images_at_once(processes), MEMORY_BUDGET).total
 
 
 def candidate_name(architecture: Architecture, recipe: Recipe, parent: Parent | None = None) -> str:
-    """Eight hexadecimal digits that name an architecture and recipe by what they build."""
+    """Name of an architecture and recipe: eight hexadecimal digits, the same for equal models."""
     plain = {"architecture": architecture.built, "recipe": recipe.built(architecture.loops)}
     if parent is not None:
         plain["parent"] = dataclasses.asdict(parent)

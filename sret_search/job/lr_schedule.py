@@ -1,4 +1,4 @@
-"""The steps of a training, and the learning rate of each."""
+"""The steps of a training, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class StepSchedule:
 
     Attributes:
         epoch, total, warmup: steps of an epoch, of the training, of the warmup.
-        stable_until: the first step after the one at which the learning rate leaves its peak.
+        stable_until: index of the first step of the decay, from 0. Its learning rate is still the peak.
         decay: "cosine", or "sqrt" for 1 - sqrt.
         start, end: learning rates of the first and the last step, relative to the peak.
     """
@@ -26,7 +26,7 @@ class StepSchedule:
     end: float
 
     def lr_factor(self, step: int) -> float:
-        """The learning rate of a step (0 is the first) over the peak."""
+        """Learning rate of a step (0 is the first), relative to the peak."""
         start, end = self.start, self.end
         if step < self.warmup:
             return start + (1 - start) * (step + 1) / self.warmup

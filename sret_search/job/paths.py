@@ -1,4 +1,4 @@
-"""Places that a user names: folders, the trials of a study, models."""
+"""Paths that a user writes: folders, URLs, models, trials of a study."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ _NEARLY_TRIAL = re.compile(r"trial(\s.*|\W?\d*)", re.DOTALL)
 
 
 class PathError(InputError):
-    """A path begins at a home folder that there is not, or has a character that no path has."""
+    """A path begins at a home folder that does not exist, or has a character that paths cannot
+    have."""
 
 
 def expanded(path: str) -> str:
-    """A path with the home folder in place of a `~` at its beginning, or of `~user`.
+    """The path with the home folder in place of a leading `~` or `~user`.
 
     Raises:
         PathError: there is no such home folder, or the path has a character U+0000.
     """
     if "\0" in path:
         raise PathError(f"{one_line(path)}: no path has the character U+0000")
-    found = os.path.expanduser(path)
-    if found.startswith("~"):
+    whole = os.path.expanduser(path)
+    if whole.startswith("~"):
         head = path.partition("/")[0]
         raise PathError(
             f"{path}: there is no home folder {head}; write the whole path, or ./{head} for a file"
             " or folder of that name here"
         )
-    return found
+    return whole
 
 
 def named_path(text: str) -> Path:
-    """The path that a user writes so, `expanded`.
+    """The path that a user wrote, `expanded`.
 
     Raises:
-        PathError: it begins at a home folder that there is not.
+        PathError: it begins at a home folder that does not exist, or has a character U+0000.
     """
     path = Path(expanded(text))
-    # A Path has no ./ at its beginning: what is left must not be taken for a home folder.
+    # A Path drops a leading ./ and its rest could be taken for a home folder.
     return path.absolute() if str(path).startswith("~") else path
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is given as a URL, and not as a folder."""
+    """Whether a place is a URL instead of a folder."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place) is not None
 
 
-def beneath(place: str, name: str) -> str:
-    """What lies in a folder, or in that of a URL, whose parameters stay behind it."""
+def path_below(place: str, name: str) -> str:
+    """The path of an entry of a folder or URL. Parameters of a URL stay at its end."""
     if not is_url(place):
         return str(Path(place) / name)
     folder, mark, parameters = place.partition("?")
@@ -61,29 +62,29 @@ def beneath(place: str, name: str) -> str:
 
 
 def trial_name(number: int) -> str:
-    """The name of a trial's folder."""
+    """Name of a trial's folder."""
     return f"{number:05d}"
 
 
 def trial_folder(trials: Path, number: int) -> Path:
-    """The folder of a trial, in that of all trials of its study."""
+    """Folder of a trial, inside the folder of all trials of its study."""
     return trials / trial_name(number)
 
 
 def trial_named(name: str) -> int | None:
-    """The N of a model that is named "trial N"; None where it is named otherwise."""
-    found = _TRIAL.fullmatch(name)
-    return None if found is None else int(found[1])
+    """The number N of a model named "trial N"; None for other names."""
+    match = _TRIAL.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def check_name(key: str, name: str | None) -> None:
-    """See that a model is named as a trial, or in a way that only looking for it can tell.
+    """Check that a model's name is "trial N", or may be a path.
 
     Raises:
-        ValueError: it has no name, or is named as a trial without a number.
+        ValueError: the name is empty, or begins like a trial's and has no number.
     """
     require(name != "", f"`{key}` needs the name of a model, but got an empty one")
-    # A path is known by a slash or a dot, and one without can be given both.
+    # A slash, a dot or a colon marks a path. The user can add ./ to a path without any.
     if name is not None and _NEARLY_TRIAL.fullmatch(name) and not set("/.:") & set(name):
         require(
             trial_named(name) is not None,
@@ -93,13 +94,15 @@ def check_name(key: str, name: str | None) -> None:
 
 
 def model_parts(name: str) -> tuple[str | None, str]:
-    """Split the name of a model: "torchvision" or the name of a variant, and the text after the
-    colon; or None and the path of a file or a folder, its home folder written out.
+    """Split the name of a model into the kind and the rest.
 
-    A path may have a colon: one of which the first part is no plain word, or that is there.
+    Returns:
+        "torchvision" or the name of a variant, and the text after the colon. Or None and the path
+        of a file or folder, with its home folder written out. A name with a colon is a path if
+        such a file exists, or if its first part is not a plain word.
 
     Raises:
-        PathError: the path begins at a home folder that there is not.
+        PathError: the path begins at a home folder that does not exist.
     """
     kind, colon, rest = name.partition(":")
     if kind == "torchvision" and colon:
@@ -110,6 +113,6 @@ def model_parts(name: str) -> tuple[str | None, str]:
 
 
 def located(name: str, trials: Path) -> str:
-    """The name of a model, where "trial N" is that trial's folder."""
+    """The name of a model, with the trial's folder in place of "trial N"."""
     number = trial_named(name)
     return name if number is None else str(trial_folder(trials, number))

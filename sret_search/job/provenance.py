@@ -1,4 +1,4 @@
-"""The training that weights are from, as plain data that lies in their file."""
+"""The training that produced a model's weights, as plain data inside their file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from sret_search.job.data import Data
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Images that weights were trained on: the training part of a data set, and that of
-    validation too where the training was of the whole.
+    """Images that weights were trained on: the training part of a data set, and with `whole` the
+    validation part too.
 
     Attributes:
-        contents: `Contents.digest` of the data set then; empty where that was not kept.
+        data: the data set and its split.
+        whole: whether validation images were trained on.
+        contents: `Contents.digest` of the data set at that time; empty if it was not kept.
     """
 
     data: Data
@@ -29,18 +31,24 @@ class Seen:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Seen:
+        """Build from the plain data of `to_dict`.
+
+        Raises:
+            KeyError: a key is missing.
+            ValueError: a field of the data is outside its range.
+        """
         return cls(Data(**plain["data"]), plain["whole"], plain.get("contents", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The training that weights are from.
+    """The training that produced a model's weights.
 
     Attributes:
-        seen: what its own images were; after it, those of the models that it began with or learnt
+        seen: images of the training itself, then those of the models that it started from or learnt
             from.
-        precision: of the evaluation at its end.
-        seed: what a model that draws permutations drew from there.
+        precision: precision of the evaluation at its end.
+        seed: seed of that evaluation, for a model that draws permutations.
     """
 
     seen: tuple[Seen, ...]
@@ -54,10 +62,16 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
-        seen = [each.to_dict() for each in self.seen]
+        seen = [images.to_dict() for images in self.seen]
         return {"seen": seen, "precision": self.precision, "seed": self.seed}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Provenance:
-        seen = tuple(Seen.from_dict(each) for each in plain["seen"])
+        """Build from the plain data of `to_dict`.
+
+        Raises:
+            KeyError: a key is missing.
+            ValueError: a field of the data is outside its range.
+        """
+        seen = tuple(Seen.from_dict(images) for images in plain["seen"])
         return cls(seen, plain["precision"], plain["seed"])

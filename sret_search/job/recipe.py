@@ -1,4 +1,4 @@
-"""How a candidate is trained, as plain data: every field may be an axis of a space."""
+"""The way a candidate is trained, as plain data. Every field may be an axis of a space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sret_search.job.require import require, require_import_path
 
 OPTIMIZERS = ("adamw", "sgd")
 LONGEST = 10**12
-"""Epochs, steps or samples of a training."""
+"""Most epochs, steps or samples of a training."""
 
 
 DepthTraining = Literal["fixed", "mixed", "sampled", "sandwich"]
@@ -25,12 +25,15 @@ DepthTraining = Literal["fixed", "mixed", "sampled", "sandwich"]
 
 @dataclass(frozen=True, slots=True)
 class Distill:
-    """Learning from the soft labels of a teacher, and from nothing else (the paper's way).
+    """Training on the soft labels of a teacher, and on nothing else (the paper's way).
 
     Attributes:
-        teacher: "trial N" of this study; the folder of a trial; a model file of ours
+        teacher: "trial N" of this study; the folder of a trial; a model file of this program
             (.safetensors); "VARIANT:file.pth", an official checkpoint; "torchvision:NAME".
-        temperature: divides both models' logits.
+        temperature: divisor of both models' logits.
+
+    Raises:
+        ValueError: the teacher has no name, or the temperature is not positive.
     """
 
     teacher: str
@@ -49,42 +52,46 @@ class Distill:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a candidate is trained.
+    """The way a candidate is trained.
 
     Attributes:
-        epochs, steps, samples: how long, in one of them (10 epochs where none is given); an
-            epoch is one pass over the training part, a step one update of the weights.
-        warmup: until the peak learning rate, in the same unit; None is a tenth of the whole.
-        decay: length of the decay of "wsd", in the same unit; None is a fifth of the whole.
-        batch_size: images a step, over all accumulated parts and all processes; the last batch
-            of an epoch may be smaller.
-        accumulate: parts that a batch is cut into, one after the other, for less memory.
-        optimizer: "adamw", or "sgd" with Nesterov momentum; or the import path of one, which is
-            called with groups of parameters and `lr`.
-        loss: the import path of a function of model, images and targets, in place of the
-            cross-entropy of the model's outputs.
+        epochs, steps, samples: length of the training, in one of these units (10 epochs if none is
+            given). An epoch is one pass over the training part, a step one update of the weights.
+        warmup: length of the warmup to the peak learning rate, in the same unit; None is a tenth of
+            the training.
+        decay: length of the decay of "wsd", in the same unit; None is a fifth of the training.
+        batch_size: images a step, over all accumulated parts and all processes. The last batch of
+            an epoch may be smaller.
+        accumulate: parts that a batch is cut into. They run one after the other, for less memory.
+        optimizer: "adamw", or "sgd" with Nesterov momentum; or the import path of an optimizer,
+            which is called with groups of parameters and `lr`.
+        loss: import path of a function of model, images and targets. It replaces the cross-entropy
+            of the model's outputs.
         lr: peak learning rate.
         lr_start, lr_end: learning rates before the first step and after the last.
         schedule: "cosine"; or "wsd": warmup, stable, then decay by 1 − √ (Hägele et al.,
-            2405.18392), which alone can be continued to more epochs.
-        weight_decay: of matrices and convolutions; norms, biases, positions and residual
-            scales are left alone.
-        label_smoothing: mass spread over all classes.
-        clip_grad_norm: largest norm of the gradient, or None.
-        ema: decay of an exponential moving average of the weights, which is then what is
-            evaluated and kept; it follows faster over the first steps, (1 + n) / (10 + n).
-        precision: of activations in training and evaluation; weights are float32.
-        compile: compile the blocks; pays on a GPU.
-        init: start from these weights, positions resized; named as a teacher is, and like it not
-            trained on images of validation or test here.
+            2405.18392). Only "wsd" can be continued to more epochs.
+        weight_decay: weight decay of matrices and convolutions. Norms, biases, positions and
+            residual scales have none.
+        label_smoothing: probability mass spread over all classes.
+        clip_grad_norm: largest norm of the gradient; None does not clip.
+        ema: decay of an exponential moving average of the weights, which is then evaluated and
+            kept. It follows faster over the first steps, (1 + n) / (10 + n).
+        precision: precision of activations in training and evaluation. Weights are float32.
+        compile: compile the blocks; faster on a GPU.
+        init: model whose weights the training starts from, with positions resized. It is named like
+            a teacher. Neither may have been trained on images of validation or test here.
         augment: random changes of training images.
         distill: learn from a teacher.
-        depth_training: "fixed" trains at the architecture's own loops; "mixed" at each of
-            `depths` jointly, the mean of their losses; "sampled" at one drawn for each step;
-            "sandwich" at the deepest, the shallowest and a drawn one, both of which learn
-            the deepest one's outputs (Yu & Huang, 1903.05134).
-        depths: loops of all blocks that loop; none are 1 and the architecture's own loops
-            ("mixed"), or all from 1 to those.
+        depth_training: "fixed" trains at the architecture's loops; "mixed" at each of `depths`
+            jointly, with the mean of their losses; "sampled" at one depth drawn for each step;
+            "sandwich" at the deepest, the shallowest and a drawn depth, where the last two learn
+            the outputs of the deepest (Yu & Huang, 1903.05134).
+        depths: loops of all looping blocks. Empty means 1 and the architecture's loops for "mixed",
+            and all from 1 to the architecture's loops otherwise.
+
+    Raises:
+        ValueError: fields contradict each other or are outside their range; the message says which.
     """
 
     epochs: float | int | None = None
@@ -156,7 +163,7 @@ class Recipe:
             0 <= self.label_smoothing < 1,
             f"`0 <= label_smoothing < 1` must hold, but got {self.label_smoothing}",
         )
-        self._check_own()
+        self._check_user_code()
         require(
             self.clip_grad_norm is None or self.clip_grad_norm > 0,
             f"`clip_grad_norm > 0` must hold, but got {self.clip_grad_norm}",
@@ -174,8 +181,8 @@ class Recipe:
             f"`depths` must rise from 1 or more, but got {list(self.depths)}",
         )
 
-    def _check_own(self) -> None:
-        """The rules of a user's own optimizer and loss."""
+    def _check_user_code(self) -> None:
+        """Check the names of optimizer and loss, and the fields that a user's loss rules out."""
         if ":" in self.optimizer:
             require_import_path(self.optimizer)
         require(
@@ -189,52 +196,55 @@ class Recipe:
         require(
             self.distill is None, "a teacher's soft labels are the whole loss: leave out `loss`"
         )
-        require(self.label_smoothing == 0, "`label_smoothing` is not of a `loss` of your own")
+        require(
+            self.label_smoothing == 0,
+            "`label_smoothing` cannot be used with your own `loss`: leave it out",
+        )
         require(
             self.depth_training != "sandwich",
-            "`depth_training: sandwich` has losses of its own: leave out `loss`",
+            "`depth_training: sandwich` defines its losses: leave out `loss`",
         )
 
     @property
-    def own(self) -> dict[str, str]:
+    def user_code(self) -> dict[str, str]:
         """Import paths of a user's code, by field."""
         named = {"optimizer": self.optimizer, "loss": self.loss}
         return {key: path for key, path in named.items() if path is not None and ":" in path}
 
     @property
     def unit(self) -> Literal["epochs", "steps", "samples"]:
-        """What durations are given in."""
+        """The unit of all durations of the recipe."""
         if self.epochs is not None:
             return "epochs"
         return "steps" if self.steps is not None else "samples"
 
     @property
     def length(self) -> float:
-        """How long, in the recipe's own unit."""
+        """Length of the training, in `unit`."""
         value: float = getattr(self, self.unit)
         return value
 
     @property
     def warmup_in_units(self) -> float:
-        """The warmup, in the recipe's own unit."""
+        """Length of the warmup, in `unit`."""
         return self.length / 10 if self.warmup is None else self.warmup
 
     @property
     def decay_in_units(self) -> float:
-        """The decay of "wsd", in the recipe's own unit."""
+        """Length of the decay of "wsd", in `unit`."""
         return self.length / 5 if self.decay is None else self.decay
 
     @property
     def models_read(self) -> list[str]:
-        """The names of the models whose weights a training begins with, or learns from."""
+        """Names of the models that a training starts from or learns from."""
         teacher = None if self.distill is None else self.distill.teacher
         return [name for name in (self.init, teacher) if name is not None]
 
     @property
     def trials_read(self) -> list[int]:
-        """The trials whose weights a training begins with, or learns from."""
-        found = [trial_named(name) for name in self.models_read]
-        return [number for number in found if number is not None]
+        """Numbers of the trials that a training starts from or learns from."""
+        numbers = [trial_named(name) for name in self.models_read]
+        return [number for number in numbers if number is not None]
 
     @property
     def is_elastic(self) -> bool:
@@ -242,11 +252,11 @@ class Recipe:
         return self.depth_training != "fixed"
 
     def built(self, loops: int) -> dict[str, Any]:
-        """Plain data that two recipes have in common just if they train alike: defaults are
-        written out, and what has no effect is left out.
+        """Plain data that is equal for two recipes exactly if they train alike. Defaults are
+        written out, and fields without effect are left out.
 
         Args:
-            loops: of the architecture that is trained, where it loops most.
+            loops: loops of the trained architecture, at its most looped block.
         """
         depths = sorted({*(self.depths or (1,)), loops}) if self.is_elastic else []
         if self.depth_training in ("sampled", "sandwich"):
@@ -261,11 +271,15 @@ class Recipe:
         }
 
     def images_at_once(self, processes: int = 1) -> int:
-        """Images of the largest part of a batch that one of so many processes computes at once."""
+        """Images of the largest part of a batch that a process computes at once.
+
+        Args:
+            processes: processes that share the batch.
+        """
         return -(-self.batch_size // (self.accumulate * processes))
 
     def timetable(self, images: int) -> StepSchedule:
-        """The durations in steps, for a training part of so many images."""
+        """Durations in steps, for a training part of `images` images."""
         of_epoch = math.ceil(images / self.batch_size)
         each = {"epochs": of_epoch, "steps": 1, "samples": 1 / self.batch_size}[self.unit]
         total = max(round(self.length * each), 1)
@@ -276,8 +290,9 @@ class Recipe:
         start, end = self.lr_start / self.lr, self.lr_end / self.lr
         return StepSchedule(of_epoch, total, warmup, max(stable_until, warmup), shape, start, end)
 
-    def seen(self, images: int) -> int:
-        """Images seen in the whole training, for a training part of so many."""
+    def images_seen(self, images: int) -> int:
+        """Images that the whole training sees, for a training part of `images` images. Repeated
+        images count each time."""
         times = self.timetable(images)
         epochs, rest = divmod(times.total, times.epoch)
         return epochs * images + min(rest * self.batch_size, images)
@@ -285,14 +300,20 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
         plain = dataclasses.asdict(self)
-        # Said only where there is one, so that all other jobs keep their names.
+        # The key is written only if there is a loss: the names of all other jobs depend on its
+        # absence.
         if self.loss is None:
             del plain["loss"]
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Recipe:
-        """Build from plain data, perhaps out of JSON."""
+        """Build a recipe from plain data, such as JSON.
+
+        Raises:
+            TypeError: a field is unknown.
+            ValueError: a field is outside its range.
+        """
         values = dict(plain)
         augment = dict(values.get("augment") or {})
         if augment.get("crop") is not None:

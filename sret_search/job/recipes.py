@@ -1,4 +1,4 @@
-"""Named recipes: a study says `recipe: deit`, or `recipe: {name: deit, epochs: 100}`."""
+"""Recipes with a name. A study says `recipe: deit`, or `recipe: {name: deit, epochs: 100}`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "deit": _DEIT,
     # The same with what SReT's authors advise: lr 1e-3 · batch / 512 and 30 epochs of warmup.
     "sret": _DEIT | {"lr": 2e-3, "warmup": 30},
-    # For a thousand images of handwriting: studies/small_search.yaml found nothing better.
+    # For a thousand images of handwriting: studies/small_search.yaml showed no better recipe.
     "small": {
         "epochs": 40, "warmup": 3, "batch_size": 64, "lr": 4e-3, "label_smoothing": 0.1,
         "ema": 0.99,

@@ -1,4 +1,4 @@
-"""The one way in which the parts of a job check their fields."""
+"""Checks of fields, shared by all parts of a job."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def require(holds: bool, message: str) -> None:
-    """Raise a ValueError with the rule and the values, where the rule does not hold."""
+    """Raise a ValueError with a message unless a rule holds."""
     if not holds:
         raise ValueError(message)
 
 
 def require_import_path(path: str) -> None:
-    """Raise a ValueError where code of the user's is named in another way than it can be found."""
+    """Raise a ValueError unless a text has the form of an import path, package.module:name."""
     formed = _IMPORT_PATH.fullmatch(path) is not None
     require(formed, f"{path!r} is not of the form package.module:name")

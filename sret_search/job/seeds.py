@@ -1,6 +1,6 @@
-"""Seeds of trainings that must not share theirs with a study's own: so far beyond these."""
+"""Offsets that keep the seeds of extra trainings apart from a study's seeds."""
 
 CONFIRMATION = 10_000
-"""Those that chose a candidate do not confirm it."""
+"""Offset for confirmation: seeds that chose a candidate do not confirm it."""
 RATES = 20_000
-"""Those that choose a learning rate train nothing that is compared."""
+"""Offset for trainings that choose a learning rate. They train nothing that is compared."""

@@ -116,7 +116,7 @@ class StepTime:
 
     def seconds(self, architecture: Architecture, recipe: Recipe, images: int) -> float:
         """Of all steps of one training on a part of so many images."""
-        steps, seen = recipe.timetable(max(images, 1)).total, recipe.seen(max(images, 1))
+        steps, seen = recipe.timetable(max(images, 1)).total, recipe.images_seen(max(images, 1))
         parts = step_parts(architecture, self.share(recipe), steps, seen / self.processes)
         return float(parts @ self._speeds(recipe)[0])
 

@@ -1,4 +1,4 @@
-"""SReT in torch, built from an `Architecture`. Knows torch and nothing of studies."""
+"""SReT in torch, built from an `Architecture`. The room imports torch and nothing of studies."""
 
 from sret_search.model.files import CheckpointError
 from sret_search.model.malloc import map_large_blocks

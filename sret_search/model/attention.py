@@ -21,9 +21,13 @@ def attend(
     groups: int = 1,
     order_N: Tensor | None = None,
 ) -> Tensor:
-    """Multi-head self-attention inside `groups` equal slices of the tokens; 1 is global.
+    """Multi-head self-attention inside `groups` equal slices of the tokens. One group is global
+    attention.
 
-    Slices are cut from the tokens in `order_N`; as they lie, where it is None.
+    Args:
+        x_BND: tokens.
+        qkv, proj: linear layers before and after attention.
+        order_N: order of the tokens before they are cut into slices; None keeps their order.
     """
     B, N, D = x_BND.shape
     if order_N is not None:
@@ -40,9 +44,9 @@ def attend(
 def token_order(
     permutation: Permutation, loop: int, tokens: int, groups: int, device: torch.device
 ) -> Tensor | None:
-    """The order in which loop `loop` slices its tokens; None leaves them as they lie.
+    """The order of the tokens before loop `loop` cuts them into slices; None keeps their order.
 
-    As in the published code the first loop is never permuted, nor is global attention.
+    As in the published code, the first loop is never permuted, and global attention never is.
     """
     if permutation == "none" or loop == 0 or groups == 1:
         return None

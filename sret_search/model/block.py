@@ -19,8 +19,8 @@ from sret_search.model.residual import residual
 _EPS = 1e-6
 
 
-class OfLoop(NamedTuple):
-    """The layers of one loop of a block; the last of each branch weighed as it is added."""
+class LoopLayers(NamedTuple):
+    """The layers of a loop of a block. The last layer of each branch includes the branch's weight."""
 
     norm1: nn.Module
     qkv: Linear
@@ -31,13 +31,14 @@ class OfLoop(NamedTuple):
 
 
 class Block(nn.Module):
-    """One set of shared weights: attention and MLP, each normalised first and added."""
+    """A set of shared weights: attention and MLP, each with a norm before it and a residual around
+    it."""
 
     def __init__(self, a: Architecture, stage: Stage, loops: int) -> None:
         super().__init__()
         d, h, relax = stage.width, stage.hidden, a.relax
-        own = loops if loops > 1 else 0
-        norms = max(own, 1) if relax.norm else 1
+        looped = loops if loops > 1 else 0
+        norms = max(looped, 1) if relax.norm else 1
         self.loops, self.heads = loops, stage.heads
         self.norm1 = nn.ModuleList(nn.LayerNorm(d, eps=_EPS) for _ in range(norms))
         self.qkv = nn.Linear(d, 3 * d)
@@ -46,13 +47,14 @@ class Block(nn.Module):
         self.norm2 = nn.ModuleList(nn.LayerNorm(d, eps=_EPS) for _ in range(norms))
         self.mlp = MLP(d, h) if relax.experts == 1 else ExpertBank(d, h, relax.experts)
         self.add2 = residual(a.residual, d, loops, a.unique_blocks)
-        self.gains = nn.ParameterList(torch.ones(2) for _ in range(own if relax.gain else 0))
+        self.gains = nn.ParameterList(torch.ones(2) for _ in range(looped if relax.gain else 0))
         rank = relax.lora or 0
-        self.loras = nn.ModuleList(LoRA(d, h, rank) for _ in range(own if rank else 0))
-        self.shares_all = relax.experts == 1 and not (own and relax.per_loop)
+        self.loras = nn.ModuleList(LoRA(d, h, rank) for _ in range(looped if rank else 0))
+        self.shares_all = relax.experts == 1 and not (looped and relax.per_loop)
 
-    def of_loop(self, loop: int) -> OfLoop:
-        """The layers of the loop with this index; the same for all, where `shares_all`."""
+    def layers(self, loop: int) -> LoopLayers:
+        """The layers of the loop with index `loop`. With `shares_all` they are the same for all
+        loops."""
         norm = min(loop, len(self.norm1) - 1)
         qkv = Linear(self.qkv.weight, self.qkv.bias)
         proj = Linear(self.proj.weight, self.proj.bias)
@@ -66,21 +68,27 @@ class Block(nn.Module):
         if len(self.gains):
             gain1, gain2 = self.gains[loop].split(1)
             proj, fc2 = proj.weighed(gain1), fc2.weighed(gain2)
-        return OfLoop(self.norm1[norm], qkv, proj, self.norm2[norm], fc1, fc2)
+        return LoopLayers(self.norm1[norm], qkv, proj, self.norm2[norm], fc1, fc2)
 
     def forward(
         self,
         x_BND: Tensor,
-        of: OfLoop,
+        layers: LoopLayers,
         groups: int = 1,
         order_N: Tensor | None = None,
         keep_2B11: Tensor | None = None,
     ) -> Tensor:
-        """One execution; `keep_2B11` weighs each image's attention and MLP (stochastic depth)."""
+        """Run the block once: an execution. (B, N, D) → (B, N, D).
+
+        Args:
+            keep_2B11: weights of each image's attention and MLP (stochastic depth).
+        """
         keep1, keep2 = (None, None) if keep_2B11 is None else keep_2B11.unbind(0)
-        branch_BND = attend(of.norm1(x_BND), of.qkv, of.proj, self.heads, groups, order_N)
+        branch_BND = attend(
+            layers.norm1(x_BND), layers.qkv, layers.proj, self.heads, groups, order_N
+        )
         x_BND = self.add1(x_BND, branch_BND, keep1)
-        branch_BND = run_mlp(of.norm2(x_BND), of.fc1, of.fc2)
+        branch_BND = run_mlp(layers.norm2(x_BND), layers.fc1, layers.fc2)
         x_BND = self.add2(x_BND, branch_BND, keep2)
         return x_BND
 
@@ -88,18 +96,18 @@ class Block(nn.Module):
 def run_block(
     block: Block,
     x_BND: Tensor,
-    of: OfLoop,
+    layers: LoopLayers,
     groups: int,
     order_N: Tensor | None,
     keep_2B11: Tensor | None,
 ) -> Tensor:
-    """One execution, as a function that can be compiled once for all blocks."""
-    out: Tensor = block(x_BND, of, groups, order_N, keep_2B11)
+    """Run a block once, as a function that is compiled once for all blocks."""
+    out: Tensor = block(x_BND, layers, groups, order_N, keep_2B11)
     return out
 
 
 class NonLinearProjection(nn.Module):
-    """NLL(z) = z + MLP(LN z), run after an execution (paper §3.2)."""
+    """Non-linear projection layer: NLL(z) = z + MLP(LN z), run after an execution (paper §3.2)."""
 
     def __init__(self, a: Architecture, stage: Stage, loops: float) -> None:
         super().__init__()
@@ -115,8 +123,8 @@ class NonLinearProjection(nn.Module):
 
 
 def draw_kept(x_BND: Tensor, rate: float) -> Tensor:
-    """For both branches and each image, (2, B, 1, 1): 0 at this rate, else what keeps the mean.
+    """Weights (2, B, 1, 1) of both branches of each image: 0 at this rate, else 1 / (1 - rate).
 
-    Stochastic depth (Huang et al., 1603.09382), of whole images.
+    Stochastic depth of whole images (Huang et al., 1603.09382).
     """
     return x_BND.new_empty(2, len(x_BND), 1, 1).bernoulli_(1 - rate) / (1 - rate)

@@ -1,4 +1,4 @@
-"""Exact activation checkpointing over a chain of executions."""
+"""Activation checkpointing of a chain of executions, exact to the bit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ Step = Callable[[Tensor], Tensor]
 def run_in_segments(
     steps: Sequence[Step], x_BND: Tensor, plan: Segments, preserve_rng_state: bool
 ) -> Tensor:
-    """Apply the steps in turn; of all but the last `plan.kept`, keep only the input of each
-    segment and recompute the rest.
+    """Apply the steps in turn, and keep only some activations for the backward pass.
 
-    Gradients have the same bits either way: the recomputed graph is the one that was left out,
-    so shared weights accumulate in the same order. `preserve_rng_state` is needed where a step
-    draws random numbers.
+    The last `plan.kept` steps keep their activations. The steps before run in segments of
+    `plan.length`: only the input of each segment is kept, and the rest is recomputed.
+
+    Gradients have the same bits either way, since shared weights accumulate in the same order.
+
+    Args:
+        preserve_rng_state: needed if a step draws random numbers.
     """
     recomputed = len(steps) - plan.kept
     for start in range(0, recomputed, plan.length):

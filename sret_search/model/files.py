@@ -1,4 +1,4 @@
-"""Files of weights: the header of one, and what is said of one that cannot be read."""
+"""Files of weights: their header, and messages for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from sret_search.architecture import Architecture
 from sret_search.cost import cost
 
 _LONGEST = 100_000_000
-"""Bytes of a header of safetensors, as its own library bounds them."""
+"""Most bytes of a safetensors header, the bound of its library."""
 _DEEPEST = 1_000_000
-"""Executions of an architecture that is built for a file."""
+"""Most executions of an architecture that is built for a file."""
 
 
 class CheckpointError(ValueError):
-    """A file of weights is not what it should be: one line that names the file, and what does not
-    fit or what to do."""
+    """A file of weights cannot be used. The message is a line with the file, the fault and the
+    remedy."""
 
 
 def refusal(path: Path, error: Exception) -> str:
-    """Explain in one clause why a file of weights was refused, and which way on is safe.
+    """A clause that says why a file of weights was refused, and the safe remedy.
+
+    Args:
+        error: the exception of the library that refused it.
 
     Raises:
         OSError: the file cannot be read at all.
     """
     with path.open("rb") as file:
-        what = _in_place_of_weights(file.read(512), path.suffix)
-    if what is not None:
-        return what
+        wrong_kind = _in_place_of_weights(file.read(512), path.suffix)
+    if wrong_kind is not None:
+        return wrong_kind
     if "Weights only load failed" in str(error):
         held = re.search(r"GLOBAL ([\w.]+)", str(error))
         if held is None:
-            return "it is no file of `torch.save`, or a damaged one; copy or download it again"
+            return "it is not a file of `torch.save`, or it is damaged; copy or download it again"
         return (
-            f"beside weights it holds {held[1]}, which is not read, since such a thing may run code;"
-            " who trusts the file can keep its weights alone:"
+            f"beside weights it holds {held[1]}, which is not read, since it may run code;"
+            " if you trust the file, keep only its weights:"
             ' torch.save({"model": torch.load(FILE, weights_only=False)["model"]}, NEW)'
         )
     if isinstance(error, RuntimeError) and "zip archive" in str(error):
@@ -46,37 +49,37 @@ def refusal(path: Path, error: Exception) -> str:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what went wrong."""
+    """The first line of an error's message."""
     said = getattr(error, "strerror", None) or str(error)
     return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
 def _in_place_of_weights(begin: bytes, suffix: str) -> str | None:
-    """Explain, by its beginning, that a file has no weights of this kind; None where it may."""
+    """A clause that says why a file cannot hold weights, judged by its first bytes; None if it may."""
     text = begin.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not begin:
         return "it is empty; copy or download it again"
     if text.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS; `git lfs pull` where it is from fetches the weights"
+        return "it is a pointer of Git LFS; `git lfs pull` in its repository fetches the weights"
     if text.startswith(b"<"):
-        return "it is a web page, such as one of a login or an error; download it again"
+        return "it is a web page, such as a login or error page; download it again"
     is_ours = begin[8:9] == b"{"
     is_theirs = not is_ours and begin.startswith((b"PK\x03\x04", b"\x80"))
     if suffix == ".safetensors":
         if is_theirs:
-            return "it is a file of `torch.save`; official ones are named VARIANT:FILE.pth"
+            return "it is a file of `torch.save`; name an official one as VARIANT:FILE.pth"
     elif is_ours:
-        return "it is a file of safetensors; name it as such, without a variant"
+        return "it is a file of safetensors; name it without a variant"
     elif not is_theirs:
-        return "it is no file of `torch.save`; copy or download it again"
+        return "it is not a file of `torch.save`; copy or download it again"
     return None
 
 
 def header_of(file: IO[bytes]) -> dict[str, Any]:
-    """The header of an open file of safetensors, which then stands at its data.
+    """The header of an open safetensors file, which then stands at its data.
 
     Raises:
-        ValueError: it is no such file, or cut short.
+        ValueError: it is not a safetensors file, or it is cut short.
     """
     size = int.from_bytes(file.read(8), "little")
     text = file.read(size) if size <= _LONGEST else b""
@@ -85,19 +88,20 @@ def header_of(file: IO[bytes]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise ValueError("it is no file of safetensors, or cut short; copy or download it again")
+        raise ValueError(
+            "it is not a file of safetensors, or it is cut short; copy or download it again"
+        )
     return header
 
 
 def check_size(a: Architecture, content: int) -> None:
-    """See that an architecture is no larger than the weights that come with it, before memory is
-    taken for it.
+    """Check that an architecture is no larger than its weights, before memory is taken for it.
 
     Args:
         content: bytes of the weights.
 
     Raises:
-        ValueError: it is larger, or runs its blocks too often to be built.
+        ValueError: it is larger, or has too many executions to be built.
     """
     known = cost(a)
     if known.params > content:
@@ -108,5 +112,5 @@ def check_size(a: Architecture, content: int) -> None:
     if known.executions > _DEEPEST:
         raise ValueError(
             f"its header asks for {known.executions:,} executions of blocks, and {_DEEPEST:,} is"
-            " the most"
+            " the limit"
         )

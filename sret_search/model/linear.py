@@ -1,4 +1,4 @@
-"""Linear layers as values: weights that loops of a block may change before they run.
+"""Linear layers as values: weights that the loops of a block may change before they run.
 
 Shapes: B images, N tokens, I inputs, O outputs, R rank.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Linear(NamedTuple):
-    """A linear layer, with the low-rank update U·V of its weights where it has one."""
+    """A linear layer, with a low-rank update U·V of its weights or without."""
 
     weight_OI: Tensor
     bias_O: Tensor
@@ -22,17 +22,17 @@ class Linear(NamedTuple):
     up_OR: Tensor | None = None
 
     def run(self, x_BNI: Tensor) -> Tensor:
-        """x → (B, N, O)."""
+        """Apply the layer: (B, N, I) → (B, N, O)."""
         out_BNO = F.linear(x_BNI, self.weight_OI, self.bias_O)
         if self.down_RI is None or self.up_OR is None:
             return out_BNO
         return out_BNO + F.linear(F.linear(x_BNI, self.down_RI), self.up_OR)
 
     def weighed(self, factor: Tensor | None) -> Linear:
-        """The layer whose output is that of this one times a factor, (1,) or (O,).
+        """The layer with its output multiplied by a factor, (1,) or (O,); None returns the layer
+        itself.
 
-        Costs O(O·I), where weighing the output itself costs O(B·N·O) and keeps it for the
-        backward pass.
+        It costs O(O·I). A factor on the output would cost O(B·N·O), kept for the backward pass.
         """
         if factor is None:
             return self
@@ -41,14 +41,15 @@ class Linear(NamedTuple):
         return Linear(self.weight_OI * column, self.bias_O * factor, self.down_RI, up_OR)
 
     def updated(self, update: LowRank | None) -> Linear:
-        """The layer with a low-rank update."""
+        """The layer with a low-rank update; None returns the layer itself."""
         if update is None:
             return self
         return self._replace(down_RI=update.down_RI, up_OR=update.up_OR)
 
 
 class LowRank(nn.Module):
-    """The update U·V of a linear layer, zero at first (LoRA; per loop in Bae et al., 2410.20672)."""
+    """Low-rank update U·V of a linear layer, zero at first (LoRA; per loop in Bae et al.,
+    2410.20672)."""
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class LowRank(nn.Module):
 
 
 class LoRA(nn.Module):
-    """One loop's low-rank updates to the four linear layers of its block."""
+    """Low-rank updates of a loop to the four linear layers of its block."""
 
     def __init__(self, width: int, hidden: int, rank: int) -> None:
         super().__init__()

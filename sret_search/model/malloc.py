@@ -1,4 +1,4 @@
-"""The C library's heap, tuned for models that recompute."""
+"""Settings of the C library's heap for models that recompute activations."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ _LARGE = 2**20
 
 
 def map_large_blocks() -> bool:
-    """Let glibc map blocks of a mebibyte and more, and unmap them when they are freed.
+    """Let glibc map blocks of 1 MiB and more, and unmap them when they are freed.
 
-    Recomputing makes and frees large blocks by the thousand. In glibc's heap they fragment
-    around what stays, so that a process comes to hold a multiple of what it uses. Acts on the
-    whole process. Returns whether there is a glibc to tune.
+    Recomputing makes and frees thousands of large blocks. In glibc's heap they leave gaps, and the
+    process comes to hold a multiple of the memory that it uses. The setting acts on the whole
+    process.
+
+    Returns:
+        Whether the process has a glibc to tune.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""The MLP of a block, and a bank of them mixed by depth.
+"""The MLP of a block, and a bank of MLPs mixed by depth.
 
 Shapes: B images, N tokens, D width, H hidden width, E experts.
 """
@@ -13,12 +13,12 @@ from sret_search.model.linear import Linear
 
 
 def run_mlp(x_BND: Tensor, fc1: Linear, fc2: Linear) -> Tensor:
-    """Linear, GELU, linear."""
+    """Linear, GELU, linear: (B, N, D) → (B, N, D)."""
     return fc2.run(F.gelu(fc1.run(x_BND)))
 
 
 class MLP(nn.Module):
-    """One MLP, the same at any depth."""
+    """An MLP that is the same at any depth."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -26,14 +26,14 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def at(self, progress: float = 0.5) -> tuple[Linear, Linear]:
-        """Both layers."""
+        """Both linear layers. `progress` has no effect."""
         return Linear(self.fc1.weight, self.fc1.bias), Linear(self.fc2.weight, self.fc2.bias)
 
 
 class ExpertBank(nn.Module):
-    """MLPs whose weights are mixed by how far a block's loops have come.
+    """MLPs whose weights are mixed by the progress of a block's loops.
 
-    The mix is a softmax over one line in depth for each expert, so that each may lead in an
+    The mix is a softmax over a line in depth for each expert. Each expert may thus lead in an
     interval of depths (our reading of the depth-programmed experts of recurrent vision
     transformers).
     """
@@ -43,13 +43,13 @@ class ExpertBank(nn.Module):
         mlps = [MLP(width, hidden) for _ in range(experts)]
         banks = zip(*(mlp.parameters() for mlp in mlps), strict=True)
         self.banks = nn.ParameterList(torch.stack(bank).detach() for bank in banks)
-        # Up to what all share, the logits are -E²·(progress - middle)²: the experts lead in turn.
+        # Up to a common term, the logits are -E²·(progress - middle)²: the experts lead in turn.
         middle_E = torch.arange(experts) + 0.5
         self.slope_E = nn.Parameter(2 * experts * (middle_E - experts / 2))
         self.offset_E = nn.Parameter(-middle_E.square())
 
     def at(self, progress: float = 0.5) -> tuple[Linear, Linear]:
-        """Both layers of one loop; `progress` is the middle of the loop, from 0 to 1."""
+        """Both linear layers of a loop; `progress` is the middle of the loop, from 0 to 1."""
         mix_E = (self.offset_E + progress * self.slope_E).softmax(0)
         fc1_HD, bias1_H, fc2_DH, bias2_D = (
             (bank * mix_E.view(-1, *[1] * (bank.ndim - 1))).sum(0) for bank in self.banks

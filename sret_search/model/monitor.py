@@ -1,4 +1,4 @@
-"""What depth does to a network: how much each execution changes its tokens."""
+"""The effect of depth in a network: how much each execution changes its tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sret_search.model.block import Block, OfLoop, run_block
+from sret_search.model.block import Block, LoopLayers, run_block
 from sret_search.model.linear import Linear
 from sret_search.model.residual import LearnableCoefficients
 from sret_search.model.sret import RecursiveStage, SReT
@@ -19,13 +19,13 @@ from sret_search.model.sret import RecursiveStage, SReT
 
 @dataclass(frozen=True, slots=True)
 class DepthProfile:
-    """One forward pass, execution by execution, over all stages.
+    """A forward pass, execution by execution, over all stages.
 
     Attributes:
-        updates: ‖z after − z before‖ / ‖z before‖, the execution's NLL included.
-        skip_gains: product of all learnable skip coefficients up to and with the execution, by
-            which the signal of the first one is scaled. Unconstrained coefficients drift: 1.003
-            at each of 3000 additions gives 8000. Always 1 but for the residual "lrc".
+        updates: ‖z after − z before‖ / ‖z before‖, with the execution's NLL.
+        skip_gains: product of all learnable skip coefficients up to and with the execution. It
+            scales the signal of the first execution. Unconstrained coefficients drift: 1.003 at
+            each of 3000 additions gives 8000. Only the residual "lrc" has gains other than 1.
     """
 
     updates: list[float]
@@ -33,13 +33,17 @@ class DepthProfile:
 
     @property
     def is_finite(self) -> bool:
-        """Whether tokens and gains have stayed finite, and no gain has vanished."""
+        """Whether all updates and gains are finite and no gain is 0."""
         return all(map(math.isfinite, (*self.updates, *self.skip_gains))) and all(self.skip_gains)
 
 
 @torch.no_grad()
 def depth_profile(model: SReT, images_BCSS: Tensor) -> DepthProfile:
-    """Watch one forward pass in the mode that the model is in, without its gradient."""
+    """Record a forward pass in the model's present mode, without its gradient.
+
+    Args:
+        images_BCSS: images (B, in_channels, image_size, image_size).
+    """
     updates: list[float] = []
     before: list[Tensor] = []
 
@@ -66,27 +70,33 @@ def depth_profile(model: SReT, images_BCSS: Tensor) -> DepthProfile:
 
 
 def gradient_shares(model: SReT, images_BCSS: Tensor, labels_B: Tensor) -> list[float]:
-    """How much each execution adds to the gradient of the cross-entropy, over all stages.
+    """Share of each execution in the gradient of the cross-entropy, over all stages.
 
-    A shared weight's gradient is the sum of what each of its executions gives. Here it is taken
-    for each alone: the norm over the four linear layers of its block, as a part of the sum of
-    all executions' norms. The model is left as it was, without gradients.
+    The gradient of a shared weight is a sum over its executions. Here each execution counts alone:
+    the norm of its gradient over the four linear layers of its block, divided by the sum of these
+    norms. The model keeps its state and gets no gradients.
+
+    Args:
+        images_BCSS: images (B, in_channels, image_size, image_size).
+        labels_B: classes.
     """
     aliases: list[list[Tensor]] = []
 
     def alone(
         block: Block,
         x_BND: Tensor,
-        of: OfLoop,
+        layers: LoopLayers,
         groups: int,
         order_N: Tensor | None,
         keep_2B11: Tensor | None,
     ) -> Tensor:
-        # Another name for the same weights: the gradient of the name is that of this execution.
-        qkv, proj, fc1, fc2 = (_renamed(layer) for layer in (of.qkv, of.proj, of.fc1, of.fc2))
+        # An alias of the same weights: its gradient is the gradient of this execution alone.
+        qkv, proj, fc1, fc2 = (
+            _aliased(layer) for layer in (layers.qkv, layers.proj, layers.fc1, layers.fc2)
+        )
         aliases.append([layer.weight_OI for layer in (qkv, proj, fc1, fc2)])
-        own = of._replace(qkv=qkv, proj=proj, fc1=fc1, fc2=fc2)
-        return run_block(block, x_BND, own, groups, order_N, keep_2B11)
+        aliased = layers._replace(qkv=qkv, proj=proj, fc1=fc1, fc2=fc2)
+        return run_block(block, x_BND, aliased, groups, order_N, keep_2B11)
 
     stages = [stage for stage in model.stages if isinstance(stage, RecursiveStage)]
     before, budget = [stage.run_block for stage in stages], model.memory_budget
@@ -95,18 +105,18 @@ def gradient_shares(model: SReT, images_BCSS: Tensor, labels_B: Tensor) -> list[
         stage.run_block = alone
     try:
         loss = F.cross_entropy(model(images_BCSS), labels_B)
-        gradients = torch.autograd.grad(loss, [alias for each in aliases for alias in each])
+        gradients = torch.autograd.grad(loss, [alias for weights in aliases for alias in weights])
     finally:
         model.memory_budget = budget
-        for stage, own in zip(stages, before, strict=True):
-            stage.run_block = own
+        for stage, runner in zip(stages, before, strict=True):
+            stage.run_block = runner
     norms = torch.stack([gradient.float().norm() for gradient in gradients])
-    each = norms.view(len(aliases), -1).norm(dim=1)
-    shares: list[float] = (each / each.sum()).tolist()
+    norm = norms.view(len(aliases), -1).norm(dim=1)
+    shares: list[float] = (norm / norm.sum()).tolist()
     return shares
 
 
-def _renamed(layer: Linear) -> Linear:
+def _aliased(layer: Linear) -> Linear:
     return layer._replace(weight_OI=layer.weight_OI.view_as(layer.weight_OI))
 
 

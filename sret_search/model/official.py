@@ -1,7 +1,7 @@
-"""The official checkpoints (szq0214/SReT): their names for our weights.
+"""Official checkpoints (szq0214/SReT): their names for the weights of an `SReT`.
 
-An official stage is one chain that alternates executions of blocks and NLLs; a shared block
-stands in it once for each time it runs.
+A stage is there a chain that alternates executions of blocks and NLLs. A shared block occurs in it
+once for each time it runs.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ def load_official(path: Path | str, variant: str, permutation: Permutation | Non
     """A published model with the weights of an official `.pth` file, in the file's dtype.
 
     Args:
-        path: a file whose state dict lies under the key "model". It is read as data only.
-        variant: one of `VARIANTS`, such as "sret_t" or "sret_s_unsliced_384".
-        permutation: "official" draws `torch.randperm` as the official code does, in evaluation
-            too; "stride" and "none" evaluate deterministically. None is the variant's own.
+        path: a file with a state dict under the key "model". It is read as data only.
+        variant: a name in `VARIANTS`, such as "sret_t" or "sret_s_unsliced_384".
+        permutation: "official" draws `torch.randperm` as the official code does, in evaluation too;
+            "stride" and "none" evaluate deterministically. None keeps the variant's permutation.
 
     Raises:
         CheckpointError: the file holds no such state dict, or names or shapes do not fit.
+        OSError: the file cannot be read.
         ValueError: there is no such variant.
     """
     if variant not in VARIANTS:
@@ -65,8 +66,8 @@ def load_official(path: Path | str, variant: str, permutation: Permutation | Non
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever a damaged file makes torch raise
-        raise CheckpointError(f"{path} is no checkpoint: {refusal(path, error)}") from None
+    except Exception as error:  # noqa: BLE001  a damaged file may raise anything
+        raise CheckpointError(f"{path} is not a checkpoint: {refusal(path, error)}") from None
     if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
         raise CheckpointError(f"{path} has no state dict under the key 'model'")
     try:
@@ -80,10 +81,12 @@ def from_official(official: Mapping[str, Tensor], a: Architecture) -> SReT:
 
     Raises:
         CheckpointError: keys are missing or unknown, shapes differ, or the entries of a shared
-            tensor do not agree.
+            tensor differ from each other.
     """
     if a.relax != Relax():
-        raise CheckpointError("official models share all of a block, but this one has `relax`")
+        raise CheckpointError(
+            "official models share whole blocks, but this architecture has `relax`"
+        )
     model = SReT(a)
     wanted = model.state_dict()
     ours = {key: name for name in wanted for key in official_keys(name, a)}
@@ -106,7 +109,7 @@ def from_official(official: Mapping[str, Tensor], a: Architecture) -> SReT:
 
 
 def official_keys(name: str, a: Architecture) -> list[str]:
-    """Every official key of one of our weights: one for each time that it runs."""
+    """All official keys of a weight of ours, one for each time that it runs."""
     if part := re.fullmatch(r"stages\.(\d)\.(blocks|nlls)\.(\d+)\.(.+)", name):
         stage, kind, index, rest = int(part[1]), part[2], int(part[3]), part[4]
         parts = _BLOCK if kind == "blocks" else _NLL

@@ -74,12 +74,20 @@ class ScaledBranch(nn.Module):
 
 
 Sum = LearnableCoefficients | LayerScale | ScaledBranch
-"""skip, branch (B, N, D) and what keeps images, (B, 1, 1) or None → (B, N, D). `weight` is the
-learnable weight that the branch has by then."""
+"""Module that adds a branch to the skip path.
+
+Inputs are skip and branch, (B, N, D), and weights of images, (B, 1, 1) or None; the output is (B,
+N, D). `weight` is the learnable weight that is folded into the branch.
+"""
 
 
 def residual(kind: Residual, width: int, loops: float, unique: int) -> Sum:
-    """The module that adds a branch; `unique` counts the blocks of the whole network."""
+    """The module that adds a branch, of the kind that an architecture names.
+
+    Args:
+        loops: loops of the block.
+        unique: unique blocks of the whole network.
+    """
     if kind.kind == "lrc":
         return LearnableCoefficients()
     if kind.kind == "layerscale":

@@ -1,4 +1,4 @@
-"""The weights of one model in another: with other loops, or at another resolution."""
+"""Weights of a model in another model: with other loops, or at another resolution."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from sret_search.model.sret import RecursiveStage, SReT
 
 
 def rerun(model: SReT, architecture: Architecture) -> SReT:
-    """The same weights, shared and not copied, run as another architecture that differs only in
-    what has no weights.
+    """The same weights as another architecture. They are shared, not copied.
 
     Raises:
-        ValueError: the other architecture needs weights that the model does not have.
+        ValueError: the architecture needs weights that the model does not have.
     """
     if architecture.weights != model.architecture.weights:
         raise ValueError("a rerun needs an architecture with the same weights")
     with torch.device("meta"):
         twin = SReT(architecture, model.memory_budget)
     twin.load_state_dict(model.state_dict(keep_vars=True), assign=True)
-    for stage, own in zip(twin.stages, model.stages, strict=True):
+    for stage, original in zip(twin.stages, model.stages, strict=True):
         assert isinstance(stage, RecursiveStage)
-        assert isinstance(own, RecursiveStage)
-        stage.run_block = own.run_block
+        assert isinstance(original, RecursiveStage)
+        stage.run_block = original.run_block
     return twin.train(model.training)
 
 
@@ -46,5 +45,5 @@ def resize(model: SReT, image_size: int) -> SReT:
 
 
 def positions_at(positions_1DSS: Tensor, side: int) -> Tensor:
-    """Positions of a grid of another side, interpolated bicubically."""
+    """Positions (1, D, side, side), interpolated bicubically from another side."""
     return F.interpolate(positions_1DSS, (side, side), mode="bicubic", align_corners=False)

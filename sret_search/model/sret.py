@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from sret_search.architecture import Architecture, Execution
 from sret_search.cost import MEMORY_BUDGET, Segments, recomputes, segments
 from sret_search.model.attention import token_order
-from sret_search.model.block import Block, NonLinearProjection, OfLoop, draw_kept, run_block
+from sret_search.model.block import Block, LoopLayers, NonLinearProjection, draw_kept, run_block
 from sret_search.model.checkpointing import run_in_segments
 
 
 class Stem(nn.Sequential):
-    """3×3 convolutions, each with batch normalisation and ReLU; or one linear patch each."""
+    """3×3 convolutions, each with batch normalisation and ReLU; or linear patches."""
 
     def __init__(self, a: Architecture) -> None:
         layers: list[nn.Module] = []
@@ -62,7 +62,7 @@ class RecursiveStage(nn.Module):
         ]
 
     def forward(self, x_BND: Tensor, plan: Segments | None = None) -> Tensor:
-        """Run all executions; with a plan, recompute in segments where it says so."""
+        """Run all executions: (B, N, D) → (B, N, D). A plan says which activations are recomputed."""
         shared = [_shared(block) for block in self.blocks]
         steps = [
             partial(self.execute, run, rate, shared[run.block])
@@ -71,32 +71,32 @@ class RecursiveStage(nn.Module):
         return run_in_segments(steps, x_BND, plan or Segments(1, len(steps)), self.random)
 
     def execute(
-        self, run: Execution, drop_path: float, shared: OfLoop | None, x_BND: Tensor
+        self, run: Execution, drop_path: float, shared: LoopLayers | None, x_BND: Tensor
     ) -> Tensor:
         block = self.blocks[run.block]
         assert isinstance(block, Block)
         groups = self.stage.groups_at(run.loop)
         order_N = token_order(self.permutation, run.loop, x_BND.shape[1], groups, x_BND.device)
         kept = draw_kept(x_BND, drop_path) if self.training and drop_path > 0 else None
-        of_loop = shared or block.of_loop(run.loop)
-        x_BND = self.run_block(block, x_BND, of_loop, groups, order_N, kept)
+        layers = shared or block.layers(run.loop)
+        x_BND = self.run_block(block, x_BND, layers, groups, order_N, kept)
         if run.nll is not None:
             x_BND = self.nlls[run.nll](x_BND)
         return x_BND
 
 
-def _shared(block: nn.Module) -> OfLoop | None:
-    """The layers of all loops of a block, made once in a forward pass; None where they vary."""
+def _shared(block: nn.Module) -> LoopLayers | None:
+    """The layers of all loops of a block, made once in a forward pass; None if they differ by loop."""
     assert isinstance(block, Block)
-    return block.of_loop(0) if block.shares_all else None
+    return block.layers(0) if block.shares_all else None
 
 
 class SReT(nn.Module):
-    """A recursive vision transformer of the SReT family.
+    """Recursive vision transformer of the SReT family.
 
     Args:
         architecture: the candidate.
-        memory_budget: bytes of activations above which a training pass keeps only the
+        memory_budget: bytes of activations in a training pass. Above it the model keeps only the
             inputs of segments and recomputes the rest, with the same bits.
     """
 
@@ -117,13 +117,13 @@ class SReT(nn.Module):
         self.head: nn.Module = nn.Linear(a.stages[-1].width, a.classes)
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
-        """Class logits, (B, classes), of images (B, in_channels, image_size, image_size)."""
+        """Class logits (B, classes) of images (B, in_channels, image_size, image_size)."""
         for last_BDSS in self.feature_maps(images_BCSS):
             x_BDSS = last_BDSS
         return self.classify(x_BDSS)
 
     def feature_maps(self, images_BCSS: Tensor) -> Iterator[Tensor]:
-        """The tokens of each stage in turn, as an image (B, D, S, S), after its last execution."""
+        """Tokens of each stage in turn, as an image (B, D, S, S), after its last execution."""
         plan = self.plan(images_BCSS.shape[0])
         # With channels last, tokens are a view of the image and the image of tokens.
         images_BCSS = images_BCSS.contiguous(memory_format=torch.channels_last)
@@ -137,13 +137,13 @@ class SReT(nn.Module):
             yield x_BDSS
 
     def classify(self, x_BDSS: Tensor) -> Tensor:
-        """Class logits, (B, classes), of the tokens of the last stage."""
+        """Class logits (B, classes) of the last stage's tokens (B, D, S, S)."""
         logits: Tensor = self.head(self.norm(x_BDSS.mean((2, 3))))
         return logits
 
     def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:
-        """Compile what one execution runs, once for each shape, however many executions there
-        are: pays on a GPU."""
+        """Compile the code of an execution, once for each shape and for all executions. Faster on a
+        GPU."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
         compiled = torch.compile(run_block, fullgraph=True, dynamic=False, backend=backend)
         for stage in self.stages:
@@ -156,7 +156,7 @@ class SReT(nn.Module):
         return recomputes(a, segments(a, batch, self.memory_budget))
 
     def plan(self, batch: int) -> tuple[Segments, ...] | None:
-        """What each stage recomputes in a training pass; None where nothing is kept anyway."""
+        """The activations that each stage recomputes in a training pass; None outside of training."""
         if not (self.training and torch.is_grad_enabled()):
             return None
         return segments(self.architecture, batch, self.memory_budget)

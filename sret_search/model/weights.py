@@ -1,5 +1,5 @@
-"""A model in one safetensors file: its weights, and as JSON in the header its architecture, and the
-training that they are from."""
+"""A model in a safetensors file: its weights, and in the header as JSON its architecture and
+training."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sret_search.model.files import CheckpointError, check_size, header_of, refu
 from sret_search.model.sret import SReT
 
 _FILE = "model.safetensors"
-"""The name of the file, in a folder that has one model."""
+"""File name of a model inside a folder."""
 
 
 def save(
     model: SReT, file: Path | str | IO[bytes], training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model, to a path or an open file; `load` gives it back with the same bits.
+    """Write a model to a path or an open file. `load` reads it with the same bits.
 
     Args:
-        training: plain data of the training that the weights are from, for `training_of`.
+        training: plain data of the training that produced the weights, for `training_of`.
     """
     from safetensors import torch as safetensors
 
@@ -41,15 +41,15 @@ def save(
 
 
 def load(path: Path | str) -> SReT:
-    """Read what `save` wrote, in the dtype of the file and in evaluation mode.
+    """Read a model that `save` wrote, in the dtype of the file and in evaluation mode.
 
     Args:
         path: the file, or a folder with a `model.safetensors`, as `sret-search export` writes it.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        CheckpointError: it is no such file, or damaged, or has no architecture in its header, or
-            one that its weights do not fit.
+        CheckpointError: it was not written by `save`, is damaged, has no architecture in its
+            header, or has weights that do not fit it.
     """
     path = named_path(str(path))
     path = path / _FILE if path.is_dir() else path
@@ -58,17 +58,17 @@ def load(path: Path | str) -> SReT:
 
 
 def training_of(path: Path | str) -> dict[str, Any] | None:
-    """What `save` was told of the training of these weights; None where it was told nothing.
+    """The training data that `save` wrote with the weights; None if there are none.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
-        CheckpointError: it is no such file, or damaged.
+        CheckpointError: it is not a file of weights, or it is damaged.
     """
     path = Path(path)
     with _explained(path), path.open("rb") as file:
         plain = header_of(file).get("__metadata__", {}).get("training")
-        found: dict[str, Any] | None = None if plain is None else json.loads(plain)
-    return found
+        training: dict[str, Any] | None = None if plain is None else json.loads(plain)
+    return training
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+    except Exception as error:  # noqa: BLE001  a damaged file may raise anything
         raise CheckpointError(f"{path} cannot be loaded: {refusal(path, error)}") from None
 
 
@@ -88,14 +88,16 @@ def _read(file: BinaryIO) -> SReT:
     if "architecture" not in header:
         raise ValueError("it has no architecture in its header: not written by `save`")
     a = Architecture.from_dict(json.loads(header["architecture"]))
-    # What the file is too small for is neither built nor read.
+    # A header may ask for any amount of memory: it is checked against the file's size first.
     check_size(a, os.fstat(file.fileno()).st_size - file.tell())
     file.seek(0)
     weights = safetensors.load(file.read())
     model = SReT(a)
     wanted = model.state_dict()
     for name in [*wanted, *weights]:
-        theirs = [tuple(each[name].shape) if name in each else None for each in (weights, wanted)]
+        theirs = [
+            tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, wanted)
+        ]
         if theirs[0] != theirs[1]:
             raise ValueError(
                 f"its weights are not those of the architecture in its header: {name} has shape"
@@ -106,8 +108,11 @@ def _read(file: BinaryIO) -> SReT:
 
 
 def _in_order(content: bytes) -> bytes:
-    """The same file with what its header says in order: safetensors has it in another one each
-    time, and equal models would differ in their bytes."""
+    """The same file with its metadata in a fixed order.
+
+    safetensors writes it in a different order each time, and equal models would differ in their
+    bytes.
+    """
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

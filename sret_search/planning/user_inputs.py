@@ -47,10 +47,10 @@ def _see_code(study: Study) -> None:
 def _named(study: Study) -> Iterator[tuple[yaml_source.SourceFile, yaml_source.KeyPath, str]]:
     """The optimizers and losses that are import paths, and where they are named."""
     doc = yaml_source.read(study.path)
-    for key, path in study.file.recipe.own.items():
+    for key, path in study.file.recipe.user_code.items():
         yield doc, ("recipe", key), path
     for i, branch in enumerate(study.file.branches):
-        for key, path in branch.recipe.own.items():
+        for key, path in branch.recipe.user_code.items():
             yield doc, ("branches", i, "recipe", key), path
     doc = yaml_source.read(study.space_path)
     for name in ("recipe.optimizer", "recipe.loss"):

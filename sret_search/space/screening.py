@@ -127,7 +127,7 @@ class Screened:
     def train_macs(self, places: Rows, macs: Numbers) -> Numbers:
         """Multiply-adds of whole trainings, given those of one image (places,)."""
         images = self.terms.images
-        seen = applied(lambda recipe: recipe.seen(images), self.recipes).numbers
+        seen = applied(lambda recipe: recipe.images_seen(images), self.recipes).numbers
         found = np.round(3.0 * macs * self._column(seen)[places])
         among = np.zeros(len(self.rows), bool)
         among[places] = self._is_elastic[places]

@@ -14,7 +14,7 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.config.study_file import StudyFile
 from sret_search.job import Contents, Job, train_macs, trained_depths
-from sret_search.job.paths import beneath, expanded, is_url
+from sret_search.job.paths import expanded, is_url, path_below
 from sret_search.space.candidate import Candidate, CostContext, Values
 from sret_search.space.feasible_set import FeasibleSet
 from sret_search.space.space import Space
@@ -61,7 +61,7 @@ class Study:
         """Where its trials lie: beside its ledger, or in its own part of the folder, or of the
         folder's URL, that is given."""
         given = self.trials_place
-        return str(self.folder / "trials") if given is None else beneath(given, self.name)
+        return str(self.folder / "trials") if given is None else path_below(given, self.name)
 
     @property
     def trials_place(self) -> str | None:

@@ -1,1 +1,2 @@
-"""One training as a plain function. Knows torch and torchvision, neither Ray nor Optuna."""
+"""The training of a candidate, as a plain function. The room imports torch and torchvision, neither
+Ray nor Optuna."""

@@ -1,7 +1,7 @@
 """Random changes of training images, a whole batch at a time.
 
-Shapes: B images, C channels, S pixels a side, K classes. Every image has its own parameters.
-They are drawn on the CPU whatever the images' device, so that a seed means the same on each.
+Shapes: B images, C channels, S side in pixels, K classes. Every image has its own parameters. They
+are drawn on the CPU for every device, so a seed means the same on each.
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ from sret_search.training.vision import transforms
 _CROP_RATIO = (3 / 4, 4 / 3)
 _ERASED_AREA = (0.02, 1 / 3)
 _ERASED_RATIO = (1 / 3.3, 1 / 0.3)  # torchvision's 0.3 to 3.3 is height to width
-_DEALT = 8  # images whose repeats take turns: few, so that one batch has them all
+_DEALT = 8  # images whose repeats alternate; few, so that a batch holds them all
 
 
 class Augmenter:
-    """Random changes of a batch on its device, drawn for each image from torch's global
-    generator.
+    """Random changes of a batch on its device, drawn for each image from torch's global generator.
 
     Args:
-        augment: what to change; its `repeats` is for `epoch_order`.
-        mean, std: of each channel of raw images, 0 to 1.
+        augment: the changes. Its `repeats` is for `epoch_order`.
+        mean, std: mean and standard deviation of each channel of raw images, 0 to 1.
         classes: K.
-        crops: whether `augment.crop` is applied here; False where the loader has cropped.
-        label_smoothing: mass spread over all classes in soft targets.
+        crops: whether `augment.crop` is applied here; False if the loader crops.
+        label_smoothing: probability mass spread over all classes in soft targets.
     """
 
     def __init__(
@@ -66,12 +65,12 @@ class Augmenter:
         """Change, normalise and mix a batch.
 
         Args:
-            images_BCSS: raw, as bytes or as float32 from 0 to 1.
+            images_BCSS: raw images, as bytes or as float32 from 0 to 1.
             labels_B: classes, int64.
 
         Returns:
-            float32 images (B, C, S, S), and the labels (B,) as they are; or, with mixup or
-            cutmix, soft targets (B, K), which have the label smoothing in them as in timm.
+            float32 images (B, C, S, S) and the labels (B,). With mixup or cutmix, soft targets (B,
+            K) in place of labels. They include the label smoothing, as in timm.
         """
         changed_BCSS = self._change(images_BCSS.contiguous())
         images_BCSS = normalize(changed_BCSS, self.mean, self.std)
@@ -82,7 +81,7 @@ class Augmenter:
         return self._mix(images_BCSS, labels_B)
 
     def _change(self, images_BCSS: Tensor) -> Tensor:
-        """All that is done to raw images."""
+        """Apply all changes of raw images."""
         augment, B = self.augment, len(images_BCSS)
         flips_B = torch.rand(B) < 0.5 if augment.flip else torch.zeros(B, dtype=torch.bool)
         if self.moves:
@@ -135,19 +134,22 @@ def _randaugment(magnitude: int, size: int) -> RandAugment:
 
 
 def _like(parameters: Tensor, images: Tensor) -> Tensor:
-    """Parameters on the images' device; the copy does not wait for what that is doing."""
+    """Parameters on the images' device. The copy does not wait for the device."""
     return parameters.to(images.device, non_blocking=True)
 
 
 def to_float(images_BCSS: Tensor) -> Tensor:
-    """Raw images, as bytes or float32 → float32 from 0 to 1."""
+    """Raw images, bytes or float32, as float32 from 0 to 1."""
     images: Tensor = transforms.functional.to_dtype(images_BCSS, torch.float32, scale=True)
     return images
 
 
 def normalize(images_BCSS: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Raw images, as bytes or float32 from 0 to 1 → float32, by mean and deviation of each
-    channel: to the last bit `transforms.v2.functional.normalize`."""
+    """Raw images, bytes or float32 from 0 to 1, normalised by mean and standard deviation of each
+    channel.
+
+    The result is float32, the same to the last bit as `transforms.v2.functional.normalize`.
+    """
     mean_C11, std_C11 = _like(torch.tensor([mean, std]), images_BCSS).view(2, -1, 1, 1).unbind()
     return (to_float(images_BCSS) - mean_C11).div_(std_C11)
 
@@ -157,14 +159,14 @@ def draw_boxes(
 ) -> Tensor:
     """Random boxes within an image, as `transforms.v2.RandomResizedCrop` draws them.
 
-    Ratios are drawn among those that fit, where torchvision draws again what does not, and
-    after ten times takes the whole image; areas so stay uniform and in their range.
+    Only ratios that fit are drawn, so areas stay uniform and in their range. torchvision draws
+    again if a box does not fit, and takes the whole image after ten draws.
 
     Args:
         images: B.
         size: S.
-        area: least and largest part of the image, uniform.
-        ratio: least and largest width over height, log-uniform; 1 must be within.
+        area: smallest and largest area, as fractions of the image, uniform.
+        ratio: smallest and largest width over height, log-uniform; 1 must lie between them.
 
     Returns:
         Left, top, width and height (4, B) in whole pixels.
@@ -180,8 +182,11 @@ def draw_boxes(
 
 
 def inverse_matrices(angle_B: Tensor, shear_B: Tensor, zoom_B: Tensor) -> Tensor:
-    """Where (B, 2, 2) pixels come from, seen from the centre, when images are sheared along x,
-    turned (both in radians) and zoomed; as in `transforms.v2.functional.affine`."""
+    """Matrices (B, 2, 2) from a pixel to its source, relative to the centre.
+
+    Images are sheared along x, turned (both in radians) and zoomed, as in
+    `transforms.v2.functional.affine`.
+    """
     cos_B, sin_B, tan_B = angle_B.cos(), angle_B.sin(), shear_B.tan()
     rows = [cos_B - sin_B * tan_B, cos_B * tan_B + sin_B, -sin_B, cos_B]
     inverse_BF = torch.stack(rows, dim=1) / zoom_B.unsqueeze(1)
@@ -191,22 +196,23 @@ def inverse_matrices(angle_B: Tensor, shear_B: Tensor, zoom_B: Tensor) -> Tensor
 def resample(
     images_BCSS: Tensor, boxes_4B: Tensor, inverse_B22: Tensor, shift_2B: Tensor, flips_B: Tensor
 ) -> Tensor:
-    """Move images, crop them, resize the crop to the whole, and flip it, in one bilinear step.
+    """Move images, crop them, resize the crop to the whole image, and flip it, in a single bilinear
+    step.
 
-    A crop alone is that of `transforms.v2.functional.resized_crop`, whose antialiasing does
-    nothing when a crop is enlarged; an image made smaller by its zoom is not antialiased.
+    A crop alone equals `transforms.v2.functional.resized_crop`, whose antialiasing has no effect on
+    enlarged crops. An image that its zoom makes smaller is not antialiased.
 
     Args:
-        images_BCSS: float32; black around.
+        images_BCSS: float32. Pixels outside are black.
         boxes_4B: left, top, width and height of the crops, in pixels.
-        inverse_B22: of `inverse_matrices`.
-        shift_2B: to the right and down, in pixels, after turning.
-        flips_B: which are flipped, left to right.
+        inverse_B22: result of `inverse_matrices`.
+        shift_2B: shift to the right and down, in pixels, after turning.
+        flips_B: mask of the images to flip, left to right.
     """
     S = images_BCSS.shape[-1]
     corners_2B1, sides_2B1 = boxes_4B.unsqueeze(-1).split(2)
     at_2BS = corners_2B1 + (torch.arange(S) + 0.5) * sides_2B1 / S - 0.5
-    # What lies around a crop must not bleed into it, nor black into one at the image's edge.
+    # Pixels around a crop must not bleed into it, nor black pixels into a crop at the image's edge.
     at_2BS = at_2BS.clamp(corners_2B1, corners_2B1 + sides_2B1 - 1)
     at_2BS = (at_2BS - shift_2B.unsqueeze(-1) - (S - 1) / 2) * (2 / S)
     x_BS, y_BS = at_2BS.unbind()
@@ -221,8 +227,8 @@ def resample(
 def adjust_colors(images_BCSS: Tensor, factors_3B: Tensor) -> Tensor:
     """Change brightness, then contrast, then saturation, each by its row of factors.
 
-    As `adjust_brightness`, `adjust_contrast` and `adjust_saturation` of
-    `transforms.v2.functional`; grey images have no saturation.
+    The operations are `adjust_brightness`, `adjust_contrast` and `adjust_saturation` of
+    `transforms.v2.functional`. Grey images have no saturation.
     """
     factors_3B111 = _like(factors_3B, images_BCSS).view(3, -1, 1, 1, 1)
     brightness_B111, contrast_B111, saturation_B111 = factors_3B111.unbind()
@@ -240,7 +246,7 @@ def _grey(images_BCSS: Tensor) -> Tensor:
 
 
 def erase(images_BCSS: Tensor, boxes_4B: Tensor, noise_N: Tensor) -> Tensor:
-    """Put noise, one value for each pixel and channel, into boxes; one without width is none."""
+    """Fill boxes with noise, a value for each pixel and channel. A box without width is empty."""
     pixels_S = torch.arange(images_BCSS.shape[-1], device=images_BCSS.device)
     corners_2B1, sides_2B1 = _like(boxes_4B.unsqueeze(-1), images_BCSS).split(2)
     x_BS, y_BS = (pixels_S >= corners_2B1) & (pixels_S < corners_2B1 + sides_2B1)
@@ -249,12 +255,12 @@ def erase(images_BCSS: Tensor, boxes_4B: Tensor, noise_N: Tensor) -> Tensor:
 
 
 def epoch_order(images: int, repeats: int, seed: int) -> Tensor:
-    """The images of one epoch, by their numbers: as many entries as there are images.
+    """Order of the images in an epoch, by their numbers (images,).
 
-    With repeats, ceil(images / repeats) of them come so often. As in the sampler of DeiT
-    (Touvron et al., 2012.12877) the repeats of an image stay together, so that they fall into
-    one batch (Hoffer et al., 1901.09335); they are dealt out over a few places there, because
-    mixup and cutmix mix neighbours. The last of all may come less often.
+    With repeats, ceil(images / repeats) images occur `repeats` times each; the last of them may
+    occur less often. As in the sampler of DeiT (Touvron et al., 2012.12877), repeats of an image
+    stay together, so that they fall into the same batch (Hoffer et al., 1901.09335). They alternate
+    with a few other images there, because mixup and cutmix mix neighbours.
     """
     order = torch.randperm(images, generator=torch.Generator().manual_seed(seed))
     distinct = order[: math.ceil(images / repeats)]

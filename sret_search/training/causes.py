@@ -1,4 +1,4 @@
-"""Where an error comes from: the errors behind it, and whether the machine is to blame."""
+"""Causes of an error: the errors behind it, and failures of the machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _SYSTEM = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-"""What the system answers where hardware, a network or a file system fails, or its own limits are
-reached: the same call may succeed later, or on another machine."""
+"""Error numbers of failures in hardware, network or file system, and of reached system limits. The
+same call may succeed later or on another machine."""
 
 _IN_CODE = re.compile(
     r"device-side assert|illegal memory access|misaligned address|invalid argument"
     r"|invalid configuration|invalid device function|out of memory|too many resources"
 )
-"""CUDA errors that the program makes on every machine, or that have a rule of their own."""
+"""Messages of CUDA errors that the program causes on every machine, or that have a rule elsewhere.
+"""
 
 _HARDWARE = re.compile(
     r"CUDA (driver )?error|CUDA driver|No CUDA GPUs|NVIDIA driver|not compiled with CUDA"
@@ -35,17 +36,18 @@ _HARDWARE = re.compile(
     r"|GPU is lost|can't (start|allocate) new thread|unable to open shared memory|Bus error"
     r"|Too many open files|Stale file handle|Input/output error"
 )
-"""How torch and Python word what hardware or a machine's limits did, where they have no class."""
+"""Messages of torch and Python for failures of hardware and limits of a machine, if they have no
+class."""
 
 _PEERS = re.compile(
     r"\bNCCL\b|gloo|[Cc]onnection (was )?(closed|reset|refused)|by peer|Broken pipe"
     r"|Socket Timeout|failed to connect"
 )
-"""How the libraries between processes word that one of them is gone, or cannot be reached."""
+"""Messages of the libraries between processes for a process that is gone or cannot be reached."""
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and those behind it, each once, though a chain may be a circle."""
+    """An error and the errors behind it, each once. A chain may be a circle."""
     seen: set[int] = set()
     behind: BaseException | None = error
     while behind is not None and id(behind) not in seen:
@@ -54,15 +56,16 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         behind = behind.__cause__ or behind.__context__
 
 
-def is_of_peers(error: BaseException) -> bool:
-    """Whether an error says only that another process of the training cannot be reached."""
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error only reports that another process of the training cannot be reached."""
     return isinstance(error, dist.DistError | ConnectionError) or (
         isinstance(error, RuntimeError) and _PEERS.search(str(error)) is not None
     )
 
 
-def of_machine(error: BaseException) -> str | None:
-    """What hardware, the network or a file system did, on one line, if an error comes from that."""
+def machine_failure(error: BaseException) -> str | None:
+    """A line that names the failed hardware, network or file system behind an error; None for other
+    causes."""
     for behind in chain(error):
         text = next(iter(str(behind).strip().splitlines()), "") or type(behind).__name__
         if isinstance(behind, OSError):
@@ -74,7 +77,7 @@ def of_machine(error: BaseException) -> str | None:
         elif isinstance(behind, dist.DistError):
             return text
         elif isinstance(behind, RuntimeError | AssertionError) and not _IN_CODE.search(text):
-            # An assertion is torch's word for a build without CUDA.
+            # torch reports a build without CUDA by an assertion.
             peers = isinstance(behind, RuntimeError) and _PEERS.search(text)
             if peers or _HARDWARE.search(text):
                 return text

@@ -1,7 +1,7 @@
-"""Several processes for one training: each takes its share of every batch.
+"""Training in several processes: each takes its share of every batch.
 
-Processes are started by torch's own launcher, gradients are averaged by its DDP, through NCCL
-on GPUs and gloo on CPUs.
+torch's launcher starts the processes. Its DDP averages gradients, through NCCL on GPUs and gloo on
+CPUs.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.nn.parallel import DistributedDataParallel
 
-from sret_search.training.causes import chain, is_of_peers
+from sret_search.training.causes import chain, is_lost_peer
 
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Which of how many processes this is. Alone, nothing is synchronised."""
+    """Index of this process and number of processes. A single process synchronises nothing."""
 
     index: int = 0
     count: int = 1
@@ -42,12 +42,16 @@ class Rank:
         return self.index == 0
 
     def device(self, kind: str) -> str:
-        """The device of this process."""
+        """The device of this process.
+
+        Args:
+            kind: "cpu" or "cuda".
+        """
         return f"cuda:{self.index}" if kind == "cuda" and self.count > 1 else kind
 
     def wrap(self, objective: nn.Module) -> nn.Module:
-        """The objective with gradients averaged over processes, and batch normalisation over
-        all of their images."""
+        """The objective, with gradients averaged over processes and batch normalisation over all
+        their images."""
         if self.count == 1:
             return objective
         for module in list(objective.modules()):
@@ -59,48 +63,49 @@ class Rank:
         return DistributedDataParallel(objective, device_ids=ids, find_unused_parameters=False)
 
     def synchronised(self, objective: nn.Module, last: bool) -> AbstractContextManager[Any]:
-        """Around a backward pass: gradients are averaged with the last part of a batch only."""
+        """Context of a backward pass. Gradients are averaged only with the last part of a batch."""
         if isinstance(objective, DistributedDataParallel) and not last:
             return objective.no_sync()
         return nullcontext()
 
     def share(self, batch: Tensor, parts: int) -> list[Tensor]:
-        """This process's parts of a batch, to be taken one after the other."""
-        # As many parts for each process, since they take them together: none is without images.
+        """Parts of a batch that this process takes, one after the other."""
+        # Processes take parts together: each has the same number of parts, none of them empty.
         parts = max(min(parts, len(batch) // self.count), 1)
         return [part.tensor_split(self.count)[self.index] for part in batch.tensor_split(parts)]
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over processes."""
+        """Mean over processes."""
         if self.count > 1:
             dist.all_reduce(values)
             values = values / self.count
         return values
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows of all processes, one after the other."""
+        """Rows of all processes, in the order of their index."""
         if self.count == 1:
             return rows
-        found: list[Any] = [None] * self.count
-        dist.all_gather_object(found, rows)
-        return torch.cat(found)
+        gathered: list[Any] = [None] * self.count
+        dist.all_gather_object(gathered, rows)
+        return torch.cat(gathered)
 
     def agree(self, *wishes: bool) -> list[bool]:
-        """What the first process wishes, told to all in one exchange."""
+        """Wishes of the first process, sent to all processes in a single exchange."""
         if self.count == 1:
             return list(wishes)
-        told = torch.tensor(wishes, dtype=torch.uint8)
+        shared = torch.tensor(wishes, dtype=torch.uint8)
         if dist.get_backend() == "nccl":
-            told = told.cuda(self.index)
-        dist.broadcast(told, 0)
-        return [bool(wish) for wish in told.tolist()]
+            shared = shared.cuda(self.index)
+        dist.broadcast(shared, 0)
+        return [bool(wish) for wish in shared.tolist()]
 
 
 ALONE = Rank()
 
 
 class _Total(torch.autograd.Function):
-    """The sum over processes. A value adds to the totals of all, so their gradients add up too."""
+    """The sum over processes. A value enters the totals of all processes, so its gradients are
+    summed too."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -119,11 +124,11 @@ def _total(values: Tensor) -> Tensor:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes, on CPUs as on GPUs."""
+    """Batch normalisation over the images of all processes, on CPUs and GPUs."""
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> SharedBatchNorm:
-        """The same parameters and buffers, shared."""
+        """The shared form of a layer, with the same parameters and buffers."""
         twin = cls(norm.num_features, norm.eps, norm.momentum)
         twin.load_state_dict(norm.state_dict(keep_vars=True), assign=True)
         return twin.train(norm.training)
@@ -131,7 +136,7 @@ class SharedBatchNorm(nn.BatchNorm2d):
     def forward(self, x_BDSS: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x_BDSS)
-        # In float32 at least: bfloat16 cannot even count to 257.
+        # In float32 at least, since bfloat16 cannot even count to 257.
         wide_BDSS = x_BDSS.to(torch.promote_types(x_BDSS.dtype, torch.float32))
         dims, count = (0, 2, 3), wide_BDSS.new_tensor([x_BDSS.numel() / x_BDSS.shape[1]])
         sums = _total(torch.cat([wide_BDSS.sum(dims), count]))
@@ -152,12 +157,12 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
 
 class RankDied(Exception):
-    """A process of a training was killed, or ended before it could say why."""
+    """A process of a training was killed, or ended before it could report an error."""
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """What a process ended with: its error, and those behind it, which pickling would lose."""
+    """The error of a process, and the errors behind it, which pickling would lose."""
 
     errors: list[BaseException]
 
@@ -173,18 +178,18 @@ class _Failure:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """The error, or its words, where a queue between processes cannot take it."""
+    """The error, or a RuntimeError with its message if it cannot be pickled."""
     try:
         ForkingPickler.loads(ForkingPickler.dumps(error))
-    except Exception:  # noqa: BLE001  whatever a class of others does
+    except Exception:  # noqa: BLE001  foreign classes may raise anything
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 
 _LEFT = 20.0
-"""Seconds that the launcher may take to see that all of its processes have ended."""
+"""Seconds in which the launcher must notice that all of its processes have ended."""
 _LOOK = 1.0
-"""Seconds between two looks at whether they have."""
+"""Seconds between two checks of the processes."""
 
 
 def launch(
@@ -196,20 +201,25 @@ def launch(
     report: Callable[[dict[str, Any]], None],
     stopping: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Run `work(rank, report, stopping, *arguments)` in so many processes; what the first returns.
+    """Run `work(rank, report, stopping, *arguments)` in several processes; return the first result.
 
-    `report` and `stopping` run here, where they were made. No process is left when this ends.
+    `report` and `stopping` run in this process. No process is left when the function ends.
+
+    Args:
+        processes: number of processes.
+        device: "cpu" or "cuda".
+        attempt: folder of the attempt.
 
     Raises:
-        Exception: what a process ended with, if that is more than the loss of another one.
-        RankDied: a process was killed, or could not tell what it ended with.
+        Exception: the error of a process, unless it only reports the loss of another.
+        RankDied: a process was killed, or could not report its error.
     """
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     context = get_context("spawn")
-    others = set(active_children())
+    earlier = set(active_children())
     with context.Manager() as manager:
-        others |= set(active_children())
+        earlier |= set(active_children())
         metrics, stop = manager.Queue(), manager.Event()
         config = LaunchConfig(
             min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=attempt.name,
@@ -223,13 +233,13 @@ def launch(
                 ended["results"] = elastic_launch(config, _process)(
                     work, arguments, device, metrics, stop
                 )
-            except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+            except BaseException as error:  # noqa: BLE001  raised again in the waiting thread
                 ended["error"] = error
 
-        # The launcher waits until all is over; metrics are told from here as they come, and
-        # that the training shall stop is told to it.
+        # The launcher blocks until all processes end. Metrics and the wish to stop pass through
+        # queues.
         thread = threading.Thread(target=run, daemon=True)
-        ranks = _Ranks(others)
+        ranks = _Ranks(earlier)
         thread.start()
         try:
             while thread.is_alive() or not metrics.empty():
@@ -238,15 +248,15 @@ def launch(
                 if stopping():
                     stop.set()
                 try:
-                    told = metrics.get(timeout=0.1)
+                    message = metrics.get(timeout=0.1)
                 except queue.Empty:
                     continue
-                if isinstance(told, _Failure):
-                    failures.append(told)
+                if isinstance(message, _Failure):
+                    failures.append(message)
                 else:
-                    report(told)
+                    report(message)
         except (EOFError, ConnectionError) as error:
-            raise RankDied("the process between those of the training was killed") from error
+            raise RankDied("the process that connects those of the training was killed") from error
         finally:
             ranks.look()
             if thread.is_alive():
@@ -259,25 +269,25 @@ def launch(
 
 
 class _Ranks:
-    """The processes that a launcher starts, as this one sees them.
+    """The processes that a launcher starts, seen from this process.
 
     Args:
-        others: processes that this one had before.
+        earlier: child processes that existed before.
     """
 
-    def __init__(self, others: set[BaseProcess]) -> None:
-        self._others = others
+    def __init__(self, earlier: set[BaseProcess]) -> None:
+        self._earlier = earlier
         self._seen: dict[int, BaseProcess] = {}
         self._looked = self._lived = time.monotonic()
 
     def look(self) -> bool:
-        """Whether any of them is there."""
-        there = [child for child in active_children() if child not in self._others]
+        """Whether any of them is alive."""
+        there = [child for child in active_children() if child not in self._earlier]
         self._seen |= {child.pid: child for child in there if child.pid is not None}
         return bool(there)
 
     def are_gone(self) -> bool:
-        """Whether all of them ended so long ago that the launcher should have said so."""
+        """Whether all of them ended so long ago that the launcher should have noticed."""
         now = time.monotonic()
         if now - self._looked >= _LOOK:
             self._looked = now
@@ -291,18 +301,20 @@ class _Ranks:
 
     @property
     def signals(self) -> set[int]:
-        """The signals that ended some of them."""
+        """Signals that ended some of them."""
         codes = (process.exitcode for process in self._seen.values())
         return {-code for code in codes if code is not None and code < 0}
 
 
 def _why(errors: list[BaseException], ranks: _Ranks, ended: BaseException | None) -> BaseException:
-    """What a training of several processes ended with: the loss of another process says less
-    than what that one told, or the signal that ended it."""
-    telling = [error for error in errors if not is_of_peers(error)]
+    """The most telling error of a training in several processes.
+
+    The error of a process, or the signal that ended it, says more than its loss as others saw it.
+    """
+    telling = [error for error in errors if not is_lost_peer(error)]
     if telling:
         return telling[0]
-    # The launcher ends those that are left by SIGTERM.
+    # The launcher ends the remaining processes by SIGTERM.
     killed = ranks.signals - {signal.SIGTERM}
     if errors and not killed:
         return errors[0]
@@ -324,12 +336,12 @@ def _process(
     try:
         rank = Rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
         if device == "cuda":
-            torch.cuda.init()  # says what is wrong where there is no CUDA
+            torch.cuda.init()  # raises a clear error if there is no CUDA
             torch.cuda.set_device(rank.index)
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         return work(rank, metrics.put, stop.is_set, *arguments)
     except Exception as error:
-        with suppress(Exception):  # nobody may be there to be told
+        with suppress(Exception):  # the receiver may be gone
             metrics.put(_Failure.of(error))
         raise
     finally:

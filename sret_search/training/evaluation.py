@@ -1,4 +1,4 @@
-"""Loss, accuracy and predictions of a model on one part of the data."""
+"""Loss, accuracy and predictions of a model on a part of the data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sret_search.training.augment import normalize
 from sret_search.training.data import Part
 
 BATCH = 256
-"""Images at a time, where a training evaluates."""
+"""Images in a batch of an evaluation during training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Mean cross-entropy in nats, fraction of images right, and the class chosen for each."""
+    """Mean cross-entropy in nats, fraction of correct images, and predicted classes (I,)."""
 
     loss: float
     accuracy: float
@@ -35,17 +35,25 @@ def logits_of(
     batch: int = BATCH,
     precision: str = "float32",
 ) -> Tensor:
-    """Logits (I, classes) of images, all or those with these indices, float32 on the CPU, in
-    evaluation mode; the model is then put back into the mode it was in."""
+    """Logits (I, classes) of the images of a part, float32 on the CPU, in evaluation mode.
+
+    The model keeps its mode.
+
+    Args:
+        mean, std: mean and standard deviation of each channel.
+        indices: images to evaluate, (I,); None takes all.
+        batch: images in a batch.
+        precision: "float32" or "bf16".
+    """
     chosen = torch.arange(len(part)) if indices is None else indices
     training = model.training
     model.eval()
-    found = []
+    logits = []
     for images_BCSS, _ in part.batches(chosen.split(batch)):
         with torch.autocast(images_BCSS.device.type, torch.bfloat16, precision == "bf16"):
-            found.append(model(normalize(images_BCSS, mean, std)).float().cpu())
+            logits.append(model(normalize(images_BCSS, mean, std)).float().cpu())
     model.train(training)
-    return torch.cat(found)
+    return torch.cat(logits)
 
 
 def evaluate(
@@ -56,12 +64,18 @@ def evaluate(
     batch: int = BATCH,
     precision: str = "float32",
 ) -> Evaluation:
-    """Run the model in evaluation mode on a part of the data."""
+    """Evaluate a model on a part of the data, in evaluation mode.
+
+    Args:
+        mean, std: mean and standard deviation of each channel.
+        batch: images in a batch.
+        precision: "float32" or "bf16".
+    """
     return judge(logits_of(model, part, mean, std, None, batch, precision), part.labels)
 
 
 def judge(logits: Tensor, labels: Tensor) -> Evaluation:
-    """What logits (I, classes) are worth beside labels (I,)."""
+    """Loss, accuracy and predictions from logits (I, classes) and labels (I,)."""
     predictions = logits.argmax(1)
     return Evaluation(
         loss=F.cross_entropy(logits, labels).item(),

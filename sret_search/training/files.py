@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever is killed when; and what a trial keeps in them."""
+"""Files of a trial. A file is complete or absent, even if a process is killed while it writes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from sret_search.job import Job
 from sret_search.training.causes import chain
 
 _BLOCK = 2**16
-"""Bytes that are never free on a disk to which a large file could not be written."""
+"""Free bytes below which a failed write counts as a full disk."""
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write beside the target, force it to disk, then rename: readers see all of it or nothing.
+    """Write a file beside the target, force it to disk, then rename it. Readers see all of it or
+    nothing.
 
     Raises:
-        OSError: it cannot be written, and nothing is left of it. Where the disk is full, or the
-            user's part of it, errno says so, whatever the writer made of it.
+        OSError: it cannot be written, and nothing of it is left. If the disk or the user's quota is
+            full, errno says so, even if the writer raised another error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -53,7 +54,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def full_disk(error: BaseException) -> OSError | None:
-    """The system's word that a disk is full, if that is what an error comes from."""
+    """The system's error of a full disk, if it is behind an error; None otherwise."""
     for behind in chain(error):
         if isinstance(behind, OSError) and behind.errno in (errno.ENOSPC, errno.EDQUOT):
             return behind
@@ -61,27 +62,27 @@ def full_disk(error: BaseException) -> OSError | None:
 
 
 def _why_full(error: Exception, folder: Path) -> int | None:
-    """The errno of a full disk, or of a user's full part of it; None where there is room."""
-    told = full_disk(error)
-    if told is not None:
-        return told.errno
-    # torch raises an error of its own, and not in every case beside that of the system.
+    """The errno of a full disk or quota behind an error; None if there is room."""
+    system_error = full_disk(error)
+    if system_error is not None:
+        return system_error.errno
+    # torch raises its own error, and not always with the system's error behind it.
     writing = isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _BLOCK
     return errno.ENOSPC if writing else None
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write plain data, whole or not at all."""
+    """Write plain data as JSON, completely or not at all."""
     write_whole(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
 
 
 def save_checkpoint(attempt: Path, state: dict[str, Any]) -> None:
-    """Save a training after some steps, and keep only the trial's newest checkpoints, and the
-    last one from which a longer training could go on.
+    """Save a training after some steps, and delete checkpoints that are no longer needed.
 
-    A trial's attempts lie beside each other, and share what is kept. Those of a worker that
-    nobody waits for any more may still write theirs: nothing here minds what another takes away,
-    and no attempt takes anything from a later one.
+    The trial keeps its newest checkpoints, and the last one from which a longer training could go
+    on. All attempts of a trial share these. A worker that was given up may still write into its
+    attempt: it ignores files that another attempt deleted, and never deletes files of a later
+    attempt.
     """
     path = attempt / f"checkpoint-{state['step']:08d}.pt"
     write_whole(path, lambda file: torch.save(state, file))
@@ -90,8 +91,8 @@ def save_checkpoint(attempt: Path, state: dict[str, Any]) -> None:
             _link_whole(path, attempt / STABLE)
             for old in _up_to(attempt, STABLE)[:-1]:
                 old.unlink(missing_ok=True)
-    # The training went on from the furthest that could be read, so what is further is damaged,
-    # or of a worker that nobody waits for: it goes first, and never in this one's stead.
+    # The training went on from the furthest readable checkpoint. Checkpoints further on are damaged
+    # or from a worker that was given up. They are deleted first, never this one in their place.
     known = _up_to(attempt, "checkpoint-*.pt")
     known.sort(key=lambda file: (file.name <= path.name, file.name))
     for old in known[:-KEPT]:
@@ -99,22 +100,22 @@ def save_checkpoint(attempt: Path, state: dict[str, Any]) -> None:
 
 
 def _up_to(attempt: Path, pattern: str) -> list[Path]:
-    """Files of a trial's attempts, from the first one to this."""
+    """Files of a trial's attempts, from the first attempt to this one."""
     earlier = [
         a for a in attempt.parent.glob("attempt-*") if attempt_number(a) < attempt_number(attempt)
     ]
     attempts = [*sorted(earlier, key=attempt_number), attempt]
-    return [file for each in attempts for file in each.glob(pattern)]
+    return [file for folder in attempts for file in folder.glob(pattern)]
 
 
 def attempt_number(attempt: Path) -> int:
-    """Which attempt of its trial this is; a folder with another name stands alone."""
+    """Number of an attempt within its trial; 0 for a folder with another name."""
     number = attempt.name.removeprefix("attempt-")
     return int(number) if number.isdecimal() else 0
 
 
 def _link_whole(path: Path, link: Path) -> None:
-    """Give a file a second name, or a second file where the disk knows no such names."""
+    """Give a file a second name; on disks without hard links, copy it."""
     partial = link.with_name(link.name + ".partial")
     partial.unlink(missing_ok=True)
     try:
@@ -127,11 +128,14 @@ def _link_whole(path: Path, link: Path) -> None:
 
 
 def newest_checkpoint(attempts: Sequence[Path], job: Job, steps: int) -> dict[str, Any] | None:
-    """The furthest undamaged checkpoint of a job in several attempts; None where there is none.
+    """The furthest undamaged checkpoint of a job in several attempts; None if there is none.
 
-    That of another job counts where this one takes the same path until after it: where both
-    differ only in their duration, and neither has begun its decay, which is this one's after
-    `steps`. Of equally far ones, that of the last attempt counts.
+    A checkpoint of another job counts if this job takes the same path up to it: both differ only in
+    their duration, and neither has begun its decay. Of equally far checkpoints, that of the last
+    attempt counts.
+
+    Args:
+        steps: the step at which this job's decay begins.
     """
     return _furthest(
         attempts,
@@ -147,39 +151,39 @@ def newest_checkpoint(attempts: Sequence[Path], job: Job, steps: int) -> dict[st
 
 
 def last_checkpoint(attempts: Sequence[Path], identity: str) -> dict[str, Any] | None:
-    """What the job of this identity ended with, if it is there and undamaged."""
+    """The last checkpoint of the job with this identity, if it exists undamaged; None otherwise."""
     return _furthest(attempts, lambda state: state["job"] == identity)
 
 
 def _furthest(
     attempts: Sequence[Path], fits: Callable[[dict[str, Any]], bool]
 ) -> dict[str, Any] | None:
-    found: list[tuple[int, int, Path]] = []
+    checkpoints: list[tuple[int, int, Path]] = []
     for place, attempt in enumerate(attempts):
         for path in attempt.glob("*.pt"):
-            # A file damaged in any way is as good as absent.
+            # A damaged file counts as absent.
             with suppress(Exception):
                 state = _load(path, mmap=True)
                 if fits(state):
-                    found.append((state["step"], place, path))
-    for *_, path in sorted(found, reverse=True):
+                    checkpoints.append((state["step"], place, path))
+    for *_, path in sorted(checkpoints, reverse=True):
         if _is_whole(path):
             return _load(path)
     return None
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a checkpoint has its checksums. Torch compares none: from a damaged file it reads
-    numbers that nobody wrote."""
+    """Whether a checkpoint agrees with its checksums. torch does not compare them, and reads wrong
+    numbers from a damaged file."""
     try:
         with ZipFile(path) as parts:
             return parts.testzip() is None
-    except Exception:  # noqa: BLE001  whatever is damaged, and however
+    except Exception:  # noqa: BLE001  damage may raise anything
         return False
 
 
 def _load(path: Path, mmap: bool = False) -> dict[str, Any]:
-    # Torch maps no file whose name is not UTF-8.
+    # torch cannot map files whose name is not UTF-8.
     mmap = mmap and encodable(str(path)) == str(path)
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     return state

@@ -1,4 +1,5 @@
-"""The end of a training: the test part, once, what is kept of it, and how long a pass takes."""
+"""The end of a training: the only evaluation of the test part, the files that stay, and the
+latency."""
 
 from __future__ import annotations
 
@@ -18,30 +19,40 @@ if TYPE_CHECKING:
     from sret_search.training.trainer import Trainer
 
 _WATCHED = 32
-"""Images that the monitor looks at."""
+"""Images that the monitor uses."""
 
 
 def record_depth(trainer: Trainer) -> dict[str, Any]:
-    """What each execution does to validation images after an epoch: its update's size beside
-    its input's, and its share of the weights' gradient."""
+    """Effect of each execution on validation images after an epoch.
+
+    Returns:
+        `epoch`, `updates` (size of the update relative to the input), and `gradient_shares`.
+    """
     model, split = trainer.trained, trainer.split
     images_BCSS, labels_B = next(
         trainer.val_part.batches([torch.arange(min(_WATCHED, len(trainer.val_part)))])
     )
     images_BCSS = normalize(images_BCSS, split.mean, split.std)
     model.eval()
-    found = {
+    profile = {
         "epoch": trainer.epoch,
         "updates": depth_profile(model, images_BCSS).updates,
         "gradient_shares": gradient_shares(model, images_BCSS, labels_B),
     }
     model.train()
-    return found
+    return profile
 
 
 def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[str, Any]:
-    """Evaluate the test part, once, and the reruns; write weights and predictions; time a pass,
-    where the job says so."""
+    """Evaluate the test part, once, and the reruns; write weights and predictions; time a forward
+    pass if the job asks for it.
+
+    Args:
+        beat: called between evaluations, for the watchdog.
+
+    Returns:
+        Accuracies, losses and latency, with the keys of `result.json`.
+    """
     model, last = trainer.trained, trainer.history[-1]
     test_part = trainer.split.test.to(trainer.device)
     test = trainer.evaluate(model, test_part)
@@ -67,7 +78,7 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
             attempt / PREDICTIONS,
             lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
         )
-    found = {
+    results = {
         "val_accuracy": last["val_accuracy"],
         "val_loss": last["val_loss"],
         "test_accuracy": test.accuracy,
@@ -78,5 +89,5 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
         beat()
         if trainer.rank.is_first:
             measured = latency.measure(trainer, trainer.job.latency)
-            found |= {"latency_ms": measured.ms, "latency_spread": measured.spread}
-    return found
+            results |= {"latency_ms": measured.ms, "latency_spread": measured.spread}
+    return results

@@ -1,4 +1,4 @@
-"""How long a forward pass takes: repeated until its time is known to 3 %."""
+"""Latency of a forward pass, repeated until its time is known to 3 %."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 SPREAD = 0.03
 _WARM_UP, _PASSES = 0.3, 3
-"""Seconds and passes, at least, that are not counted: caches fill, compilers compile."""
+"""Least seconds and passes that are not counted: caches fill, compilers compile."""
 _BLOCK = 0.05
-"""Seconds of a block of passes, at least; one pass where that takes longer."""
+"""Least seconds of a block of passes. A longer pass is a block by itself."""
 _BLOCKS = 10
-"""Blocks that are looked at: the last ones, so that a machine may calm down meanwhile."""
+"""Number of last blocks that count, so that the machine may settle before."""
 _FEWEST, _LONGEST = 3, 20.0
-"""Blocks that are measured in any case, and seconds after which these are enough."""
+"""Fewest blocks, and seconds after which these are enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds of a pass, the median of the blocks' medians; and their spread, the distance
+    """Milliseconds of a pass, as the median of the blocks' medians, and their spread: the distance
     of their quartiles over that median."""
 
     ms: float
@@ -36,8 +36,10 @@ class Latency:
 
 
 def timed(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Latency:
-    """Repeat `run`, which returns once all its work is done, until the spread of the last blocks
-    is under 3 %, or for some 20 s: `spread` then says how far it came."""
+    """Time `run` until the spread of the last blocks is under 3 %, or for about 20 s.
+
+    `run` returns when all its work is done. `spread` is the spread that was reached.
+    """
     start = clock()
     passes = 0
     while passes < _PASSES or clock() - start < _WARM_UP:
@@ -56,7 +58,7 @@ def timed(run: Callable[[], object], clock: Callable[[], float] = time.perf_coun
 
 
 def _block(run: Callable[[], object], clock: Callable[[], float]) -> float:
-    """The median of passes, in seconds."""
+    """Median of the passes in a block, in seconds."""
     times = []
     begun = now = clock()
     while now - begun < _BLOCK:
@@ -69,8 +71,11 @@ def _block(run: Callable[[], object], clock: Callable[[], float]) -> float:
 
 @torch.inference_mode()
 def measure(trainer: Trainer, batch: int) -> Latency:
-    """Time the trained model on so many validation images, from the images on its device to
-    the logits there, in evaluation mode and in the recipe's precision."""
+    """Time the trained model on `batch` validation images, in evaluation mode and in the recipe's
+    precision.
+
+    A pass goes from images on the device to logits on the device.
+    """
     model, part, split = trainer.trained, trainer.val_part, trainer.split
     images_BCSS, _ = next(part.batches([torch.arange(batch) % len(part)]))
     images_BCSS = normalize(images_BCSS, split.mean, split.std)
@@ -83,6 +88,6 @@ def measure(trainer: Trainer, batch: int) -> Latency:
             torch.cuda.synchronize()
 
     model.eval()
-    found = timed(run)
+    latency = timed(run)
     model.train()
-    return found
+    return latency

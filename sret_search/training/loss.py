@@ -1,7 +1,7 @@
-"""What a training minimises: a batch's loss at the depths that the recipe trains.
+"""The loss that a training minimises: that of a batch at the depths that the recipe trains.
 
-Mixed-depth training, joint training of shallow and deep paths through the same weights, is our
-reading of the paper, whose own fusion of the paths is not published with its code.
+Mixed-depth training trains shallow and deep paths jointly through the same weights. It is our
+reading of the paper: its fusion of the paths is not in its published code.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _NEEDED = "the mean loss of the batch is needed, a tensor of no dimensions that 
 
 
 class TrainingLoss(nn.Module):
-    """The loss of a batch. A module, so that processes which share a batch can wrap it.
+    """Loss of a batch. It is a module, so that processes which share a batch can wrap it.
 
     Attributes:
-        paths: the model at each depth that is trained, shallow to deep, all with the same
-            weights; the last is the model itself.
+        paths: the model at each trained depth, shallow to deep, all with the same weights. The last
+            is the model itself.
     """
 
     def __init__(self, model: SReT, job: Job) -> None:
@@ -31,14 +31,18 @@ class TrainingLoss(nn.Module):
         *shallow, _ = trained_depths(job.architecture, recipe)
         self.paths = nn.ModuleList([*(rerun(model, depth) for depth in shallow), model])
         self.temperature = recipe.distill.temperature if recipe.distill else 1.0
-        self.own = None if recipe.loss is None else importing.load(recipe.loss)
+        self.user_loss = None if recipe.loss is None else importing.load(recipe.loss)
 
     def forward(self, images_BCSS: Tensor, targets: Tensor, drawn: int) -> Tensor:
-        """The mean loss of a batch.
+        """Mean loss of a batch.
 
         Args:
-            targets: classes (B,), or for each image a distribution over them (B, classes).
-            drawn: a random number, that of the depth to train where the recipe draws one.
+            images_BCSS: normalised images.
+            targets: classes (B,), or for each image a distribution over classes (B, classes).
+            drawn: random number that picks the depth, if the recipe draws depths.
+
+        Raises:
+            TypeError: the recipe's loss function returned something else than a loss.
         """
         with torch.autocast(
             images_BCSS.device.type, torch.bfloat16, self.recipe.precision == "bf16"
@@ -48,12 +52,12 @@ class TrainingLoss(nn.Module):
     def _loss(self, images_BCSS: Tensor, targets: Tensor, drawn: int) -> Tensor:
         paths = self.paths
         if self.recipe.depth_training == "sampled":
-            return self._of(paths[drawn % len(paths)], images_BCSS, targets)
+            return self._loss_of(paths[drawn % len(paths)], images_BCSS, targets)
         if self.recipe.depth_training == "mixed":
-            losses = [self._of(path, images_BCSS, targets) for path in paths]
+            losses = [self._loss_of(path, images_BCSS, targets) for path in paths]
             return torch.stack(losses).mean()
         if self.recipe.depth_training == "fixed" or len(paths) == 1:
-            return self._of(paths[-1], images_BCSS, targets)
+            return self._loss_of(paths[-1], images_BCSS, targets)
         deepest = paths[-1](images_BCSS)
         loss = self._against(deepest, targets)
         taught = deepest.detach().float().softmax(1)
@@ -61,11 +65,11 @@ class TrainingLoss(nn.Module):
         losses = [F.cross_entropy(paths[i](images_BCSS).float(), taught) for i in chosen]
         return torch.stack([loss, *losses]).mean()
 
-    def _of(self, path: nn.Module, images_BCSS: Tensor, targets: Tensor) -> Tensor:
-        """The loss of the model at one depth."""
-        if self.own is None:
+    def _loss_of(self, path: nn.Module, images_BCSS: Tensor, targets: Tensor) -> Tensor:
+        """Loss of the model at a depth."""
+        if self.user_loss is None:
             return self._against(path(images_BCSS), targets)
-        loss = self.own(path, images_BCSS, targets)
+        loss = self.user_loss(path, images_BCSS, targets)
         if not isinstance(loss, Tensor) or loss.ndim > 0 or not loss.requires_grad:
             raise TypeError(f"{self.recipe.loss} returned {_shown(loss)}; {_NEEDED}")
         return loss
@@ -82,4 +86,4 @@ def _shown(value: object) -> str:
         return f"a value of type {type(value).__name__}"
     if value.ndim > 0:
         return f"a tensor of shape {tuple(value.shape)}"
-    return "a tensor that no weight has a part in"
+    return "a tensor that does not depend on any weight"

@@ -13,11 +13,11 @@ _MOMENTUM = 0.9
 
 
 def optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
-    """The optimizer of a recipe, whose weight decay leaves norms, biases, positions and residual
-    scales alone.
+    """The optimizer of a recipe. Norms, biases, positions and residual scales have no weight decay.
 
     Raises:
-        TypeError: what the recipe names is none.
+        NotImportedError: the import path of the recipe's optimizer leads nowhere.
+        TypeError: the function that the recipe names does not return an optimizer.
     """
     decayed: list[Tensor] = []
     plain: list[Tensor] = []
@@ -40,7 +40,7 @@ def optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the model that follows its weights; its buffers are the model's own."""
+    """A copy of the model whose weights follow the model's. Buffers are those of the model."""
 
     def follow(average: Tensor, weight: Tensor, updates: Tensor | int) -> Tensor:
         n = int(updates)

@@ -1,4 +1,4 @@
-"""Trained models by name: a trial's, a file's, an official checkpoint's, torchvision's."""
+"""Trained models by name: of a trial, a file, an official checkpoint, torchvision."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from sret_search.training.vision import torchvision
 _WITHOUT_WEIGHTS = {
     "image_size", "classes", "groups", "order", "permutation", "drop_path", "init", "lam", "p", "q",
 }  # fmt: skip
-"""Fields in which a model may differ from the one whose weights it starts from."""
+"""Fields in which a model may differ from the model whose weights it starts from."""
 
 
 class PretrainedError(Exception):
-    """A model cannot be had by its name; one line for the reader, with the name in it."""
+    """A named model cannot be used. The message is a line with the name in it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -50,12 +50,12 @@ def load_model(name: str) -> nn.Module:
     """A trained model, on the CPU, in float32 and evaluation mode.
 
     Args:
-        name: "torchvision:resnet18", downloaded once; "VARIANT:file.pth", an official
-            checkpoint; a file of ours (.safetensors); the folder of a trial, of which the newest
-            attempt with weights counts; or the folder of an attempt.
+        name: "torchvision:resnet18", downloaded once; "VARIANT:file.pth", an official checkpoint; a
+            file that `save` wrote (.safetensors); the folder of a trial, whose newest attempt with
+            weights counts; or the folder of an attempt.
 
     Raises:
-        PretrainedError: there is no such model, or its file is damaged or cannot be fetched.
+        PretrainedError: there is no such model, or its file is damaged or cannot be downloaded.
     """
     kind, rest = _parts(name)
     if kind == "torchvision":
@@ -68,39 +68,42 @@ def load_model(name: str) -> nn.Module:
 
 
 def provenance(name: str) -> Provenance | None:
-    """The training that the weights of a named model are from; None where nothing is known of it:
-    of official checkpoints, of torchvision's models, and of files that do not say.
+    """The training that produced a named model's weights; None if it is not known.
+
+    It is not known for official checkpoints, torchvision's models, and files without such data.
 
     Raises:
-        PretrainedError: there is no such model, or what its file says cannot be read.
+        PretrainedError: there is no such model, or its file cannot be read.
     """
     kind, rest = _parts(name)
     if kind is not None:
         return None
     path = _file(Path(rest))
     try:
-        found = training_of(path)
-        return None if found is None else Provenance.from_dict(found)
+        plain = training_of(path)
+        return None if plain is None else Provenance.from_dict(plain)
     except CheckpointError as error:
         raise PretrainedError(str(error)) from None
-    except Exception as error:  # noqa: BLE001  whatever a damaged file raises
+    except Exception as error:  # noqa: BLE001  a damaged file may raise anything
         raise PretrainedError(f"{path} cannot be loaded: {reason(error)}") from None
 
 
 def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
-    """See that none of these trainings had an image that is of validation or test here: what
-    begins with the weights, or learns from them, would know it.
+    """Check that no validation or test image here was trained on before.
+
+    A model that starts from these weights, or learns from them, would know such images.
 
     Args:
-        name: of the model.
-        seen: what its weights were trained on.
-        cuts: data of the trainings here: one, or several folds.
+        name: name of the model.
+        seen: images that its weights were trained on.
+        cuts: data of the trainings here, one for each fold.
 
     Raises:
-        PretrainedError: there are such images; with how many, and how the cuts differ.
-        DataError: that cannot be known, or the data cannot be had.
+        PretrainedError: such images exist. The message has their number and the difference of the
+            cuts.
+        DataError: this cannot be known, or the data cannot be read.
     """
-    if not any(data.same_set(each.data, cuts[0]) for each in seen):
+    if not any(data.same_set(images.data, cuts[0]) for images in seen):
         return
     split = data.load(cuts[0])
     for cut in cuts:
@@ -108,7 +111,7 @@ def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
             data.overlap(seen, cut, part, split.uncut, split.contents) for part in ("val", "test")
         )
         if val or test:
-            several = "; a study with folds needs a model of each" if len(cuts) > 1 else ""
+            several = "; a study with folds needs a model for each fold" if len(cuts) > 1 else ""
             raise PretrainedError(
                 f"{name} was trained on {test:,} of the test images and {val:,} of the validation"
                 f" images here ({data.difference(seen, cut)}){several}"
@@ -116,18 +119,18 @@ def check_unseen(name: str, seen: Sequence[Seen], cuts: Sequence[Data]) -> None:
 
 
 def start_from(model: SReT, name: str) -> None:
-    """Give a model the weights of a named one, in place.
+    """Give a model the weights of a named model, in place.
 
-    Positions are interpolated to the model's resolution; it may run other loops, as far as
-    none has weights of its own. A head for another number of classes stays as it is.
+    Positions are interpolated to the model's resolution. Loops may differ, unless each loop has
+    weights. A head for another number of classes keeps its weights.
 
     Raises:
-        PretrainedError: there is no such model, it is no SReT, or its weights do not fit.
+        PretrainedError: there is no such model, it is not an SReT, or its weights do not fit.
     """
     source = load_model(name)
     if not isinstance(source, SReT):
-        raise PretrainedError(f"{name} is no SReT: there is nothing to start from")
-    # Slices have no weights, and the source's need not divide the tokens of this resolution.
+        raise PretrainedError(f"{name} is not an SReT: there is nothing to start from")
+    # Slices have no weights, and the source's slices need not divide the tokens of this resolution.
     stages = tuple(replace(stage, groups=(1,)) for stage in source.architecture.stages)
     whole = replace(source.architecture, stages=stages)
     a = model.architecture
@@ -138,8 +141,8 @@ def start_from(model: SReT, name: str) -> None:
         raise PretrainedError(f"{name} does not run at {a.image_size} pixels: {error}") from None
     weights = resize(rerun(source, whole), a.image_size).state_dict()
     if whole.classes != a.classes:
-        own = model.state_dict()
-        weights |= {key: own[key] for key in own if key.startswith("head.")}
+        initial = model.state_dict()
+        weights |= {key: initial[key] for key in initial if key.startswith("head.")}
     model.load_state_dict(weights)
 
 
@@ -156,15 +159,15 @@ def _torchvision(name: str) -> nn.Module:
     names = torchvision.models.list_models(torchvision.models)
     if name not in names:
         raise PretrainedError(f"torchvision has no model {name!r}; {nearest(name, names)}")
-    if torch.hub.get_dir().startswith("~"):  # or torch makes a folder of that name
+    if torch.hub.get_dir().startswith("~"):  # otherwise torch creates a folder ~
         raise PretrainedError(
-            f"torchvision:{name} cannot be kept: this user has no home folder; TORCH_HOME names"
-            " another one for it"
+            f"torchvision:{name} cannot be kept: this user has no home folder; set TORCH_HOME to"
+            " another folder"
         )
     try:
-        with redirect_stdout(sys.stderr):  # where torch announces its download
+        with redirect_stdout(sys.stderr):  # torch prints its download
             model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
-    except Exception as error:  # noqa: BLE001  whatever a network, a disk or a damaged file raises
+    except Exception as error:  # noqa: BLE001  networks, disks and damaged files may raise anything
         raise PretrainedError(f"torchvision:{name} cannot be loaded: {reason(error)}") from None
     return model
 
@@ -192,21 +195,24 @@ def _ours(name: Path) -> SReT:
 
 
 def _file(path: Path) -> Path:
-    """The model file that is named, or that of a trial, of an attempt or of an exported folder."""
+    """The model file of a name: the file itself, or that of a trial, an attempt or an exported
+    folder."""
     if path.suffix == ".pth":
         raise PretrainedError(f"{path}: name its variant, as in sret_t:{path}")
     if not os.path.exists(path):
         raise PretrainedError(f"{path}: no such file or folder")
     if path.is_dir():
-        found = {attempt_number(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")}
-        path = found[max(found)] if found else path / WEIGHTS
+        by_attempt = {
+            attempt_number(file.parent): file for file in path.glob(f"attempt-*/{WEIGHTS}")
+        }
+        path = by_attempt[max(by_attempt)] if by_attempt else path / WEIGHTS
         if not path.exists():
-            raise PretrainedError(f"{path.parent} has no {WEIGHTS}, nor has an attempt in it")
+            raise PretrainedError(f"{path.parent} has no {WEIGHTS}, and no attempt in it has one")
     return path
 
 
 def _difference(source: Architecture, a: Architecture) -> str:
-    """What keeps the weights of one architecture from fitting another."""
+    """Fields in which the weights of two architectures differ, in words."""
     if len(source.stages) != len(a.stages):
         return f"{len(source.stages)} stages against {len(a.stages)}"
     theirs, ours = dict(_fields(source.to_dict())), dict(_fields(a.to_dict()))
@@ -219,7 +225,7 @@ def _difference(source: Architecture, a: Architecture) -> str:
 
 
 def _fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path and value of every field that may have weights."""
+    """Path and value of every field that affects weights."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name not in _WITHOUT_WEIGHTS:

@@ -1,4 +1,4 @@
-"""How long steps and evaluations of candidates take here, measured as trials run them."""
+"""Seconds of training steps and evaluations on this machine, measured as trials run them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from sret_search.training.pretrained import PretrainedError
 from sret_search.training.trainer import Trainer
 
 _SECONDS = 3.0
-"""Of steps of a candidate, and a third of it of evaluations."""
+"""Seconds of measured steps of a candidate; a third of it for evaluations."""
 _EVALUATED = 256
-"""Images of an evaluation, at most: a batch of it."""
+"""Most images of an evaluation: a batch."""
 _FEWEST = 3
-"""Steps that are measured in any case."""
+"""Fewest measured steps."""
 _WARM_UP = 2
 """Steps that are not counted: caches fill, kernels are chosen."""
 _LONG = 10**6
@@ -38,7 +38,7 @@ class MeasuringError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Seconds of a whole training step, and of an evaluation of so many images."""
+    """Seconds of a training step, and of an evaluation of `images` images."""
 
     step: float
     evaluation: float
@@ -46,29 +46,33 @@ class Speed:
 
 
 def speeds(jobs: Sequence[Job], at_a_time: int, gpus: int) -> Iterator[Speed]:
-    """Measure one candidate after the other, each in so many processes at once, as trials that
-    share a machine are trained; what is found is the mean over the processes.
+    """Measure candidates one after the other, each in several processes at once, as trials share a
+    machine.
 
     Args:
-        gpus: that the processes take in turn.
+        at_a_time: number of processes. Results are means over them.
+        gpus: number of GPUs that the processes take in turn.
+
+    Yields:
+        The speed of each job.
 
     Raises:
         MeasuringError: a process ended, or a candidate does not run here.
     """
     context = multiprocessing.get_context("spawn")
-    barrier, found = context.Barrier(at_a_time), context.Queue()
-    # Not daemons: those could not start processes that read images.
+    barrier, measured = context.Barrier(at_a_time), context.Queue()
+    # Not daemons: a daemon could not start processes that read images.
     workers = [
-        context.Process(target=_work, args=(jobs, barrier, found, _visible(i, gpus)))
+        context.Process(target=_work, args=(jobs, barrier, measured, _visible(i, gpus)))
         for i in range(at_a_time)
     ]
     try:
         for worker in workers:
             worker.start()
         for _ in jobs:
-            several = [_next(found, workers) for _ in workers]
+            several = [_next(measured, workers) for _ in workers]
             step, evaluation = (
-                float(np.mean([getattr(one, name) for one in several]))
+                float(np.mean([getattr(speed, name) for speed in several]))
                 for name in ("step", "evaluation")
             )
             yield Speed(step, evaluation, several[0].images)
@@ -78,10 +82,10 @@ def speeds(jobs: Sequence[Job], at_a_time: int, gpus: int) -> Iterator[Speed]:
             worker.join()
 
 
-def _next(found: Any, workers: Sequence[Any]) -> Speed:
+def _next(measured: Any, workers: Sequence[Any]) -> Speed:
     while True:
         try:
-            got = found.get(timeout=1.0)
+            got = measured.get(timeout=1.0)
         except queue.Empty:
             if any(worker.exitcode for worker in workers):
                 raise MeasuringError("a process that measured was killed") from None
@@ -91,23 +95,23 @@ def _next(found: Any, workers: Sequence[Any]) -> Speed:
             raise MeasuringError(got)
 
 
-def _work(jobs: Sequence[Job], barrier: Any, found: Any, visible: str | None) -> None:
-    # What reads images is to start here as in a trial, where it is not spawned anew.
+def _work(jobs: Sequence[Job], barrier: Any, measured: Any, visible: str | None) -> None:
+    # Processes that read images start here as in a trial, which does not use "spawn".
     multiprocessing.set_start_method(None, force=True)
     if visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
     for job in jobs:
         try:
-            found.put(measure(job, barrier.wait))
+            measured.put(measure(job, barrier.wait))
         except (DataError, PretrainedError, RuntimeError, MemoryError, OSError) as error:
-            found.put(
+            measured.put(
                 f"{job.architecture.executions:,} executions: {watchdog.cause(error, job)[1]}"
             )
             return
 
 
 def _visible(index: int, gpus: int) -> str | None:
-    """The GPU of a process, among those that this one may use."""
+    """The GPU of a process, among the GPUs of this process; None without GPUs."""
     if gpus == 0:
         return None
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -119,12 +123,16 @@ def measure(job: Job, together: Callable[[], object] = lambda: None) -> Speed:
     """Train a candidate for some steps, and evaluate it.
 
     Args:
-        together: called before each part, to wait for processes that measure the same.
+        together: called before each part, to wait for processes that measure the same candidate.
+
+    Raises:
+        DataError: the data set cannot be used.
+        PretrainedError: a model that the recipe names cannot be used.
     """
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
-    # As dear as the real training, but it neither ends nor diverges, and needs no weights, which
-    # may not be there yet.
+    # As expensive as the real training. But it neither ends nor diverges, and needs no weights of
+    # other models, which may not exist yet.
     recipe = replace(
         job.recipe, epochs=_LONG, steps=None, samples=None, warmup=None, decay=None,
         lr=1e-6, lr_start=0.0, lr_end=0.0, init=None, distill=None,
@@ -133,14 +141,14 @@ def measure(job: Job, together: Callable[[], object] = lambda: None) -> Speed:
     together()
     step = _mean(_steps(trainer), _SECONDS, _WARM_UP, _FEWEST)
     together()
-    # In evaluation an image takes a third of what it takes in training.
+    # An image takes a third of its training time in evaluation.
     images = round(_SECONDS * recipe.batch_size / step)
     images = max(min(images, _EVALUATED, len(trainer.val_part)), 1)
     return Speed(step, _mean(_evaluations(trainer, images), _SECONDS / 3, 1, 1), images)
 
 
 def _steps(trainer: Trainer) -> Iterator[float]:
-    """Seconds of each step but the last of an epoch, which may have fewer images."""
+    """Seconds of each step, except the last of an epoch, which may have fewer images."""
     while True:
         before = time.perf_counter()
         for _ in trainer.steps():
@@ -168,7 +176,7 @@ def _wait_for(trainer: Trainer) -> None:
 
 
 def _mean(times: Iterator[float], seconds: float, warm_up: int, fewest: int) -> float:
-    """The mean of what comes in so many seconds, and of so many at least, after the first."""
+    """Mean of the times after `warm_up`, over at least `seconds` seconds and `fewest` times."""
     for _ in range(warm_up):
         next(times)
     counted: list[float] = []

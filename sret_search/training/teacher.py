@@ -1,4 +1,4 @@
-"""A teacher's soft labels (paper: soft labels only, no hard ones, no distillation token)."""
+"""Soft labels of a teacher (paper: soft labels only, no hard labels, no distillation token)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from sret_search.training.pretrained import PretrainedError, load_model
 
 
 class Teacher:
-    """A trained model that is only asked.
+    """A trained model that gives soft labels and is not trained.
 
-    Where training images are never changed its logits are computed once for all of them.
+    If training images never change, its logits are computed once for all of them.
+
+    Raises:
+        PretrainedError: there is no such model, or it does not take the images or has other
+            classes.
     """
 
     def __init__(self, distill: Distill, split: Split, part: Part, device: str, once: bool) -> None:
@@ -27,7 +31,7 @@ class Teacher:
             except DataError as error:
                 raise PretrainedError(f"the teacher {distill.teacher}: {error}") from None
         else:
-            _check_other(model, split, distill.teacher)
+            _check_images(model, split, distill.teacher)
         self.model = model.to(device).eval().requires_grad_(False)
         self.logits: Tensor | None = None
         if once:
@@ -35,7 +39,7 @@ class Teacher:
 
     @torch.no_grad()
     def targets(self, images_BCSS: Tensor, indices_B: Tensor) -> Tensor:
-        """Distributions over the classes (B, classes), for images as the student sees them."""
+        """Distributions over classes (B, classes), for images as the student sees them."""
         if self.logits is not None:
             logits = self.logits[indices_B.to(self.logits.device)]
         else:
@@ -44,8 +48,8 @@ class Teacher:
 
 
 @torch.no_grad()
-def _check_other(model: nn.Module, split: Split, name: str) -> None:
-    """Whether a model of another family takes the images, and tells as many classes apart."""
+def _check_images(model: nn.Module, split: Split, name: str) -> None:
+    """Check that a model of another family takes the images and has their number of classes."""
     image_1CSS = torch.zeros(1, split.in_channels, split.image_size, split.image_size)
     try:
         classes = model.eval()(image_1CSS).shape[1]
@@ -56,5 +60,5 @@ def _check_other(model: nn.Module, split: Split, name: str) -> None:
         ) from None
     if classes != split.classes:
         raise PretrainedError(
-            f"the teacher {name}: {split.where} has {split.classes} classes, but it tells {classes} apart"
+            f"the teacher {name}: {split.where} has {split.classes} classes, but the teacher has {classes}"
         )

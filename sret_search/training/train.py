@@ -1,4 +1,4 @@
-"""Train one candidate: a plain function of a job, with a callable to report to."""
+"""Training of a candidate, as a plain function of a job. It reports to a callable."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from sret_search.training.watchdog import Diverged
 Report = Callable[[dict[str, Any]], None]
 
 _ASKED_AFTER = 1.0
-"""Seconds between two questions whether to stop: an answer may cost more than a step."""
+"""Seconds between two calls of `stopping`. An answer may take longer than a step."""
 
 
 class _Stopped(Exception):
-    """The training was asked to stop, and what it has done is in a checkpoint."""
+    """The training was asked to stop, and its state is in a checkpoint."""
 
 
 def train(
@@ -41,33 +41,40 @@ def train(
     until: int | None = None,
     contents: Contents | None = None,
 ) -> dict[str, Any]:
-    """Train a candidate to its end, or until an epoch, and write its result into the folder of
-    this attempt.
+    """Train a candidate to its end, or until an epoch, and write its result into the attempt's
+    folder.
 
-    Continues from the furthest checkpoint of `earlier_attempts`, to the same last bit as a
-    training that was never stopped.
+    The training continues from the furthest checkpoint of `earlier_attempts`. Its result is the
+    same to the last bit as that of a training without interruption.
 
     Args:
-        report: called after each epoch with its metrics, and with `{"saved": step}` whenever a
-            checkpoint is on disk.
-        checkpoint_every: seconds between checkpoints in the middle of an epoch; one is also
-            written after each epoch.
-        step_timeout: seconds without a finished step after which the process ends itself.
-        stopping: asked about once a second, between steps and between reruns, whether to stop.
-            The training then saves a checkpoint, from which another attempt goes on. At its end
-            only the evaluation of the test part and the reruns are left to be done again.
-        until: the epoch after which this attempt ends, if that is not the training's own end.
-        contents: what the data must hold; None where they are taken as they are.
+        job: the training.
+        attempt: folder of this attempt, made if absent.
+        report: called after each epoch with its metrics, and with `{"saved": step}` after each
+            checkpoint.
+        earlier_attempts: folders of the trial's earlier attempts, and of its parent's.
+        checkpoint_every: seconds between checkpoints within an epoch. Each epoch also ends with a
+            checkpoint.
+        step_timeout: seconds without a finished step, after which the process ends itself.
+        stopping: asked about once a second whether to stop, between steps and between reruns. The
+            training then saves a checkpoint, from which another attempt goes on. After the last
+            step, only the evaluation of the test part and the reruns are repeated.
+        until: epoch after which this attempt ends; None for the end of the training.
+        contents: expected fingerprint of the data; None does not check it.
 
     Returns:
-        The content of `result.json`: `state` is "complete" or "diverged"; accuracies are
-        fractions, losses mean cross-entropies in nats, `seconds` the time spent in all
-        attempts, `train_macs` the multiply-adds, `latency_ms` the milliseconds of a forward
-        pass, where the job asks for them. `predictions.npz` has the class chosen for
-        each test image. A training that was asked to stop before its end has no such file: its
-        `state` is "stopped", and beside it there are only `job`, `steps` and `seconds`. Nor has
-        one that ended at `until`: its state is "rung", and `rung-<epoch>.json`, which is written
-        after the checkpoint of that epoch, has it with the metrics of that epoch.
+        The content of `result.json`. `state` is "complete" or "diverged"; accuracies are fractions,
+        losses mean cross-entropies in nats, `seconds` the time of all attempts, `train_macs` the
+        multiply-adds, `latency_ms` the milliseconds of a forward pass, if the job asks for it.
+        `predictions.npz` has the predicted class of each test image. A training that was asked to
+        stop writes no such file: its `state` is "stopped", with `job`, `steps` and `seconds` only.
+        A training that ended at `until` has the state "rung". `rung-<epoch>.json`, written after
+        the checkpoint of that epoch, has it with the epoch's metrics.
+
+    Raises:
+        DataError: the data set cannot be used, or has changed.
+        PretrainedError: a model that the recipe names, or the parent's checkpoint, cannot be used.
+        RankDied: a process of several was killed.
     """
     attempt.mkdir(parents=True, exist_ok=True)
     arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout, until, contents)
@@ -90,7 +97,7 @@ def train_as(
     until: int | None,
     contents: Contents | None,
 ) -> dict[str, Any]:
-    """What each process of a training does; the first one writes, reports, and is told to stop."""
+    """Train in a process of a training. The first process writes, reports, and is asked to stop."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
     with watchdog.watched(attempt, step_timeout) as beat:
@@ -117,7 +124,7 @@ def train_as(
                 report({"saved": trainer.step})
 
         def go_on() -> None:
-            """Where all that was done is saved already."""
+            """Raise _Stopped if asked to stop, at a point where all work is saved."""
             (stop,) = rank.agree(rank.is_first and asked_to_stop())
             if stop:
                 raise _Stopped
@@ -133,7 +140,7 @@ def train_as(
                     return _at_rung(trainer, attempt, until)
                 for _ in trainer.steps():
                     beat()
-                    # The last step before a decay, from where a longer training goes on.
+                    # The last step before a decay: a longer training can go on from it.
                     last_stable = trainer.step == times.stable_until < times.total
                     late, stop = rank.agree(
                         time.monotonic() - saved > checkpoint_every,
@@ -176,8 +183,11 @@ def train_as(
 
 
 def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> dict[str, Any]:
-    """What was reached after an epoch, which may lie behind: the checkpoint of a worker that died
-    before it said so, or of a longer training that took the same path, is further."""
+    """Metrics at the end of an epoch, written as a rung.
+
+    The training may already be further: after the checkpoint of a worker that died before it
+    reported, or of a longer training on the same path.
+    """
     reached = {"state": "rung", "job": trainer.job.identity, **trainer.history[epoch - 1]}
     if trainer.rank.is_first:
         files.write_json(attempt / f"{RUNG}{epoch}.json", reached)
@@ -185,7 +195,7 @@ def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> dict[str, Any]:
 
 
 def _seldom(ask: Callable[[], bool]) -> Callable[[], bool]:
-    """The same question, asked once in a while only, and not again after a yes."""
+    """A callable that passes the question on at most once a second, and never after a yes."""
     asked, answer = -math.inf, False
 
     def last_answer() -> bool:
@@ -202,7 +212,7 @@ def _whole(number: float) -> float | int:
 
 
 def environment() -> dict[str, Any]:
-    """What a result's last bits may depend on."""
+    """Versions and hardware on which a result's last bits may depend."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -26,37 +26,47 @@ from sret_search.training.teacher import Teacher
 from sret_search.training.watchdog import Diverged
 
 _STEP, _DEPTH, _IMAGES, _END = range(2**31, 2**31 + 4)
-"""What random numbers are for: each purpose has its own stream. The weights' and those of the
-epochs' orders are named by a number alone: 0, and that of the epoch, counted from 1; purposes
-are far beyond them, because a stream's name goes on with zeros."""
+"""Purposes of random numbers; each has its own stream. The weights have stream 0, and the order of
+images of an epoch has the epoch's number, counted from 1. Purposes are far larger numbers, because
+a stream's name goes on with zeros."""
 
 _LOOK = 20
-"""Steps after which losses are looked at: a GPU is not waited for at each one."""
+"""Steps between two checks of the losses, so that a GPU is not awaited at each step."""
 
 
 def evaluation_seed(seed: int, step: int) -> int:
-    """What a model draws from, if it draws anything, where it is evaluated after a step of the
-    training with this seed."""
+    """Seed of random draws in an evaluation after `step` steps of a training with this seed."""
     return _seed(seed, _END, step)
 
 
 def _seed(seed: int, *stream: int) -> int:
-    """Independent for each name of a stream."""
+    """Seed of a stream, independent of all other streams."""
     sequence = np.random.SeedSequence((seed, *stream))
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def _before(state: dict[str, Any]) -> list[Seen]:
-    """What came before the training of a checkpoint, which earlier programs did not keep."""
+    """Images that were trained on before the training of a checkpoint. Older checkpoints do not
+    have them."""
     return [Seen.from_dict(plain) for plain in state.get("before", ())]
 
 
 class Trainer:
     """A training between two steps.
 
-    Every step, and every epoch's order of images, draws from generators seeded by (seed,
-    purpose, number), so that no generator's state has to be kept: the step's number and the
-    tensors are all there is to a checkpoint.
+    Every step and the order of images of every epoch draw from generators seeded by (seed, purpose,
+    number). No generator's state has to be kept: a checkpoint consists of the step's number and the
+    tensors.
+
+    Args:
+        job: the training.
+        trials: folder of all trials of the study, for models named "trial N".
+        rank: this process among those of the training.
+        contents: expected fingerprint of the data; None does not check it.
+
+    Raises:
+        DataError: the data set cannot be used, has changed, or does not fit the architecture.
+        PretrainedError: a model that the recipe names cannot be used.
     """
 
     def __init__(
@@ -65,7 +75,7 @@ class Trainer:
         self.job, self.rank = job, rank
         recipe, self.device = job.recipe, rank.device(job.device)
         self.before: tuple[Seen, ...] = ()
-        """What the weights were trained on that it begins with or learns from."""
+        """Images that the weights of `init` and of the teacher were trained on."""
         for name in recipe.models_read:
             place = located(name, trials)
             known = provenance(place)
@@ -118,23 +128,23 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """Epochs that have ended, the last one perhaps before its last step."""
+        """Number of ended epochs. The last may have ended before its last step."""
         return len(self.history)
 
     @property
     def has_ended(self) -> bool:
-        """Whether all steps are taken and the last epoch, perhaps a part of one, has ended."""
+        """Whether all steps are taken and the last epoch, perhaps an incomplete one, has ended."""
         return self.epoch * self.times.epoch >= self.times.total
 
     @property
     def can_go_on(self) -> bool:
-        """Whether a longer training goes through this very state; it does not end an epoch
-        where this one ended a part of it."""
+        """Whether a longer training has this very state. It has not if this training ended its last
+        epoch early."""
         stable = self.job.recipe.schedule == "wsd" and self.step <= self.times.stable_until
         return stable and self.epoch * self.times.epoch <= self.step
 
     def steps(self) -> Iterator[None]:
-        """Take the steps that are left of the epoch, and stop after each.
+        """Take the remaining steps of the epoch, and pause after each.
 
         Raises:
             Diverged: the loss of a step is not finite.
@@ -174,7 +184,7 @@ class Trainer:
             images_BCSS, targets = self.augmenter(images_BCSS, labels_B)
             if self.teacher is not None:
                 targets = self.teacher.targets(images_BCSS, indices)
-            # Each part weighs as much as its images; processes' gradients are averaged.
+            # Each part counts by its number of images. Gradients are averaged over processes.
             weight = len(indices) * self.rank.count / images
             with self.rank.synchronised(self.objective, i == len(share) - 1):
                 loss = self.objective(images_BCSS, targets, drawn) * weight
@@ -201,8 +211,10 @@ class Trainer:
             self._epoch_loss += value
 
     def end_epoch(self) -> dict[str, Any]:
-        """Evaluate the validation part; the epoch's metrics. What the test part says is kept in
-        the history alone, where the job has a test curve, and takes none of the seconds.
+        """Evaluate the validation part and return the epoch's metrics.
+
+        With a test curve, the results of the test part are kept in the history only, and their time
+        is not counted.
 
         Raises:
             Diverged: a loss is not finite.
@@ -234,14 +246,14 @@ class Trainer:
 
     @property
     def trained(self) -> SReT:
-        """The model that counts: with averaged weights, where the recipe averages them."""
+        """The model that is evaluated and kept: with averaged weights, if the recipe averages them."""
         model = self.model if self.average is None else self.average.module
         assert isinstance(model, SReT)
         return model
 
     @property
     def provenance(self) -> Provenance:
-        """What is kept beside the weights of where they are from."""
+        """The origin of the weights, kept in their file."""
         contents = self.split.contents
         own = Seen(self.job.data, self.job.whole, "" if contents is None else contents.digest)
         return Provenance(
@@ -251,8 +263,7 @@ class Trainer:
         )
 
     def evaluate(self, model: SReT, part: data.Part) -> Evaluation:
-        """Evaluate a model on a part of the data, with random numbers of its own, if it draws
-        any."""
+        """Evaluate a model on a part of the data, with a random stream of this evaluation."""
         torch.manual_seed(evaluation_seed(self.job.seed, self.step))
         split, precision = self.split, self.job.recipe.precision
         mine = torch.arange(len(part)).tensor_split(self.rank.count)[self.rank.index]
@@ -295,8 +306,8 @@ class Trainer:
         self._since = time.perf_counter()
 
     def begin_from(self, parent: dict[str, Any]) -> None:
-        """Begin with what another training ended with: its weights and averages, and, of the
-        same optimizer, its state. The schedule begins anew."""
+        """Begin with the weights and averages of another training's end, and with its optimizer
+        state if the optimizer is the same. The schedule starts again."""
         self.model.load_state_dict(parent["model"])
         if self.average is not None and parent["average"] is not None:
             self.average.load_state_dict(parent["average"])

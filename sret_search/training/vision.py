@@ -1,8 +1,8 @@
-"""torchvision, importable also where its native code does not fit the installed torch.
+"""torchvision, importable even if its native code does not fit the installed torch.
 
-torchvision's wheel is built against the CUDA build of torch. Beside a CPU-only torch its
-library does not load, and the import then fails on two operators of object detection that are
-not declared. Declaring their schemas is all that data sets and transforms need.
+torchvision's wheel is built for the CUDA build of torch. Beside a CPU-only torch its library does
+not load, and its import fails on two undeclared operators of object detection. Data sets and
+transforms need only their declared schemas.
 """
 
 from __future__ import annotations

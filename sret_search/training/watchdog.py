@@ -1,4 +1,4 @@
-"""What can end a training before its time, each with its cause."""
+"""Reasons that end a training early, each with its cause."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sret_search.cost import train_memory
 from sret_search.errors import encodable
 from sret_search.job import Job
 from sret_search.job.disk import checkpoint_bytes
-from sret_search.training.causes import of_machine
+from sret_search.training.causes import machine_failure
 from sret_search.training.data import DataError
 from sret_search.training.distributed import RankDied
 from sret_search.training.files import full_disk
@@ -30,7 +30,7 @@ from sret_search.units import size_text
 _MEMORY = re.compile(
     r"allocate memory|CUDA (driver )?error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
 )
-"""How torch words a lack of memory where it has no class for it."""
+"""Messages of torch for a lack of memory that has no class."""
 
 
 class Diverged(Exception):
@@ -43,8 +43,14 @@ class Diverged(Exception):
 
 @contextmanager
 def watched(attempt: Path, seconds: float) -> Iterator[Callable[[], None]]:
-    """Call what this gives at least so often: a process that does not is ended, its stacks
-    written to the attempt's folder. It then counts as one that died, and its trial goes on."""
+    """Watch a training: `beat` must be called at least every `seconds` seconds.
+
+    Otherwise the process is ended, and its stacks are written to the attempt's folder. It counts as
+    a worker that died, and its trial goes on.
+
+    Yields:
+        `beat`.
+    """
     path = attempt / HANG
     beaten = -math.inf
     with path.open("w") as file:
@@ -60,11 +66,11 @@ def watched(attempt: Path, seconds: float) -> Iterator[Callable[[], None]]:
             yield beat
         finally:
             faulthandler.cancel_dump_traceback_later()
-            path.unlink(missing_ok=True)  # processes of one training share it
+            path.unlink(missing_ok=True)  # processes of the same training share the file
 
 
 def cause(error: Exception, job: Job) -> tuple[str, str]:
-    """What kind of failure an error is, and a line for the reader, which any file can take."""
+    """The kind of a failure, and a line for the reader that any file can store."""
     kind, reason = _cause(error, job)
     return kind, encodable(reason)
 
@@ -72,7 +78,7 @@ def cause(error: Exception, job: Job) -> tuple[str, str]:
 def _cause(error: Exception, job: Job) -> tuple[str, str]:
     if isinstance(error, RankDied):
         return "worker died", str(error)
-    machine = of_machine(error)
+    machine = machine_failure(error)
     if isinstance(error, DataError | PretrainedError) and machine is None:
         return "data", str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
@@ -83,7 +89,7 @@ def _cause(error: Exception, job: Job) -> tuple[str, str]:
         return "disk full", _what_would_be_written(full, job)
     if machine is not None:
         return "machine", f"{machine}, on {platform.node()}"
-    return "error", importing.told(error)
+    return "error", importing.summary(error)
 
 
 def _what_would_be_written(error: OSError, job: Job) -> str:
@@ -99,7 +105,7 @@ def _what_would_fit(job: Job) -> str:
     batch = recipe.images_at_once(job.processes)
     kept, least = train_memory(a, batch).total, train_memory(a, batch, budget=0).total
     text = f"a step on {batch} images is estimated at {kept / 1e9:.2f} GB"
-    text += f", {least / 1e9:.2f} GB with all that can be recomputed"
+    text += f", {least / 1e9:.2f} GB if all activations are recomputed"
     half = max(batch // 2, 1)
     if half < batch:
         fewer = train_memory(a, half, budget=0).total

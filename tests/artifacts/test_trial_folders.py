@@ -130,7 +130,7 @@ def test_a_stop_is_asked_for_seen_and_cleared(folders):
 def test_no_name_leads_out_of_an_attempt(folders, name):
     attempt = folders.new_attempt(1)
     for use in (folders.read_json, folders.exists, folders.size, folders.open, folders.remove):
-        with pytest.raises(ValueError, match="is no name of a file"):
+        with pytest.raises(ValueError, match="is not a file name"):
             use(attempt, name)
 
 
@@ -184,7 +184,7 @@ def test_everything_can_be_set_aside(folders):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("ftp://host/folder", "ftp:// is no known store"),
+        ("ftp://host/folder", "ftp:// is not a known store"),
         ("s3:///folder", "s3://BUCKET/FOLDER is needed"),
         ("gs://bucket/", "gs://BUCKET/FOLDER is needed"),
         ("gs://bucket/folder?endpoint=x", "Unexpected query parameter .*'endpoint'"),

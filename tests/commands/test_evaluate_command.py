@@ -157,11 +157,11 @@ def test_a_table_shows_the_accuracy(tiny, capsys):
         (["once.safetensors", "--data", DIGITS, "--loops", "3"], "no block of once.safetensors loops"),
         (
             ["owned.safetensors", "--data", DIGITS, "--loops", "3"],
-            "each loop of owned.safetensors owns an NLL, so that it runs at 2 loops only",
+            "each loop of owned.safetensors has an NLL, so it runs at 2 loops only",
         ),
         (
             ["sliced.safetensors", "--data", DIGITS, "--resolution", "10"],
-            "sliced.safetensors cannot run so: stage 0: 25 tokens cannot be cut into 4 groups",
+            "sliced.safetensors cannot run with these options: stage 0: 25 tokens cannot be cut into 4 groups",
         ),
     ],
 )  # fmt: skip
@@ -186,7 +186,9 @@ def test_other_models_are_evaluated_as_they_are(option, monkeypatch, capsys):
     monkeypatch.setattr(models, "get_model", lambda name, weights: nn.Linear(2, 2))
     assert main(["evaluate", "torchvision:resnet18", "--data", DIGITS, *option]) == 2
     error = capsys.readouterr().err
-    assert error == "--loops and --resolution are for SReT, which torchvision:resnet18 is not\n"
+    assert (
+        error == "--loops and --resolution are for SReT, but torchvision:resnet18 is not an SReT\n"
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -172,7 +172,7 @@ def test_test_accuracy_is_shown_where_candidates_were_declared(capsys):
     [
         (["--trial", "9"], "--trial 9: tiny has no such trial; the last is 3"),
         (["--trial", "3"], "trial 3 is diverged, and has no weights to export"),
-        (["--trial", "1"], "trial 1 has no model.safetensors any more in runs/tiny/trials"),
+        (["--trial", "1"], "trial 1 no longer has model.safetensors in runs/tiny/trials"),
         (["--trial", "2"], "trial 2: the weights cannot be read: "),
         (["--trial", "0", "--depth", "5"], "were measured at 2, 4, 6, 8 executions"),
         (["--trial", "knee"], "the front of tiny has no knee"),
@@ -200,7 +200,7 @@ def test_what_is_wrong_is_said_in_one_line(options, fragment, capsys):
 def test_a_choice_that_there_is_not_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["export", "study.yaml", "--out", "out", "--trial", "bst"])
-    assert "a number is needed, or did you mean best?" in capsys.readouterr().err
+    assert "give a number, or did you mean best?" in capsys.readouterr().err
 
 
 def test_a_study_that_never_ran_is_said_to_be_so(capsys):

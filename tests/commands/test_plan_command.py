@@ -204,7 +204,7 @@ def test_data_that_must_be_seen_first_is_said(tmp_path, capsys):
     facts = plan(capsys)
     assert facts["time"]["seconds"] is None
     assert main(["plan", "study.yaml"]) == 0
-    assert "until the data is seen: --calibrate looks at it" in " ".join(
+    assert "the data was not read yet: --calibrate reads it" in " ".join(
         capsys.readouterr().out.split()
     )
 

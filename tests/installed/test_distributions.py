@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 def check(environment: Environment) -> None:
     """It is found healthy, is none of these sources, and has run the smoke study."""
     said = environment.run("sret-search", "doctor")[0].splitlines()
-    assert said[-1] == "nothing to mend"
+    assert said[-1] == "nothing to fix"
     (module,) = environment.python("import sret_search; print(sret_search.__file__)")[0].split()
     assert module.startswith(str(environment.bin.parent))
     pages = environment.work / "reports" / "smoke"

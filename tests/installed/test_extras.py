@@ -8,7 +8,7 @@ import pytest
 from checks import CHECKS, COMMANDS, FOR_DEVELOPERS, MODULES, PROGRAMS, without
 from environments import ROOT
 
-from sret_search.commands.findings import _FOR_DEVELOPERS
+from sret_search.commands.doctor import _FOR_DEVELOPERS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

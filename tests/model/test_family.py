@@ -334,7 +334,7 @@ def test_gains_multiply_the_branches():
     def run(*gains):
         with torch.no_grad():
             block.gains[1].copy_(torch.tensor(gains))
-            return block(x, block.of_loop(1)) - x
+            return block(x, block.layers(1)) - x
 
     attention, mlp = run(1.0, 0.0), run(0.0, 1.0)
     _assert_near(run(-3.0, 0.0), -3 * attention)
@@ -365,7 +365,7 @@ def _mixes(block):
     biases_EH = block.mlp.banks[1]
     with torch.no_grad():
         biases_EH.copy_(torch.eye(*biases_EH.shape))
-    return torch.stack([block.of_loop(i).fc1.bias_O[: len(biases_EH)] for i in range(block.loops)])
+    return torch.stack([block.layers(i).fc1.bias_O[: len(biases_EH)] for i in range(block.loops)])
 
 
 @pytest.mark.parametrize("experts", [2, 3, 5])
@@ -393,8 +393,8 @@ def test_one_expert_is_a_plain_mlp():
     assert isinstance(block.mlp, MLP)
     x = torch.randn(2, 16, 8)
     by_hand = block.mlp.fc2(F.gelu(block.mlp.fc1(x)))
-    of = block.of_loop(2)
-    torch.testing.assert_close(run_mlp(x, of.fc1, of.fc2), by_hand)
+    layers = block.layers(2)
+    torch.testing.assert_close(run_mlp(x, layers.fc1, layers.fc2), by_hand)
 
 
 def _runs(model):
@@ -429,10 +429,10 @@ def test_a_prelude_and_a_coda_are_blocks_that_run_once():
     recursive = model.stages[0]
     prelude, core, coda = recursive.blocks
     x = torch.randn(2, 16, 8, dtype=torch.float64)
-    by_hand = prelude(x, prelude.of_loop(0), groups=4)
+    by_hand = prelude(x, prelude.layers(0), groups=4)
     for loop in range(4):
-        by_hand = core(by_hand, core.of_loop(loop), groups=4 if loop == 0 else 2)
-    by_hand = coda(by_hand, coda.of_loop(0), groups=4)
+        by_hand = core(by_hand, core.layers(loop), groups=4 if loop == 0 else 2)
+    by_hand = coda(by_hand, coda.layers(0), groups=4)
     assert torch.equal(recursive(x), by_hand)
 
 
@@ -552,7 +552,7 @@ def test_low_rank_updates_of_a_block_are_merged_into_dense_weights():
     for loop in range(3):
         dense = Block(replace(a, relax=Relax()), a.stages[0], loops=1).double()
         dense.load_state_dict(_merged(block, loop))
-        outputs.append(block(x, block.of_loop(loop), 2))
-        _assert_near(outputs[-1], dense(x, dense.of_loop(0), 2))
+        outputs.append(block(x, block.layers(loop), 2))
+        _assert_near(outputs[-1], dense(x, dense.layers(0), 2))
     assert not torch.allclose(outputs[0], outputs[1])
     assert not torch.allclose(outputs[1], outputs[2])

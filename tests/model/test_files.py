@@ -20,8 +20,8 @@ PAGE = b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 CASES = {
     "empty": (b"", "it is empty; copy or download it again"),
-    "page": (PAGE, "it is a web page, such as one of a login or an error; download it again"),
-    "pointer": (POINTER, "it is a pointer of Git LFS; `git lfs pull` where it is from fetches"),
+    "page": (PAGE, "it is a web page, such as a login or error page; download it again"),
+    "pointer": (POINTER, "it is a pointer of Git LFS; `git lfs pull` in its repository fetches"),
     "text": (b"hello, this is no file of weights", "copy or download it again"),
     "few bytes": (b"\x00\x01", "copy or download it again"),
 }
@@ -56,7 +56,9 @@ def test_what_is_not_read_beside_weights_is_named(beside: Any, held: str, tmp_pa
     with pytest.raises(CheckpointError) as caught:
         load_official(file, "sret_t")
     said = str(caught.value)
-    assert said.startswith(f"{file} is no checkpoint: beside weights it holds {held}, which is not")
+    assert said.startswith(
+        f"{file} is not a checkpoint: beside weights it holds {held}, which is not"
+    )
     assert said.endswith(
         'torch.save({"model": torch.load(FILE, weights_only=False)["model"]}, NEW)'
     )
@@ -64,10 +66,10 @@ def test_what_is_not_read_beside_weights_is_named(beside: Any, held: str, tmp_pa
 
 def test_files_of_the_other_kind_are_told_apart(tmp_path: Path) -> None:
     save(SReT(DIGITS), tmp_path / "ours.pth")
-    with pytest.raises(CheckpointError, match="a file of safetensors; name it as such, without a"):
+    with pytest.raises(CheckpointError, match="a file of safetensors; name it without a"):
         load_official(tmp_path / "ours.pth", "sret_t")
     torch.save({"model": {}}, tmp_path / "theirs.safetensors")
-    with pytest.raises(CheckpointError, match=r"torch\.save`; official ones are named"):
+    with pytest.raises(CheckpointError, match=r"torch\.save`; name an official one as"):
         load(tmp_path / "theirs.safetensors")
 
 
@@ -123,9 +125,13 @@ def test_loops_without_end_are_refused(tmp_path: Path) -> None:
 def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "long.safetensors"
     file.write_bytes((2**62).to_bytes(8, "little") + b"{}")
-    with pytest.raises(CheckpointError, match="it is no file of safetensors, or cut short"):
+    with pytest.raises(
+        CheckpointError, match="it is not a file of safetensors, or it is cut short"
+    ):
         load(file)
-    with pytest.raises(CheckpointError, match="it is no file of safetensors, or cut short"):
+    with pytest.raises(
+        CheckpointError, match="it is not a file of safetensors, or it is cut short"
+    ):
         training_of(file)
 
 

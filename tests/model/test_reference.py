@@ -183,7 +183,7 @@ def test_many_misfits_are_counted(tiny):
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda path: path.write_bytes(b"no checkpoint"), "is no checkpoint"),
+        (lambda path: path.write_bytes(b"no checkpoint"), "is not a checkpoint"),
         (lambda path: torch.save({"state": {}}, path), "no state dict under the key 'model'"),
         (lambda path: torch.save([1], path), "no state dict under the key 'model'"),
     ],
@@ -200,7 +200,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path):
             return (Path(tmp_path / "ran").touch, ())
 
     torch.save({"model": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(CheckpointError, match="is no checkpoint"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         load_official(tmp_path / "evil.pth", "sret_t")
     assert not (tmp_path / "ran").exists()
 

@@ -267,9 +267,9 @@ def test_drop_path_keeps_the_expected_output():
     # Without its MLP the block is linear in the branch that is dropped.
     torch.nn.init.zeros_(block.mlp.fc2.weight)
     torch.nn.init.zeros_(block.mlp.fc2.bias)
-    of_loop = block.of_loop(0)
-    dropped = block(x, of_loop, 1, None, draw_kept(x, 0.5))
-    whole = block(x, of_loop)
+    layers = block.layers(0)
+    dropped = block(x, layers, 1, None, draw_kept(x, 0.5))
+    whole = block(x, layers)
     skipped = (dropped - x * block.add1.skip * block.add2.skip).abs().amax((1, 2)) < 1e-12
     assert 0.48 < skipped.double().mean() < 0.52
     torch.testing.assert_close(dropped.mean(0), whole.mean(0), atol=0.05, rtol=0.05)

@@ -194,7 +194,7 @@ class Fake(StepTime):
     """A second for each million multiply-adds of an image."""
 
     def seconds(self, architecture, recipe, images):
-        return train_macs(architecture, recipe, 1) / recipe.seen(1) / 3e6
+        return train_macs(architecture, recipe, 1) / recipe.images_seen(1) / 3e6
 
 
 def test_seconds_are_limited_by_what_was_measured_on_this_machine(load, monkeypatch):

@@ -819,8 +819,8 @@ def test_a_file_of_two_classes_is_refused(tmp_path, kind):
         link = other.hardlink_to if kind == "hard link" else other.symlink_to
         link(root / "ant" / "00.png")
     assert _refusal(imagefolder=str(root)) == (
-        f"{root}/ant/00.png and {other} are one file, which cannot have two labels: take one of"
-        " them away"
+        f"{root}/ant/00.png and {other} are one file, which cannot have two labels: remove one of"
+        " the two"
     )
 
 
@@ -830,7 +830,7 @@ def test_a_file_in_two_parts_is_refused(tmp_path):
         tmp_path / "set" / "train" / "bee" / "02.png"
     )
     assert _refusal(imagefolder=given.imagefolder).endswith(
-        "test/bee/seen.png are one file, which cannot be in two parts: take one of them away"
+        "test/bee/seen.png are one file, which cannot be in two parts: remove one of the two"
     )
     (tmp_path / "set" / "test" / "bee" / "seen.png").unlink()
     (tmp_path / "set" / "validation").symlink_to(tmp_path / "set" / "test")
@@ -880,8 +880,8 @@ def test_without_a_home_folder_sets_are_read_and_that_is_said(cifar10, monkeypat
     split = load(Data(name="cifar10", root=str(cifar10)))
     assert _joined(_numbers(split)[:2]) == list(range(40))
     assert split.notes == (
-        f"CIFAR10 in {cifar10} is decoded by each trial anew, since it cannot be kept (this user has"
-        " no home folder): XDG_CACHE_HOME names another folder for it",
+        f"CIFAR10 in {cifar10} is decoded again by each trial, since it cannot be kept (this user has"
+        " no home folder): set XDG_CACHE_HOME to another folder",
     )
     for given in ({"imagefolder": "~/photos"}, {"name": "SVHN", "root": "~/photos"}):
         assert _refusal(**given).startswith(

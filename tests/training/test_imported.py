@@ -171,8 +171,8 @@ WRONG = {
     "double": "images of `train` float64; uint8, or float32 in 0 to 1",
     "bright": "values from 2 to 2; 0 to 1 is needed",
     "not_a_number": "values from nan to nan",
-    "fractions": "labels of `train` something else than whole numbers",
-    "negative": "labels of `train` something else than whole numbers",
+    "fractions": "labels of `train` something else; whole numbers from 0",
+    "negative": "labels of `train` something else; whole numbers from 0",
     "other_size": "size or number of channels as `test` than as `train`",
     "list_of_words": "cannot be read",
 }
@@ -198,7 +198,7 @@ def test_what_cannot_be_imported_or_called_is_refused(tmp_path):
     assert said.startswith("the module broken_for_tests cannot be imported: ModuleNotFoundError")
     assert said.endswith(f"({tmp_path}/broken_for_tests.py:2)")
     assert "mine_for_tests.py has no arrys; did you mean arrays?" in str(refusal(named("arrys")))
-    assert "something else than a function as CONSTANT" in str(refusal(named("CONSTANT")))
+    assert "no function or class named CONSTANT" in str(refusal(named("CONSTANT")))
     assert "failed: ZeroDivisionError: division by zero (" in str(refusal(named("fails")))
     assert "failed: SystemExit: 3" in str(refusal(named("leaves")))
     assert refusal(named("fails")).key == "name"

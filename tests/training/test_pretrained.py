@@ -115,12 +115,12 @@ def test_a_failed_download_is_one_line(get_model):
         ("torchvision:", "no model ''; valid: "),
         ("sret_tt:some.pth", "unknown variant 'sret_tt'; did you mean sret_t?"),
         ("sret_t:missing.pth", "missing.pth cannot be read: No such file"),
-        ("sret_t:broken.pth", "broken.pth is no checkpoint"),
+        ("sret_t:broken.pth", "broken.pth is not a checkpoint"),
         ("broken.pth", "broken.pth: name its variant, as in sret_t:broken.pth"),
         ("broken.safetensors", "broken.safetensors cannot be loaded: "),
         ("missing.safetensors", "missing.safetensors: no such file or folder"),
         ("sret_t", "sret_t: no such file or folder"),
-        ("runs", "runs has no model.safetensors, nor has an attempt in it"),
+        ("runs", "runs has no model.safetensors, and no attempt in it has one"),
     ],
 )
 def test_what_cannot_be_had_is_said_in_one_line(name, fragment, tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ def test_patches_must_tile_the_images(start):
 
 def test_only_an_sret_can_be_started_from(get_model):
     get_model(lambda name, weights: nn.Linear(2, 2))
-    with pytest.raises(PretrainedError, match="torchvision:resnet18 is no SReT"):
+    with pytest.raises(PretrainedError, match="torchvision:resnet18 is not an SReT"):
         start_from(_model(), "torchvision:resnet18")
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from sret_search.training import distributed
-from sret_search.training.causes import chain, of_machine
+from sret_search.training.causes import chain, machine_failure
 from sret_search.training.distributed import RankDied, _Failure, _why, launch
 from sret_search.training.files import full_disk
 
@@ -85,7 +85,7 @@ def test_ranks_end_with_the_process_between_them(tmp_path, monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="fails before it begins without CUDA alone")
 def test_a_rank_that_fails_before_it_begins_tells_why(tmp_path):
     error, told = _launch(tmp_path, _fail, "", device="cuda")
-    assert of_machine(error) is not None
+    assert machine_failure(error) is not None
     assert "CUDA" in str(error) or "NVIDIA" in str(error)
     assert told == []
 
@@ -95,7 +95,7 @@ def test_an_error_of_a_rank_comes_with_those_behind_it(tmp_path, kind):
     error, _ = _launch(tmp_path, _fail, kind)
     assert "image" in str(error) or str(error) == "_Fails: this and that"
     assert [type(behind) for behind in chain(error)][1:] == [OSError]
-    assert of_machine(error) == "Stale file handle (/data/a.jpg)"
+    assert machine_failure(error) == "Stale file handle (/data/a.jpg)"
 
 
 def test_a_chain_of_causes_that_is_a_circle_ends():
@@ -103,7 +103,7 @@ def test_a_chain_of_causes_that_is_a_circle_ends():
     first.__cause__, second.__cause__ = second, first
     assert list(chain(first)) == [first, second]
     assert full_disk(first) is None
-    assert of_machine(first) is None
+    assert machine_failure(first) is None
     first.__cause__ = first
     assert list(chain(first)) == [first]
 

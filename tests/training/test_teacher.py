@@ -206,7 +206,7 @@ def test_a_teacher_of_other_images_is_refused_in_one_line(tmp_path, change, mess
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 12)), "has 10 classes, but it tells 12 apart"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 12)), "has 10 classes, but the teacher has 12"),
         (nn.Conv2d(3, 10, 8), "does not take the images of digits"),
     ],
     ids=["classes", "channels"],

@@ -306,7 +306,7 @@ def test_a_training_may_end_within_an_epoch(tmp_path, monkeypatch, length, epoch
     assert [m["epoch"] for m in result["history"]] == list(range(1, len(ends) + 1))
     assert result["steps"] == ends[-1]
     assert result["epochs"] == pytest.approx(ends[-1] / 5) == pytest.approx(epochs, abs=0.11)
-    assert sum(taken) == recipe.seen(1258) == seen
+    assert sum(taken) == recipe.images_seen(1258) == seen
     assert result["val_loss"] == result["history"][-1]["val_loss"]
     # The mean loss of the steps there were, not of a whole epoch.
     assert all(1.5 < m["train_loss"] < 3 for m in result["history"])

@@ -66,7 +66,7 @@ def test_too_little_memory_is_told_with_what_would_fit(error):
     half = train_memory(TINY, 10, budget=0).total
     assert reason == (
         f"out of memory; a step on 20 images is estimated at {whole / 1e9:.2f} GB,"
-        f" {least / 1e9:.2f} GB with all that can be recomputed,"
+        f" {least / 1e9:.2f} GB if all activations are recomputed,"
         f" {half / 1e9:.2f} GB on 10 images (recipe.accumulate: 4);"
         " recipe.precision: bf16 halves the activations"
     )

@@ -1,4 +1,4 @@
-"""Decoded images on disk, which all processes of a machine map instead of holding their own."""
+"""Decoded images on disk. All processes of a machine map the same file instead of holding copies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sret_search.job.paths import PathError, expanded
 from sret_search.training.data.errors import reason
 from sret_search.training.files import write_whole
 
-_FORMAT = 1  # to be raised when other bytes are written for the same files
+_FORMAT = 1  # raise it when the same files give other bytes
 
 
 def folder() -> Path:
-    """Where they are kept: `$XDG_CACHE_HOME/sret_search`, or `~/.cache/sret_search`.
+    """Folder of the cache: `$XDG_CACHE_HOME/sret_search`, or `~/.cache/sret_search`.
 
     Raises:
         FileNotFoundError: there is no home folder.
@@ -35,16 +35,21 @@ def folder() -> Path:
     return Path(above) / "sret_search"
 
 
-def key(files: Iterable[Path], *what: object) -> str:
-    """A name for what was made of files: another one as soon as a file changes."""
+def key(files: Iterable[Path], *settings: object) -> str:
+    """Name of a cache entry: a hash of files, by name, size and time of change, and of settings."""
     states = [(str(file), file.stat()) for file in sorted(files) if file.is_file()]
-    known = (_FORMAT, what, [(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    sizes = [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+    known = (_FORMAT, settings, sizes)
     return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
 
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[str | None]:
-    """Only one process at a time; why there is no lock, where the cache cannot be written."""
+    """Hold the lock of a cache entry, one process at a time.
+
+    Yields:
+        None, or the reason why the cache cannot be written. Then nothing is locked.
+    """
     with contextlib.ExitStack() as stack:
         try:
             folder().mkdir(parents=True, exist_ok=True)
@@ -57,12 +62,13 @@ def locked(name: str) -> Iterator[str | None]:
 
 
 def find(name: str) -> tuple[Tensor, Tensor] | None:
-    """Images, mapped, and labels, if they were kept and are whole."""
+    """Images, mapped, and labels of a cache entry; None unless both are there and undamaged."""
     try:
         images, labels = _paths(name)
         with labels.open("rb") as file, np.load(file) as kept:
             known, checksum = kept["labels"], int(kept["checksum"])
-        # "c" shares the file's pages as "r" does, and torch takes only what may be written to.
+        # Mode "c" shares the file's pages as "r" does. torch takes only arrays that it may write
+        # to.
         mapped = np.load(images, mmap_mode="c")
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
@@ -72,7 +78,11 @@ def find(name: str) -> tuple[Tensor, Tensor] | None:
 
 
 def keep(name: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Write images and labels under the lock; what `find` gives, or themselves if that fails."""
+    """Write images and labels, under the lock.
+
+    Returns:
+        The pair that `find` returns; the arguments if writing failed.
+    """
     pixels = np.ascontiguousarray(images.numpy())
     checksum = np.int64(crc32(pixels.data))
     try:

@@ -1,4 +1,4 @@
-"""What is said of a data set that cannot be used."""
+"""Errors of data sets that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from sret_search.errors import one_line
 
 
 class DataError(Exception):
-    """A data set cannot be used: one line that names the file or folder, and what to do.
+    """A data set cannot be used. The message is a line that names the file or folder and the
+    remedy.
 
     Attributes:
-        key: of a study's `data`, what is to be mended there, where it is not the files.
+        key: the key of a study's `data` to correct, unless the fault is in the files.
     """
 
     def __init__(self, message: str, key: str = "name") -> None:
@@ -18,5 +19,5 @@ class DataError(Exception):
 
 
 def reason(error: Exception) -> str:
-    """What a reader complained about, on one line."""
+    """The message of a library's error, on a single line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,8 @@
-"""Digests of what a data set holds, cheap enough to be made whenever it is read.
+"""Fingerprints of data sets, cheap enough to be made on every read.
 
-A cut of a data set numbers its images. Where some come, go, or trade places between two runs, the
-same cut deals other images, and what one trial trained on another one is tested on.
+A cut of a data set numbers its images. If images are added, removed or reordered between two runs,
+the same cut gives other parts. A trial could then be tested on images that another trial was
+trained on.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.streams import StreamPart
 
 _MOST_GROUPS = 200
-"""Class folders of all parts that are told apart; of more than these, only the parts are."""
+"""Most class folders, over all parts, with a fingerprint each. With more, each part has a single
+one."""
 _MOST_SIZES = 100_000
-"""Files whose sizes are looked at; of more than these, only the names are."""
+"""Most files whose sizes enter a fingerprint. With more, only their names do."""
 _MOST_BYTES = 2**26
-"""Bytes of pixels that are read; of larger sets, evenly spaced images are."""
+"""Most bytes of pixels in a fingerprint. Of larger sets, evenly spaced images are taken."""
 
 
-def of_folders(folders: dict[str, Folder], names: dict[str, str]) -> tuple[Group, ...]:
-    """The images of the folders of parts, by their names and sizes.
+def folder_groups(folders: dict[str, Folder], names: dict[str, str]) -> tuple[Group, ...]:
+    """Fingerprints of folders of images, by the files' names and sizes.
 
     Args:
-        names: of the parts' folders, with a slash at the end, or "" of a single one.
+        folders: the folder of each part.
+        names: names of these folders with a slash at the end; "" for a single folder.
     """
     with_sizes = sum(len(folder.labels) for folder in folders.values()) <= _MOST_SIZES
     by_class = sum(len(folder.classes) for folder in folders.values()) <= _MOST_GROUPS
@@ -52,9 +55,9 @@ def _places(folder: Folder, name: str, by_class: bool) -> Iterator[tuple[str, Se
         yield f"{name}{class_}/", [files[n] for n in numbers]
 
 
-def of_part(part: str, images: MemoryPart | StreamPart) -> Group:
-    """The images of a part, by their labels, their files' names and sizes, and their pixels where
-    these are the same on every machine."""
+def part_group(part: str, images: MemoryPart | StreamPart) -> Group:
+    """The fingerprint of a part, from its labels, and from names and sizes of its files. Pixels
+    enter if they are the same on every machine."""
     digest = hashlib.sha256(images.labels.numpy().tobytes())
     if isinstance(images, StreamPart):
         files = images.images.files()
@@ -77,6 +80,6 @@ def _of_files(files: Sequence[str], root: str, with_sizes: bool) -> str:
     for file in files:
         digest.update(os.fsencode(file.removeprefix(root)) + b"\0")
         if with_sizes:
-            with suppress(OSError):  # a link to nothing is named where it is to be read
+            with suppress(OSError):  # a broken link is reported when it is read
                 digest.update(b"%d" % os.stat(file).st_size)
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Folders of one folder of images a class."""
+"""Data sets in folders, with one folder of images for each class."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Folder:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The folders of a data set. What is None is to be cut from `train`.
+    """The folders of a data set. A part that is None is cut from `train`.
 
     Attributes:
-        passed: what lies there and is not among its images.
+        passed: entries of the folders that are not among the images.
     """
 
     train: Folder
@@ -42,8 +42,10 @@ class Layout:
 
 
 def imagefolder(path: Path) -> Layout:
-    """Classes at the top; or below folders for training and test, or training and validation, which
-    then is the test, or all three.
+    """The layout of a folder: classes at the top, or below folders of parts.
+
+    Parts are training and test, or training and validation, or all three. Without a test folder the
+    validation folder is the test part.
 
     Raises:
         DataError: a folder is missing, holds no images, or can be read in several ways; classes
@@ -58,10 +60,11 @@ def imagefolder(path: Path) -> Layout:
 
 
 def imagenet(root: Path) -> Layout:
-    """ILSVRC 2012: its validation images are the test part, since its test has no labels.
+    """The layout of ILSVRC 2012. Its validation images are the test part, since its test has no
+    labels.
 
     Raises:
-        DataError: as of `imagefolder`.
+        DataError: as for `imagefolder`.
     """
     parts = layout.imagenet_parts(root)
     return _read({"train": root / parts["train"], "test": root / parts["val"]})
@@ -73,21 +76,21 @@ def _read(paths: Mapping[str, Path], above: Path | None = None) -> Layout:
         walking.strays(above, passed)
     listed = {part: _Listed.below(path, passed) for part, path in paths.items()}
     first = listed["train"]
-    for other in listed.values():
-        differing = set(first.classes) ^ set(other.classes)
+    for part in listed.values():
+        differing = set(first.classes) ^ set(part.classes)
         if differing:
             raise DataError(
-                f"{first.path} and {other.path} need the same class folders,"
+                f"{first.path} and {part.path} need the same class folders,"
                 f" but only one has {min(differing)}"
             )
     _take_each_once(list(listed.values()))
-    found = {part: each.folder() for part, each in listed.items()}
-    return Layout(found["train"], found.get("val"), found.get("test"), passed)
+    folders = {part: files.folder() for part, files in listed.items()}
+    return Layout(folders["train"], folders.get("val"), folders.get("test"), passed)
 
 
 @dataclass
 class _Listed:
-    """The images below a folder while they are compared: paths, labels (I,) and inodes (I,)."""
+    """Image files below a folder while they are compared: paths, labels (I,) and inodes (I,)."""
 
     path: Path
     classes: list[str]
@@ -106,15 +109,15 @@ class _Listed:
         files, labels, inodes = list[str](), list[int](), list[int]()
         for label, name in enumerate(classes):
             here = walking.Passed()
-            found = walking.images(path / name, here)
-            if not found:
+            files_here = walking.images(path / name, here)
+            if not files_here:
                 known = ", ".join(walking.ENDINGS)
-                there = f"; there are {', '.join(here.told())}" if here.told() else ""
+                there = f"; there are {', '.join(here.counts())}" if here.counts() else ""
                 raise DataError(f"the class folder {path / name} has no images ({known}){there}")
             passed.add(here)
-            files += [file for file, _ in found]
-            inodes += [inode for _, inode in found]
-            labels += [label] * len(found)
+            files += [file for file, _ in files_here]
+            inodes += [inode for _, inode in files_here]
+            labels += [label] * len(files_here)
         return cls(path, classes, files, np.array(labels), np.array(inodes, np.uint64))
 
     def folder(self) -> Folder:
@@ -126,7 +129,7 @@ class _Listed:
 
 
 def _take_each_once(parts: list[_Listed]) -> None:
-    """Drop the further names of a file with several.
+    """Keep a file with several names once, under its first name.
 
     Raises:
         DataError: a file has two labels, or is in two parts.
@@ -134,32 +137,31 @@ def _take_each_once(parts: list[_Listed]) -> None:
     inodes = np.concatenate([part.inodes for part in parts])
     ends = np.cumsum([len(part.files) for part in parts])
     order = np.argsort(inodes, kind="stable")
-    # Whatever shares an inode's number with the one before it may be the same file, or lie on
-    # another disk.
+    # Two files with equal inode numbers may be the same file, or lie on different disks.
     again = np.flatnonzero(inodes[order][1:] == inodes[order][:-1]) + 1
     kept = np.ones(len(inodes), bool)
-    # By name: the numbers of inodes differ from machine to machine.
+    # In order of names: inode numbers differ from machine to machine.
     for place in again[np.argsort(order[again])]:
-        one, other = (_of(parts, ends, int(order[place - back])) for back in (1, 0))
+        first, second = (_image_at(parts, ends, int(order[place - back])) for back in (1, 0))
         try:
-            is_same = os.path.samefile(one[0], other[0])
+            is_same = os.path.samefile(first[0], second[0])
         except OSError:  # gone meanwhile, or a link to nothing
             continue
         if not is_same:
             continue
-        if one[1:] != other[1:]:
-            what = "two labels" if one[2] != other[2] else "in two parts"
+        if first[1:] != second[1:]:
+            fault = "have two labels" if first[2] != second[2] else "be in two parts"
             raise DataError(
-                f"{one[0]} and {other[0]} are one file, which cannot"
-                f" {'have' if one[2] != other[2] else 'be'} {what}: take one of them away"
+                f"{first[0]} and {second[0]} are one file, which cannot {fault}: remove one of the"
+                " two"
             )
         kept[order[place]] = False
     for part, stay in zip(parts, np.split(kept, ends[:-1]), strict=True):
         part.keep(stay)
 
 
-def _of(parts: list[_Listed], ends: NDArray[np.int64], place: int) -> tuple[str, int, int]:
-    """The path of an image, its part and its label, by its place in all parts."""
+def _image_at(parts: list[_Listed], ends: NDArray[np.int64], place: int) -> tuple[str, int, int]:
+    """The path of an image, its part and its label, by its position over all parts."""
     part = int(np.searchsorted(ends, place, side="right"))
     within = place - int(ends[part]) + len(parts[part].files)
     return parts[part].files[within], part, int(parts[part].labels[within])

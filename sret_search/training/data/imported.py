@@ -1,4 +1,4 @@
-"""Data sets that a function of the user's returns."""
+"""Data sets that a user's function returns."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _Parts = tuple[
 
 
 def read(data: Data) -> _Parts:
-    """What the function `data.name` returns, as parts for training, validation and test; those
-    that it has not are None.
+    """Parts for training, validation and test that the function `data.name` returns. Missing parts
+    are None.
 
     Raises:
-        DataError: it cannot be imported, fails, or returns something else than it should.
+        DataError: the function cannot be imported, fails, or returns something else than it should.
     """
     try:
         function = importing.load(data.name)
@@ -42,40 +42,40 @@ def read(data: Data) -> _Parts:
     except TypeError as error:
         raise DataError(f"{data.name} {error}", "options") from None
     try:
-        found = function(**options)
+        returned = function(**options)
     except (Exception, SystemExit) as error:
-        raise DataError(f"{data.name} failed: {importing.told(error)}") from error
+        raise DataError(f"{data.name} failed: {importing.summary(error)}") from error
     try:
-        return _parts(found, data)
+        return _parts(returned, data)
     except DataError:
         raise
     except _WrongError as wrong:
         raise DataError(f"{data.name} returned {wrong}") from None
-    except (Exception, SystemExit) as error:  # of the data set's own methods
-        told = importing.told(error)
-        raise DataError(f"what {data.name} returned cannot be read: {told}") from error
+    except (Exception, SystemExit) as error:  # raised by the data set's methods
+        error_summary = importing.summary(error)
+        raise DataError(f"what {data.name} returned cannot be read: {error_summary}") from error
 
 
 class _WrongError(Exception):
-    """What is returned, and what would be right."""
+    """A value of the wrong kind was returned. The message says what it is and what is needed."""
 
 
-def _parts(found: Any, data: Data) -> _Parts:
-    if not isinstance(found, Mapping):
-        raise _WrongError(f"{_a(found)}; a mapping with {_NEEDED} is needed")
-    names = set(found)
+def _parts(returned: Any, data: Data) -> _Parts:
+    if not isinstance(returned, Mapping):
+        raise _WrongError(f"{_a(returned)}; a mapping with {_NEEDED} is needed")
+    names = set(returned)
     if "train" not in names or not names <= set(_PARTS) or ("val" in names and "test" not in names):
-        given = ", ".join(map(str, found)) or "nothing"
+        given = ", ".join(map(str, returned)) or "nothing"
         raise _WrongError(f"a mapping with {given}; {_NEEDED} is needed")
     train, val, test = (
-        _part(name, found[name], data) if name in names else None for name in _PARTS
+        _part(name, returned[name], data) if name in names else None for name in _PARTS
     )
     assert train is not None
-    for name, other in (("val", val), ("test", test)):
-        if other is not None:
-            _check_alike(train, name, other)
+    for name, part in (("val", val), ("test", test)):
+        if part is not None:
+            _check_alike(train, name, part)
     if isinstance(train, MemoryPart) and isinstance(val, MemoryPart):
-        # One set: a confirmation may train on both.
+        # A single set: a confirmation may train on both parts.
         images, count = torch.cat([train.images, val.images]), len(train)
         is_resized = train.is_resized or val.is_resized
         whole = MemoryPart.whole(images, torch.cat([train.labels, val.labels]), is_resized)
@@ -109,18 +109,22 @@ def _part(name: str, given: Any, data: Data) -> MemoryPart | StreamPart:
 
 
 def _streamed(name: str, dataset: Any, first: Image.Image, data: Data) -> StreamPart:
-    """A data set of pictures, which are opened each time that they are seen."""
+    """Part of a data set of pictures. They are opened each time they are seen."""
     labels = getattr(dataset, "targets", None)
     if labels is None or len(labels) != len(dataset):
         labels = [int(dataset[i][1]) for i in range(len(dataset))]
     items = Items(dataset, f"`{name}` of {data.name}")
     mode = "L" if first.mode in GREY else "RGB"
-    decode(items, 0, mode)  # an image of a mode that has no range is said before any training
+    decode(items, 0, mode)  # refuse a mode without a known range before any training
     return StreamPart.whole(items, _labels(name, labels), data.image_size or PHOTOGRAPH, mode)
 
 
 def _images(name: str, given: Any) -> Tensor:
-    """Images (N, C, S, S), uint8, or float32 within 0 to 1."""
+    """Images (N, C, S, S), uint8, or float32 within 0 to 1.
+
+    Raises:
+        _WrongError: the array has another shape, type or range.
+    """
     images = given if isinstance(given, Tensor) else torch.from_numpy(np.asarray(given))
     images = images.detach().cpu()
     if images.ndim == 3:
@@ -145,22 +149,27 @@ def _images(name: str, given: Any) -> Tensor:
 
 
 def _labels(name: str, given: Any) -> Tensor:
-    """Classes (N,), int64."""
+    """Classes (N,), int64.
+
+    Raises:
+        _WrongError: labels are not whole numbers from 0.
+    """
     labels = given.detach().cpu() if isinstance(given, Tensor) else np.asarray(given)
     labels = torch.as_tensor(labels)
     whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
     if labels.ndim != 1 or not whole or not len(labels) or int(labels.min()) < 0:
         raise _WrongError(
-            f"as labels of `{name}` something else than whole numbers from 0, one an image"
+            f"as labels of `{name}` something else; whole numbers from 0, one for each image, are"
+            " needed"
         )
     return labels.long()
 
 
-def _check_alike(train: MemoryPart | StreamPart, name: str, other: MemoryPart | StreamPart) -> None:
+def _check_alike(train: MemoryPart | StreamPart, name: str, part: MemoryPart | StreamPart) -> None:
     facts = [
-        (type(part), part.in_channels, part.image_size)
-        + ((part.images.dtype,) if isinstance(part, MemoryPart) else ())
-        for part in (train, other)
+        (type(other), other.in_channels, other.image_size)
+        + ((other.images.dtype,) if isinstance(other, MemoryPart) else ())
+        for other in (train, part)
     ]
     if facts[0] != facts[1]:
         raise _WrongError(

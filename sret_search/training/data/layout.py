@@ -1,4 +1,4 @@
-"""Which folders of a data set are its parts, by what people call them and by what they hold."""
+"""Folders that are the parts of a data set, recognised by their names and contents."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JOINED = re.compile(f"({'|'.join(_PARTS)}){_FILLERS}")
 
 
 def named_part(name: str) -> tuple[str | None, bool]:
-    """The part that a folder's name speaks of, in any case, and whether it speaks of nothing else."""
+    """The part that a folder's name contains, in any case, and whether it contains nothing else."""
     apart = re.sub(r"([a-z])([A-Z])", r"\1 \2", name).casefold()
     words = [word for word in re.findall(r"[^\W\d_]+", apart) if not _FILLER.fullmatch(word)]
     words = [joined[1] if (joined := _JOINED.fullmatch(word)) else word for word in words]
@@ -34,12 +34,12 @@ def named_part(name: str) -> tuple[str | None, bool]:
 
 
 def parts_of(path: Path) -> dict[str, str]:
-    """The folder of each part, by its name below `path`; none where the folders are classes.
+    """The folder of each part, by its name below `path`; empty if the folders are classes.
 
-    A part has class folders, and no images beside them; a class has images.
+    A part has class folders and no images beside them. A class has images.
 
     Raises:
-        DataError: the folders can be read in both ways, or two of them are one part.
+        DataError: the folders can be read in both ways, or two of them are the same part.
     """
     names = walking.subfolders(path)
     spoken = {name: named_part(name) for name in names}
@@ -48,60 +48,60 @@ def parts_of(path: Path) -> dict[str, str]:
     if not exact and len(set(named.values())) < 2:
         _refuse_parts_below(path, names)
         return {}
-    others = [n for n in names if n not in named and walking.has_image(path / n)]
+    class_folders = [n for n in names if n not in named and walking.has_image(path / n)]
     spoken_of = set(exact.values())
-    # Such as the vehicles bus, plane and train, each with its images. But train, test and a third
-    # one are rather parts without labels.
-    may_be_classes = others and not ("train" in spoken_of and len(spoken_of) > 1)
+    # Classes may be named like parts: the vehicles bus, plane and train, each with images. But
+    # beside train and test, a third folder is rather a part without labels.
+    may_be_classes = class_folders and not ("train" in spoken_of and len(spoken_of) > 1)
     if may_be_classes and not any(_has_class_folders(path / name) for name in named):
         return {}
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for name, part in named.items():
-        if part in found:
+        if part in parts:
             raise DataError(
-                _two_ways(path, names, f"{found[part]}/ and {name}/ both as the {WORDS[part]} part")
-                + f"leave only one of {found[part]}/ and {name}/ there"
+                _two_ways(path, names, f"{parts[part]}/ and {name}/ both as the {WORDS[part]} part")
+                + f"leave only one of {parts[part]}/ and {name}/ there"
             )
-        found[part] = name
-    if others:
+        parts[part] = name
+    if class_folders:
         raise DataError(
-            _two_ways(path, names, f"{_told(found)}, and {_listed(others)} left over")
-            + f"put {_listed(others)} elsewhere, or give {_listed(named)} another name"
+            _two_ways(path, names, f"{_roles(parts)}, and {_listed(class_folders)} left over")
+            + f"put {_listed(class_folders)} elsewhere, or give {_listed(named)} another name"
         )
-    if "train" not in found:
+    if "train" not in parts:
         raise DataError(
-            _two_ways(path, names, f"{_told(found)}, and nothing to train on")
+            _two_ways(path, names, f"{_roles(parts)}, and nothing to train on")
             + f"add a folder train/, or give {_listed(named)} another name"
         )
-    if len(found) == 1:
-        alone = found["train"]
+    if len(parts) == 1:
+        alone = parts["train"]
         raise DataError(
-            _two_ways(path, names, f"{_told(found)}, without a test part")
+            _two_ways(path, names, f"{_roles(parts)}, without a test part")
             + f"add a folder test/ of the same classes, or name {path / alone}, which is then cut"
             " into training, validation and test"
         )
-    return {part: found[part] for part in _NAMES if part in found}
+    return {part: parts[part] for part in _NAMES if part in parts}
 
 
 def imagenet_parts(root: Path) -> dict[str, str]:
-    """The folders of training and validation images of ILSVRC 2012, whatever else is there.
+    """The folders of training and validation images of ILSVRC 2012. Other folders are ignored.
 
     Raises:
-        DataError: there is none of a part, or more than one.
+        DataError: a part has no folder, or more than one.
     """
-    found = {}
+    folders = {}
     names = walking.subfolders(root)
     for wanted in ("train", "val"):
         named = [name for name in names if named_part(name)[0] == wanted]
         if len(named) != 1:
             has = f"{_listed(named)} for it" if named else "none"
             raise DataError(f"{root} needs one folder {wanted}/, but has {has}")
-        found[wanted] = named[0]
-    return found
+        folders[wanted] = named[0]
+    return folders
 
 
 def _refuse_parts_below(path: Path, classes: list[str]) -> None:
-    """See that no class folder has parts of its own."""
+    """Raise a DataError if a class folder has folders named like parts."""
     for name in classes:
         below = {n: p for n in walking.subfolders(path / name) if (p := _exact(n)) is not None}
         if len(set(below.values())) > 1:
@@ -131,8 +131,8 @@ def _two_ways(path: Path, names: list[str], as_parts: str) -> str:
     )
 
 
-def _told(found: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}/ as the {WORDS[part]} part" for part, name in found.items())
+def _roles(parts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}/ as the {WORDS[part]} part" for part, name in parts.items())
 
 
 def _listed(names: Mapping[str, str] | list[str], most: int = 5) -> str:

@@ -25,7 +25,7 @@ _TEST_SPLITS = {"Imagenette": "val"}  # the only one without "test"
 
 
 class Library:
-    """One data set of torchvision in one folder."""
+    """A torchvision data set in a folder."""
 
     def __init__(self, data: Data, root: Path) -> None:
         self.data = data
@@ -33,14 +33,14 @@ class Library:
         self.name = _CLASSES.get(data.source, data.source)
         self.where = f"{self.name} in {root}"
         self.notes: tuple[str, ...] = ()
-        """What the reader must know of it, once it was read."""
+        """Remarks for the reader, known after reading."""
         self._kind = getattr(torchvision.datasets, self.name)
         self._accepted = inspect.signature(self._kind).parameters
-        # QMNIST hands on what it does not name.
+        # QMNIST passes on arguments that it does not name.
         self._downloads = not {"download", "kwargs"}.isdisjoint(self._accepted)
 
     def parts(self) -> list[MemoryPart | StreamPart]:
-        """The official training and test parts, or one pool.
+        """The official training and test parts, or a single part for all.
 
         Raises:
             DataError: files are missing or broken.
@@ -49,8 +49,8 @@ class Library:
             parts = [self._part(choice, refused is None) for choice in self._choices()]
         if refused is not None and any(isinstance(part, MemoryPart) for part in parts):
             self.notes = (
-                f"{self.where} is decoded by each trial anew, since it cannot be kept ({refused}):"
-                " XDG_CACHE_HOME names another folder for it",
+                f"{self.where} is decoded again by each trial, since it cannot be kept ({refused}):"
+                " set XDG_CACHE_HOME to another folder",
             )
         return parts
 
@@ -58,7 +58,7 @@ class Library:
         if "train" in self._accepted:
             return [{"train": True}, {"train": False}]
         if "split" in self._accepted:
-            # The default is what to train on: "trainval", where validation is not set apart.
+            # The default is the part for training: "trainval" if validation is separate.
             train, test = self._accepted["split"].default, _TEST_SPLITS.get(self.name, "test")
             return [{"split": train}, {"split": test}]
         return [{}]
@@ -75,7 +75,7 @@ class Library:
         except Exception as error:
             raise DataError(self._complaint(error)) from error
         if images is not None:
-            # The key anew: there may be files now that were not there before.
+            # The key is computed again, since the download may have added files.
             kept = cache.keep(self._key(choice), images, labels) if writable else (images, labels)
             return MemoryPart.whole(*kept, is_resized)
         files, labels = self._streamed(dataset, labels)
@@ -87,7 +87,7 @@ class Library:
         paths = items.files()
         if paths is None:
             return items, labels
-        # SUN397 lists its files as the file system does: in another order on each machine.
+        # SUN397 lists its files in the file system's order, which differs from machine to machine.
         order = sorted(range(len(paths)), key=paths.__getitem__)
         return Files([paths[number] for number in order]), labels[order]
 
@@ -95,7 +95,7 @@ class Library:
         return cache.key(self._files(), self.where, choice, self.data.image_size)
 
     def _files(self) -> Iterable[Path]:
-        """The files of a set that may be held in memory."""
+        """The files of a data set that may be held in memory."""
         if issubclass(self._kind, torchvision.datasets.MNIST):
             return (self.root / self.name).rglob("*")
         return (self.root / getattr(self._kind, "base_folder", "")).glob("*")
@@ -114,7 +114,7 @@ class Library:
         return f"cannot read {self.where}: {reason(error)}; put whole files there{remedy}"
 
     def _broken(self) -> Path | None:
-        """The first file that is not what its checksum says, of sets that list theirs."""
+        """The first file that differs from its checksum; None if all are right or have no checksum."""
         kind = self._kind
         listed = [*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())]
         listed += [entry[1:] for entry in getattr(kind, "split_list", {}).values()]
@@ -127,7 +127,8 @@ class Library:
 
 
 def _array(dataset: Any, image_size: int | None) -> Tensor | None:
-    """Images (I, C, S, S), uint8, of a set that has them in one array and is not too large."""
+    """Images (I, C, S, S), uint8, of a data set that has them in an array and is not too large;
+    None for others."""
     if not hasattr(dataset, "data"):
         return None
     array = np.asarray(dataset.data)
@@ -143,13 +144,13 @@ def _array(dataset: Any, image_size: int | None) -> Tensor | None:
 
 
 def _labels(dataset: Any) -> Tensor:
-    """Labels (I,), without decoding an image where the set has them."""
+    """Labels (I,), without decoding images if the data set lists its labels."""
     for name in ("targets", "labels", "_labels", "y"):
         if hasattr(dataset, name):
             labels = np.asarray(getattr(dataset, name))
             break
     else:
-        # PCAM reads its labels only along with its images.
+        # PCAM reads its labels only together with its images.
         labels = np.asarray([label for _, label in getattr(dataset, "_samples", dataset)])
-    # QMNIST has more than the class in each row.
+    # QMNIST has more columns than the class.
     return torch.from_numpy(labels.reshape(len(labels), -1)[:, 0].astype(np.int64))

@@ -18,11 +18,16 @@ _CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class MemoryPart:
-    """A part whose images (of all parts, (N, C, S, S), uint8 or float32) are in memory.
+    """A part whose images are in memory.
 
-    The images are picked by `index` (I,) batch by batch: a copy of each part would not be shared
-    by the processes that map the same file. With `is_resized` the pixels were computed, and their
-    last bits may depend on the machine.
+    `index` picks the images of a batch. A copied part could not be shared by the processes that map
+    the same file.
+
+    Attributes:
+        images: images of all parts, (N, C, S, S), uint8 or float32.
+        index: numbers of the images in this part, (I,).
+        labels: classes, (I,).
+        is_resized: whether pixels were computed. Their last bits may then depend on the machine.
     """
 
     images: Tensor
@@ -33,7 +38,7 @@ class MemoryPart:
 
     @classmethod
     def whole(cls, images: Tensor, labels: Tensor, is_resized: bool = False) -> MemoryPart:
-        """The part of all images."""
+        """The part with all images."""
         return cls(images, torch.arange(len(labels)), labels, is_resized)
 
     def __len__(self) -> int:
@@ -41,7 +46,7 @@ class MemoryPart:
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Side in pixels."""
         return self.images.shape[-1]
 
     @property
@@ -49,14 +54,14 @@ class MemoryPart:
         return self.images.shape[1]
 
     def take(self, index: NDArray[np.int64]) -> MemoryPart:
-        """The part of some of the images."""
+        """The part with the images at `index`."""
         taken = torch.from_numpy(index)
         return replace(self, index=self.index[taken], labels=self.labels[taken])
 
-    def joined(self, other: MemoryPart) -> MemoryPart:
-        """The images of both parts of the same set."""
-        assert self.images is other.images, "parts in memory are cut from one set"
-        index, labels = torch.cat([self.index, other.index]), torch.cat([self.labels, other.labels])
+    def joined(self, part: MemoryPart) -> MemoryPart:
+        """The images of this part and another part of the same data set."""
+        assert self.images is part.images, "parts in memory are cut from one set"
+        index, labels = torch.cat([self.index, part.index]), torch.cat([self.labels, part.labels])
         return replace(self, index=index, labels=labels)
 
     def to(self, device: str) -> MemoryPart:
@@ -72,14 +77,14 @@ class MemoryPart:
         seed: int = 0,
         start: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `Part.batches`; whole images, whatever the crop."""
+        """Batches as in `Part.batches`. `crop` has no effect: images come whole."""
         device = self.images.device
         for batch in batches:
             images = self.images[self.index[batch.to(device)]]
             yield images, self.labels[batch.cpu()].to(device, non_blocking=True)
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel, of values within 0 to 1."""
+        """Mean and standard deviation of each channel, with values scaled to 0 to 1."""
         if self.images.is_floating_point():
             images = self.images[self.index]
             return tuple(images.mean((0, 2, 3)).tolist()), tuple(images.std((0, 2, 3)).tolist())
@@ -96,6 +101,6 @@ class MemoryPart:
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """Images (N, C, S, S) at another size."""
+    """Images (N, C, S, S) resized to (N, C, size, size)."""
     resize = transforms.functional.resize
     return torch.cat([resize(c, [size, size], antialias=True) for c in images.split(_CHUNK)])

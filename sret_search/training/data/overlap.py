@@ -1,4 +1,4 @@
-"""Images that two cuts of one data set have in common."""
+"""Images that two cuts of a data set have in common."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from sret_search.job.paths import expanded
 from sret_search.job.provenance import Seen
 from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
-from sret_search.training.data.split import load
-from sret_search.training.data.split_indices import Indices, cut
+from sret_search.training.data.split import Indices, cut_indices, load
 
 _PARTS = {"train": 0, "val": 1, "test": 2}
 _CUT = ("split_seed", "val", "test", "order", "images", "grid", "test_grid")
-"""Fields that tell two cuts of a data set apart, besides the fold."""
+"""Fields in which two cuts of a data set may differ, besides the fold."""
 
 
 def same_set(a: Data, b: Data) -> bool:
-    """Whether both are cuts of one data set, whatever the folder that a named one lies in."""
+    """Whether both are cuts of the same data set. The folder of a named data set does not count."""
     return _set(a) == _set(b)
 
 
 def same_folds(a: Data, b: Data) -> bool:
-    """Whether both are folds of one data set, cut in the same way."""
+    """Whether both are folds of the same data set, cut in the same way."""
     fields = ("folds", "split_seed", "order")
     alike = all(getattr(a, field) == getattr(b, field) for field in fields)
     return a.folds is not None and alike and same_set(a, b)
@@ -40,47 +39,51 @@ def overlap(
     sizes: tuple[int, int, int],
     contents: Contents | None = None,
 ) -> int:
-    """How many images of a part of a data set are among those that were trained on.
+    """Number of images in a part of a data set that were also trained on.
 
     Args:
-        sizes: of the set as it comes, `Split.uncut`.
-        contents: what the set holds now, `Split.contents`.
+        seen: images that were trained on.
+        part: the part to check.
+        sizes: images before any cut, `Split.uncut`.
+        contents: present fingerprint of the data set, `Split.contents`.
 
     Raises:
-        DataError: that cannot be known.
+        DataError: the data set has changed or has other options, so the number cannot be known.
     """
-    own = _numbers(data, sizes)[_PARTS[part]]
-    found = np.zeros(len(own), bool)
-    for each in seen:
-        if not same_set(each.data, data):
+    numbers = _numbers(data, sizes)[_PARTS[part]]
+    trained_on = np.zeros(len(numbers), bool)
+    for images in seen:
+        if not same_set(images.data, data):
             continue
-        if each.data.options != data.options:
+        if images.data.options != data.options:
             raise DataError(
-                f"{data.name} with options {each.data.options} was trained on, and here they are"
+                f"{data.name} with options {images.data.options} was trained on, and here they are"
                 f" {data.options}: whether these are the same images cannot be known",
                 "options",
             )
-        if contents is not None and each.contents not in ("", contents.digest):
+        if contents is not None and images.contents not in ("", contents.digest):
             raise DataError(
                 f"{data.imagefolder or data.name} has changed since it was trained on: whether these"
                 " are the same images cannot be known"
             )
-        train, val, _ = _numbers(each.data, sizes)
-        found |= np.isin(own, train)
-        if each.whole:
-            found |= np.isin(own, val)
-    return int(found.sum())
+        train, val, _ = _numbers(images.data, sizes)
+        trained_on |= np.isin(numbers, train)
+        if images.whole:
+            trained_on |= np.isin(numbers, val)
+    return int(trained_on.sum())
 
 
 def difference(seen: Sequence[Seen], data: Data) -> str:
-    """How the first training of these that had the same data set differs in its cut."""
-    for each in seen:
-        if same_set(each.data, data):
-            theirs, ours = _cut(each.data), _cut(data)
-            told = [f"{k} {v} there, {ours[k]} here" for k, v in theirs.items() if v != ours[k]]
-            told += ["it was trained on train+val"] * each.whole
-            if told:
-                return "; ".join(told)
+    """Differences of the cut from that of the first training with the same data set, in words."""
+    for images in seen:
+        if same_set(images.data, data):
+            theirs, ours = _cut(images.data), _cut(data)
+            differences = [
+                f"{k} {v} there, {ours[k]} here" for k, v in theirs.items() if v != ours[k]
+            ]
+            differences += ["it was trained on train+val"] * images.whole
+            if differences:
+                return "; ".join(differences)
     return "another cut"
 
 
@@ -92,30 +95,31 @@ def _cut(data: Data) -> dict[str, str]:
 def _set(data: Data) -> str:
     if data.imagefolder is not None:
         return str(Path(expanded(data.imagefolder)).resolve())
-    # torchvision's own name of a set is another one for it: CIFAR10 is cifar10.
+    # torchvision's name of a data set differs in case: CIFAR10 is cifar10.
     return data.name if data.is_imported else data.name.lower()
 
 
 def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices, Indices]:
-    """A number for each image of each part, which it has in every cut of the set."""
+    """Numbers of the images in each part. An image has the same number in every cut of the data
+    set."""
     if data.source == "connectivity":
         return _numbers_of_grids(data)
     pool, val, test = sizes
     if val:
         train, validation, testing = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     else:
-        train, validation, testing = cut(data, pool, test)
+        train, validation, testing = cut_indices(data, pool, test)
         testing = testing + pool if test else testing
     return train, validation, testing
 
 
 def _numbers_of_grids(data: Data) -> tuple[Indices, Indices, Indices]:
-    """Numbers of grids, which are made anew for each cut: of what they look like."""
-    found = []
+    """Numbers of connectivity grids: hashes of their pixels, since each cut makes them anew."""
+    numbers = []
     split = load(data)
     for part in (split.train, split.val, split.test):
         assert isinstance(part, MemoryPart)
         images = part.images[part.index].numpy()
-        found.append(np.array([hash(image.tobytes()) for image in images], np.int64))
-    train, val, test = found
+        numbers.append(np.array([hash(image.tobytes()) for image in images], np.int64))
+    train, val, test = numbers
     return train, val, test

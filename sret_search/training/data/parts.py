@@ -1,6 +1,6 @@
-"""What training and evaluation see of a data set.
+"""Interface of a data set's parts for training and evaluation.
 
-Shapes: I images, B images of a batch, C channels, S pixels a side.
+Shapes: I images, B images of a batch, C channels, S side in pixels.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Part(Protocol):
 
     @property
     def cropped(self) -> bool:
-        """Whether batches with `crop` come cropped; parts in memory leave that to the caller."""
+        """Whether `batches` crops. Parts in memory leave cropping to the caller."""
 
     def __len__(self) -> int: ...
 
-    def joined(self, other: Self) -> Self:
-        """The images of both parts, which are of one kind."""
+    def joined(self, part: Self) -> Self:
+        """The images of this part and another part of the same kind."""
 
     def to(self, device: str) -> Part:
         """The same part, with its batches on a device."""
@@ -37,13 +37,13 @@ class Part(Protocol):
         seed: int = 0,
         start: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each tensor of indices into this part, in order, its images and labels.
+        """Images and labels for each tensor of indices, in order.
 
         Args:
-            batches: indices (B,) into this part, one tensor a batch.
-            crop: least and largest area of a random crop, as fractions of the image.
-            seed: of the crops; each depends on it and on the image's position alone.
-            start: position of the first image, where a training resumes within an epoch.
+            batches: indices (B,) into this part, a tensor for each batch.
+            crop: smallest and largest area of a random crop, as fractions of the image.
+            seed: seed of the crops. Each depends only on it and on the image's position.
+            start: position of the first image, for a training that resumes within an epoch.
 
         Yields:
             Images (B, C, S, S), uint8, or float32 within 0 to 1, not normalised; labels (B,).

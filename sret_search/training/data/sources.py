@@ -1,4 +1,4 @@
-"""Where the images come from."""
+"""Sources of images, by the kind of data set."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sret_search.training.data.streams import StreamPart
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set as its files have it. What is None is to be cut from `train`.
+    """A data set as its files hold it. A part that is None is cut from `train`.
 
     Attributes:
-        where: what to name in an error.
-        contents: what it holds; None of a set that nobody can change.
-        notes: what the reader must know of it, a line each.
+        where: the name in messages.
+        contents: fingerprint; None for data sets that nobody can change.
+        notes: remarks for the reader, a line each.
     """
 
     where: str
@@ -36,7 +36,7 @@ class Source:
 
 
 def read(data: Data) -> Source:
-    """The images of a data set, or what is needed to open them.
+    """The images of a data set, or the means to open them.
 
     Raises:
         DataError: files are missing or broken.
@@ -56,20 +56,22 @@ def _read(data: Data) -> Source:
         path = Path(expanded(data.imagefolder)).absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
     if data.is_imported:
-        return _seen(Source(data.name, *imported.read(data)))
+        return _with_contents(Source(data.name, *imported.read(data)))
     root = Path(expanded(data.root or "")).absolute()
     if data.source == "imagenet":
         return _streamed(f"imagenet in {root}", folders.imagenet(root), data.image_size)
     library = Library(data, root)
     train, *test = library.parts()
     test_part = test[0] if test else None
-    return _seen(Source(library.where, train, test=test_part, notes=library.notes))
+    return _with_contents(Source(library.where, train, test=test_part, notes=library.notes))
 
 
-def _seen(source: Source) -> Source:
-    """The same with what it holds."""
+def _with_contents(source: Source) -> Source:
+    """The same source with its fingerprint."""
     parts = {"train": source.train, "val": source.val, "test": source.test}
-    groups = [fingerprints.of_part(name, part) for name, part in parts.items() if part is not None]
+    groups = [
+        fingerprints.part_group(name, part) for name, part in parts.items() if part is not None
+    ]
     return replace(source, contents=Contents(tuple(groups)))
 
 
@@ -77,7 +79,7 @@ def _streamed(where: str, layout: folders.Layout, image_size: int | None) -> Sou
     def part(folder: folders.Folder) -> StreamPart:
         return StreamPart.whole(folder.files, folder.labels, image_size or PHOTOGRAPH, "RGB")
 
-    passed = layout.passed.told()
+    passed = layout.passed.counts()
     return Source(
         where,
         part(layout.train),
@@ -94,15 +96,16 @@ def _contents(layout: folders.Layout) -> Contents:
     names = {part: f"{folder.path.name}/" for part, folder in given.items()}
     if len(given) == 1:
         top = f"the {len(layout.train.classes):,} class folders of {names['train']}"
-        groups = fingerprints.of_folders(given, {"train": ""})
+        groups = fingerprints.folder_groups(given, {"train": ""})
         return Contents(groups, dict.fromkeys(every, top), ("val", "test"))
     cut = tuple(part for part in every if part not in given)
     folders_ = {part: names.get(part, names["train"]) for part in every}
-    return Contents(fingerprints.of_folders(given, names), folders_, cut)
+    return Contents(fingerprints.folder_groups(given, names), folders_, cut)
 
 
 def _digits(image_size: int | None) -> MemoryPart:
-    """The test part of the UCI Optical Recognition of Handwritten Digits data (Alpaydin, Kaynak)."""
+    """Images of scikit-learn: the test part of the UCI Optical Recognition of Handwritten Digits
+    data (Alpaydin, Kaynak)."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -113,7 +116,7 @@ def _digits(image_size: int | None) -> MemoryPart:
 
 
 def _connectivity(data: Data) -> Source:
-    """Grids that are made, in their three parts."""
+    """Connectivity grids, which are made in their three parts."""
     from sret_search.tasks import connectivity
 
     made = connectivity.split(data)

@@ -1,9 +1,12 @@
-"""A data set in three parts."""
+"""A data set in three parts, and the distribution of its images over them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sret_search.architecture import Architecture
 from sret_search.job import Contents, Data
@@ -11,23 +14,26 @@ from sret_search.training.data.errors import DataError
 from sret_search.training.data.memory import MemoryPart
 from sret_search.training.data.parts import Part
 from sret_search.training.data.sources import Source, read
-from sret_search.training.data.split_indices import cut
 from sret_search.training.data.streams import StreamPart
 
 _SIZE = "pixels a side"
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The parts of a data set. Everything that chooses reads `val`; `test` is read once.
+    """The parts of a data set. Every choice reads `val`; `test` is read once, at the end.
 
     Attributes:
-        mean, std: of each channel, to normalise by, of values within 0 to 1.
-        where: what to name in an error: the folder, or the set and its folder.
-        uncut: images of the set as it comes, before any cut: what training is cut from, and
-            validation and test where it has such parts of its own, or 0.
-        contents: what the set holds.
-        notes: what the reader must know of it, a line each.
+        mean, std: mean and standard deviation of each channel, with values scaled to 0 to 1.
+        classes: number of classes.
+        image_size: side in pixels.
+        in_channels: number of channels.
+        where: the name in messages: the folder, or the data set and its folder.
+        uncut: images before any cut: of the part that training is cut from, and of validation and
+            test if the data set has such parts, or 0.
+        contents: fingerprint of the data set; None for data sets that nobody can change.
+        notes: remarks for the reader, a line each.
     """
 
     train: Part
@@ -45,16 +51,16 @@ class Split:
 
     @property
     def whole(self) -> Split:
-        """The same parts, with the images of validation among those for training too."""
+        """The same parts, with the validation images also in the training part."""
         return replace(self, train=self.train.joined(self.val))
 
 
 @lru_cache(maxsize=2)
 def load(data: Data) -> Split:
-    """Read, shuffle by `data.split_seed`, and cut.
+    """Read a data set, shuffle it by `data.split_seed`, and cut it into its parts.
 
     Raises:
-        DataError: files are missing or broken, or the set cannot be cut as is asked.
+        DataError: files are missing or broken, or the set cannot be cut as asked.
     """
     source = read(data)
     whole = source.train, source.val, source.test
@@ -82,7 +88,7 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
         raise DataError(f"{source.where} has a test part of its own: leave out `folds` and `order`")
     if val is not None and test is not None:
         return [pool, val, test]
-    indices = cut(data, len(pool), 0 if test is None else len(test))
+    indices = cut_indices(data, len(pool), 0 if test is None else len(test))
     sizes = tuple(len(index) for index in indices)
     if min(sizes) == 0:
         raise DataError(
@@ -93,11 +99,35 @@ def _cut(data: Data, source: Source) -> list[MemoryPart | StreamPart]:
     return [part.take(index) for part, index in zip(parts, indices, strict=True)]
 
 
+def cut_indices(data: Data, images: int, test: int) -> tuple[Indices, Indices, Indices]:
+    """Distribute the images of a data set over its parts: indices for training, validation and test.
+
+    Args:
+        data: the rules of the cut.
+        images: images in the part that is cut.
+        test: images in the data set's test part. They are then the whole test, in their order. With
+            0 the test is cut from the images too.
+    """
+    random = np.random.default_rng(data.split_seed)
+    train, _, testing = data.cut(images, test)
+    if test:
+        order = random.permutation(images)
+        return order[:train], order[train:], np.arange(test)
+    contiguous = data.order == "contiguous"
+    line = np.arange(images) if contiguous else random.permutation(images)
+    begin = images - testing if data.folds is None else data.fold * images // data.folds
+    held_out = slice(begin, begin + testing)
+    rest = np.delete(line, held_out)
+    if contiguous:
+        rest = random.permutation(rest)
+    return rest[:train], rest[train:], line[held_out]
+
+
 def check_unchanged(split: Split, before: Contents | None) -> None:
-    """Whether a data set holds what it did when its study began.
+    """Check that a data set is the same as when its study began.
 
     Raises:
-        DataError: it does not.
+        DataError: images have changed.
     """
     if before is None or split.contents is None:
         return
@@ -110,16 +140,16 @@ def check_unchanged(split: Split, before: Contents | None) -> None:
 
 
 def check(split: Split, architecture: Architecture) -> None:
-    """Whether an architecture takes these images and tells as many classes apart.
+    """Check that an architecture has the classes, channels and size of these images.
 
     Raises:
-        DataError: it does not.
+        DataError: a number differs.
     """
-    for has, takes, what in (
+    for has, takes, quantity in (
         (split.classes, architecture.classes, "classes"),
         (split.in_channels, architecture.in_channels, "channels"),
         (split.image_size, architecture.image_size, _SIZE),
     ):
         if has != takes:
-            message = f"{split.where} has {has} {what}, but the architecture has {takes}"
-            raise DataError(message, "image_size" if what == _SIZE else "name")
+            message = f"{split.where} has {has} {quantity}, but the architecture has {takes}"
+            raise DataError(message, "image_size" if quantity == _SIZE else "name")

@@ -24,12 +24,12 @@ _Key = tuple[int, int]  # position in the epoch, number of the image
 
 
 def data_workers() -> int:
-    """Processes that decode images beside the one that trains."""
+    """Processes that decode images beside the training process."""
     return max(1, torch.get_num_threads())
 
 
 def no_workers() -> str | None:
-    """Why this machine has no processes that decode images; None where it has. Their queues need
+    """Reason why this machine cannot run worker processes; None if it can. Their queues need
     semaphores, which lie in /dev/shm."""
     try:
         multiprocessing.Lock()
@@ -40,15 +40,15 @@ def no_workers() -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class StreamPart:
-    """A part whose images are read and resized each time that they are seen.
+    """A part whose images are read and resized each time they are seen.
 
     Attributes:
-        images: those of all parts.
-        index: (I,), which of them are in this part.
-        labels: (I,).
-        image_size: pixels a side after cropping.
+        images: images of all parts.
+        index: numbers of the images in this part, (I,).
+        labels: classes, (I,).
+        image_size: side in pixels, after cropping.
         mode: "RGB" or "L".
-        device: where batches are sent.
+        device: device of the batches.
     """
 
     images: Images
@@ -61,7 +61,7 @@ class StreamPart:
 
     @classmethod
     def whole(cls, images: Images, labels: Tensor, image_size: int, mode: str) -> StreamPart:
-        """The part of all images."""
+        """The part with all images."""
         return cls(images, np.arange(len(labels)), labels, image_size, mode)
 
     def __len__(self) -> int:
@@ -72,20 +72,20 @@ class StreamPart:
         return 1 if self.mode == "L" else 3
 
     def take(self, index: NDArray[np.int64]) -> StreamPart:
-        """The part of some of the images."""
+        """The part with the images at `index`."""
         return replace(self, index=self.index[index], labels=self.labels[torch.from_numpy(index)])
 
-    def joined(self, other: StreamPart) -> StreamPart:
-        """The images of both parts."""
-        images, more = self.images, other.index
-        if other.images is not images:
-            images = Joined(images, int(self.index.max()) + 1, other.images)
+    def joined(self, part: StreamPart) -> StreamPart:
+        """The images of this part and another part."""
+        images, more = self.images, part.index
+        if part.images is not images:
+            images = Joined(images, int(self.index.max()) + 1, part.images)
             more = more + images.first_count
         return replace(
             self,
             images=images,
             index=np.concatenate([self.index, more]),
-            labels=torch.cat([self.labels, other.labels]),
+            labels=torch.cat([self.labels, part.labels]),
         )
 
     def to(self, device: str) -> StreamPart:
@@ -98,14 +98,14 @@ class StreamPart:
         seed: int = 0,
         start: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `Part.batches`; without `crop`, the middle of each image."""
+        """Batches as in `Part.batches`. Without `crop`, the middle of each image."""
         loader = DataLoader(
             _Decoder(self.images, self.mode, self.image_size, crop, seed),
             batch_sampler=self._keys(batches, start),
             collate_fn=_as_it_is,
             num_workers=data_workers() if no_workers() is None else 0,
             pin_memory=self.device.startswith("cuda"),
-            generator=torch.Generator(),  # or it draws from the one that training draws from
+            generator=torch.Generator(),  # otherwise it draws from the training's generator
         )
         for batch, decoded in zip(batches, loader, strict=True):
             if isinstance(decoded, DataError):
@@ -120,7 +120,8 @@ class StreamPart:
             start += len(batch)
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """ImageNet's mean and standard deviation of each channel; of all channels, for grey."""
+        """Mean and standard deviation of each channel of ImageNet; their mean over channels for
+        grey."""
         if self.mode == "L":
             return (float(np.mean(_MEAN)),), (float(np.mean(_STD)),)
         return _MEAN, _STD
@@ -128,8 +129,11 @@ class StreamPart:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """Images (B, C, S, S) as they leave a worker: an array goes through its pipe. A tensor would go
-    through shared memory, of which a container has 64 MB, and wait for ever where that is full."""
+    """Images (B, C, S, S) as they leave a worker, as an array through its pipe.
+
+    A tensor would go through shared memory. A container has 64 MB of it, and a worker waits for
+    ever if it is full.
+    """
 
     pixels: NDArray[np.uint8]
 
@@ -137,13 +141,13 @@ class _Decoded:
         return torch.from_numpy(self.pixels)
 
     def pin_memory(self) -> Tensor:
-        """Called by the loader where batches go to a GPU."""
+        """Called by the loader if batches go to a GPU."""
         return self.tensor().pin_memory()
 
 
 @dataclass(frozen=True, eq=False)
 class _Decoder(Dataset[Tensor]):
-    """What runs in a worker: whole batches, each crop drawn from a seed of its own."""
+    """Code of a worker: it decodes whole batches, with a separate seed for each crop."""
 
     images: Images
     mode: str
@@ -152,9 +156,9 @@ class _Decoder(Dataset[Tensor]):
     seed: int
 
     def __getitems__(self, keys: list[_Key]) -> _Decoded | DataError:
-        # Returned, not raised: what a worker raises arrives with its traceback as its message.
+        # Returned, not raised: the message of an error raised in a worker is its traceback.
         try:
-            # Without workers this is the process that trains, whose generator stays as it is.
+            # Without workers this is the training process, whose generator must stay as it is.
             with torch.random.fork_rng(devices=[]):
                 return _Decoded(np.stack([self[key].numpy() for key in keys]))
         except DataError as error:

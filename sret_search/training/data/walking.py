@@ -1,4 +1,4 @@
-"""The image files below a folder, as the file system has them."""
+"""Image files below a folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _OF_SYSTEMS = frozenset({
 
 @dataclass
 class Passed:
-    """What lies below a folder and is not among its images.
+    """Entries below a folder that are not among its images.
 
     Attributes:
-        endings: files whose ending is none of an image that is read, by it.
-        hidden: files and folders of the system's, or whose name begins with a dot.
-        stray: images outside of any class folder.
-        loops: links to a folder that they lie in.
+        endings: number of files by their ending, for endings that are not of images.
+        hidden: files and folders of the operating system, or whose name begins with a dot.
+        stray: images outside of all class folders.
+        loops: links to a folder around them.
     """
 
     endings: Counter[str] = field(default_factory=Counter)
@@ -34,48 +34,48 @@ class Passed:
     stray: int = 0
     loops: int = 0
 
-    def add(self, other: Passed) -> None:
-        """Count what was passed over elsewhere, too."""
-        self.endings += other.endings
-        self.hidden += other.hidden
-        self.stray += other.stray
-        self.loops += other.loops
+    def add(self, passed: Passed) -> None:
+        """Add the counts of another folder."""
+        self.endings += passed.endings
+        self.hidden += passed.hidden
+        self.stray += passed.stray
+        self.loops += passed.loops
 
-    def told(self) -> list[str]:
-        """Each kind with its number, for the reader."""
+    def counts(self) -> list[str]:
+        """Each kind of entry with its number, in words."""
         kinds = [f"{number:,} {ending}" for ending, number in self.endings.most_common(5)]
-        others = sum(self.endings.values()) - sum(n for _, n in self.endings.most_common(5))
-        kinds += [f"{others:,} of other endings"] if others else []
+        rest = sum(self.endings.values()) - sum(n for _, n in self.endings.most_common(5))
+        kinds += [f"{rest:,} of other endings"] if rest else []
         endings = f"files that do not end as images do ({', '.join(kinds)})" if kinds else ""
         counted = (
             ("hidden", self.hidden),
             ("outside of the class folders", self.stray),
             ("links to a folder around them", self.loops),
         )
-        return [endings] * bool(endings) + [f"{what} ({n:,})" for what, n in counted if n]
+        return [endings] * bool(endings) + [f"{kind} ({n:,})" for kind, n in counted if n]
 
 
 def subfolders(path: Path) -> list[str]:
-    """The names of the folders in a folder, but for hidden ones, sorted.
+    """Names of the folders in a folder, sorted, without hidden folders.
 
     Raises:
-        DataError: it cannot be listed.
+        DataError: the folder cannot be listed.
     """
     return sorted(entry.name for entry in _entries(path) if _is_folder(entry))
 
 
 def has_image(path: Path) -> bool:
-    """Whether there is an image in a folder, or below."""
+    """Whether a folder has an image, at any depth."""
     return next(_files(path, Passed()), None) is not None
 
 
 def images(path: Path, passed: Passed) -> list[tuple[str, int]]:
-    """The images in a folder and below, each with its inode, sorted by folder and name.
+    """Images of a folder, at any depth, each with its inode, sorted by folder and name.
 
-    Links are followed, to each folder once, and not to one that they lie in.
+    Links are followed, to each folder once, and never to a folder around the link.
 
     Args:
-        passed: what is passed over is added to it.
+        passed: counts of other entries, which are added to it.
 
     Raises:
         DataError: a folder cannot be listed.
@@ -84,7 +84,7 @@ def images(path: Path, passed: Passed) -> list[tuple[str, int]]:
 
 
 def strays(path: Path, passed: Passed) -> None:
-    """Count what lies directly in a folder whose folders are classes or parts.
+    """Count the files beside folders of classes or parts.
 
     Raises:
         DataError: the folder cannot be listed.
@@ -98,7 +98,8 @@ def _files(path: Path, passed: Passed) -> Iterator[tuple[tuple[str, str, str], i
     seen: set[tuple[int, int]] = set()
     waiting, linked = [str(path)], list[str]()
     while waiting or linked:
-        # Links last, and in order: which of two ways to a folder counts is the same everywhere.
+        # Links come last and in order: if two ways lead to a folder, the same one counts
+        # everywhere.
         folder = waiting.pop() if waiting else linked.pop(linked.index(min(linked)))
         try:
             state = os.stat(folder)
@@ -122,13 +123,13 @@ def _files(path: Path, passed: Passed) -> Iterator[tuple[tuple[str, str, str], i
 
 
 def _entries(path: Path, passed: Passed | None = None) -> Iterator[os.DirEntry[str]]:
-    """What is in a folder, but for what is hidden."""
+    """Entries of a folder, without hidden ones."""
     try:
         with os.scandir(path) as entries:
-            found = list(entries)
+            listed = list(entries)
     except OSError as error:
         raise DataError(f"no folder of images at {path}: {reason(error)}") from error
-    for entry in found:
+    for entry in listed:
         if not entry.name.startswith(".") and entry.name not in _OF_SYSTEMS:
             yield entry
         elif passed is not None:
@@ -154,5 +155,5 @@ def _lies_in(folder: str, link: str) -> bool:
 def _inode(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_ino if entry.is_symlink() else entry.inode()
-    except OSError:  # a link to nothing: an image that cannot be read, and is named as such
+    except OSError:  # a broken link, reported when it is read as an image
         return entry.inode()
