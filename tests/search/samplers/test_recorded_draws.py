@@ -33,7 +33,20 @@ axes:
   stages.*.mlp_ratio: {choices: [1, 2, 4]}
 budget: {params: {max: 45_000}}
 """
-RECORDED = {}
+RECORDED = {
+    "studies/frontier.yaml": "1d8b9f73fad2e670",
+    "studies/small_search.yaml": "af0059c624cc005c",
+    "studies/imagenet/frontier.yaml": "9551836dd2e3519c",
+    "studies/residual_depth.yaml": "ebda6411e08a3dd9",
+    "studies/nll_lrc.yaml": "e2baa6c0505b24bc",
+    "studies/elastic.yaml": "1c6b62845c3abcc2",
+    "drawn kinds": "4cfbbd20a0926c5a",
+    "drawn finite": "8d2e842f6482116c",
+    "random kinds": "4baa2f53a91e5395",
+    "random finite": "9d0edb3d8a78d50e",
+    "sobol kinds": "2781e0a3bd9a3d6c",
+    "sobol finite": "4f0beb450e9f449c",
+}
 
 
 def digest(rows: list[object]) -> str:
