@@ -29,7 +29,7 @@ class Seen:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Seen:
-        return cls(Data(**plain["data"]), plain["whole"], plain.get("contents", ""))
+        return cls(Data.from_dict(plain["data"]), plain["whole"], plain.get("contents", ""))
 
 
 @dataclass(frozen=True, slots=True)

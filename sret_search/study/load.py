@@ -120,7 +120,7 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
     plain = {name: description[name] for name in StudyFile.model_fields if name in description}
     stored = {name: value for name, value in description["data"].items() if name != "sizes"}
     changed = {
-        "data": stored,
+        "data": data.as_written_now(stored),
         "search": samplers.as_written_now(description["search"]),
     }
     file = check(StudyFile, SourceFile(study.path, plain | kept | changed))

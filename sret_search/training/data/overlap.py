@@ -12,12 +12,10 @@ from sret_search.job import Contents, Data
 from sret_search.job.paths import expanded
 from sret_search.job.provenance import Seen
 from sret_search.training.data.errors import DataError
-from sret_search.training.data.memory import MemoryPart
-from sret_search.training.data.split import load
 from sret_search.training.data.split_indices import Indices, cut
 
 _PARTS = {"train": 0, "val": 1, "test": 2}
-_CUT = ("split_seed", "val", "test", "order", "images", "grid", "test_grid")
+_CUT = ("split_seed", "val", "test", "order")
 """Fields that tell two cuts of a data set apart, besides the fold."""
 
 
@@ -98,8 +96,6 @@ def _set(data: Data) -> str:
 
 def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices, Indices]:
     """A number for each image of each part, which it has in every cut of the set."""
-    if data.source == "connectivity":
-        return _numbers_of_grids(data)
     pool, val, test = sizes
     if val:
         train, validation, testing = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
@@ -107,15 +103,3 @@ def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices,
         train, validation, testing = cut(data, pool, test)
         testing = testing + pool if test else testing
     return train, validation, testing
-
-
-def _numbers_of_grids(data: Data) -> tuple[Indices, Indices, Indices]:
-    """Numbers of grids, which are made anew for each cut: of what they look like."""
-    found = []
-    split = load(data)
-    for part in (split.train, split.val, split.test):
-        assert isinstance(part, MemoryPart)
-        images = part.images[part.index].numpy()
-        found.append(np.array([hash(image.tobytes()) for image in images], np.int64))
-    train, val, test = found
-    return train, val, test
