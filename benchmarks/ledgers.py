@@ -66,14 +66,14 @@ class Described:
             declared: the place of this study among the declarations of its ledger.
         """
         study = self.study
-        asker, history = phases.build(study, {}), History(study, entries)
+        asker, history = phases.build(study), History(study, entries)
         images, val_images, _ = study.sizes
         while len(history) < most and isinstance(ask := asker.ask(history), Ask):
             seed, compared = study.file.search.seed + ask.seed, ask.role == "search"
             job = replace(study.job(ask.candidate, seed, "cpu", compared=compared), whole=ask.whole)
             entry = TrialRecord.begun(
                 len(history), job, ask.candidate.values, images + val_images * ask.whole,
-                study.origin, ask.notes, ask.role, ask.about, declared,
+                study.origin, ask.role, ask.about, declared,
             )  # fmt: skip
             history.begin(entry)
             outcome = ends(entry)

@@ -63,7 +63,7 @@ def begun(study: Any, number: int, ask: Any) -> Any:
     from sret_search.trials.trial import TrialRecord
 
     job = study.job(ask.candidate, 0, "cpu")
-    return TrialRecord.begun(number, job, ask.candidate.values, 1258, study.origin, ask.notes)
+    return TrialRecord.begun(number, job, ask.candidate.values, 1258, study.origin)
 
 
 def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
@@ -91,7 +91,7 @@ def _asks(study: Any, entries: list[Any]) -> dict[str, float]:
     from sret_search.search.samplers import registry
     from sret_search.trials.history import History
 
-    history, asker = History(study, entries), registry.build(study, {})
+    history, asker = History(study, entries), registry.build(study)
     times, walls = [], []
     for _ in range(ASKS):
         start, begins = time.process_time(), time.perf_counter()

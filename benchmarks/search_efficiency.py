@@ -45,7 +45,7 @@ import datetime
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ from tabular.replay import SEEDS, Replay, Table, hypervolumes, load, reference, 
 from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
+from sret_search.config import samplers
 from sret_search.reporting.charts import matplotlib
 from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.charts.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
@@ -66,9 +67,12 @@ from sret_search.search.samplers.base import Sampler
 from sret_search.study import Study
 
 RESULTS = Path(__file__).parent / "results"
-METHODS: dict[str, str | Callable[[Study], Sampler]] = {
-    name: name for name in ("random", "stratified", "sobol", "tpe", "nsga2", "gp")
-} | {"mo_bananas": MOBananas, "frontier": "frontier"}
+METHODS: dict[str, str | Mapping[str, Any] | Callable[[Study], Sampler]] = {
+    **{name: name for name in ("random", "stratified", "sobol", "tpe", "gp")},
+    **samplers.RENAMED,
+    "mo_bananas": MOBananas,
+    "frontier": "frontier",
+}
 OURS, CHANCE = "frontier", "random"
 COUNTS = (5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200)
 _SLOW = {"gp": 50, "tpe": 100, "mo_bananas": 100}

@@ -51,6 +51,7 @@ space: space.yaml
 search: {sampler: SAMPLER, trials: TRIALS}
 compute: {concurrent: 2}
 """
+_NSGA2 = "optuna.samplers:NSGAIISampler, options: {population_size: 16}"
 _WARM = 20
 """Trials at the start that do not count: processes start meanwhile."""
 
@@ -179,7 +180,7 @@ def soaked(sampler: str, trials: int) -> None:
 
     spent: list[list[float]] = [[], [], []]
     memory: list[float] = []
-    kind = type(registry.build(study("soak", sampler, trials), {}))
+    kind = type(registry.build(study("soak", sampler, trials)))
     tell = ledger.Ledger.tell
 
     def watched(self: Any, *args: Any) -> Any:
@@ -228,13 +229,13 @@ def main() -> None:
             "ray_default_seconds_per_trial": rays(20),
             "seconds_per_trial": apart("timed_alone", "random", arguments.trials)["seconds"],
             "seconds_per_trial_tpe": apart("timed_alone", "tpe", arguments.trials)["seconds"],
-            "seconds_per_trial_nsga2": apart("timed_alone", "nsga2", arguments.trials)["seconds"],
+            "seconds_per_trial_nsga2": apart("timed_alone", _NSGA2, arguments.trials)["seconds"],
             "trials": arguments.trials,
         }
         if arguments.soak:
             figures["soak"] = {
                 sampler: {"trials": arguments.soak} | soak(sampler, arguments.soak)
-                for sampler in ("random", "nsga2")
+                for sampler in ("random", _NSGA2)
             }
         os.chdir(results)
     name = f"trial_overhead_{hardware()}_{datetime.date.today():%Y%m%d}.json"

@@ -169,7 +169,7 @@ def _greeting(study: Study) -> str:
     recipe = study.file.recipe
     length = f"{recipe.length:,} {recipe.unit if recipe.length != 1 else recipe.unit[:-1]}"
     text = f"study {study.name}: {study.trials} trials of {length}"
-    if study.file.search.sampler == "grid":
+    if study.file.search.entry.exhaustive:
         costs = [candidate.cost for candidate in study.grid]
         text += f", {_range([c.executions for c in costs])} executions"
         text += f", {_range([c.params for c in costs])} parameters"

@@ -26,12 +26,10 @@ def run(made: Study, result: Callable[[TrialRecord], dict[str, Any]], most: int 
     """Train until there are so many trials, each to the result that is made up for it; those of
     an earlier run stay."""
     ledger = Ledger.create(made)
-    asker, history = phases.build(made, {}), History(made, ledger.entries())
+    asker, history = phases.build(made), History(made, ledger.entries())
     while len(history) < most and isinstance(ask := asker.ask(history), Ask):
         job = made.job(ask.candidate, made.file.search.seed + ask.seed, "cpu")
-        entry = ledger.begin(
-            job, ask.candidate.values, 1258, ask.notes, ask.memory, ask.role, ask.about
-        )
+        entry = ledger.begin(job, ask.candidate.values, 1258, ask.role, ask.about)
         history.begin(entry)
         history.end(ledger.tell(entry, result(entry)))
     ledger.close()

@@ -12,7 +12,7 @@ import sret_search
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
     "errors", "terminal", "units", "importing", "writing", "pareto", "architecture", "cost", "job",
-    "tasks", "config", "machine", "space", "study", "artifacts", "model", "training", "planning",
+    "config", "machine", "space", "study", "artifacts", "model", "training", "planning",
     "export", "trials", "search", "execution", "reporting", "run", "api", "commands", "__main__",
 ]  # fmt: skip
 HEAVY = {"torch", "torchvision", "ray", "optuna"}
@@ -29,7 +29,6 @@ FORBIDDEN = {
     "architecture": HEAVY,
     "cost": HEAVY,
     "job": HEAVY,
-    "tasks": HEAVY | OF_STUDIES,
     "config": HEAVY,
     "machine": HEAVY,
     "space": HEAVY,

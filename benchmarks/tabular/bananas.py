@@ -32,7 +32,6 @@ from sklearn.ensemble import RandomForestRegressor
 from sret_search.pareto import nondominated
 from sret_search.search.samplers.base import Ask
 from sret_search.search.samplers.sequential import Drawn
-from sret_search.search.samplers.sobol import at
 from sret_search.space.candidate import Candidate, Values
 from sret_search.space.space import Space
 from sret_search.study import Study
@@ -165,10 +164,10 @@ class MOBananas(Drawn):
     def _mutated(self, parent: Values, chance: random.Random) -> Values:
         space = self.study.space
         free = [path for path, axis in space.axes.items() if axis.same_as is None]
-        values = {path: at(space, path, chance.random()) for path in free} | parent
+        values = {path: space.value_at(path, chance.random()) for path in free} | parent
         path = chance.choice([p for p in free if p in parent and space.count(p) != 1])
         while values[path] == parent[path]:
-            values[path] = at(space, path, chance.random())
+            values[path] = space.value_at(path, chance.random())
         return space.active(values)
 
     def _features(self, values: Values, costs: Any) -> list[float]:

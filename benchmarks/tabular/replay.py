@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -186,7 +186,7 @@ class Replay:
 def replay(
     study: Study,
     table: Table,
-    sampler: str | Callable[[Study], Sampler],
+    sampler: str | Mapping[str, Any] | Callable[[Study], Sampler],
     index: int,
     trials: int,
     at_a_time: int = 1,
@@ -197,7 +197,8 @@ def replay(
 
     Args:
         study: whose space was trained, that of study.yaml.
-        sampler: by the name that a study file has for it, or how one is made for a study.
+        sampler: its name in a study file, the keys of `search` that name it there, or what makes
+            it for a study.
         index: seeds the sampler; its parity says which of the seeds 0 and 1 is seen.
         trials: that are begun, after which the replay ends.
         at_a_time: trials that run at a time; of these, the one whose training took the fewest
@@ -210,9 +211,10 @@ def replay(
         KeyError: the sampler asked for a training that the table does not have.
     """
     seen = (index % SEEDS,)
-    name = sampler if isinstance(sampler, str) else "random"
-    searched = _with_search(study, name, index, trials, scheduler)
-    asked = registry.build(searched, {}) if isinstance(sampler, str) else sampler(searched)
+    named = {"sampler": sampler} if isinstance(sampler, str) else sampler
+    keys = named if isinstance(named, Mapping) else {"sampler": "random"}
+    searched = _with_search(study, keys, index, trials, scheduler)
+    asked = registry.build(searched) if isinstance(named, Mapping) else named(searched)
     rungs = Scheduler(searched, asked)
     history = History(searched, ())
     found = Replay(index, seen, [])
@@ -326,9 +328,11 @@ def _truly_best(
     return [name for name, on in zip(names, on_front, strict=True) if on]
 
 
-def _with_search(study: Study, sampler: str, seed: int, trials: int, scheduler: str) -> Study:
+def _with_search(
+    study: Study, named: Mapping[str, Any], seed: int, trials: int, scheduler: str
+) -> Study:
     """The same study with another search, without looking through its space again."""
-    changed = {"sampler": sampler, "trials": trials, "seeds": 1, "seed": seed}
+    changed = {**named, "trials": trials, "seeds": 1, "seed": seed}
     file = study.file.model_copy(
         update={
             "search": study.file.search.model_copy(update=changed),
@@ -347,7 +351,7 @@ def _with_search(study: Study, sampler: str, seed: int, trials: int, scheduler: 
 def _begun(study: Study, ask: Ask, number: int) -> TrialRecord:
     job = study.job(ask.candidate, study.file.search.seed + ask.seed, "cpu")
     images = study.sizes[0]
-    return TrialRecord.begun(number, job, ask.candidate.values, images, study.origin, ask.notes)
+    return TrialRecord.begun(number, job, ask.candidate.values, images, study.origin)
 
 
 def _told(entry: TrialRecord, seed: int, training: Training, began: float, ended: float) -> Told:

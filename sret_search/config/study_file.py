@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
+from sret_search.config import samplers
 from sret_search.config.base import Count, Duration, Positive, Size, Strict
+from sret_search.config.controls import CONTROLS, check_control
 from sret_search.job import Data, Recipe
+from sret_search.job.require import require
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+Sampler = Annotated[
+    str,
+    AfterValidator(samplers.check_sampler),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(samplers.SAMPLERS)},
+                {"type": "string", "pattern": r"^[\w.]+:\w+$"},
+            ]
+        }
+    ),
+]
 Objective = Literal[
     "accuracy", "loss", "params", "macs", "train_macs", "memory", "latency_ms"
 ]  # fmt: skip
@@ -20,7 +41,9 @@ class Search(Strict):
     """Which candidates are trained.
 
     Attributes:
-        sampler: what asks for them.
+        sampler: the sampler, by its name, or by the import path of a sampler of Optuna,
+            "optuna.samplers:NSGAIISampler".
+        options: keyword arguments of a sampler with an import path.
         trials: number of trainings; for a grid the space gives it.
         seeds: trainings of each candidate, with seeds `seed`, `seed` + 1, …
         seed: the first seed of the trainings, and the seed of the sampler.
@@ -29,13 +52,31 @@ class Search(Strict):
             order in which trials end nor on interruptions.
     """
 
-    sampler: Literal["grid", "random", "stratified", "sobol", "tpe", "nsga2", "gp", "frontier"] = (
-        "grid"
-    )
+    sampler: Sampler = "grid"
+    options: dict[str, Any] | None = None
     trials: Count | None = None
     seeds: Count = 1
     seed: Annotated[int, Field(ge=0)] = 0
     order: Literal["eager", "strict"] = "eager"
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Search:
+        """The rules of `options`."""
+        named = self.sampler in samplers.SAMPLERS
+        require(
+            self.options is None or not named,
+            "`options` are those of a sampler at an import path, `sampler: package.module:Class`",
+        )
+        require(
+            "seed" not in (self.options or {}),
+            "the seed of a sampler is `search.seed`: leave `seed` out of `options`",
+        )
+        return self
+
+    @property
+    def entry(self) -> samplers.SamplerEntry:
+        """What is known of its sampler."""
+        return samplers.entry(self.sampler)
 
 
 class Latency(Strict):
@@ -192,7 +233,9 @@ class Contrast(Strict):
     within: dict[str, Any] = {}
 
 
-Control = Literal["unshared", "shallow", "iso_params", "iso_macs", "iso_train_macs", "rerun"]
+Control = Annotated[
+    str, AfterValidator(check_control), WithJsonSchema({"enum": list(CONTROLS), "type": "string"})
+]
 
 
 class Confirm(Strict):

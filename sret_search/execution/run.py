@@ -120,7 +120,7 @@ def _say_missing(study: Study, ledger: Ledger, entries: list[TrialRecord]) -> No
 
 def _used_up(study: Study, history: History) -> int | None:
     """The candidates of a space that has too few for the trials that its sampler is to ask for."""
-    if study.file.search.sampler == "grid" or len(history.own) >= study.trials:
+    if study.file.search.entry.exhaustive or len(history.own) >= study.trials:
         return None
     return len(history.firsts)
 
@@ -134,7 +134,7 @@ def _adopted(ledger: Ledger, entry: TrialRecord) -> TrialRecord:
 def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
     if any(entry.open for entry in history.entries):
         return False
-    if phases.build(study, ledger.memory).ask(history) is not None:
+    if phases.build(study).ask(history) is not None:
         return False
     try:
         return next_branch(study, ledger, history) is None
@@ -181,7 +181,7 @@ def _train(
             study,
             ledger,
             history,
-            phases.build(study, ledger.memory),
+            phases.build(study),
             _looked_up(study, first, left_out),
             stopping,
             progress,

@@ -165,7 +165,11 @@ class LedgerSearcher(Searcher):
                 if not self._has_ended(self.history.entries[number]):
                     return number
             is_idle = not (self.attempts or self.waiting)
-            step = next_step(self.history, self.sampler, self.rungs, is_idle)
+            try:
+                step = next_step(self.history, self.sampler, self.rungs, is_idle)
+            except StudyError as error:  # of a sampler that is the user's
+                self.trouble = str(error)
+                return None
             if isinstance(step, Ask):
                 return self._begin(step)
             if not isinstance(step, Decision):
@@ -207,8 +211,6 @@ class LedgerSearcher(Searcher):
             replace(job, whole=asked.whole),
             candidate.values,
             images + val_images if asked.whole else images,
-            asked.notes,
-            asked.memory,
             asked.role,
             asked.about,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,15 +39,7 @@ _FACTS = {
     "cifar10": Facts(50_000, 10_000, 32, 3, 10),  # Krizhevsky 2009
     "cifar100": Facts(50_000, 10_000, 32, 3, 100),
     "imagenet": Facts(1_281_167, 50_000, PHOTOGRAPH, 3, 1000),  # ILSVRC 2012
-    "connectivity": Facts(6000, 0, 8, 3, 2),  # made by seed, as many as are asked for
 }
-_OWN = {
-    # what needs no folder, and why
-    "digits": "the digits come with scikit-learn",
-    "connectivity": "the grids of connectivity are made by seed",
-}
-_SMALLEST, _LARGEST = 5, 32  # cells a side of a grid
-
 GREY = frozenset({"digits", "MNIST", "FashionMNIST", "KMNIST", "QMNIST", "USPS", "SEMEION"})
 """Data sets whose images have one channel. All others have red, green and blue."""
 
@@ -60,6 +53,9 @@ TORCHVISION = (
 
 NAMES = (*_FACTS, *TORCHVISION)
 
+_GONE, _EARLIER = "connectivity", ("images", "grid", "test_grid")
+"""A data set that earlier programs made, and the fields that it alone had."""
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -67,9 +63,7 @@ class Data:
 
     Attributes:
         name: "digits", 1,797 handwritten digits of 8×8 pixels that come with scikit-learn;
-            "connectivity", grids of 5 to 32 pixels a side, one a cell, made by `split_seed`: does a
-            path join the two marked cells? Half of each part are joined, evenly over path lengths,
-            and neither the walls alone nor the marks alone tell which; "cifar10", "cifar100";
+            "cifar10", "cifar100";
             "imagenet" (folders train/ and val/ with one folder for each class); a classification
             data set of torchvision by the name of its class; or a function of yours by its import
             path, "package.module:function".
@@ -88,10 +82,6 @@ class Data:
             comes from other sources than the rest. Without folds it is the end of the file.
         folds: number of equal cuts of the data set. Each is the test part of one fold.
         fold: index of the fold, from 0. The seeds of a study take the folds in turn, starting here.
-        images: of connectivity, how many are made in all, a multiple of 4; None for 6,000.
-        grid: of connectivity, cells a side of the grids that training and validation see, each
-            somewhere in its image; None for those that fill it.
-        test_grid: likewise of the test part, where it is to have grids of another size.
         options: keyword arguments of your function.
 
     Raises:
@@ -109,9 +99,6 @@ class Data:
     order: Literal["shuffled", "contiguous"] = "shuffled"
     folds: int | None = None
     fold: int = 0
-    images: int | None = None
-    grid: int | None = None
-    test_grid: int | None = None
     options: dict[str, Any] | None = field(default=None, hash=False)
 
     __pydantic_config__ = STRICT
@@ -122,20 +109,24 @@ class Data:
             "`imagefolder` stands alone, without `name` or `root`",
         )
         require(
+            self.imagefolder is not None or self.name != _GONE,
+            f"{_GONE} is no data set of this program any more: data of your own are named by an"
+            " import path, `package.module:function`, and studies/connectivity is an example",
+        )
+        require(
             self.imagefolder is not None or self.name in NAMES or ":" in self.name,
             f"unknown data set {self.name!r}; {nearest(self.name, NAMES)}"
             " (`imagefolder: path` is for your own images)",
         )
         self._check_imported()
-        own = _OWN.get(self.source)
-        placed = self.source == "imagefolder" or self.is_imported
+        placed = self.source in ("digits", "imagefolder") or self.is_imported
         require(
-            own is not None or placed or self.root is not None,
+            placed or self.root is not None,
             f"the data set {self.name} needs `root`, the folder that its files are in",
         )
         require(
-            own is None or (self.root is None and not self.download),
-            f"{own}: leave out `root` and `download`",
+            self.source != "digits" or (self.root is None and not self.download),
+            "the digits come with scikit-learn: leave out `root` and `download`",
         )
         require(
             self.source not in ("imagefolder", "imagenet") or not self.download,
@@ -156,7 +147,6 @@ class Data:
             0 <= self.fold < (folds or 1),
             f"`0 <= fold < folds` must hold, but got {self.fold} of {folds}",
         )
-        self._check_grids()
         known = self.facts
         if known is not None:
             require(
@@ -184,35 +174,6 @@ class Data:
             " what it needs in `options`",
         )
 
-    def _check_grids(self) -> None:
-        """Check the fields of connectivity."""
-        if self.source != "connectivity":
-            for name in ("images", "grid", "test_grid"):
-                given = getattr(self, name)
-                require(
-                    given is None, f"`{name}` is of the data set connectivity, not {self.source}"
-                )
-            return
-        require(
-            self.folds is None and self.order == "shuffled",
-            "connectivity is made in three parts: leave out `folds` and `order`",
-        )
-        side, images = self.image_size, self.images
-        require(
-            side is None or _SMALLEST <= side <= _LARGEST,
-            f"`{_SMALLEST} <= image_size <= {_LARGEST}` must hold for connectivity, but got {side}",
-        )
-        require(
-            images is None or (images > 0 and images % 4 == 0),
-            f"`images` must be a multiple of 4, since four are made together, but got {images}",
-        )
-        for name, grid in zip(("grid", "test_grid"), (self.grid, self.test_grid), strict=True):
-            most = side or _FACTS[self.source].image_size
-            require(
-                grid is None or _SMALLEST <= grid <= most,
-                f"`{_SMALLEST} <= {name} <= image_size` must hold, but got {grid} of {most}",
-            )
-
     @property
     def source(self) -> str:
         """The name of the data set, or "imagefolder"."""
@@ -224,13 +185,21 @@ class Data:
         return self.imagefolder is None and ":" in self.name
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON. `Data(**plain)` is its inverse."""
+        """Plain data for JSON. `from_dict` is its inverse."""
         plain = asdict(self)
-        # The key is written only if there are options: the names of all other jobs depend on its
-        # absence.
-        if self.options is None:
-            del plain["options"]
-        return plain
+        # The fields of earlier programs stay, and `options` is written only if there are any: the
+        # names of all other jobs depend on it.
+        options = plain.pop("options")
+        return plain | dict.fromkeys(_EARLIER) | ({} if options is None else {"options": options})
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Data:
+        """Build from the plain data of `to_dict`, also of an earlier program.
+
+        Raises:
+            ValueError: a field is outside its range.
+        """
+        return cls(**as_written_now(plain))
 
     @property
     def facts(self) -> Facts | None:
@@ -238,15 +207,7 @@ class Data:
         known = _FACTS.get(self.source)
         if known is None:
             return None
-        images, size = self.images or known.images, self.image_size or known.image_size
-        return replace(known, images=images, image_size=size)
-
-    @property
-    def grids(self) -> tuple[int, int, int]:
-        """Cells a side of the connectivity grids in training, validation and test."""
-        known = self.facts
-        side = self.grid or (known.image_size if known is not None else 0)
-        return side, side, self.test_grid or side
+        return replace(known, image_size=self.image_size or known.image_size)
 
     @property
     def in_channels(self) -> int:
@@ -265,8 +226,6 @@ class Data:
             images: images in the part that training and validation are cut from.
             test: images in the data set's test part; 0 if it has none.
         """
-        if self.source == "connectivity":
-            return self._cut_fours(images // 4)
         val = round(self.val * images)
         if test:
             return images - val, val, test
@@ -276,7 +235,13 @@ class Data:
             test = round(self.test * images)
         return images - val - test, val, test
 
-    def _cut_fours(self, fours: int) -> tuple[int, int, int]:
-        """Images in each part. The four grids that are made together stay in the same part."""
-        val, test = round(self.val * fours), round(self.test * fours)
-        return 4 * (fours - val - test), 4 * val, 4 * test
+
+def as_written_now(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data of an earlier program in the form of a study file of now. A data set that is no
+    longer part of the package becomes a function that does not exist: its trials can be read, and
+    none can be trained."""
+    current = {name: value for name, value in plain.items() if name not in _EARLIER}
+    if plain.get("imagefolder") is None and plain["name"] == _GONE:
+        options = {name: plain[name] for name in _EARLIER if plain.get(name) is not None}
+        current |= {"name": f"{_GONE}:grids", "options": options}
+    return current

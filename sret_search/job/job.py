@@ -123,7 +123,7 @@ class Job:
         return cls(
             architecture=Architecture.from_dict(plain["architecture"]),
             recipe=Recipe.from_dict(plain["recipe"]),
-            data=Data(**plain["data"]),
+            data=Data.from_dict(plain["data"]),
             seed=plain["seed"],
             threads=plain["threads"],
             device=plain["device"],

@@ -37,7 +37,7 @@ class Seen:
             KeyError: a key is missing.
             ValueError: a field of the data is outside its range.
         """
-        return cls(Data(**plain["data"]), plain["whole"], plain.get("contents", ""))
+        return cls(Data.from_dict(plain["data"]), plain["whole"], plain.get("contents", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def training_plan(study: Study, draws: int = EXAMPLES) -> Iterator[TrainingPlan]
     """
     search, arms, confirm = study.file.search, study.file.arms, study.file.confirm
     found = study.examples(draws)
-    listed = search.sampler == "grid" and len(found) * search.seeds == study.trials
+    listed = search.entry.exhaustive and len(found) * search.seeds == study.trials
     beside = _beside(study, found)
     number = math.ceil(study.trials / search.seeds)
     if arms is not None and arms.lr is not None:

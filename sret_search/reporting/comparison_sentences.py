@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sret_search.config.controls import CONTROLS
 from sret_search.reporting.arms import Arm
 from sret_search.reporting.depth import Depth
 from sret_search.reporting.elastic import Elastic, Rung
 from sret_search.reporting.formatting import PARTS, bounds, in_percent, listed, points
 from sret_search.reporting.statistics.verdict import NOT_TOLD, Comparison, certainty
 from sret_search.reporting.twins import Pair
-
-_CONTROLS = {
-    "unshared": "with a block of its own for each execution",
-    "shallow": "with each block run once",
-    "iso_params": "with each block run once, as wide as gives its parameters",
-    "iso_macs": "with each block run once, as wide as gives its multiply-adds",
-    "iso_train_macs": "with each block run once, trained for as many multiply-adds",
-}
 
 
 def pair_sentences(pairs: list[Pair], best: str) -> list[str]:
@@ -32,7 +25,7 @@ def pair_sentences(pairs: list[Pair], best: str) -> list[str]:
             continue
         part = PARTS[pair.part]
         text = (
-            f"{pair.candidate_executions:,} executions beside the same {_CONTROLS[pair.control]}"
+            f"{pair.candidate_executions:,} executions beside the same {CONTROLS[pair.control].words}"
             f" ({pair.params:,} parameters, {pair.macs:,} MACs): {in_percent(pair.accuracy)} and"
             f" {in_percent(pair.twin_accuracy)} on {part}, {points(pair.difference.difference)} points"
         )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sret_search.reporting.arms import Arm, arms
 from sret_search.reporting.confirmed import Confirmed, confirmed
-from sret_search.reporting.connectivity import Tested, tested
 from sret_search.reporting.contrasts import Contrasted, contrasts
 from sret_search.reporting.depth import Depth, depths
 from sret_search.reporting.elastic import Elastic, elastics
@@ -30,7 +29,6 @@ class Compared:
     contrasts: list[Contrasted]
     scaling: Scaling
     importances: Importances | None
-    tested: Tested | None
 
 
 def compare(results: Results) -> Compared:
@@ -45,5 +43,4 @@ def compare(results: Results) -> Compared:
         contrasts=contrasts(results),
         scaling=scaling(results),
         importances=axis_importances(results),
-        tested=tested(results),
     )

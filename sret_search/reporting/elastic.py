@@ -117,7 +117,7 @@ def _alone(results: Results) -> list[_Alone]:
     """All that the study trains for one depth alone."""
     images = results.description["data"]["sizes"][0]
     known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
-    if results.description["search"]["sampler"] == "grid":
+    if results.study.file.search.entry.exhaustive:
         known = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | known
     complete: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:

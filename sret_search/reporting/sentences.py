@@ -97,7 +97,7 @@ def _grounds(results: Results, found: Answer) -> list[str]:
     )
     if results.description["confirm"] is None:
         text += " (“confirm” in the study file trains the front again, with fresh seeds)"
-    if results.description["search"]["sampler"] == "frontier":
+    if results.study.file.search.entry.predictive:
         text += "; the means are as they were measured, not as the sampler's model believes them"
     return [f"{text}."]
 
@@ -161,7 +161,7 @@ def _confirmed_sentences(results: Results, confirmed: list[Confirmed]) -> list[s
             f" objectives that chose them ({objectives})."
         )
     believed = sum(not one.is_observed for one in confirmed)
-    if results.description["search"]["sampler"] == "frontier":
+    if results.study.file.search.entry.predictive:
         again_names = {one.candidate for one in confirmed}
         missed = sum(name not in again_names for name in observed_front(results))
         found.append(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sret_search.config.controls import CONTROLS
 from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import paired
 from sret_search.reporting.statistics.verdict import Comparison, family
@@ -56,7 +57,7 @@ class Pair:
 
 def pairs(results: Results) -> list[Pair]:
     """Every candidate with every twin of which both have a complete trial, by executions."""
-    if not [c for c in results.description["controls"] if c != "rerun"]:
+    if not any(CONTROLS[control].trains for control in results.description["controls"]):
         return []
     by_name: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:

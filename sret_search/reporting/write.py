@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sret_search.errors import encodable
-from sret_search.reporting import charts, connectivity_grids, overlay, sentences, summary, tables
+from sret_search.reporting import charts, overlay, sentences, summary, tables
 from sret_search.reporting.charts import Chart
 from sret_search.reporting.comparisons import Compared, compare
 from sret_search.reporting.files import pictures, write_whole
@@ -33,7 +32,6 @@ _ROWS = 500
 """Trials in the table of the page; `trials.csv` has all."""
 _LOST = 100
 """Trials in the list of those that diverged or failed."""
-_PICTURES = {"grids": "Grids of the test part, and what is taken wrongly"}
 _NAMES = {"best": "Best", "knee": "Knee of the front", "smallest": "Smallest within one point"}
 
 
@@ -55,8 +53,6 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for chart in made:
         _draw(folder, chart.name, charts.matplotlib.figure(chart, summary.footer(results, chart)))
-    view = connectivity_grids.draw(compared.tested, footer)
-    images = {} if view is None else {"grids": _draw(folder, "grids", view)}
     front = tables.front(results, compared.confirmed, footer)
     facts = summary.summarise(results, compared, found)
     _write(folder, {
@@ -69,7 +65,7 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     if pack:
         _write(folder, {packed.FILE: packed.write(study, results.packed)})
     page = folder / "report.html"
-    content = _page(results, compared, found, made, front, facts, images, shown)
+    content = _page(results, compared, found, made, front, facts, shown)
     write_whole(page, _text(content))
     return page
 
@@ -105,7 +101,7 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     page = folder / "report.html"
     content = render(
         "overlay.html", title, made, rows=rows, sentences=overlay.sentences(rows), footers=footers,
-        data=every[0].description["data"], pictures=[],
+        data=every[0].description["data"],
     )  # fmt: skip
     write_whole(page, _text(content))
     return page
@@ -118,7 +114,6 @@ def _page(
     made: list[Chart],
     front: Front,
     facts: dict[str, Any],
-    images: dict[str, bytes],
     shown: Published | None,
 ) -> str:
     table, axes = results.table, list(results.description["axes"])
@@ -148,11 +143,6 @@ def _page(
         costs={number: results.entries[number].cost for number in table.trial},
         lost=lost[:_LOST],
         lost_left_out=max(len(lost) - _LOST, 0),
-        pictures=[
-            (_PICTURES[name], name, base64.b64encode(images[name]).decode())
-            for name in _PICTURES
-            if name in images
-        ],
     )
 
 
@@ -172,11 +162,10 @@ def _choices(results: Results, found: Answer | None) -> list[tuple[str, Any, str
     ]
 
 
-def _draw(folder: Path, name: str, figure: Figure) -> bytes:
-    """Write a figure as each kind of file; the SVG."""
-    kinds = pictures(figure)
-    _write(folder, {f"{name}.{kind}": content for kind, content in kinds.items()})
-    return kinds["svg"]
+def _draw(folder: Path, name: str, figure: Figure) -> None:
+    """Write a figure as each kind of file."""
+    kinds = pictures(figure).items()
+    _write(folder, {f"{name}.{kind}": content for kind, content in kinds})
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

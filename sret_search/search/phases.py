@@ -7,32 +7,33 @@ in any of them goes on there, and one that was edited begins whatever is new.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from sret_search.search.confirmation import Confirmation
 from sret_search.search.controls import Controls
 from sret_search.search.learning_rates import LearningRates
 from sret_search.search.samplers.base import WAIT, Ask, PredictiveSampler, Sampler
-from sret_search.search.samplers.frontier.sampler import Frontier
 from sret_search.search.samplers.registry import build as build_sampler
 from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.study import Study
 from sret_search.trials.history import History
 
 
-def build(study: Study, memory: dict[str, Any]) -> Phases:
-    """All phases of a study, with what its sampler asked to keep in `Ask.memory`."""
+def build(study: Study) -> Phases:
+    """All phases of a study.
+
+    Raises:
+        StudyError: its sampler cannot be made.
+    """
     arms = study.file.arms
     sampler = (
-        build_sampler(study, memory)
-        if arms is None or arms.lr is None
-        else LearningRates(study, arms.lr)
+        build_sampler(study) if arms is None or arms.lr is None else LearningRates(study, arms.lr)
     )
     phases = [sampler]
     if study.file.controls:
         phases.append(Controls(study))
     if study.file.confirm is not None:
-        front = sampler.front if isinstance(sampler, Frontier) else None
+        front = sampler.front if isinstance(sampler, PredictiveSampler) else None
         phases.append(Confirmation(study, study.file.confirm, front))
     return Phases(phases)
 

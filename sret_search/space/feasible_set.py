@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sret_search.space import distribution
+from sret_search.space.batches import FIRST, MOST, Batches
 from sret_search.space.candidate import Candidate, CostContext, Values
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
@@ -23,8 +25,6 @@ _SMALL = 50_000
 _EACH, _LAST = 32_768, 1_000_000
 """Draws for each trial before a space is gone through after all; and how many more before one
 that has no end counts as used up."""
-_BATCH = 64, 8192
-"""Drawn together at first, and at most."""
 
 
 @dataclass(frozen=True)
@@ -84,29 +84,20 @@ class FeasibleSet:
 
     def _drawn(self, place: int, draws: int) -> Iterator[Candidate]:
         """The feasible ones of so many draws from that place on."""
-        number, size, done = 0, _BATCH[0], 0
-        for batch in itertools.count():
-            if done >= draws:
-                return
-            if batch == len(self._batches):
-                points = [self.space.draw(self._chance) for _ in range(size)]
-                screened = self.screened(points)
-                found = np.flatnonzero(screened.feasible).tolist()
-                self._batches.append([screened.table.values(screened.rows[i]) for i in found])
-            for values in self._batches[batch]:
-                if number >= place:
-                    yield self.space.candidate(values)
-                number += 1
-            done, size = done + size, min(2 * size, _BATCH[1])
+        for values in itertools.islice(self._batches.within(draws), place, None):
+            yield self.space.candidate(values)
 
     @cached_property
-    def _chance(self) -> random.Random:
-        return random.Random(self.seed)
+    def _batches(self) -> Batches[Values]:
+        """The feasible ones of all draws so far."""
+        chance = random.Random(self.seed)
 
-    @cached_property
-    def _batches(self) -> list[list[Values]]:
-        """The feasible ones of all draws so far, batch by batch."""
-        return []
+        def make(size: int) -> list[Values]:
+            screened = self.screened([self.space.draw(chance) for _ in range(size)])
+            found = np.flatnonzero(screened.feasible).tolist()
+            return [screened.table.values(screened.rows[i]) for i in found]
+
+        return Batches(lambda done: min(done + FIRST, MOST), make)
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
@@ -129,15 +120,6 @@ class FeasibleSet:
         weights = np.ones(len(places))
         for path, axis in self.space.axes.items():
             if axis.same_as is None:
-                of_value = np.append(self._chances(path), 1.0)
+                of_value = np.append(distribution.chances(axis), 1.0)
                 weights *= of_value[self.whole.table.columns[path].codes[rows]]
         return places, weights
-
-    def _chances(self, path: str) -> NDArray[np.float64]:
-        """How likely each value of an axis is drawn."""
-        options, axis = self.space.options(path), self.space.axes[path]
-        if axis.choices is not None or not axis.log:
-            return np.full(len(options), 1 / len(options))
-        edges = np.log(np.arange(options[0], options[-1] + 2) - 0.5)
-        chances: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
-        return chances

@@ -16,6 +16,7 @@ from sret_search.architecture import Architecture
 from sret_search.config.fields import field_type
 from sret_search.config.space_file import Axis, Budget
 from sret_search.job import Recipe, check_depths
+from sret_search.space import distribution
 from sret_search.space.candidate import Candidate, CostContext, Values
 
 
@@ -78,7 +79,9 @@ class Space:
 
     def draw(self, rng: random.Random) -> Values:
         """A random point: choices evenly, ranges evenly or evenly in the logarithm."""
-        return self.active({path: self._draw(path, axis, rng) for path, axis in self._free})
+        return self.active(
+            {path: distribution.draw(axis, self.is_whole(path), rng) for path, axis in self._free}
+        )
 
     @cached_property
     def _free(self) -> list[tuple[str, Axis]]:
@@ -179,26 +182,11 @@ class Space:
 
     def options(self, path: str) -> list[Any] | range:
         """All values of an axis that is not continuous."""
-        axis = self.axes[path]
-        if axis.choices is not None:
-            return axis.choices
-        low, high = axis.low, axis.high
-        assert isinstance(low, int) and isinstance(high, int), "a continuous axis has no end"
-        return range(low, high + 1)
+        return distribution.options(self.axes[path])
 
-    def _draw(self, path: str, axis: Axis, rng: random.Random) -> Any:
-        if axis.choices is not None:
-            return rng.choice(axis.choices)
-        assert axis.low is not None and axis.high is not None
-        whole = self.is_whole(path)
-        if whole and not axis.log:
-            return rng.randint(int(axis.low), int(axis.high))
-        # A whole number n stands for the interval from n - 1/2 to n + 1/2.
-        low, high = (axis.low - 0.5, axis.high + 0.5) if whole else (axis.low, axis.high)
-        if not axis.log:
-            return rng.uniform(low, high)
-        value = math.exp(rng.uniform(math.log(low), math.log(high)))
-        return min(max(round(value), int(axis.low)), int(axis.high)) if whole else value
+    def value_at(self, path: str, share: float) -> Any:
+        """The value of an axis below which a share (in [0, 1)) of its random draws lies."""
+        return distribution.at(self.axes[path], self.is_whole(path), share)
 
 
 def followed(axis: Axis, value: Any, whole: bool) -> Any:

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sret_search.architecture import Architecture, Stage
-from sret_search.config.study_file import Control
 from sret_search.cost import cost
 from sret_search.job import Recipe, train_macs
 from sret_search.space.candidate import Candidate
@@ -43,7 +42,7 @@ class Twin:
         gap: by which part the twin's is larger (negative: smaller).
     """
 
-    control: Control
+    control: str
     candidate: Candidate
     matched: str | None = None
     gap: float = 0.0
@@ -58,7 +57,7 @@ class Twin:
         }
 
 
-def twins(controls: Sequence[Control], candidate: Candidate, images: int) -> Iterator[Twin]:
+def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterator[Twin]:
     """The twins of a candidate that recurs; of one that does not, none.
 
     Args:
@@ -71,7 +70,7 @@ def twins(controls: Sequence[Control], candidate: Candidate, images: int) -> Ite
     flat, known = shallow(a), candidate.cost
 
     def twin(
-        control: Control, built: Architecture, how: Recipe = recipe, matched: str | None = None
+        control: str, built: Architecture, how: Recipe = recipe, matched: str | None = None
     ) -> Twin:
         one = Candidate({}, built, how)
         if matched is None:

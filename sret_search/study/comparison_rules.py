@@ -32,7 +32,7 @@ def _arm_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     arms = study.file.arms
     if arms is None:
         return
-    if study.file.search.sampler != "grid":
+    if not study.file.search.entry.exhaustive:
         yield doc.problem(
             ("arms",), "arms are declared before training: they need the grid sampler"
         )
@@ -101,7 +101,7 @@ def _rerun_problems(study: Study, doc: SourceFile, here: KeyPath) -> Iterator[Pr
     if not arms.axis.endswith(".loops"):
         yield doc.problem(here, f"rerun controls need arms on loops, not on {arms.axis}")
         return
-    if study.file.search.sampler != "grid" or arms.axis not in study.space.axes:
+    if not study.file.search.entry.exhaustive or arms.axis not in study.space.axes:
         return
     for candidate in study.grid:
         for other in study.reruns(candidate):

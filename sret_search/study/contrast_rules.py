@@ -24,7 +24,7 @@ _GONE_THROUGH = 4096
 def contrast_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Contrasts of what is no axis or no value, that stand twice, or that compare nothing."""
     contrasts = study.file.contrasts
-    if contrasts and study.file.search.sampler != "grid":
+    if contrasts and not study.file.search.entry.exhaustive:
         message = "contrasts are declared before training: they need the grid sampler"
         yield doc.problem(("contrasts",), message, at_key=True)
         return

@@ -9,14 +9,14 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.architecture.variants import VARIANTS
-from sret_search.config import yaml_source
+from sret_search.config import samplers, yaml_source
 from sret_search.config.problems import Problem, StudyError, shown
 from sret_search.config.space_file import Limit, SpaceFile
 from sret_search.config.study_file import StudyFile
 from sret_search.config.validation import check
 from sret_search.config.yaml_source import SourceFile
 from sret_search.errors import nearest
-from sret_search.job import PHOTOGRAPH, RECIPES, Contents
+from sret_search.job import PHOTOGRAPH, RECIPES, Contents, data
 from sret_search.job.paths import PathError, expanded, named_path
 from sret_search.space import axes
 from sret_search.space.space import Space
@@ -118,8 +118,12 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
     """
     kept = {"storage": study.file.storage.model_dump(mode="json")}
     plain = {name: description[name] for name in StudyFile.model_fields if name in description}
-    data = {name: value for name, value in description["data"].items() if name != "sizes"}
-    file = check(StudyFile, SourceFile(study.path, plain | kept | {"data": data}))
+    stored = {name: value for name, value in description["data"].items() if name != "sizes"}
+    changed = {
+        "data": data.as_written_now(stored),
+        "search": samplers.as_written_now(description["search"]),
+    }
+    file = check(StudyFile, SourceFile(study.path, plain | kept | changed))
     if "architecture" in description:
         architecture = Architecture.from_dict(description["architecture"])
     else:  # of an earlier program

@@ -58,7 +58,7 @@ def data_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Iterator[Problem]:
     """A sampler that cannot walk this space, and objectives that make no sense."""
     search, space = study.file.search, study.space
-    if search.sampler == "grid":
+    if search.entry.exhaustive:
         if search.trials is not None:
             yield doc.problem(
                 ("search", "trials"),
@@ -89,26 +89,26 @@ def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Ite
             ("objectives",),
             "one objective must be accuracy or loss: the others are costs",
         )
-    elif search.sampler == "frontier":
-        yield from _frontier_problems(study, doc)
+    elif search.entry.predictive:
+        yield from _predictive_problems(study, doc)
 
 
-def _frontier_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
+def _predictive_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Objectives of which more than one would have to be learnt, or none is a cost."""
-    objectives = list(study.file.objectives)
-    measured = [name for name in objectives if name in ("accuracy", "loss", "latency_ms")]
+    name, objectives = study.file.search.sampler, list(study.file.objectives)
+    measured = [each for each in objectives if each in ("accuracy", "loss", "latency_ms")]
     if "latency_ms" in measured:
         message = (
-            "the sampler frontier learns accuracy or loss alone, and latency_ms is measured, too:"
-            " macs is a cost that is known; or tpe and nsga2 take latency_ms"
+            f"the sampler {name} learns accuracy or loss alone, and latency_ms is measured, too:"
+            " macs is a cost that is known; or tpe takes latency_ms"
         )
         yield doc.problem(("objectives", "latency_ms"), message, at_key=True)
     elif len(measured) > 1:
-        message = "the sampler frontier learns one objective: leave out accuracy or loss"
+        message = f"the sampler {name} learns one objective: leave out accuracy or loss"
         yield doc.problem(("objectives", measured[1]), message, at_key=True)
     if len(measured) == len(objectives):
         message = (
-            "the sampler frontier needs a known cost among the objectives:"
+            f"the sampler {name} needs a known cost among the objectives:"
             " params, macs, train_macs or memory"
         )
         yield doc.problem(("objectives",), message)

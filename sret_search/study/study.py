@@ -168,7 +168,7 @@ class Study:
     @property
     def trials(self) -> int:
         """Trainings that its sampler asks for."""
-        if self.file.search.sampler == "grid":
+        if self.file.search.entry.exhaustive:
             return self.points.number * self.file.search.seeds
         assert self.file.search.trials is not None
         return self.file.search.trials
@@ -176,7 +176,7 @@ class Study:
     def examples(self, draws: int) -> list[Candidate]:
         """What it will train: all of a grid that can be listed; otherwise so many feasible random
         draws, the same at each call, or, where there are none, the space's own architecture."""
-        if self.file.search.sampler == "grid" and self.points.number <= _LISTED:
+        if self.file.search.entry.exhaustive and self.points.number <= _LISTED:
             return self.grid
         own = Candidate({}, self.space.architecture, self.space.recipe)
         return list(itertools.islice(self.points.at_random(), draws)) or [own]

@@ -134,12 +134,6 @@ class Ledger:
         return [Declaration(**plain) for plain in self._attributes.get("declarations", [])]
 
     @property
-    def memory(self) -> dict[str, Any]:
-        """What the sampler wants to find again."""
-        memory: dict[str, Any] = self._attributes.get("memory", {})
-        return memory
-
-    @property
     def window(self) -> int | None:
         """How far behind a trial the results lie that it was asked with; None until `freeze`,
         and for the order "eager"."""
@@ -166,8 +160,6 @@ class Ledger:
         job: Job,
         values: Values,
         images: int,
-        notes: dict[str, Any] | None = None,
-        memory: dict[str, Any] | None = None,
         role: Role = "search",
         about: dict[str, Any] | None = None,
     ) -> TrialRecord:
@@ -175,15 +167,11 @@ class Ledger:
 
         Args:
             images: that it trains on.
-            notes: what the sampler must find again with the trial.
-            memory: what it must find again with the study; durable before the trial is.
             role: why the trial is trained.
             about: what a report must know of that.
         """
-        if memory:
-            self._remember("memory", self.memory | memory)
         entry = TrialRecord.begun(
-            *(len(self._ids), job, values, images, self._origin, notes, role, about),
+            *(len(self._ids), job, values, images, self._origin, role, about),
             declared=len(self._attributes["declarations"]) - 1,
         )
         trial = create_trial(

@@ -32,8 +32,6 @@ def read(attributes: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "study" in found:
         compatibility.refuse_other_format(where, found["study"])
         found["study"] = compatibility.without_secrets(without_digest(json.dumps(found["study"])))
-    if "memory" in found:
-        found["memory"] = without_digest(json.dumps(found["memory"]))
     found |= {
         name: [_declaration(each) for each in plain]
         for name, plain in attributes.items()

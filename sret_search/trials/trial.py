@@ -47,7 +47,6 @@ class TrialRecord:
         schedule: of the learning rate.
         role: why it was asked for; what `search` has asked for alone guides a sampler.
         about: what a report must know of that.
-        notes: what the sampler must find again with this trial.
         failures: attempts that ended without an outcome, by cause.
         rungs: what it reached at each rung, by the epoch's number as text: `val_accuracy`,
             `val_loss`, and the `seconds` until then.
@@ -71,7 +70,6 @@ class TrialRecord:
     schedule: str
     role: Role = "search"
     about: dict[str, Any] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     rungs: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -88,7 +86,6 @@ class TrialRecord:
         values: Values,
         images: int,
         origin: str,
-        notes: dict[str, Any] | None = None,
         role: Role = "search",
         about: dict[str, Any] | None = None,
         declared: int | None = None,
@@ -113,16 +110,15 @@ class TrialRecord:
             schedule=job.recipe.schedule,
             role=role,
             about=about or {},
-            notes=notes or {},
             declared=declared,
         )
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is stored when it begins."""
+        """What is stored when it begins. Samplers of earlier programs kept notes in it."""
         facts = {name: getattr(self, name) for name in _FACTS}
         return {
-            "values": self.values, "facts": facts, "job": self.plain, "notes": self.notes,
+            "values": self.values, "facts": facts, "job": self.plain, "notes": {},
             "declared": self.declared,
         }  # fmt: skip
 
@@ -153,7 +149,6 @@ class TrialRecord:
             state=outcome.pop("state", "running"),
             values=json.loads(attributes["values"]),
             text=attributes["job"],
-            notes=json.loads(attributes["notes"]),
             result=outcome,
             failures=json.loads(attributes.get("failures", "{}")),
             rungs=json.loads(attributes.get("rungs", "{}")),

@@ -60,7 +60,7 @@ def run(made: Study, build: Callable[[Study], Sampler], rebuilt: bool = False) -
         assert ask != "wait"
         number = len(history)
         job = made.job(ask.candidate, ask.seed, "cpu")
-        entry = TrialRecord.begun(number, job, ask.candidate.values, 1258, made.origin, ask.notes)
+        entry = TrialRecord.begun(number, job, ask.candidate.values, 1258, made.origin)
         history.begin(entry)
         accuracy = made_up_accuracy(ask.candidate)
         result = {"val_accuracy": accuracy, "val_loss": 1 - accuracy}

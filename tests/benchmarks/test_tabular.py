@@ -7,6 +7,7 @@ import math
 import shutil
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ axes:
   nll.share: {choices: [none, block]}
 budget: {params: {max: 100_000}}
 """
+NSGA2 = {"sampler": "optuna.samplers:NSGAIISampler", "options": {"population_size": 16}}
 EPOCHS, SEEDS = 3, 2
 REFERENCE = 0.1, 100_000
 
@@ -144,9 +146,9 @@ def test_noise_is_the_deviation_between_seeds_at_each_level() -> None:
 
 
 @pytest.mark.parametrize("at_a_time", [1, 3])
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", NSGA2])
 def test_a_replay_is_the_same_each_time_and_tells_each_trial_once(
-    study: Study, table: Table, sampler: str, at_a_time: int
+    study: Study, table: Table, sampler: str | dict[str, Any], at_a_time: int
 ) -> None:
     one, again = (replay(study, table, sampler, 5, 20, at_a_time) for _ in range(2))
     assert one == again
@@ -161,9 +163,9 @@ def test_a_replay_is_the_same_each_time_and_tells_each_trial_once(
     assert {trial.candidate for trial in everything.told} == set(table.trainings)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["tpe", NSGA2])
 def test_a_sampler_sees_validation_of_one_seed_and_nothing_else(
-    study: Study, table: Table, sampler: str
+    study: Study, table: Table, sampler: str | dict[str, Any]
 ) -> None:
     tests = ("test_loss", "test_accuracy")
     hidden = changed(changed(table, (0, 1), tests), (0,), tuple(tables._CURVES))
@@ -192,7 +194,7 @@ def test_a_trial_is_asked_for_without_the_results_of_those_that_run(
 ) -> None:
     class Watching:
         def __init__(self, of: Study) -> None:
-            self.random = registry.build(of, {})
+            self.random = registry.build(of)
             self.open: list[int] = []
 
         def ask(self, history: History) -> Ask | None:
@@ -233,7 +235,7 @@ def test_hypervolumes_are_of_the_means_of_the_other_seeds(study: Study, table: T
 def test_a_sampler_selects_by_a_front_of_its_own(study: Study, table: Table) -> None:
     class First:
         def __init__(self, of: Study) -> None:
-            self.random = registry.build(of, {})
+            self.random = registry.build(of)
 
         def ask(self, history: History) -> Ask | None:
             asked = self.random.ask(history)
@@ -277,7 +279,7 @@ def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
     assert not Path(study.trials_root).exists()
     ledger = Ledger.create(study)
     assert ledger.entries() == before
-    assert registry.build(study, {}).ask(History(study, before)) is None
+    assert registry.build(study).ask(History(study, before)) is None
     one = study.grid[0]
     entry = ledger.begin(study.job(one, SEEDS, "cpu"), one.values, study.sizes[0])
     ledger.tell(entry, outcome(np.random.default_rng(0)))

@@ -9,7 +9,7 @@ from sret_search.__main__ import main
 from sret_search.machine.step_time import FILE
 from sret_search.planning import calibration
 from sret_search.planning.disk_usage import estimate_disk_usage
-from sret_search.search.samplers.startup import learnt_trials
+from sret_search.search.samplers.registry import learnt_trials
 from sret_search.study import load_study
 from sret_search.training import speed
 from sret_search.training.speed import MeasuringError, Speed
@@ -104,7 +104,8 @@ def test_the_tables_say_the_same_in_words(capsys):
 @pytest.mark.parametrize(
     ("search", "chosen"),
     [(RANDOM, 0), ("{sampler: tpe, trials: 9}", 0), ("{sampler: tpe, trials: 60, seeds: 2}", 40),
-     ("{sampler: nsga2, trials: 60}", 44), ("{sampler: gp, trials: 60}", 50),
+     ("{sampler: optuna.samplers:NSGAIISampler, options: {population_size: 16}, trials: 60}", 44),
+     ("{sampler: gp, trials: 60}", 50), ("{sampler: optuna.samplers:GPSampler, trials: 60}", 50),
      ("{sampler: stratified, trials: 60}", 0), ("{sampler: sobol, trials: 60}", 0),
      ("{sampler: frontier, trials: 60, seeds: 2}", 50)],
 )  # fmt: skip

@@ -57,7 +57,7 @@ class Played:
         self.nodes = {"a": "this machine"}
         self.console = Console(record=True, width=200, file=io.StringIO())
         self.searcher = LedgerSearcher(
-            study, self.ledger, history, registry.build(study, self.ledger.memory),
+            study, self.ledger, history, registry.build(study),
             lambda: Slots(slots, 1, 0.0), self.stopping, Progress(4, slots, 1.0, self.console),
             Keeper(self.ledger.folders, 10**9), self.watermark, NodeExclusion(lambda: self.nodes),
         )  # fmt: skip

@@ -203,17 +203,10 @@ AWAY = {
 }
 """The server of the database is away until the run says so."""
 
-_MEMORY = {
-    "sampler's memory stored": _then(
-        _database("set_study_user_attr", "after", 1, "memory"), SELF
-    )
-}  # fmt: skip
-
 
 def share(victim: str, study: str) -> dict[str, Fault]:
     """Moments of a victim for a study, in the order of a run; all studies come to all of them."""
     cells, count = VICTIMS[victim]
     first, names = STUDIES.index(study) * count, list(cells)
     places = sorted((first + i) % len(names) for i in range(count))
-    chosen = {names[place]: cells[names[place]] for place in places}
-    return chosen | (_MEMORY if (victim, study) == ("driver", "nsga2_strict") else {})
+    return {names[place]: cells[names[place]] for place in places}

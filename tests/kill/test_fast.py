@@ -11,6 +11,8 @@ from kills import INTERVAL, SCHEDULED, STUDIES, Box, Golden, Told
 from sret_search.config.base import seconds
 from sret_search.study import load_study
 
+OPTUNA = {"optuna.samplers:NSGAIISampler": "nsga2"}
+
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -18,7 +20,7 @@ def test_the_studies_are_what_the_matrix_takes_them_for() -> None:
     for name in STUDIES:
         study = load_study(Path(__file__).parent / "studies" / f"{name}.yaml")
         search = study.file.search
-        assert study.name == name == f"{search.sampler}_{search.order}"
+        assert study.name == name == f"{OPTUNA.get(search.sampler, search.sampler)}_{search.order}"
         assert seconds(study.file.compute.checkpoint_every) == INTERVAL
     scheduled = load_study(Path(__file__).parent / "studies" / f"{SCHEDULED}.yaml")
     assert len(scheduled.rungs) == 2

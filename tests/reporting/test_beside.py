@@ -49,11 +49,11 @@ def run(
     Path("study.yaml").write_text(text.replace("SEEDS", str(seeds)).replace("ON", on))
     made = load_study(Path("study.yaml"))
     ledger = Ledger.create(made)
-    asker, history = phases.build(made, {}), History(made, [])
+    asker, history = phases.build(made), History(made, [])
     while isinstance(ask := asker.ask(history), Ask):
         job = made.job(ask.candidate, made.file.search.seed + ask.seed, "cpu")
         entry = ledger.begin(
-            replace(job, whole=ask.whole), ask.candidate.values, 1258, ask.notes, ask.memory,
+            replace(job, whole=ask.whole), ask.candidate.values, 1258,
             ask.role, ask.about,
         )  # fmt: skip
         reached = accuracy(entry)

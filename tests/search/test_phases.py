@@ -66,14 +66,14 @@ class Driver:
 
     def step(self) -> str:
         """Begin a trial, if there is one: "begun", "wait" or "over"."""
-        ask = phases.build(self.made, {}).ask(History(self.made, self.entries))
+        ask = phases.build(self.made).ask(History(self.made, self.entries))
         if ask is None or ask == WAIT:
             return ask or "over"
         job = self.made.job(ask.candidate, self.made.file.search.seed + ask.seed, "cpu")
         job = dataclasses.replace(job, whole=ask.whole)
         values, origin = ask.candidate.values, self.made.origin
         number = len(self.entries)
-        entry = TrialRecord.begun(number, job, values, 1258, origin, ask.notes, ask.role, ask.about)
+        entry = TrialRecord.begun(number, job, values, 1258, origin, ask.role, ask.about)
         self.entries.append(TrialRecord(**json.loads(json.dumps(dataclasses.asdict(entry)))))
         return "begun"
 
@@ -224,7 +224,7 @@ def test_twins_of_tuned_arms_have_rates_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on", ["train", "train+val"])
-@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "optuna.samplers:NSGAIISampler"])
 def test_the_front_is_trained_again_with_fresh_seeds(sampler: str, on: str, tmp_path: Path) -> None:
     text = f"confirm: {{seeds: 3, on: {on}}}\n"
     made = study(tmp_path, SEARCHED, f"{{sampler: {sampler}, trials: 20}}", text)
@@ -255,7 +255,7 @@ def test_the_front_that_a_sampler_believes_in_is_the_one_that_is_confirmed(tmp_p
 
     driver = Driver(made, accuracy).run()
     searched = History(made, driver.of("search"))
-    sampler = registry.build(made, {})
+    sampler = registry.build(made)
     assert isinstance(sampler, Frontier)
     confirmed = {entry.candidate for entry in driver.of("confirmation")}
     assert confirmed == set(sampler.front(searched)) != set()

@@ -124,7 +124,6 @@ class Driver:
         self.made, self.lost = made, lost
         self.window = window if made.file.search.order == "strict" else None
         self.entries: list[TrialRecord] = []
-        self.memory: dict[str, Any] = {}
         self.active: set[int] = set()
         self.promotions: list[tuple[int, int]] = []
         self.start()
@@ -135,7 +134,7 @@ class Driver:
             TrialRecord(**json.loads(json.dumps(dataclasses.asdict(e)))) for e in self.entries
         ]
         self.history = History(self.made, self.entries, self.window)
-        self.sampler = phases.build(self.made, json.loads(json.dumps(self.memory)))
+        self.sampler = phases.build(self.made)
         self.rungs = Scheduler(self.made, self.sampler)
         self.active = {e.number for e in self.entries if e.open and not self.rungs.waits(e)}
 
@@ -166,10 +165,9 @@ class Driver:
         return False
 
     def begin(self, ask: Ask) -> None:
-        self.memory |= json.loads(json.dumps(ask.memory))
         job = self.made.job(ask.candidate, ask.seed, "cpu")
         number, values, origin = len(self.entries), ask.candidate.values, self.made.origin
-        entry = TrialRecord.begun(number, job, values, 1258, origin, ask.notes, ask.role, ask.about)
+        entry = TrialRecord.begun(number, job, values, 1258, origin, ask.role, ask.about)
         self.entries.append(entry)
         self.history.begin(entry)
         self.active.add(number)

@@ -81,7 +81,7 @@ def test_an_axis_that_follows_one_without_effect_follows_the_space_s_value(load)
 
 
 def test_what_follows_is_not_searched_by_a_model_and_is_kept_in_the_values(load):
-    for sampler in ("random", "tpe", "nsga2"):
+    for sampler in ("random", "tpe"):
         study = load(
             "stages.0.mlp_ratio: {low: 1.0, high: 3.0}\n"
             "stages.1.mlp_ratio: {same_as: stages.0.mlp_ratio, times: 0.5, plus: 1}",

@@ -162,7 +162,7 @@ WRONG = {
     "negative_split_seed": (study("data: {name: digits, split_seed: 0", "data: »{split_seed: -1"), "split_seed"),
     "empty_validation_part": (study("data: {", "data: »{val: 0.0001, "), "val"),
     "unknown_data": (study("data: {name: digits", "data: »{name: digit"), "did you mean digits?"),
-    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "'gp' or 'frontier' is needed"),
+    "unknown_sampler": (study("sampler: grid", "sampler: »gird"), "did you mean grid?"),
     "unknown_scheduler": (study(SEARCH, f"{SEARCH}scheduler: {{name: »ash}}\n"), "'none', 'asha' or 'mo_asha' is needed"),
     "unknown_address": (study(SEARCH, f"{SEARCH}compute: {{address: »here}}\n"), '"here"'),
     "name_with_a_space": (study("study: small", "study: »small study"), "small study"),

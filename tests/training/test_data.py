@@ -24,7 +24,6 @@ from sklearn.datasets import load_digits
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Data
 from sret_search.job.paths import PathError
-from sret_search.tasks import connectivity
 from sret_search.training import data
 from sret_search.training.data import cache, memory
 from sret_search.training.vision import torchvision, transforms
@@ -241,25 +240,6 @@ def test_the_digits_can_be_seen_larger():
     split = load(Data(image_size=16))
     assert _seen(split.val)[0].shape == (180, 1, 16, 16)
     assert split.image_size == 16
-
-
-# Grids that are made.
-
-
-def test_grids_are_read_as_they_are_made():
-    made = Data("connectivity", image_size=12, grid=6, test_grid=9, images=300, split_seed=5)
-    split = load(made)
-    for part, grids in zip(_parts(split), connectivity.split(made), strict=True):
-        images, labels = _seen(part)
-        assert images.numpy().tobytes() == grids.images.tobytes()
-        assert labels.tolist() == part.labels.tolist() == grids.labels.tolist()
-    assert tuple(map(len, _parts(split))) == made.sizes
-    assert (split.classes, split.image_size, split.in_channels) == (2, 12, 3)
-    assert split.where == "connectivity"
-    seen = _seen(split.train)[0].float() / 255
-    assert split.mean == pytest.approx(seen.mean((0, 2, 3)).tolist())
-    assert split.std == pytest.approx(seen.std((0, 2, 3)).tolist(), rel=1e-4)
-    assert len(split.whole.train) == len(split.train) + len(split.val)
 
 
 # Sets that are held in memory.

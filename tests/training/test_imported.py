@@ -214,7 +214,6 @@ def test_what_cannot_be_imported_or_called_is_refused(tmp_path):
         ({"name": "a b:c"}, "not of the form package.module:name"),
         ({"name": "a:b:c"}, "not of the form"),
         ({"name": "a:b", "root": "x"}, "leave out `root` and `download`"),
-        ({"name": "a:b", "grid": 8}, "`grid` is of the data set connectivity"),
         ({"name": "digits", "options": {}}, "`options` are those of a function of your own"),
     ],
 )

@@ -68,7 +68,7 @@ def read(made: Study) -> list[Any]:
     ledger = Ledger.read(made)
     try:
         entries, described = ledger.entries(), ledger.description
-        return [entries, described, ledger.declarations, ledger.memory, ledger.window]
+        return [entries, described, ledger.declarations, ledger.window]
     finally:
         ledger.close()
 

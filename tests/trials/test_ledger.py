@@ -48,11 +48,11 @@ pytestmark = pytest.mark.usefixtures("here")
 
 def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:
     """Ask and end trials until the sampler has no more."""
-    sampler, history = registry.build(made, ledger.memory), History(made, ledger.entries())
+    sampler, history = registry.build(made), History(made, ledger.entries())
     numbers = []
     while len(numbers) < limit and (asked := sampler.ask(history)) is not None:
         job = made.job(asked.candidate, made.file.search.seed + asked.seed, "cpu")
-        entry = ledger.begin(job, asked.candidate.values, 1258, asked.notes, asked.memory)
+        entry = ledger.begin(job, asked.candidate.values, 1258)
         history.begin(entry)
         history.end(ledger.tell(entry, OUTCOME))
         numbers.append(entry.number)
@@ -61,7 +61,7 @@ def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:
 
 def begin(made: Study, ledger: Ledger) -> TrialRecord:
     """Begin the first trial."""
-    asked = registry.build(made, {}).ask(History(made, [])) or pytest.fail("nothing asked")
+    asked = registry.build(made).ask(History(made, [])) or pytest.fail("nothing asked")
     return ledger.begin(made.job(asked.candidate, asked.seed, "cpu"), asked.candidate.values, 1258)
 
 
@@ -314,22 +314,6 @@ def test_the_window_is_fixed_once(tmp_path: Path) -> None:
     other = study(tmp_path, "{sampler: random, trials: 1}")
     with pytest.raises(StudyError, match=r"search\.order was strict and is now eager"):
         Ledger.create(other)
-
-
-def test_what_the_sampler_remembers_is_there_before_its_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = study(tmp_path, "{sampler: random, trials: 1}")
-    ledger = Ledger.create(made)
-    asked = registry.build(made, {}).ask(History(made, [])) or pytest.fail("nothing asked")
-    job = made.job(asked.candidate, 0, "cpu")
-    ledger.begin(job, asked.candidate.values, 1258, {"generation": 1}, {"parents": [1]})
-    monkeypatch.setattr(RDBStorage, "create_new_trial", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        ledger.begin(job, asked.candidate.values, 1258, {}, {"more": 2})
-    again = Ledger.create(made)
-    assert again.memory == {"parents": [1], "more": 2}
-    assert [entry.notes for entry in again.entries()] == [{"generation": 1}]
 
 
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:

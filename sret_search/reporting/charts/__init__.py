@@ -16,7 +16,6 @@ from sret_search.reporting.charts import (
     failures,
     hypervolume,
     importances,
-    lengths,
     matplotlib,
     overlay,
     plotly,
@@ -27,7 +26,6 @@ from sret_search.reporting.charts import (
 )
 from sret_search.reporting.charts.chart import Chart
 from sret_search.reporting.comparisons import Compared
-from sret_search.reporting.connectivity import by_length
 from sret_search.reporting.curves import learning_curves
 from sret_search.reporting.failures import causes
 from sret_search.reporting.hypervolume import growth
@@ -49,7 +47,6 @@ def charts(results: Results, compared: Compared) -> list[Chart]:
         twins.chart(compared.pairs),
         *scaling.charts(compared.scaling),
         elastic.chart(compared.elastics),
-        lengths.chart(by_length(compared.tested)),
         confirmed.chart(compared.confirmed),
         rates.by_arm(compared.tuned),
         rates.by_depth(compared.tuned),

@@ -132,7 +132,7 @@ def _twins(results: Results, compared: Compared, cost: str) -> list[Series]:
     """The twins of each kind, each once, by their own costs."""
     trained = results.having("twin")
     found = []
-    for control, (colour, marker, _) in LOOKS.items():
+    for control, (colour, marker) in LOOKS.items():
         pairs = {pair.twin: pair for pair in compared.pairs if pair.control == control}
         own = [pair for name, pair in pairs.items() if name in trained]
         own = own[:: len(own) // candidates.DRAWN + 1]

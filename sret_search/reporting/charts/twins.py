@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from sret_search.config.controls import CONTROLS
 from sret_search.reporting.charts.chart import Axis, Chart, Marker, Panel, Series, ends, percent
 from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE, PURPLE, SKY
 from sret_search.reporting.charts.rows import rows
 from sret_search.reporting.formatting import PARTS
 from sret_search.reporting.twins import Pair
 
-LOOKS: dict[str, tuple[str, Marker, str]] = {
-    "unshared": (BLUE, "circle", "a block of its own for each execution"),
-    "shallow": (ORANGE, "square", "each block run once"),
-    "iso_params": (GREEN, "triangle", "shallow, as wide as gives the parameters"),
-    "iso_macs": (SKY, "diamond", "shallow, as wide as gives the multiply-adds"),
-    "iso_train_macs": (PURPLE, "down", "shallow, trained as many multiply-adds"),
-}
-"""The colour and marker of each kind of twin, and what it is."""
+_LOOKS: tuple[tuple[str, Marker], ...] = (
+    (BLUE, "circle"), (ORANGE, "square"), (GREEN, "triangle"), (SKY, "diamond"), (PURPLE, "down"),
+)  # fmt: skip
+TWINS = [name for name, control in CONTROLS.items() if control.trains]
+LOOKS = dict(zip(TWINS, _LOOKS, strict=True))
+"""The colour and marker of each kind of twin."""
 _ROWS = 12
 
 
@@ -73,12 +72,12 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
         for pair in own
         if pair.control == kind and pair.difference.difference is not None
     ]
-    colour, marker, words = LOOKS[kind]
+    colour, marker = LOOKS[kind]
     gains = percent([pair.difference.difference for _, pair in found])
     left, right = ends([pair.difference.interval for _, pair in found])
     known = not np.isnan(left).all()
     return Series(
-        f"{kind}: {words}", "points", gains, [place for place, _ in found],
+        f"{kind}: {CONTROLS[kind].label}", "points", gains, [place for place, _ in found],
         left=left if known else None, right=right if known else None,
         colour=colour, marker=marker, hollow=[not pair.is_matched for _, pair in found],
         hover=[

@@ -23,9 +23,6 @@ class Ask:
         role: why it is trained.
         about: what a report must know of that, as plain data for JSON.
         whole: train on the images of validation too.
-        notes: what the sampler must find again with this trial; plain data for JSON.
-        memory: what the sampler must find again with the study, by key; only what is new. It
-            must be stored before the trial is, so that a crash between the two repeats the ask.
     """
 
     candidate: Candidate
@@ -33,15 +30,13 @@ class Ask:
     role: Role = "search"
     about: dict[str, Any] = field(default_factory=dict)
     whole: bool = False
-    notes: dict[str, Any] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict)
 
 
 class Sampler(Protocol):
     """Asks for trials, one at a time.
 
-    What it asks for is a function of the study's seed, the history, and the memory that it was
-    built with: a sampler that is built anew asks for the same.
+    What it asks for is a function of the study's seed and the history: a sampler that is built
+    anew asks for the same.
     """
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
@@ -57,4 +52,8 @@ class PredictiveSampler(Protocol):
     def promising(self, history: History) -> list[str]:
         """The names of the candidates that are believed to be on the front, whether they were
         trained to their end or not; none where nothing is believed yet."""
+        ...
+
+    def front(self, history: History) -> list[str]:
+        """The names of those among them that were trained to their end."""
         ...

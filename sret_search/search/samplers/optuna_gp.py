@@ -14,38 +14,36 @@ from optuna.samplers import GPSampler
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from sret_search.config.samplers import SAMPLERS
 from sret_search.search.samplers import optuna_storage
 from sret_search.search.samplers.base import Ask
-from sret_search.search.samplers.optuna_samplers import LOST, Modelled
-from sret_search.search.samplers.startup import GP_FIRST
+from sret_search.search.samplers.optuna_samplers import OptunaSampler
 from sret_search.space.candidate import Candidate
 from sret_search.trials.history import History
 
 if TYPE_CHECKING:
     from optuna._gp.acqf import BaseAcquisitionFunc
 
+_STARTUP = SAMPLERS["gp"].startup or 0
 _POOL, _DRAWS = 1024, 16_384
 """Feasible candidates that are ranked where Optuna's own search ends at none that is feasible
 and new, and draws to find them with."""
 
 
-class GP(Modelled):
+class GP(OptunaSampler):
     """A Gaussian process for each objective, and the candidate that is expected to add most to
     the hypervolume, or, with one objective, to improve most on the best.
 
-    The first `GP_FIRST` candidates are random. The processes see the axes that always count;
+    The first `_STARTUP` candidates are random. The processes see the axes that always count;
     the others are drawn at random. What Optuna proposes may be over the budget, or begun before:
-    then the best of a pool of feasible candidates, by the same processes, stands for it. Each
-    trial has a sampler of its own, with its own seed, since Optuna's keeps what it fitted.
-
-    A diverged or failed trial counts as the worst one known: one value far off would leave the
-    processes no room for all others.
+    then the best of a pool of feasible candidates, by the same processes, stands for it: to ask
+    again would fit all processes again.
     """
 
     def draw(self, history: History) -> Iterator[Ask]:
         self._follow(history)
         index = len(history.firsts)
-        if len(self._results) >= GP_FIRST:
+        if len(self._results) >= _STARTUP:
             self._level(history)
             sampler = _Processes(self._seed(index), self._seen)
             with _one_thread():
@@ -59,17 +57,6 @@ class GP(Modelled):
                     yield Ask(self._pool[0][place], 0)
         for candidate in self.at_random(index):
             yield Ask(candidate, 0)
-
-    def _level(self, history: History) -> None:
-        """Make candidates with a lost training as bad as the worst of the others."""
-        lost = {history.firsts[n] for n, results in self._results.items() if LOST in results}
-        told = self._mirror.get_all_trials(0, states=(TrialState.COMPLETE,))
-        for place, (name, direction) in enumerate(self.study.file.objectives.items()):
-            known = [trial.values[place] for trial in told if trial.number not in lost]
-            if name in ("accuracy", "loss") and known:
-                worst = min(known) if direction == "max" else max(known)
-                for number in lost:
-                    self._mirror.trials[number].values[place] = worst
 
     @cached_property
     def _seen(self) -> dict[str, BaseDistribution]:
@@ -104,7 +91,7 @@ class _Processes(GPSampler):
     """
 
     def __init__(self, seed: int, seen: dict[str, BaseDistribution]) -> None:
-        super().__init__(seed=seed, n_startup_trials=GP_FIRST, warn_independent_sampling=False)
+        super().__init__(seed=seed, n_startup_trials=_STARTUP, warn_independent_sampling=False)
         self._seen = seen
         self.gain: BaseAcquisitionFunc | None = None
 

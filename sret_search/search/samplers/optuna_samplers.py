@@ -1,10 +1,13 @@
-"""Samplers that learn: Optuna's, in a mirror of the ledger."""
+"""The adapter of Optuna's samplers: one class for all of them, in a mirror of the ledger."""
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,68 +18,144 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseGASampler, BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from sret_search import importing
+from sret_search.config import yaml_source
+from sret_search.config.samplers import SAMPLERS
 from sret_search.search.samplers import optuna_storage
 from sret_search.search.samplers.base import Ask
 from sret_search.search.samplers.optuna_storage import Mirror
 from sret_search.search.samplers.sequential import Drawn
-from sret_search.search.samplers.startup import POPULATION, TPE_FIRST
 from sret_search.space.candidate import Candidate, Values
 from sret_search.space.space import Space
-from sret_search.study import Study
+from sret_search.study import Study, StudyError
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord, mean_objectives
 
 _DRAWS = 32
-"""Candidates that a model draws for one trial; where none is feasible and new, chance goes on."""
-
-_GENERATION = "generation"
-"""The note of NSGA-II's trials; those of another sampler count as the first generation."""
-
-_PARENTS = "parents of generation "
-"""And then its number: the key of their numbers in the sampler's memory."""
+"""Candidates that a sampler draws for one trial; where none is feasible and new, chance goes on."""
+_PROBES = 2
+"""Made-up trials that a sampler at an import path is tried with before anything is trained."""
+_STARTUP = "n_startup_trials", "population_size"
+"""What Optuna's classes call the number of trials before they learn."""
 
 LOST: Mapping[str, float] = {"val_accuracy": 0.0, "val_loss": 1e3}
-"""What a diverged or failed trial counts as."""
+"""What a diverged or failed trial counts as, until the worst known one is."""
 
 Encoded = CategoricalDistribution | FloatDistribution | IntDistribution
 
 
-class Modelled(Drawn):
-    """Keeps the mirror in step with the history.
+class OptunaSampler(Drawn):
+    """Asks one of Optuna's samplers, which sees a mirror of the history.
+
+    Each trial has a sampler of its own, with a seed from the study's and the trial's place, so
+    that what is asked for is a function of the history. Where a draw is over the budget or was
+    begun before, the sampler is asked again; after `_DRAWS` of them chance goes on. TPE is told
+    such a draw as one that breaks a constraint; for others it is one that runs, which a sampler
+    that knows of running trials keeps away from.
 
     A candidate stands in the mirror once, in the place of its first trial, with the mean of
     its known results over seeds. While none is known it is running, with its values alone. A
-    diverged or failed trial counts as one with accuracy 0 and the slowest latency known; one that
-    a scheduler stopped stays running, which tells an estimator to keep away from it. What the
-    study would not train any more is not there.
+    diverged or failed trial counts as one with accuracy 0 for TPE, which only ranks, and as the
+    worst known one for all others, in whose models one value far off would leave no room. Its
+    latency is the slowest known. A trial that a scheduler stopped stays running. What the study
+    would not train any more is not there.
+
+    Raises:
+        StudyError: the sampler cannot be made, or does not fit the study.
     """
 
-    def __init__(self, study: Study, memory: dict[str, Any]) -> None:
+    def __init__(self, study: Study) -> None:
         super().__init__(study)
-        axes = study.space.axes.items()
+        search, axes = study.file.search, study.space.axes.items()
         self._axes = {p: _encoding(study.space, p) for p, axis in axes if axis.same_as is None}
+        self._options = {**search.entry.options, **(search.options or {})}
         self._shapes: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
-        self._mirror = self._empty(dict(memory))
+        self._mirror = self._empty()
         self._history: History | None = None
+        if search.sampler not in SAMPLERS:
+            self._probe()
 
-    def _empty(self, memory: dict[str, Any]) -> Mirror:
+    @property
+    def startup(self) -> int | None:
+        """Candidates with a known result before its model chooses; None where that is not known."""
+        parameters = inspect.signature(self._kind).parameters
+        for name in _STARTUP:
+            if name in parameters:
+                return int(self._options.get(name, parameters[name].default))
+        return None
+
+    def draw(self, history: History) -> Iterator[Ask]:
+        self._follow(history)
+        index = len(history.firsts)
+        sampler = self._made(index)
+        study = self._study(sampler)
+        ranks = isinstance(sampler, TPESampler)
+        if not ranks:
+            self._level(history)
+        if isinstance(sampler, BaseGASampler):
+            self._count_generations(sampler, study)
+        for _ in range(_DRAWS):
+            trial, candidate = self._asked(study)
+            if ranks:
+                trial.set_constraint("feasible", 1.0 if candidate is None else 0.0)
+                study.tell(trial, state=TrialState.PRUNED)
+            if candidate is not None:
+                yield Ask(candidate, 0)
+        for candidate in self.at_random(index):
+            yield Ask(candidate, 0)
+
+    def _asked(self, study: optuna.Study) -> tuple[optuna.Trial, Candidate | None]:
+        """A draw, and what it builds; None where a rule or the budget forbids it."""
+        try:
+            trial = study.ask()
+            return trial, self._suggested(trial)
+        except (Exception, SystemExit) as error:
+            raise self._error(f"failed: {importing.summary(error)}") from error
+
+    @cached_property
+    def _kind(self) -> Callable[..., Any]:
+        try:
+            return importing.load(self.study.file.search.entry.path)
+        except importing.NotImportedError as error:
+            raise self._error(str(error)) from None
+
+    def _seed(self, index: int) -> int:
+        """The seed for the trial at a place, from the study's and that place."""
+        source = np.random.SeedSequence((self.study.file.search.seed, index))
+        return int(source.generate_state(1)[0])
+
+    def _made(self, index: int) -> BaseSampler:
+        """A sampler for the trial at a place."""
+        try:
+            made = self._kind(**self._options, seed=self._seed(index))
+        except (Exception, SystemExit) as error:
+            raise self._error(f"cannot be made: {importing.summary(error)}") from error
+        if not isinstance(made, BaseSampler):
+            raise self._error(f"makes a {type(made).__name__}, not a sampler of Optuna's")
+        return made
+
+    def _study(self, sampler: BaseSampler) -> optuna.Study:
+        return optuna.load_study(
+            study_name=optuna_storage.NAME, storage=self._mirror, sampler=sampler
+        )
+
+    def _empty(self) -> Mirror:
         self._begun = self._told = 0
         self._results: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
         self._slowest = 0.0
         """Milliseconds: the worst latency known."""
-        return Mirror(self.study.file.objectives.values(), memory)
+        self._ranked: list[tuple[int, tuple[float, ...]]] = []
+        """The numbers and values of the trials that generations were made of."""
+        return Mirror(self.study.file.objectives.values())
 
     def _follow(self, history: History) -> None:
         """Bring the mirror up to date, in time proportional to what is new."""
         if history is not self._history:
-            self._history, self._mirror = history, self._empty(self._mirror.memory)
+            self._history, self._mirror = history, self._empty()
         self._mirror.forget(self._begun)
-        if len(history) > self._begun:
-            # What was new at the last ask was stored before its trial.
-            self._mirror.changed.clear()
         for entry in history.entries[self._begun :]:
             self._mirror.trials.append(self._shown(entry, history))
         for number in history.results[self._told :]:
@@ -90,9 +169,13 @@ class Modelled(Drawn):
         own = history.own.get(entry.number)
         if own is None or history.firsts[entry.candidate] != entry.number:
             return optuna_storage.trial(entry.number, TrialState.FAIL)
-        params = {p: self._encoded(p, value) for p, value in own.items() if p in self._axes}
+        return self._running(entry.number, own)
+
+    def _running(self, number: int, values: Values) -> FrozenTrial:
+        """A trial in the mirror, with its values alone."""
+        params = {p: self._encoded(p, value) for p, value in values.items() if p in self._axes}
         shape = self._shapes.setdefault(tuple(params), {path: self._axes[path] for path in params})
-        return optuna_storage.trial(entry.number, TrialState.RUNNING, params, shape, entry.notes)
+        return optuna_storage.trial(number, TrialState.RUNNING, params, shape)
 
     def _tell(self, entry: TrialRecord, history: History) -> None:
         measured = entry.result if entry.state == "complete" else LOST
@@ -111,15 +194,72 @@ class Modelled(Drawn):
             )
             self._mirror.set_trial_state_values(first, TrialState.COMPLETE, values)
 
-    def _study(self, sampler: BaseSampler) -> optuna.Study:
-        return optuna.load_study(
-            study_name=optuna_storage.NAME, storage=self._mirror, sampler=sampler
-        )
+    def _level(self, history: History) -> None:
+        """Make candidates with a lost training as bad as the worst of the others."""
+        lost = {history.firsts[n] for n, results in self._results.items() if LOST in results}
+        complete = self._mirror.get_all_trials(0, states=(TrialState.COMPLETE,))
+        for place, (name, direction) in enumerate(self.study.file.objectives.items()):
+            known = [trial.values[place] for trial in complete if trial.number not in lost]
+            if name in ("accuracy", "loss") and known:
+                worst = min(known) if direction == "max" else max(known)
+                for number in lost:
+                    self._mirror.trials[number].values[place] = worst
 
-    def _seed(self, *of: int) -> int:
-        """A seed for Optuna, from the study's and where the draw stands."""
-        source = np.random.SeedSequence((self.study.file.search.seed, *of))
-        return int(source.generate_state(1)[0])
+    def _count_generations(self, sampler: BaseGASampler, study: optuna.Study) -> None:
+        """Cut the known results, by number, into generations, and choose the parents of each.
+
+        Optuna notes both as trials begin. A study that was killed would have lost its notes, so
+        that they are made anew, from the first result on that is another one than before.
+        """
+        size = sampler.population_size
+        assert size is not None
+        complete = self._mirror.get_all_trials(0, states=(TrialState.COMPLETE,))
+        ranked = [(trial.number, tuple(trial.values)) for trial in complete]
+        both = zip(ranked, self._ranked, strict=False)
+        same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
+        for place, trial in enumerate(complete):
+            trial.system_attrs[sampler._get_generation_key()] = place // size
+        for generation in range(1, len(complete) // size + 1):
+            if generation * size > same:
+                key = f"{sampler._get_parent_cache_key_prefix()}{generation}"
+                self._mirror.attributes.pop(key, None)
+                sampler.get_parent_population(study, generation)
+        self._ranked = ranked
+
+    def _probe(self) -> None:
+        """Try the sampler with made-up trials, before anything is trained.
+
+        Raises:
+            StudyError: it cannot be made, does not fit the objectives or the axes, or keeps with
+                trials what a study that is killed would lose.
+        """
+        mirror = self._mirror
+        number_of_objectives = len(self.study.file.objectives)
+        for number, candidate in enumerate(itertools.islice(self.at_random(0), _PROBES)):
+            mirror.trials.append(self._running(number, candidate.values))
+            values = [float(number + 1)] * number_of_objectives
+            mirror.set_trial_state_values(number, TrialState.COMPLETE, values)
+        try:
+            importing.check_options(self._kind, {"seed": 0, **self._options})
+        except TypeError as error:
+            raise self._error(str(error)) from None
+        sampler = self._made(0)
+        self._asked(self._study(sampler))
+        ours = {"constraints", "gp:", "tpe:"}
+        if isinstance(sampler, BaseGASampler):
+            ours |= {sampler._get_generation_key(), sampler._get_parent_cache_key_prefix()}
+        foreign = [key for key in mirror.written if not key.startswith(tuple(ours))]
+        if foreign:
+            raise self._error(
+                f"keeps {foreign[0]!r} with its trials, which a study that is killed would lose:"
+                " name a sampler that learns from parameters and results alone"
+            )
+        self._mirror = self._empty()
+
+    def _error(self, message: str) -> StudyError:
+        """What is wrong with the sampler, at its place in the study file."""
+        doc, path = yaml_source.read(self.study.path), self.study.file.search.entry.path
+        return StudyError([doc.problem(("search", "sampler"), f"{path}: {message}")])
 
     def _suggested(self, trial: optuna.Trial) -> Candidate | None:
         """What Optuna suggests; None where a rule or the budget forbids it."""
@@ -148,137 +288,6 @@ class Modelled(Drawn):
         place = axis.choices.index(value)
         kind = self._axes[path]
         return kind.choices[place] if isinstance(kind, CategoricalDistribution) else place
-
-
-class TPE(Modelled):
-    """The multi-objective tree-structured Parzen estimator, with a new one for each trial.
-
-    Of the draws for one trial, those that cannot be trained are told as such, so that the next
-    draw keeps away from them; the next trial knows nothing of them.
-    """
-
-    def draw(self, history: History) -> Iterator[Ask]:
-        self._follow(history)
-        index = len(history.firsts)
-        study = self._study(
-            TPESampler(
-                n_startup_trials=TPE_FIRST, seed=self._seed(index), multivariate=True, group=True
-            )
-        )
-        for _ in range(_DRAWS):
-            trial = study.ask()
-            candidate = self._suggested(trial)
-            trial.set_constraint("feasible", 1.0 if candidate is None else 0.0)
-            study.tell(trial, state=TrialState.PRUNED)
-            if candidate is not None:
-                yield Ask(candidate, 0)
-        for candidate in self.at_random(index):
-            yield Ask(candidate, 0)
-
-
-class NSGA2(Modelled):
-    """The genetic algorithm NSGA-II (Deb et al., 2002), for studies of many short trainings.
-
-    The first generation is random. A generation ends when `POPULATION` of its candidates have
-    a known result; the best of it and its parents, by non-domination and then by crowding, are
-    the parents of the next. Axes that only count under conditions are not inherited: they are
-    drawn at random.
-
-    A draw that cannot be trained is drawn again from another seed and leaves no trace. Each
-    trial's notes have its generation; the memory has each generation's parents, since with more
-    results than there were they would be others.
-    """
-
-    def _empty(self, memory: dict[str, Any]) -> Mirror:
-        self._sizes: Counter[int] = Counter()
-        """Candidates with a known result, by generation."""
-        return super()._empty(memory)
-
-    def _shown(self, entry: TrialRecord, history: History) -> FrozenTrial:
-        shown = super()._shown(entry, history)
-        shown.system_attrs.setdefault(_GENERATION, 0)
-        return shown
-
-    def _tell(self, entry: TrialRecord, history: History) -> None:
-        shown = self._mirror.trials[history.firsts[entry.candidate]]
-        if shown.state != TrialState.COMPLETE:
-            self._sizes[shown.system_attrs[_GENERATION]] += 1
-        super()._tell(entry, history)
-
-    def draw(self, history: History) -> Iterator[Ask]:
-        self._follow(history)
-        index = len(history.firsts)
-        inherited = {
-            path: kind
-            for path, kind in self._axes.items()
-            if not self.study.space.axes[path].when and not kind.single()
-        }
-        notes: dict[str, Any] = {}
-        for attempt in range(_DRAWS):
-            self._mirror.forget(len(history))
-            sampler = _Generations(self._seed(index, attempt), inherited, self._sizes)
-            trial = self._study(sampler).ask()
-            candidate = self._suggested(trial)
-            notes = self._mirror.get_trial(len(history)).system_attrs
-            if candidate is not None:
-                yield Ask(candidate, 0, notes=notes, memory=dict(self._mirror.changed))
-        for candidate in self.at_random(index):
-            yield Ask(candidate, 0, notes=notes, memory=dict(self._mirror.changed))
-
-
-class _Generations(NSGAIISampler):
-    """NSGA-II with names of our own for what is stored, and parents that survive a restart."""
-
-    def __init__(self, seed: int, inherited: dict[str, Encoded], sizes: Counter[int]) -> None:
-        super().__init__(population_size=POPULATION, seed=seed)
-        self._inherited, self._sizes = inherited, sizes
-
-    @classmethod
-    def _get_generation_key(cls) -> str:
-        return _GENERATION
-
-    @classmethod
-    def _get_parent_cache_key_prefix(cls) -> str:
-        return _PARENTS
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        # Optuna would go through all trials for what the space itself says.
-        return dict(self._inherited)
-
-    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
-        """The last generation while it is not full, then the next; Optuna would count trials."""
-        last = max(self._sizes, default=0)
-        generation = last if self._sizes[last] < POPULATION else last + 1
-        study._storage.set_trial_system_attr(trial._trial_id, _GENERATION, generation)
-        return generation
-
-    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        """The parents of a generation, by number, as they are after a restart too.
-
-        Where an edit took some of them out of the study, they are chosen anew, and so are those
-        of the generations before from which they come.
-        """
-        known = generation
-        while self._parents(study, known) is None:
-            known -= 1
-        for later in range(known + 1, generation + 1):
-            numbers = sorted(parent.number for parent in self.select_parent(study, later))
-            study._storage.set_study_system_attr(study._study_id, f"{_PARENTS}{later}", numbers)
-        return self._parents(study, generation) or []
-
-    def _parents(self, study: optuna.Study, generation: int) -> list[FrozenTrial] | None:
-        """The parents that were chosen for a generation; None where they must be chosen."""
-        if generation == 0:
-            return []
-        memory = study._storage.get_study_system_attrs(study._study_id)
-        numbers: list[int] | None = memory.get(f"{_PARENTS}{generation}")
-        if numbers is None:
-            return None
-        trials = study.get_trials(deepcopy=False)
-        found = [trials[number] for number in numbers]
-        return found if all(trial.state == TrialState.COMPLETE for trial in found) else None
 
 
 def _encoding(space: Space, path: str) -> Encoded:

@@ -19,17 +19,18 @@ NAME = "mirror"
 
 
 class Mirror(BaseStorage):
-    """The trials that a sampler is shown, and what it remembers.
+    """The trials that a sampler is shown.
 
     Attributes:
         trials: by number. One that the sampler is not shown is a failed one without values.
-        memory: attributes of the study; ids of trials in them stay valid in another mirror.
-        changed: those that were set since this was last emptied.
+        attributes: those of the study.
+        written: names of all attributes that were set, of the study and of trials.
     """
 
-    def __init__(self, directions: Iterable[str], memory: dict[str, Any]) -> None:
+    def __init__(self, directions: Iterable[str]) -> None:
         self.trials: list[FrozenTrial] = []
-        self.memory, self.changed = memory, dict[str, Any]()
+        self.attributes: dict[str, Any] = {}
+        self.written: set[str] = set()
         self._directions = [
             StudyDirection.MAXIMIZE if direction == "max" else StudyDirection.MINIMIZE
             for direction in directions
@@ -54,10 +55,11 @@ class Mirror(BaseStorage):
         return {}
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        return self.memory
+        return self.attributes
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        self.memory[key] = self.changed[key] = value
+        self.written.add(key)
+        self.attributes[key] = value
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         assert template_trial is None, "trials that are known are put in place"
@@ -83,6 +85,7 @@ class Mirror(BaseStorage):
         return True
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.written.add(key)
         self.trials[trial_id].system_attrs[key] = value
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
@@ -128,7 +131,6 @@ def trial(
     state: TrialState,
     params: dict[str, Any] | None = None,
     distributions: dict[str, BaseDistribution] | None = None,
-    notes: dict[str, Any] | None = None,
 ) -> FrozenTrial:
     """A trial as Optuna has it, without what no sampler looks at."""
     return FrozenTrial(
@@ -141,6 +143,6 @@ def trial(
         params=params or {},
         distributions=distributions or {},
         user_attrs={},
-        system_attrs=dict(notes or {}),
+        system_attrs={},
         intermediate_values={},
     )

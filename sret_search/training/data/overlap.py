@@ -12,11 +12,10 @@ from sret_search.job import Contents, Data
 from sret_search.job.paths import expanded
 from sret_search.job.provenance import Seen
 from sret_search.training.data.errors import DataError
-from sret_search.training.data.memory import MemoryPart
-from sret_search.training.data.split import Indices, cut_indices, load
+from sret_search.training.data.split import Indices, cut_indices
 
 _PARTS = {"train": 0, "val": 1, "test": 2}
-_CUT = ("split_seed", "val", "test", "order", "images", "grid", "test_grid")
+_CUT = ("split_seed", "val", "test", "order")
 """Fields in which two cuts of a data set may differ, besides the fold."""
 
 
@@ -102,8 +101,6 @@ def _set(data: Data) -> str:
 def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices, Indices]:
     """Numbers of the images in each part. An image has the same number in every cut of the data
     set."""
-    if data.source == "connectivity":
-        return _numbers_of_grids(data)
     pool, val, test = sizes
     if val:
         train, validation, testing = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
@@ -111,15 +108,3 @@ def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices,
         train, validation, testing = cut_indices(data, pool, test)
         testing = testing + pool if test else testing
     return train, validation, testing
-
-
-def _numbers_of_grids(data: Data) -> tuple[Indices, Indices, Indices]:
-    """Numbers of connectivity grids: hashes of their pixels, since each cut makes them anew."""
-    numbers = []
-    split = load(data)
-    for part in (split.train, split.val, split.test):
-        assert isinstance(part, MemoryPart)
-        images = part.images[part.index].numpy()
-        numbers.append(np.array([hash(image.tobytes()) for image in images], np.int64))
-    train, val, test = numbers
-    return train, val, test

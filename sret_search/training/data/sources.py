@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from sret_search.job import PHOTOGRAPH, Contents, Data
@@ -50,8 +49,6 @@ def read(data: Data) -> Source:
 def _read(data: Data) -> Source:
     if data.source == "digits":
         return Source("digits", _digits(data.image_size))
-    if data.source == "connectivity":
-        return _connectivity(data)
     if data.imagefolder is not None:
         path = Path(expanded(data.imagefolder)).absolute()
         return _streamed(str(path), folders.imagefolder(path), data.image_size)
@@ -113,17 +110,3 @@ def _digits(image_size: int | None) -> MemoryPart:
     if image_size is not None and image_size != images.shape[-1]:
         images = resized(images, image_size)
     return MemoryPart.whole(images, torch.from_numpy(digits.target).long())
-
-
-def _connectivity(data: Data) -> Source:
-    """Connectivity grids, which are made in their three parts."""
-    from sret_search.tasks import connectivity
-
-    made = connectivity.split(data)
-    images = torch.from_numpy(np.concatenate([part.images for part in made]))
-    labels = torch.from_numpy(np.concatenate([part.labels for part in made]))
-    whole = MemoryPart.whole(images, labels)
-    ends = np.cumsum([len(part) for part in made])
-    parts = np.split(np.arange(len(labels)), ends[:-1])
-    train, val, test = (whole.take(index) for index in parts)
-    return Source("connectivity", train, val, test)

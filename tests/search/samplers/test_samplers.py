@@ -6,12 +6,12 @@ import math
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from sret_search.search.samplers import registry
+from sret_search.search.samplers.optuna_samplers import OptunaSampler
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
@@ -34,9 +34,11 @@ axes:
   recipe.lr: {low: 1e-4, high: 1e-1, log: true}
 """
 SMALL = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 4, 2]}}\n"
-MODELS = ["tpe", "nsga2", "gp", "frontier"]
+NSGA2 = "optuna.samplers:NSGAIISampler, options: {population_size: 16}"
+GP = "gp"
+MODELS = ["tpe", NSGA2, GP, "frontier"]
 DRAWN = ["random", "stratified", "sobol", *MODELS]
-SLOW = "gp"
+SLOW = GP
 """Of this one a few trials beyond the random ones have to do."""
 
 
@@ -54,7 +56,7 @@ def made_up_accuracy(candidate: Candidate) -> float:
 
 
 class Driver:
-    """Asks and tells, and keeps what a ledger keeps: the trials, and the sampler's memory."""
+    """Asks and tells, and keeps what a ledger keeps: the trials."""
 
     lost = 7
     """Each that-manieth trial diverges."""
@@ -62,26 +64,22 @@ class Driver:
     def __init__(self, made: Study, window: int | None = None) -> None:
         self.made, self.window = made, window
         self.entries: list[TrialRecord] = []
-        self.memory: dict[str, Any] = {}
         self.start()
 
     def start(self, made: Study | None = None) -> None:
         """Build everything anew, as after a crash, or after an edit of the study."""
         self.made = made or self.made
         self.history = History(self.made, self.entries, self.window)
-        self.sampler = registry.build(self.made, json.loads(json.dumps(self.memory)))
+        self.sampler = registry.build(self.made)
 
     def begin(self) -> bool:
         """Ask for a trial and begin it, if there is one."""
         ask = self.sampler.ask(self.history)
         if ask is None:
             return False
-        self.memory |= json.loads(json.dumps(ask.memory))
         job = self.made.job(ask.candidate, self.made.file.search.seed + ask.seed, "cpu")
         number, values = len(self.entries), ask.candidate.values
-        plain = dataclasses.asdict(
-            TrialRecord.begun(number, job, values, 1258, self.made.origin, ask.notes)
-        )
+        plain = dataclasses.asdict(TrialRecord.begun(number, job, values, 1258, self.made.origin))
         self.entries.append(TrialRecord(**json.loads(json.dumps(plain))))
         self.history.begin(self.entries[-1])
         return True
@@ -120,8 +118,8 @@ class Driver:
                 return self
 
     @property
-    def table(self) -> list[tuple[str, int, str]]:
-        return [(e.candidate, e.seed, json.dumps(e.notes)) for e in self.entries]
+    def table(self) -> list[tuple[str, int]]:
+        return [(e.candidate, e.seed) for e in self.entries]
 
 
 @pytest.mark.parametrize("sampler", DRAWN)
@@ -146,7 +144,6 @@ def test_a_driver_killed_after_every_trial_asks_for_the_same(
     killed.run(after_each=killed.start)
     assert len(whole.entries) == trials
     assert whole.table == killed.table
-    assert whole.memory == killed.memory
 
 
 @pytest.mark.parametrize("sampler", DRAWN)
@@ -156,11 +153,8 @@ def test_a_repeated_ask_is_the_same_ask(sampler: str, tmp_path: Path) -> None:
     first = driver.sampler.ask(driver.history)
     assert first is not None
     assert driver.sampler.ask(driver.history) == first
-    driver.memory |= first.memory  # stored, and then killed before the trial was
     driver.start()
-    again = driver.sampler.ask(driver.history)
-    assert again is not None
-    assert (again.candidate, again.notes) == (first.candidate, first.notes)
+    assert driver.sampler.ask(driver.history) == first
 
 
 @pytest.mark.parametrize("sampler", ["grid", *DRAWN])
@@ -179,7 +173,7 @@ def test_in_strict_order_the_table_does_not_depend_on_what_ends_first(
 
 
 def test_in_strict_order_a_killed_driver_asks_for_the_same(tmp_path: Path) -> None:
-    made = study(tmp_path, "{sampler: nsga2, trials: 50, order: strict}")
+    made = study(tmp_path, f"{{sampler: {NSGA2}, trials: 50, order: strict}}")
     whole, killed = Driver(made, window=4).run_shuffled(0, slots=4), Driver(made, window=4)
     rng = random.Random(1)
     while len(killed.entries) < 50:
@@ -193,7 +187,7 @@ def test_in_strict_order_a_killed_driver_asks_for_the_same(tmp_path: Path) -> No
     assert whole.table == killed.table
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["tpe", NSGA2])
 def test_in_eager_order_the_table_depends_on_what_ends_first(sampler: str, tmp_path: Path) -> None:
     made = study(tmp_path, f"{{sampler: {sampler}, trials: 30}}")
     tables = [Driver(made).run_shuffled(seed, slots=3).table for seed in range(3)]
@@ -233,7 +227,7 @@ def late_accuracy(made: Study, last: int) -> float:
     ("sampler", "trials", "last", "objectives"),
     [
         ("tpe", 60, 30, "{accuracy: max}"),
-        ("nsga2", 120, 40, "{accuracy: max, params: min}"),
+        (NSGA2, 120, 40, "{accuracy: max, params: min}"),
     ],
 )
 def test_a_model_learns_and_random_does_not(
@@ -241,7 +235,7 @@ def test_a_model_learns_and_random_does_not(
 ) -> None:
     search = f"{{sampler: {sampler}, trials: {trials}, seed: {seed}}}"
     made = study(tmp_path, search, TUNED, f"objectives: {objectives}\n")
-    at_random = made.file.search.model_copy(update={"sampler": "random"})
+    at_random = made.file.search.model_copy(update={"sampler": "random", "options": None})
     chance = dataclasses.replace(made, file=made.file.model_copy(update={"search": at_random}))
     assert late_accuracy(made, last) > late_accuracy(chance, last) + 0.05
 
@@ -290,11 +284,11 @@ def test_more_seeds_complete_the_old_candidates_first(sampler: str, tmp_path: Pa
 
 
 def test_a_model_sees_a_candidate_once_with_the_mean_of_its_seeds(tmp_path: Path) -> None:
-    made = study(tmp_path, "{sampler: nsga2, trials: 9, seeds: 3}")
+    made = study(tmp_path, f"{{sampler: {NSGA2}, trials: 9, seeds: 3}}")
     driver = Driver(made).run(limit=5)
     driver.begin()
     sampler = driver.sampler
-    assert isinstance(sampler, registry.NSGA2)
+    assert isinstance(sampler, OptunaSampler)
     driver.sampler.ask(driver.history)
     sampler._follow(driver.history)
     states = [trial.state.name for trial in sampler._mirror.trials]
@@ -307,14 +301,14 @@ def test_a_model_sees_a_candidate_once_with_the_mean_of_its_seeds(tmp_path: Path
 
 def test_a_lost_trial_counts_as_the_slowest_known(tmp_path: Path) -> None:
     objectives = "objectives: {accuracy: max, latency_ms: min, train_macs: min}\n"
-    made = study(tmp_path, "{sampler: nsga2, trials: 30}", TUNED, objectives)
+    made = study(tmp_path, "{sampler: tpe, trials: 30}", TUNED, objectives)
     driver = Driver(made)
     driver.run(after_each=lambda: check_slowest(driver))
     assert len({entry.cost["executions"] for entry in driver.entries}) > 3
 
 
 def check_slowest(driver: Driver) -> None:
-    assert isinstance(driver.sampler, registry.NSGA2)
+    assert isinstance(driver.sampler, OptunaSampler)
     driver.sampler._follow(driver.history)
     known = [entry.result["latency_ms"] for entry in driver.entries if entry.state == "complete"]
     for entry, shown in zip(driver.entries, driver.sampler._mirror.trials, strict=True):
@@ -370,14 +364,14 @@ def test_trials_outside_of_a_smaller_space_do_not_count(tmp_path: Path) -> None:
     assert belonging(driver, study(tmp_path, SEARCH, tight)) == fits
 
 
-@pytest.mark.parametrize(("sampler", "trials"), [("random", 7), ("tpe", 14), ("nsga2", 42)])
+@pytest.mark.parametrize(("sampler", "trials"), [("random", 7), ("tpe", 14), (NSGA2, 42)])
 def test_another_recipe_begins_anew(sampler: str, trials: int, tmp_path: Path) -> None:
     search = f"{{sampler: {sampler}, trials: {trials}}}"
     driver = Driver(study(tmp_path, search, EDITED)).run()
     edited = study(tmp_path, search, EDITED, "recipe: {epochs: 11}\n")
     assert belonging(driver, edited) == []
     driver.run()
-    # As if there had been none before: parents of NSGA-II in the memory are others' too.
+    # As if there had been none before.
     fresh = Driver(edited).run()
     assert [row[0] for row in driver.table[trials:]] == [row[0] for row in fresh.table]
 
@@ -438,26 +432,47 @@ axes:
     assert belonging(driver, back) == [number for number in range(12) if same[number]]
 
 
+def parents(driver: Driver) -> dict[str, list[int]]:
+    """Of each generation, as the sampler has them after an ask."""
+    assert isinstance(driver.sampler, OptunaSampler)
+    driver.sampler.ask(driver.history)
+    return dict(driver.sampler._mirror.attributes)
+
+
 @pytest.mark.parametrize("edit", [("[1, 2, 4]", "[1, 2]"), ("high: 128", "high: 64")])
-def test_nsga2_goes_on_where_an_edit_took_parents_away(
+def test_generations_go_on_where_an_edit_took_parents_away(
     edit: tuple[str, str], tmp_path: Path
 ) -> None:
     wide = EDITED.replace("high: 64", "high: 128")
-    driver = Driver(study(tmp_path, "{sampler: nsga2, trials: 40}", wide)).run()
-    before = dict(driver.memory)
-    assert list(before) == ["parents of generation 1", "parents of generation 2"]
-    driver.start(study(tmp_path, "{sampler: nsga2, trials: 50}", wide.replace(*edit)))
+    driver = Driver(study(tmp_path, f"{{sampler: {NSGA2}, trials: 41}}", wide)).run(limit=40)
+    before = parents(driver)
+    assert [len(numbers) for numbers in before.values()] == [16, 16]
+    driver.start(study(tmp_path, f"{{sampler: {NSGA2}, trials: 50}}", wide.replace(*edit)))
     gone = set(range(40)) - set(driver.history.own)
-    assert gone & set(before["parents of generation 2"])
+    assert gone & {number for numbers in before.values() for number in numbers}
+    driver.run(limit=44)
+    assert not gone & {number for numbers in parents(driver).values() for number in numbers}
     driver.run()
     assert len(driver.history.own) == 50
-    assert driver.entries[40].notes == {"generation": 2}
-    assert len(driver.memory["parents of generation 2"]) == 16
-    assert not gone & set(driver.memory["parents of generation 2"])
 
 
-def test_nsga2_begins_with_the_trials_of_another_sampler(tmp_path: Path) -> None:
+def test_generations_begin_with_the_trials_of_another_sampler(tmp_path: Path) -> None:
     driver = Driver(study(tmp_path, "{sampler: random, trials: 30}")).run()
-    driver.start(study(tmp_path, "{sampler: nsga2, trials: 32}"))
-    driver.run()
-    assert [entry.notes for entry in driver.entries[30:]] == [{"generation": 1}] * 2
+    driver.start(study(tmp_path, f"{{sampler: {NSGA2}, trials: 32}}"))
+    (first,) = parents(driver).values()
+    assert set(first) <= set(range(16))
+
+
+def test_a_late_result_changes_the_generations_after_it_alone(tmp_path: Path) -> None:
+    driver = Driver(study(tmp_path, f"{{sampler: {NSGA2}, trials: 60}}"))
+    for number in range(50):
+        driver.begin()
+        if number != 20:
+            driver.end(number)
+    first, *later = parents(driver).values()
+    driver.end(20)
+    again, *changed = parents(driver).values()
+    driver.start()
+    assert [again, *changed] == list(parents(driver).values())
+    assert again == first
+    assert changed != later

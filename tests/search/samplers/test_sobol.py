@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp, qmc
 from test_samplers import SPACE, Driver, study
 
-from sret_search.search.samplers.sobol import at
 from sret_search.study import Study
 
 EVEN = """\
@@ -94,7 +93,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_every_share_is_a_value_of_its_axis(kinds: Study, share: float) -> None:
     for path in kinds.space.axes:
-        assert kinds.space.holds(path, at(kinds.space, path, share), {})
+        assert kinds.space.holds(path, kinds.space.value_at(path, share), {})
 
 
 def test_shares_are_those_of_random_draws(kinds: Study) -> None:
@@ -102,7 +101,7 @@ def test_shares_are_those_of_random_draws(kinds: Study) -> None:
     chance = random.Random(0)
     drawn = [kinds.space.draw(chance) for _ in range(4000)]
     for path in kinds.space.axes:
-        ours, theirs = [at(kinds.space, path, s) for s in shares], [one[path] for one in drawn]
+        ours, theirs = [kinds.space.value_at(path, s) for s in shares], [one[path] for one in drawn]
         if isinstance(ours[0], str):
             assert set(Counter(ours).values()) <= {1333, 1334}
         else:

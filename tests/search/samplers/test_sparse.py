@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_samplers import Driver, study
+from test_samplers import GP, MODELS, Driver, study
 
 from sret_search.planning.space_statistics import survey
 
@@ -38,14 +38,14 @@ def test_hardly_any_candidate_is_feasible(tmp_path: Path) -> None:
     assert low < 0.001 < high < 0.002
 
 
-SAMPLERS = ["random", "stratified", "sobol", "tpe", "nsga2", "gp", "frontier"]
+SAMPLERS = ["random", "stratified", "sobol", *MODELS]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_one_feasible_candidate_in_a_thousand_still_fills_a_study(
     sampler: str, tmp_path: Path
 ) -> None:
-    trials = {"gp": 12, "sobol": 20, "stratified": 20}.get(sampler, 40)
+    trials = {GP: 12, "sobol": 20, "stratified": 20}.get(sampler, 40)
     made = study(tmp_path, f"{{sampler: {sampler}, trials: {trials}}}", SPACE)
     entries = Driver(made).run().entries
     assert len({entry.candidate for entry in entries}) == len(entries) == trials

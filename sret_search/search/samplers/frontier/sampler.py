@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sret_search.config.samplers import SAMPLERS
 from sret_search.pareto import nondominated
 from sret_search.search.samplers.base import Ask
 from sret_search.search.samplers.frontier import gp, objective_transform, targets
@@ -28,12 +29,12 @@ from sret_search.search.samplers.frontier.ehvi import ExpectedHypervolume
 from sret_search.search.samplers.frontier.gp import Numbers, Posterior, Results, Settings
 from sret_search.search.samplers.frontier.targets import Known, Outcome
 from sret_search.search.samplers.sequential import Drawn
-from sret_search.search.samplers.startup import FRONTIER_FIRST
 from sret_search.space.candidate import Values
 from sret_search.study import Study
 from sret_search.trials.history import History
 
 LEARNT = ("accuracy", "loss")
+_STARTUP = SAMPLERS["frontier"].startup or 0
 _EACH = 30
 """Results up to which the model's settings are fitted anew after each; then after a tenth more."""
 _SURE = 384
@@ -67,7 +68,7 @@ class _Model:
 class Frontier(Drawn):
     """Asks for the candidate with the highest expected improvement of hypervolume.
 
-    The first `FRONTIER_FIRST` candidates are spread over the space, evenly along the first cost.
+    The first `_STARTUP` candidates are spread over the space, evenly along the first cost.
     Whatever is asked is a function of the study's seed and the trials that are known and begun,
     in the order of their numbers, however they came to be known.
     """
@@ -87,7 +88,7 @@ class Frontier(Drawn):
         """Feasible candidates for the next trial, best first."""
         index = len(history.firsts)
         self._follow(history)
-        model = self._model(history) if index >= FRONTIER_FIRST else None
+        model = self._model(history) if index >= _STARTUP else None
         best = [] if model is None else self._best(model, history)
         pools = self.pools.at(index, best)
         scores = [

@@ -1,1 +1,0 @@
-"""Tasks whose images are made by seed, in place of being read from files."""
