@@ -150,7 +150,7 @@ def test_import_path_and_options_are_part_of_what_a_job_is():
     one, other = named("arrays", images=20), named("arrays", images=21)
     assert one != other
     assert one != named("pictures", images=20)
-    assert Data(**one.to_dict()) == one
+    assert Data.from_dict(one.to_dict()) == one
     assert one.to_dict()["options"] == {"images": 20}
     assert "options" not in Data().to_dict()
     assert len({one, other, named("arrays", images=20)}) == 2
