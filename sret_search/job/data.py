@@ -41,7 +41,7 @@ _FACTS = {
     "connectivity": Facts(6000, 0, 8, 3, 2),  # made by seed, as many as are asked for
 }
 _OWN = {
-    # what needs no folder, and why
+    # data sets that need no folder, and the reason
     "digits": "the digits come with scikit-learn",
     "connectivity": "the grids of connectivity are made by seed",
 }

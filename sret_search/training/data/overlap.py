@@ -114,7 +114,7 @@ def _numbers(data: Data, sizes: tuple[int, int, int]) -> tuple[Indices, Indices,
 
 
 def _numbers_of_grids(data: Data) -> tuple[Indices, Indices, Indices]:
-    """Numbers of connectivity grids: hashes of their pixels, since each cut makes them anew."""
+    """Numbers of connectivity grids: hashes of their pixels, since each cut makes new grids."""
     numbers = []
     split = load(data)
     for part in (split.train, split.val, split.test):
