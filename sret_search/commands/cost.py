@@ -56,7 +56,7 @@ def main(argv: list[str], prog: str) -> None:
 
 
 def as_dict(a: Architecture, batch: int) -> dict[str, Any]:
-    """All costs as plain data; memory in bytes."""
+    """Costs of an architecture as plain data; memory in bytes."""
     known = cost(a)
     return {
         "params": known.params,

@@ -109,7 +109,7 @@ def from_official(official: Mapping[str, Tensor], a: Architecture) -> SReT:
 
 
 def official_keys(name: str, a: Architecture) -> list[str]:
-    """All official keys of a weight of ours, one for each time that it runs."""
+    """Official keys of a weight of an `SReT`, one for each time that it runs."""
     if part := re.fullmatch(r"stages\.(\d)\.(blocks|nlls)\.(\d+)\.(.+)", name):
         stage, kind, index, rest = int(part[1]), part[2], int(part[3]), part[4]
         parts = _BLOCK if kind == "blocks" else _NLL

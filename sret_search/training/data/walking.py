@@ -42,7 +42,7 @@ class Passed:
         self.loops += passed.loops
 
     def counts(self) -> list[str]:
-        """Each kind of entry with its number, in words."""
+        """Kinds of entries with their numbers, in words."""
         kinds = [f"{number:,} {ending}" for ending, number in self.endings.most_common(5)]
         rest = sum(self.endings.values()) - sum(n for _, n in self.endings.most_common(5))
         kinds += [f"{rest:,} of other endings"] if rest else []
