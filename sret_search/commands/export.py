@@ -18,7 +18,9 @@ from sret_search.study import StudyError, load_study
 if TYPE_CHECKING:
     from sret_search.export.origin import Origin
     from sret_search.reporting.results import Results
+    from sret_search.training.results import RerunResult
     from sret_search.trials.trial import TrialRecord
+    from sret_search.trials.trial_result import TrialResult
 
 _DESCRIPTION = """\
 Write a trained model of a study into a folder that needs nothing of the study:
@@ -201,8 +203,8 @@ def _origin(
     from sret_search.export.origin import Origin
 
     def same(other: TrialRecord) -> bool:
-        named = (other.candidate, other.role, other.about.get("on"), other.state)
-        return named == (entry.candidate, entry.role, entry.about.get("on"), "complete")
+        named = (other.candidate, other.role, other.confirmed_on, other.state)
+        return named == (entry.candidate, entry.role, entry.confirmed_on, "complete")
 
     job, result = entry.job, entry.result
     own = _measured(results, entry, architecture)
@@ -220,21 +222,21 @@ def _origin(
         means={part: math.fsum(one[part] for one in seeds) / len(seeds) for part in own},
         depths=[(a.executions, _measured(results, entry, a)) for a in others],
         chosen=chosen,
-        steps=result["steps"],
-        seconds=result["seconds"],
+        steps=result.steps or 0,
+        seconds=result.seconds or 0.0,
         train_macs=entry.train_macs,
         ended=None if entry.ended is None else entry.ended.strftime("%Y-%m-%d"),
-        environment=result["environment"],
+        environment=result.environment,
     )
 
 
 def _measured(results: Results, entry: TrialRecord, architecture: Architecture) -> dict[str, float]:
     """The accuracies of a trial that may be shown, by part, of its weights run as an
     architecture."""
-    found = entry.result
+    reached: TrialResult | RerunResult = entry.result
     if architecture != entry.job.architecture:
-        found = found["reruns"][entry.job.reruns.index(architecture)]
+        reached = entry.result.reruns[entry.job.reruns.index(architecture)]
     # Images of validation that were trained on tell nothing.
     parts = [] if entry.sees_validation else ["val"]
     parts += ["test"] if results.shows_test(entry) else []
-    return {part: found[f"{part}_accuracy"] for part in parts}
+    return {part: reached.accuracy(part) for part in parts}

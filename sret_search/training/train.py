@@ -17,10 +17,19 @@ from sret_search.training import distributed, files, watchdog
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.final_evaluation import finish, record_depth
 from sret_search.training.pretrained import PretrainedError
+from sret_search.training.results import (
+    CheckpointSaved,
+    Divergence,
+    EpochMetrics,
+    FinalEvaluation,
+    TrainingAtRung,
+    TrainingResult,
+    TrainingStopped,
+)
 from sret_search.training.trainer import Trainer
 from sret_search.training.watchdog import Diverged
 
-Report = Callable[[dict[str, Any]], None]
+Report = Callable[[EpochMetrics | CheckpointSaved], None]
 
 _ASKED_AFTER = 1.0
 """Seconds between two questions whether to stop: an answer may cost more than a step."""
@@ -40,7 +49,7 @@ def train(
     stopping: Callable[[], bool] = lambda: False,
     until: int | None = None,
     contents: Contents | None = None,
-) -> dict[str, Any]:
+) -> TrainingResult | TrainingAtRung | TrainingStopped:
     """Train a candidate to its end, or until an epoch, and write its result into the folder of
     this attempt.
 
@@ -48,8 +57,8 @@ def train(
     training that was never stopped.
 
     Args:
-        report: called after each epoch with its metrics, and with `{"saved": step}` whenever a
-            checkpoint is on disk.
+        report: called after each epoch with its metrics, and with a `CheckpointSaved` whenever
+            a checkpoint is on disk.
         checkpoint_every: seconds between checkpoints in the middle of an epoch; one is also
             written after each epoch.
         step_timeout: seconds without a finished step after which the process ends itself.
@@ -60,14 +69,10 @@ def train(
         contents: what the data must hold; None where they are taken as they are.
 
     Returns:
-        The content of `result.json`: `state` is "complete" or "diverged"; accuracies are
-        fractions, losses mean cross-entropies in nats, `seconds` the time spent in all
-        attempts, `train_macs` the multiply-adds, `latency_ms` the milliseconds of a forward
-        pass, where the job asks for them. `predictions.npz` has the class chosen for
-        each test image. A training that was asked to stop before its end has no such file: its
-        `state` is "stopped", and beside it there are only `job`, `steps` and `seconds`. Nor has
-        one that ended at `until`: its state is "rung", and `rung-<epoch>.json`, which is written
-        after the checkpoint of that epoch, has it with the metrics of that epoch.
+        The content of `result.json`. `predictions.npz` has the class chosen for each test image.
+        A training that was asked to stop before its end has no such files. Nor has a training
+        that ended at `until`: `rung-<epoch>.json`, which is written after the checkpoint of that
+        epoch, has what it reached.
     """
     attempt.mkdir(parents=True, exist_ok=True)
     arguments = (job, attempt, earlier_attempts, checkpoint_every, step_timeout, until, contents)
@@ -89,7 +94,7 @@ def train_as(
     step_timeout: float,
     until: int | None,
     contents: Contents | None,
-) -> dict[str, Any]:
+) -> TrainingResult | TrainingAtRung | TrainingStopped:
     """What each process of a training does; the first one writes, reports, and is told to stop."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
@@ -114,7 +119,7 @@ def train_as(
             trainer.save(attempt)
             saved = time.monotonic()
             if rank.is_first:
-                report({"saved": trainer.step})
+                report(CheckpointSaved(trainer.step))
 
         def go_on() -> None:
             """Where all that was done is saved already."""
@@ -151,36 +156,32 @@ def train_as(
                 if rank.is_first:
                     report(metrics)
                 go_on()
-            result = {"state": "complete", **finish(trainer, attempt, go_on_to_rerun)}
+            end: FinalEvaluation | Divergence = finish(trainer, attempt, go_on_to_rerun)
         except Diverged as diverged:
-            result = {"state": "diverged", "reason": str(diverged), "step": diverged.step}
+            end = Divergence(str(diverged), diverged.step)
         except _Stopped:
-            return {
-                "state": "stopped",
-                "job": job.identity,
-                "steps": trainer.step,
-                "seconds": trainer.seconds,
-            }
-    result |= {
-        "job": job.identity,
-        "epochs": _whole(trainer.step / times.epoch),
-        "steps": trainer.step,
-        "seconds": trainer.seconds,
-        "train_macs": train_macs(job.architecture, job.recipe, len(trainer.split.train)),
-        "history": trainer.history,
-        "environment": environment(),
-    }
+            return TrainingStopped(trainer.step, trainer.seconds)
+    result = TrainingResult(
+        end=end,
+        job=job.identity,
+        epochs=_whole(trainer.step / times.epoch),
+        steps=trainer.step,
+        seconds=trainer.seconds,
+        train_macs=train_macs(job.architecture, job.recipe, len(trainer.split.train)),
+        history=tuple(trainer.history),
+        environment=environment(),
+    )
     if rank.is_first:
-        files.write_json(attempt / RESULT, result)
+        files.write_json(attempt / RESULT, result.to_dict())
     return result
 
 
-def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> dict[str, Any]:
+def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> TrainingAtRung:
     """What was reached after an epoch, which may lie behind: the checkpoint of a worker that died
     before it said so, or of a longer training that took the same path, is further."""
-    reached = {"state": "rung", "job": trainer.job.identity, **trainer.history[epoch - 1]}
+    reached = TrainingAtRung(trainer.job.identity, trainer.history[epoch - 1])
     if trainer.rank.is_first:
-        files.write_json(attempt / f"{RUNG}{epoch}.json", reached)
+        files.write_json(attempt / f"{RUNG}{epoch}.json", reached.to_dict())
     return reached
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ from sret_search.space.candidate import Candidate, Values
 from sret_search.space.space import Space
 from sret_search.study import Study
 from sret_search.trials.history import History
-from sret_search.trials.trial import TrialRecord, mean_objectives
+from sret_search.trials.objectives import mean_objectives
+from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import Measured
 
 _DRAWS = 32
 """Candidates that a model draws for one trial; where none is feasible and new, chance goes on."""
@@ -38,7 +40,7 @@ _GENERATION = "generation"
 _PARENTS = "parents of generation "
 """And then its number: the key of their numbers in the sampler's memory."""
 
-LOST: Mapping[str, float] = {"val_accuracy": 0.0, "val_loss": 1e3}
+LOST = Measured(0.0, 1e3)
 """What a diverged or failed trial counts as."""
 
 Encoded = CategoricalDistribution | FloatDistribution | IntDistribution
@@ -64,7 +66,7 @@ class Modelled(Drawn):
 
     def _empty(self, memory: dict[str, Any]) -> Mirror:
         self._begun = self._told = 0
-        self._results: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+        self._results: defaultdict[str, list[Measured]] = defaultdict(list)
         self._slowest = 0.0
         """Milliseconds: the worst latency known."""
         return Mirror(self.study.file.objectives.values(), memory)
@@ -95,11 +97,11 @@ class Modelled(Drawn):
         return optuna_storage.trial(entry.number, TrialState.RUNNING, params, shape, entry.notes)
 
     def _tell(self, entry: TrialRecord, history: History) -> None:
-        measured = entry.result if entry.state == "complete" else LOST
+        measured = entry.result.measured if entry.state == "complete" else LOST
         self._results[entry.candidate].append(measured)
         told = [entry.candidate]
-        if measured.get("latency_ms", 0.0) > self._slowest:
-            self._slowest = measured["latency_ms"]
+        if (measured.latency_ms or 0.0) > self._slowest:
+            self._slowest = measured.latency_ms or 0.0
             told += [name for name, results in self._results.items() if LOST in results]
         for name in told:
             first = history.firsts[name]
