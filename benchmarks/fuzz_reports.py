@@ -50,9 +50,11 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.scaling.interval import Estimate
 from sret_search.reporting.scaling.sentences import sentences as scaling_sentences
 from sret_search.reporting.sentences import sentences
+from sret_search.training.results import EpochMetrics, RerunResult
 from sret_search.trials import compatibility
 from sret_search.trials.declarations import Declaration
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult, TrialResult, failed
 
 SEED = 20261129
 _PAGE, _CHARTS = 3, 20
@@ -359,32 +361,28 @@ class Draw:
 
     def _ended(self, entry: TrialRecord) -> TrialRecord:
         outcome = self._outcome(entry)
-        if outcome["state"] == "running":
+        if outcome.state == "running":
             if self.rng.random() < 0.5:
-                entry = entry.at_rung(1, complete(0.5, 0.5))
+                entry = entry.at_rung(1, _AT_RUNG)
             return entry
-        if outcome["state"] == "stopped":
-            entry = entry.at_rung(1, complete(0.5, 0.5))
+        if outcome.state == "stopped":
+            entry = entry.at_rung(1, _AT_RUNG)
             outcome = entry.stopped
         return ended(entry, outcome)
 
-    def _outcome(self, entry: TrialRecord) -> dict[str, Any]:
+    def _outcome(self, entry: TrialRecord) -> TrialResult:
         states = ("complete", "diverged", "failed", "running")
         state = str(self.rng.choice(states, p=_ENDS[self.ends]))
         scheduled = self.study_of(entry)
         if state == "complete" and scheduled and self.rng.random() < 0.6:
-            return {"state": "stopped", "epochs": 1, **_AT_RUNG}
+            return entry.at_rung(1, _AT_RUNG).stopped
         if state == "diverged":
-            return {
-                "state": state,
-                "reason": "the loss became nan",
-                "step": 3,
-                "environment": ENVIRONMENT,
-            }
+            reason = "the loss became nan"
+            return TrialResult("diverged", reason=reason, environment=ENVIRONMENT)
         if state == "failed":
-            return {"state": state, "reason": "lost", "cause": "error"}
+            return failed("error", "lost")
         if state == "running":
-            return {"state": state}
+            return TrialResult()
         own, seed = self.own[entry.candidate], self.seeds[entry.seed]
         images = self.images or 359
         known: dict[str, np.ndarray] = {}
@@ -397,18 +395,19 @@ class Draw:
             return float(right.mean())
 
         val, test = reached(), reached("test")
-        reruns = [
-            {"executions": a.executions, "val_accuracy": reached(), "val_loss": 0.3,
-             "test_accuracy": reached(f"rerun-{i}")}
+        reruns = tuple(
+            RerunResult(a.executions, reached(), 0.3, reached(f"rerun-{i}"))
             for i, a in enumerate(entry.job.reruns)
-        ]  # fmt: skip
+        )
         if self.rng.random() < self.knows:
             self.right[entry.number] = known
-        history = [
-            {"epoch": e, "train_loss": 2.0 / e, "val_loss": 2.0 / e, "val_accuracy": val * e / 4,
-             "seconds": 1.0 * e}
+        history = tuple(
+            EpochMetrics(
+                epoch=e, step=20 * e, train_loss=2.0 / e, val_loss=2.0 / e,
+                val_accuracy=val * e / 4, seconds=1.0 * e,
+            )
             for e in range(1, self.epochs + 1)
-        ]  # fmt: skip
+        )  # fmt: skip
         return complete(
             val, test, LOSSES[self.losses](self.rng, val), reruns=reruns, history=history,
             latency_ms=1.0 + abs(own), epochs=float(entry.job.recipe.length),
@@ -438,19 +437,19 @@ class Draw:
             values = like.values | {"stages.*.mlp_ratio": number // len(entries)}
             one = replace(
                 like, number=number, candidate=f"{number:08x}", values=values, cost=cost,
-                state="running", result={},
+                result=TrialResult(),
             )  # fmt: skip
             vars(one)["job"] = like.job
             found.append(self._ended(one))
         return found
 
 
-_AT_RUNG = {"val_accuracy": 0.5, "val_loss": 1.0, "seconds": 2.0}
+_AT_RUNG = RungResult(0.5, 1.0, 2.0)
 
 
 def replace_open(entry: TrialRecord) -> TrialRecord:
     """The same trial as it began."""
-    found = replace(entry, state="running", result={})
+    found = replace(entry, result=TrialResult())
     vars(found)["job"] = entry.job
     return found
 

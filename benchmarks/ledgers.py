@@ -25,6 +25,7 @@ from sret_search.trials.declarations import Declaration
 from sret_search.trials.history import History
 from sret_search.trials.predictions import Known
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 ENVIRONMENT = {"torch": "2.13", "python": "3.12", "cpu": "made up", "threads": "1"}
 
@@ -77,7 +78,7 @@ class Described:
             )  # fmt: skip
             history.begin(entry)
             outcome = ends(entry)
-            if outcome["state"] != "running":
+            if outcome.state != "running":
                 history.end(ended(entry, outcome))
         return history.entries
 
@@ -120,19 +121,16 @@ def share_work() -> None:
     render._environment = cache(getattr(render._environment, "__wrapped__", render._environment))
 
 
-def ended(entry: TrialRecord, result: dict[str, Any]) -> TrialRecord:
+def ended(entry: TrialRecord, result: TrialResult) -> TrialRecord:
     """The same trial with its result; its job, once parsed, is not parsed again."""
-    known = {name: value for name, value in result.items() if name != "state"}
-    found = replace(entry, state=result["state"], result=known)
+    found = replace(entry, result=result)
     if "job" in vars(entry):
         vars(found)["job"] = entry.job
     return found
 
 
-def complete(val: float, test: float, loss: float | None = None, **others: Any) -> dict[str, Any]:
+def complete(val: float, test: float, loss: float | None = None, **others: Any) -> TrialResult:
     """The result of a trial that was trained to its end; its loss is 1 - `val` unless given."""
-    return {
-        "state": "complete", "val_accuracy": val, "val_loss": 1 - val if loss is None else loss,
-        "test_accuracy": test, "epochs": 4, "seconds": 2.0, "reruns": [],
-        "environment": ENVIRONMENT, "history": [],
-    } | others  # fmt: skip
+    known: dict[str, Any] = {"epochs": 4, "seconds": 2.0, "environment": ENVIRONMENT} | others
+    val_loss = 1 - val if loss is None else loss
+    return TrialResult("complete", val_accuracy=val, val_loss=val_loss, test_accuracy=test, **known)

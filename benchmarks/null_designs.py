@@ -176,7 +176,7 @@ def _candidate_intervals(page: Page) -> list[bool]:
     values: dict[str, list[float]] = defaultdict(list)
     numbers: dict[str, int] = {}
     for entry in page.results.complete:
-        values[entry.candidate].append(entry.result["val_accuracy"])
+        values[entry.candidate].append(entry.result.accuracy("val"))
         numbers.setdefault(entry.candidate, entry.number)
     for name, own in values.items():
         found += holds(spread.interval(own, name), page.truth(numbers[name], None, "val"))

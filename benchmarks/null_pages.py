@@ -26,6 +26,7 @@ from sret_search.reporting.recommendation import Answer, answer
 from sret_search.reporting.results import Results
 from sret_search.reporting.scaling import Scaling, scaling
 from sret_search.reporting.twins import Pair, pairs
+from sret_search.training.results import RerunResult
 from sret_search.trials.trial import TrialRecord
 
 SEEDS = 1, 2, 3, 5, 10
@@ -248,10 +249,10 @@ class Simulated:
             val, test = (accuracy[part][places].tolist() for part in ("val", "test"))
             if self._searched and i <= self._searched[-1]:  # the dearest comes first
                 val[0] = float(rising[-1 - i])
-            reruns = [
-                {"executions": architecture.executions, "val_accuracy": v, "test_accuracy": t}
+            reruns = tuple(
+                RerunResult(architecture.executions, v, math.nan, t)
                 for architecture, v, t in zip(begun.job.reruns, val[1:], test[1:], strict=True)
-            ]
+            )
             result = complete(val[0], test[0], math.exp(loss[places[0]]), reruns=reruns)
             entries.append(ended(begun, result))
             if keeps:

@@ -30,6 +30,8 @@ from typing import Any
 
 from trial_overhead import hardware
 
+from sret_search.trials.trial_result import TrialResult
+
 RESULTS = Path(__file__).resolve().parent / "results"
 SPACE = """\
 architecture: sret_digits
@@ -55,8 +57,9 @@ def ended(entry: Any) -> Any:
     odds = math.log2(entry.cost["executions"]) / 3 - math.log10(lr / 1e-3) ** 2
     odds += 0.1 * math.sin(1e9 * lr)  # noise that is always the same
     accuracy = 1 / (1 + math.exp(-1.4 - odds))
-    result = {"val_loss": math.log1p(math.exp(-odds)), "val_accuracy": accuracy}
-    return dataclasses.replace(entry, state="complete", result=result)
+    loss = math.log1p(math.exp(-odds))
+    result = TrialResult("complete", val_accuracy=accuracy, val_loss=loss)
+    return dataclasses.replace(entry, result=result)
 
 
 def begun(study: Any, number: int, ask: Any) -> Any:

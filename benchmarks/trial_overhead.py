@@ -61,22 +61,26 @@ def pretend(config: dict[str, Any]) -> None:
     from ray import tune
 
     from sret_search.artifacts.names import RESULT, WORKER
+    from sret_search.execution import messages
     from sret_search.job import Job
     from sret_search.training import files
+    from sret_search.training.results import EpochMetrics, FinalEvaluation, TrainingResult
 
-    attempt, job = Path(config["attempt"]), Job.from_dict(json.loads(config["job"]))
+    order = messages.AttemptOrder.from_dict(config)
+    attempt, job = Path(order.attempt), Job.from_dict(json.loads(order.job))
     files.write_json(attempt / WORKER, {"pid": os.getpid()})
     # As if lr 1e-3 and deep models were good, so that samplers have something to learn from.
     accuracy = 0.9 - abs(job.recipe.lr - 1e-3) + job.architecture.loops / 100
-    epoch = {"epoch": 1, "step": 1, "val_accuracy": accuracy, "seconds": 0.0}
-    tune.report(epoch)
-    result = {
-        "state": "complete", "job": job.identity, "val_accuracy": accuracy, "val_loss": 1.0,
-        "test_accuracy": accuracy, "test_loss": 1.0, "reruns": [], "epochs": 1, "steps": 1,
-        "seconds": 0.0, "history": [epoch], "environment": {"torch": "none"},
-    }  # fmt: skip
-    files.write_json(attempt / RESULT, result)
-    tune.report({"ended": True})
+    epoch = EpochMetrics(
+        epoch=1, step=1, train_loss=1.0, val_loss=1.0, val_accuracy=accuracy, seconds=0.0
+    )
+    tune.report(messages.to_dict(epoch))
+    result = TrainingResult(
+        end=FinalEvaluation(accuracy, 1.0, accuracy, 1.0, ()), job=job.identity, epochs=1, steps=1,
+        seconds=0.0, train_macs=0, history=(epoch,), environment={"torch": "none"},
+    )  # fmt: skip
+    files.write_json(attempt / RESULT, result.to_dict())
+    tune.report(messages.to_dict(messages.AttemptEnded()))
 
 
 def study(name: str, sampler: str, trials: int) -> Any:

@@ -150,7 +150,7 @@ def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
     page = write_report(study)
     print(f"report: {shown(page)}")
     for entry in outcome.failed:
-        print(f"trial {entry.number} failed: {entry.result.get('reason')}", file=sys.stderr)
+        print(f"trial {entry.number} failed: {entry.result.reason}", file=sys.stderr)
     if not outcome.complete:
         print(_resume(study.path), file=sys.stderr)
         return STOPPED

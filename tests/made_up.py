@@ -10,6 +10,7 @@ from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 ENVIRONMENT = {"torch": "2.13", "python": "3.12", "cpu": "made up", "threads": "1"}
 
@@ -31,7 +32,7 @@ def run(made: Study, result: Callable[[TrialRecord], dict[str, Any]], most: int 
         job = made.job(ask.candidate, made.file.search.seed + ask.seed, "cpu")
         entry = ledger.begin(job, ask.candidate.values, 1258, ask.role, ask.about)
         history.begin(entry)
-        history.end(ledger.tell(entry, result(entry)))
+        history.end(ledger.tell(entry, TrialResult.from_dict(result(entry))))
     ledger.close()
     return made
 
@@ -43,7 +44,7 @@ def complete(val: float, test: float | None = None, **others: Any) -> dict[str, 
         "test_accuracy": val if test is None else test, "epochs": 4, "seconds": 2.0,
         "reruns": [], "environment": ENVIRONMENT,
         "history": [
-            {"epoch": e, "train_loss": 2.3 / e, "val_loss": (1 - val) * 4 / e,
+            {"epoch": e, "step": 20 * e, "train_loss": 2.3 / e, "val_loss": (1 - val) * 4 / e,
              "val_accuracy": val * e / 4, "seconds": e / 2}
             for e in range(1, 5)
         ],

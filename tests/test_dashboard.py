@@ -18,6 +18,7 @@ import pytest
 from sret_search.study import Study, load_study
 from sret_search.trials import sqlite
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None,
@@ -61,7 +62,7 @@ def write(study: Study, ledger: Ledger, numbers: range, *, end: bool = True) -> 
         entry = ledger.begin(study.job(candidate, number, "cpu"), values, 1258)
         assert entry.number == number
         if end:
-            ledger.tell(entry, OUTCOME)
+            ledger.tell(entry, TrialResult.from_dict(OUTCOME))
 
 
 def content() -> list[str]:

@@ -83,7 +83,10 @@ def entry_of(study):
     return lambda trial_id: {"a": entry}[trial_id]
 
 
-EPOCH = {"epoch": 1, "val_accuracy": 0.75, "training_iteration": 1}
+EPOCH = {
+    "epoch": 1, "step": 5, "train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.75, "seconds": 2.0,
+    "training_iteration": 1,
+}  # fmt: skip
 TRIAL = SimpleNamespace(trial_id="a", config={"job": "{}"})
 
 
@@ -223,10 +226,10 @@ def test_an_own_training_goes_on_where_it_was_stopped_to_the_same_bits(tmp_path)
     from sret_search.training.train import train
 
     job, attempt = own(tmp_path, {"epochs": 2})
-    whole = train(job, attempt, lambda metrics: None)
+    whole = train(job, attempt, lambda metrics: None).to_dict()
     first, second = (tmp_path / "other" / f"attempt-{i}" for i in (1, 2))
-    assert train(job, first, lambda metrics: None, until=1)["state"] == "rung"
-    again = train(job, second, lambda metrics: None, [first])
+    assert train(job, first, lambda metrics: None, until=1).to_dict()["state"] == "rung"
+    again = train(job, second, lambda metrics: None, [first]).to_dict()
     assert whole["state"] == again["state"] == "complete"
     for name in ("val_loss", "test_loss"):
         assert whole[name] == again[name]

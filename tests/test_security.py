@@ -33,6 +33,7 @@ from sret_search.training.pretrained import PretrainedError, load_model
 from sret_search.trials import compatibility, postgres
 from sret_search.trials.database import explained, place, read_storage
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -70,7 +71,7 @@ def with_trials(made: Study) -> list[Path]:
     for candidate in made.grid:
         entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
         attempts.append(Path(ledger.folders.new_attempt(entry.number)))
-        ledger.tell(entry, OUTCOME)
+        ledger.tell(entry, TrialResult.from_dict(OUTCOME))
     ledger.close()
     return attempts
 

@@ -36,7 +36,8 @@ from sret_search.space.candidate import Candidate, Values
 from sret_search.space.space import Space
 from sret_search.study import Study
 from sret_search.trials.history import History
-from sret_search.trials.trial import objective_values
+from sret_search.trials.objectives import objective_values
+from sret_search.trials.trial_result import Measured
 
 FIRST, PARENTS, MUTANTS = 10, 10, 5
 """Archai's defaults: random candidates at first; parents and mutants of each in a turn."""
@@ -44,7 +45,6 @@ _TREES = 30
 _PATIENCE = 30
 """Draws for a mutant that is new and feasible, at most."""
 _MEASURED = "accuracy", "loss", "latency_ms"
-_RESULTS = "val_accuracy", "val_loss", "latency_ms"
 _COSTS = "params", "macs", "executions"
 
 Floats = NDArray[np.float64]
@@ -129,8 +129,8 @@ class MOBananas(Drawn):
             if number not in history.own:
                 continue
             complete = entry.state == "complete"
-            result = entry.result if complete else dict.fromkeys(_RESULTS, 0.0)
-            values = objective_values(self.study.file.objectives, entry.cost, result)
+            measured = entry.result.measured if complete else Measured(0.0, 0.0, 0.0)
+            values = objective_values(self.study.file.objectives, entry.cost, measured)
             signed = self._signs * np.array(values)
             results[entry.candidate].append(signed if complete else signed + lost)
         means = {name: np.mean(results[name], 0) for name in before if name in results}

@@ -46,7 +46,7 @@ def trained(study: Study, candidate: Candidate, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
         job = study.job(candidate, seed, "cpu")
-        result = train(job, Path(folder) / "trial" / "attempt", lambda metrics: None)
+        result = train(job, Path(folder) / "trial" / "attempt", lambda metrics: None).to_dict()
         seconds = time.process_time() - begun
     kept = {name: result.get(name) for name in ("state", _LOSS, "val_accuracy", "test_accuracy")}
     costs = {"params": candidate.cost.params, "executions": candidate.cost.executions}

@@ -29,6 +29,7 @@ from sret_search.space.feasible_set import FeasibleSet
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 HERE = Path(__file__).parent
 SEEDS = 2
@@ -58,21 +59,29 @@ class Training:
         """That it came to the end of."""
         return len(self.curves.get("seconds", ()))
 
-    def after(self, epoch: int) -> dict[str, float]:
-        """What may be known of it after so many epochs: validation figures, and the seconds."""
+    def after(self, epoch: int) -> RungResult:
+        """What may be known of it after so many epochs."""
         names = ("val_accuracy", "val_loss", "seconds")
-        return {name: float(self.curves[name][epoch - 1]) for name in names}
+        return RungResult(*(float(self.curves[name][epoch - 1]) for name in names))
 
     def seconds_until(self, epoch: int | None) -> float:
         """Of its first epochs; of all of it, where it did not come so far, or for None."""
         if epoch is None or epoch > self.epochs:
             return self.seconds
-        return self.after(epoch)["seconds"] if epoch else 0.0
+        return self.after(epoch).seconds if epoch else 0.0
 
     @property
-    def result(self) -> dict[str, float]:
+    def result(self) -> TrialResult:
         """What a sampler may know of it at its end."""
-        return self.after(self.epochs) if self.state == "complete" else {}
+        if self.state != "complete":
+            return TrialResult("diverged")
+        last = self.after(self.epochs)
+        return TrialResult(
+            "complete",
+            val_accuracy=last.val_accuracy,
+            val_loss=last.val_loss,
+            seconds=last.seconds,
+        )
 
     @property
     def test_accuracy(self) -> float:
@@ -252,11 +261,10 @@ def replay(
                 for number, until in step.promoted.items():
                     entry = history.entries[number]
                     history.replace(replace(entry, until=until))
-                    run(number, max(map(int, entry.rungs)))
+                    run(number, max(entry.rungs))
                 for number in step.stopped:
                     entry = history.entries[number]
-                    ended = {**entry.stopped, "rungs": entry.rungs}
-                    history.end(replace(entry, state="stopped", result=ended))
+                    history.end(replace(entry, result=entry.stopped))
                     told(history.entries[number])
             else:
                 break
@@ -268,8 +276,7 @@ def replay(
         if until is not None and until <= training.epochs:
             history.replace(entry.at_rung(until, training.after(until)))
             continue
-        ended = {**training.result, **({"rungs": entry.rungs} if entry.rungs else {})}
-        history.end(replace(entry, state=training.state, result=ended))
+        history.end(replace(entry, result=training.result))
         told(history.entries[number])
 
 
@@ -363,9 +370,9 @@ def _told(entry: TrialRecord, seed: int, training: Training, began: float, ended
         params=entry.cost["params"],
         macs=entry.cost["macs"],
         state=entry.state,
-        val_accuracy=result.get("val_accuracy", 0.0),
-        val_loss=result.get("val_loss", math.inf),
-        seconds=training.seconds_until(result.get("epochs")),
+        val_accuracy=result.val_accuracy or 0.0,
+        val_loss=math.inf if result.val_loss is None else result.val_loss,
+        seconds=training.seconds_until(result.epochs),
         began=began,
         ended=ended,
     )

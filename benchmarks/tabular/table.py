@@ -53,16 +53,16 @@ def trials_of(study: Study) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     """
     ended = [entry for entry in Results.read(study).entries if not entry.open]
     epochs = [
-        {"candidate": entry.candidate, "seed": entry.seed, "epoch": epoch["epoch"]}
-        | {name: epoch[name] for name in _CURVES}
+        {"candidate": entry.candidate, "seed": entry.seed, "epoch": epoch.epoch}
+        | {name: getattr(epoch, name) for name in _CURVES}
         for entry in ended
-        for epoch in entry.result.get("history", [])
+        for epoch in entry.result.history
     ]
     return [_row(study.name, entry) for entry in ended], epochs
 
 
 def _row(study: str, entry: TrialRecord) -> dict[str, Any]:
-    result, environment = entry.result, entry.result.get("environment", {})
+    result, environment = entry.result, entry.result.environment
     return {
         "candidate": entry.candidate,
         "seed": entry.seed,
@@ -71,11 +71,11 @@ def _row(study: str, entry: TrialRecord) -> dict[str, Any]:
         "state": entry.state,
         **entry.values,
         **entry.cost,
-        **{name: result.get(name) for name in _ENDS},
-        "seconds": result.get("seconds"),
-        "epochs": result.get("epochs"),
-        "steps": result.get("steps"),
-        "attempts": result.get("attempts"),
+        **{name: getattr(result, name) for name in _ENDS},
+        "seconds": result.seconds,
+        "epochs": result.epochs,
+        "steps": result.steps,
+        "attempts": result.attempts,
         **{f"{name}_version": environment.get(name) for name in ("python", "torch")},
         "cpu": environment.get("cpu"),
     }

@@ -18,7 +18,9 @@ from sret_search.study import StudyError, load_study
 if TYPE_CHECKING:
     from sret_search.export.origin import Origin
     from sret_search.reporting.results import Results
+    from sret_search.training.results import RerunResult
     from sret_search.trials.trial import TrialRecord
+    from sret_search.trials.trial_result import TrialResult
 
 _DESCRIPTION = """\
 Write a trained model of a study into a folder that does not need the study:
@@ -204,9 +206,9 @@ def _origin(
 ) -> Origin:
     from sret_search.export.origin import Origin
 
-    def same(trial: TrialRecord) -> bool:
-        named = (trial.candidate, trial.role, trial.about.get("on"), trial.state)
-        return named == (entry.candidate, entry.role, entry.about.get("on"), "complete")
+    def same(other: TrialRecord) -> bool:
+        named = (other.candidate, other.role, other.confirmed_on, other.state)
+        return named == (entry.candidate, entry.role, entry.confirmed_on, "complete")
 
     job, result = entry.job, entry.result
     accuracy = _measured(results, entry, architecture)
@@ -224,20 +226,20 @@ def _origin(
         means={part: math.fsum(seed[part] for seed in seeds) / len(seeds) for part in accuracy},
         depths=[(a.executions, _measured(results, entry, a)) for a in depths],
         chosen=chosen,
-        steps=result["steps"],
-        seconds=result["seconds"],
+        steps=result.steps or 0,
+        seconds=result.seconds or 0.0,
         train_macs=entry.train_macs,
         ended=None if entry.ended is None else entry.ended.strftime("%Y-%m-%d"),
-        environment=result["environment"],
+        environment=result.environment,
     )
 
 
 def _measured(results: Results, entry: TrialRecord, architecture: Architecture) -> dict[str, float]:
     """Accuracies of a trial that may be shown, by part, with its weights run as an architecture."""
-    measured = entry.result
+    reached: TrialResult | RerunResult = entry.result
     if architecture != entry.job.architecture:
-        measured = measured["reruns"][entry.job.reruns.index(architecture)]
+        reached = entry.result.reruns[entry.job.reruns.index(architecture)]
     # Accuracy on validation images that were trained on measures nothing.
     parts = [] if entry.sees_validation else ["val"]
     parts += ["test"] if results.shows_test(entry) else []
-    return {part: measured[f"{part}_accuracy"] for part in parts}
+    return {part: reached.accuracy(part) for part in parts}

@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune import Callback
 
 from sret_search.artifacts.names import HANG, WORKER
-from sret_search.trials import failures
+from sret_search.trials import failures, worker_files
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
 
@@ -69,9 +69,9 @@ def reason_of(
     """Why an attempt has no outcome: what its worker said, or what it left."""
     if attempt.cause not in (None, failures.DIED):
         return attempt.cause, attempt.reason
-    written = ledger.error(entry, attempt.folder)
+    written = worker_files.error(ledger.folders, entry, attempt.folder)
     if written is not None:
-        return written["cause"], written["reason"]
+        return str(written.cause), str(written.reason)
     if ledger.folders.size(attempt.folder, HANG):
         return failures.HUNG, f"its worker hung (no step in {timeout}; stacks in {HANG})"
     return failures.DIED, attempt.reason or "its worker ended without a message"

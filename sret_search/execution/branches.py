@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 
 from sret_search.job import Job, Parent
@@ -9,6 +11,28 @@ from sret_search.study import Study, StudyError
 from sret_search.trials.history import History
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
+
+
+class Trajectories:
+    """The trials from whose checkpoints others can go on: under `wsd` those that take the same
+    path until one of them decays."""
+
+    def __init__(self, entries: Iterable[TrialRecord]) -> None:
+        self._trials: dict[str, list[int]] = defaultdict(list)
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry: TrialRecord) -> None:
+        """Take note of a trial that has begun."""
+        if entry.schedule == "wsd":
+            self._trials[entry.job.trajectory].append(entry.number)
+
+    def sources(self, entry: TrialRecord) -> list[int]:
+        """This trial, its parent, and those from whose checkpoints before a decay it could go
+        on."""
+        wsd = entry.schedule == "wsd"
+        same = self._trials[entry.job.trajectory] if wsd else [entry.number]
+        return same if entry.parent is None else [*same, entry.parent]
 
 
 def next_branch(study: Study, ledger: Ledger, history: History) -> tuple[Job, TrialRecord] | None:

@@ -9,7 +9,10 @@ from ray.tune import Callback
 
 from sret_search import importing
 from sret_search.config import yaml_source
+from sret_search.execution import messages
+from sret_search.execution.messages import AttemptEnded, AttemptFailed
 from sret_search.study import Study, StudyError
+from sret_search.training.results import EpochMetrics
 from sret_search.trials.trial import TrialRecord
 
 
@@ -19,15 +22,15 @@ def named(study: Study) -> list[Callback]:
     Raises:
         StudyError: one cannot be imported or made, or is no callback.
     """
-    found, problems, doc = [], [], yaml_source.read(study.path)
+    callbacks, problems, doc = [], [], yaml_source.read(study.path)
     for i, path in enumerate(study.file.compute.callbacks):
         try:
-            found.append(_made(path))
+            callbacks.append(_made(path))
         except importing.NotImportedError as error:
             problems.append(doc.problem(("compute", "callbacks", i), str(error)))
     if problems:
         raise StudyError(problems)
-    return found
+    return callbacks
 
 
 def _made(path: str) -> Callback:
@@ -100,13 +103,14 @@ class CallbackAdapter(Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         seen = self._seen[trial.trial_id]
-        if "epoch" in result:
+        report = messages.from_dict(result)
+        if isinstance(report, EpochMetrics):
             told = {**result, "config": dict(seen.config)}
             given = {"iteration": iteration, "trials": self._trials, "trial": seen}
             self._tell("on_trial_result", **given, result=told)
-        elif "failed" in result or "ended" in result:
+        elif isinstance(report, AttemptFailed | AttemptEnded):
             # A failure is told first, then the end. A worker may be replaced after either.
-            self._ends.setdefault(trial.trial_id, "failed" not in result)
+            self._ends.setdefault(trial.trial_id, isinstance(report, AttemptEnded))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._end(iteration, trial, well=self._ends.pop(trial.trial_id, True))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sret_search.trials.about import ConfirmationTrial, RateTrial, TwinTrial
 from sret_search.trials.trial import TrialRecord
 from sret_search.units import duration_text
 
@@ -93,19 +94,17 @@ class Progress:
         self.count(entry)
         label = f" ({trial.label})" if trial and trial.label else ""
         if entry.state == "complete":
-            accuracy = entry.result["val_accuracy"]
             self.write(
-                f"trial {entry.number}{label}: {100 * accuracy:.1f} % on validation,"
-                f" {duration_text(entry.result['seconds'])}"
+                f"trial {entry.number}{label}: {_accuracy(entry)} on validation,"
+                f" {duration_text(entry.result.seconds or 0.0)}"
             )
         elif entry.state == "stopped":
-            epoch, accuracy = entry.result["epochs"], entry.result["val_accuracy"]
             self.write(
-                f"trial {entry.number}{label}: stopped after epoch {epoch},"
-                f" {100 * accuracy:.1f} % on validation"
+                f"trial {entry.number}{label}: stopped after epoch {entry.result.epochs},"
+                f" {_accuracy(entry)} on validation"
             )
         else:
-            self.write(f"trial {entry.number}{label}: {entry.state}, {entry.result.get('reason')}")
+            self.write(f"trial {entry.number}{label}: {entry.state}, {entry.result.reason}")
         self.say()
 
     def interrupt(self, number: int, why: str) -> None:
@@ -128,7 +127,7 @@ class Progress:
         self.failed += entry.state == "failed"
         self.stopped += entry.state == "stopped"
         if entry.state == "complete":
-            self.best = max(self.best or 0.0, entry.result["val_accuracy"])
+            self.best = max(self.best or 0.0, entry.result.accuracy("val"))
 
     def line(self) -> str:
         parts = [f"{self.done} of {self.total} trials done", f"{len(self.running)} running"]
@@ -174,14 +173,18 @@ class Progress:
         self.console.print(text, markup=False, soft_wrap=True)
 
 
+def _accuracy(entry: TrialRecord) -> str:
+    return f"{100 * entry.result.accuracy('val'):.1f} %"
+
+
 def _label(entry: TrialRecord) -> Iterator[str]:
     """What a trial is, where it is not what the sampler asked for, and the values of its axes."""
-    about = entry.about
-    if entry.role == "twin":
-        yield f"{about['control']} twin of {about['of']}"
-    elif entry.role == "rate":
-        yield f"{'' if entry.values else 'twin '}lr {about['lr']:g}"
-    elif entry.role == "confirmation":
-        yield "confirmation"
+    match entry.about:
+        case TwinTrial(of=of, control=control):
+            yield f"{control} twin of {of}"
+        case RateTrial(lr=lr):
+            yield f"{'' if entry.values else 'twin '}lr {lr:g}"
+        case ConfirmationTrial():
+            yield "confirmation"
     for path, value in entry.values.items():
         yield f"{path.rsplit('.', 1)[-1]} {value}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sret_search.config.problems import shown
 from sret_search.execution import disk_space, signals
 from sret_search.execution.branches import next_branch
+from sret_search.execution.messages import AttemptOrder
 from sret_search.execution.progress import Progress
 from sret_search.planning.plan import least_trials, train_macs_planned
 from sret_search.search import phases
@@ -127,8 +128,8 @@ def _used_up(study: Study, history: History) -> int | None:
 
 def _adopted(ledger: Ledger, entry: TrialRecord) -> TrialRecord:
     """A trial with the outcome that an earlier run could no longer tell."""
-    outcome = ledger.outcome(entry) if entry.open else None
-    return entry if outcome is None else ledger.tell(entry, outcome)
+    result = ledger.outcome(entry) if entry.open else None
+    return entry if result is None else ledger.tell(entry, result)
 
 
 def _is_complete(study: Study, ledger: Ledger, history: History) -> bool:
@@ -287,9 +288,9 @@ def _progress(study: Study, entries: list[TrialRecord], slots: Slots) -> Progres
 
 def _trained(entry: TrialRecord) -> float:
     """Multiply-adds that an ended trial took, or would have taken, had it not failed."""
-    stopped = entry.state == "stopped"
-    part = entry.result["epochs"] / entry.job.recipe.length if stopped else 1.0
-    return entry.train_macs * part
+    if entry.state != "stopped" or entry.result.epochs is None:
+        return entry.train_macs
+    return entry.train_macs * entry.result.epochs / entry.job.recipe.length
 
 
 def _fit(
@@ -335,9 +336,10 @@ def _placed(slots: Slots) -> Callable[[dict[str, Any]], Any]:
         from ray.util.placement_group import NODE_ID_LABEL_KEY
 
         takes = {"CPU": float(slots.cpus), **({"GPU": slots.gpus} if slots.gpus else {})}
-        if not config["avoided"]:
+        avoided = AttemptOrder.from_dict(config).avoided
+        if not avoided:
             return PlacementGroupFactory([takes])
-        elsewhere = {NODE_ID_LABEL_KEY: f"!in({','.join(config['avoided'])})"}
+        elsewhere = {NODE_ID_LABEL_KEY: f"!in({','.join(avoided)})"}
         return PlacementGroupFactory([takes], bundle_label_selector=[elsewhere])
 
     return placed

@@ -11,9 +11,11 @@ from ray.tune.search import Searcher
 
 from sret_search.config.base import seconds
 from sret_search.config.problems import shown
+from sret_search.execution import messages
 from sret_search.execution.attempts import Attempt, Waiting, node_of, reason_of
-from sret_search.execution.branches import next_branch
+from sret_search.execution.branches import Trajectories, next_branch
 from sret_search.execution.disk_space import Watermark
+from sret_search.execution.messages import AttemptFailed, AttemptOrder, FolderUnseen
 from sret_search.execution.node_exclusion import NodeExclusion
 from sret_search.execution.progress import Progress
 from sret_search.execution.resources import Slots
@@ -23,7 +25,8 @@ from sret_search.search.phases import next_step
 from sret_search.search.samplers.base import Ask, Sampler
 from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.study import Study, StudyError
-from sret_search.trials import failures
+from sret_search.training.results import EpochMetrics
+from sret_search.trials import failures, worker_files
 from sret_search.trials.database import LedgerLostError
 from sret_search.trials.failures import Streak
 from sret_search.trials.history import History
@@ -31,6 +34,7 @@ from sret_search.trials.lease import StudyHeldError
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.retention import Keeper
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult, failed
 
 PREFETCH = 1
 """Trials that are begun in the ledger while all slots are taken, so that none waits for a sampler."""
@@ -79,9 +83,7 @@ class LedgerSearcher(Searcher):
         self.attempts: dict[str, Attempt] = {}
         self.dead: dict[str, Attempt] = {}
         self.streaks: dict[int, Streak] = defaultdict(Streak)
-        self.paths: dict[str, list[int]] = defaultdict(list)
-        for entry in history.entries:
-            self._note_path(entry)
+        self.trajectories = Trajectories(history.entries)
         self.handed, self.over, self.paused = 0, False, False
         self.has_just_handed = False
         self.trouble: str | None = None
@@ -126,37 +128,28 @@ class LedgerSearcher(Searcher):
 
     def _hand_out(self, trial_id: str, number: int, slots: Slots) -> dict[str, Any]:
         entry, folders = self.history.entries[number], self.ledger.folders
-        earlier = [a for other in self._on_the_same_path(entry) for a in folders.attempts(other)]
+        sources = self.trajectories.sources(entry)
+        earlier = [attempt for source in sources for attempt in folders.attempts(source)]
         attempt = folders.new_attempt(number)
         self.attempts[trial_id] = Attempt(number, attempt)
         self.handed += 1
         self.has_just_handed = True
         self.progress.start(entry)
-        compute, contents = self.study.file.compute, self.study.contents
-        return {
-            "job": entry.text,
-            "root": folders.root,
-            "attempt": attempt,
-            "earlier": earlier,
-            "checkpoint_every": seconds(compute.checkpoint_every),
-            "step_timeout": seconds(compute.step_timeout),
-            "gpus": slots.gpus,
-            "tensorboard": self.study.file.tensorboard,
-            "until": self.rungs.until(entry),
-            "contents": None if contents is None else contents.to_dict(),
-            "avoided": self.left_out.avoided(number),
-        }
-
-    def _note_path(self, entry: TrialRecord) -> None:
-        if entry.schedule == "wsd":
-            self.paths[entry.job.trajectory].append(entry.number)
-
-    def _on_the_same_path(self, entry: TrialRecord) -> list[int]:
-        """This trial, its parent, and those from whose checkpoints before a decay it could go
-        on."""
-        wsd = entry.schedule == "wsd"
-        found = self.paths[entry.job.trajectory] if wsd else [entry.number]
-        return found if entry.parent is None else [*found, entry.parent]
+        compute = self.study.file.compute
+        order = AttemptOrder(
+            job=entry.text,
+            root=folders.root,
+            attempt=attempt,
+            earlier=earlier,
+            checkpoint_every=seconds(compute.checkpoint_every),
+            step_timeout=seconds(compute.step_timeout),
+            gpus=slots.gpus,
+            tensorboard=self.study.file.tensorboard,
+            until=self.rungs.until(entry),
+            contents=self.study.contents,
+            avoided=self.left_out.avoided(number),
+        )
+        return order.to_dict()
 
     def _next(self) -> int | None:
         while True:
@@ -179,15 +172,17 @@ class LedgerSearcher(Searcher):
     def _has_ended(self, entry: TrialRecord) -> bool:
         """Whether an attempt has ended a trial, or has come to the rung that it was to come to;
         the ledger is told then."""
-        outcome = self.ledger.outcome(entry)
-        if outcome is not None:
-            self._tell(entry, outcome)
+        result = self.ledger.outcome(entry)
+        if result is not None:
+            self._tell(entry, result)
             return True
         epoch = self.rungs.until(entry)
-        measured = None if epoch is None else self.ledger.reached(entry, epoch)
-        if epoch is None or measured is None:
+        if epoch is None:
             return False
-        self.history.replace(self.ledger.reach(entry, epoch, measured))
+        reached = worker_files.reached(self.ledger.folders, entry, epoch)
+        if reached is None:
+            return False
+        self.history.replace(self.ledger.reach(entry, epoch, reached))
         self.streaks.pop(entry.number, None)
         self.progress.rest(entry.number)
         self.keeper.rests(entry)
@@ -230,7 +225,7 @@ class LedgerSearcher(Searcher):
     def _begun(self, entry: TrialRecord) -> int:
         self.history.begin(entry)
         self.progress.total = max(self.progress.total, len(self.history))
-        self._note_path(entry)
+        self.trajectories.add(entry)
         return entry.number
 
     def entry_of(self, trial_id: str) -> TrialRecord:
@@ -241,15 +236,16 @@ class LedgerSearcher(Searcher):
         attempt = self.attempts.get(trial_id)
         if attempt is None:
             return
-        if "epoch" in result:
-            told = result["epoch"], result["val_accuracy"], result["seconds"]
-            self.progress.epoch(attempt.number, *told)
+        report = messages.from_dict(result)
+        if isinstance(report, EpochMetrics):
+            accuracy, seconds = report.val_accuracy, report.seconds
+            self.progress.epoch(attempt.number, report.epoch, accuracy, seconds)
             attempt.has_trained = True
-        if "failed" in result:
-            attempt.cause, attempt.reason = result["failed"], result["reason"]
-        if "unseen" in result:
+        elif isinstance(report, AttemptFailed):
+            attempt.cause, attempt.reason = report.cause, report.reason
+        elif isinstance(report, FolderUnseen):
             self.trouble = (
-                f"{shown(self.study.path)}: {result['unseen']}; `storage.trials` must be a folder that"
+                f"{shown(self.study.path)}: {report.reason}; `storage.trials` must be a folder that"
                 " all machines share, or the URL of one in an object store"
             )
 
@@ -300,7 +296,7 @@ class LedgerSearcher(Searcher):
             self.progress.interrupt(entry.number, f"{reason}; it goes on from its last checkpoint")
             return
         times = f", {entry.failures[cause]} times" if entry.failures[cause] > 1 else ""
-        self._tell(entry, {"state": "failed", "cause": cause, "reason": f"{reason}{times}"})
+        self._tell(entry, failed(cause, f"{reason}{times}"))
 
     def _blame(self, attempt: Attempt, cause: str, reason: str, progress: bool) -> None:
         """Count a failure against the node that it happened on."""
@@ -315,8 +311,8 @@ class LedgerSearcher(Searcher):
         elif cause == failures.MACHINE and self.left_out.is_last(node):
             self.trouble = f"this machine cannot train: {reason}; repair it, and run again"
 
-    def _tell(self, entry: TrialRecord, outcome: dict[str, Any]) -> None:
-        entry = self.ledger.tell(entry, outcome)
+    def _tell(self, entry: TrialRecord, result: TrialResult) -> None:
+        entry = self.ledger.tell(entry, result)
         self.history.end(entry)
         self.streaks.pop(entry.number, None)
         self.progress.end(entry)

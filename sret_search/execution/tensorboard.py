@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from sret_search.artifacts.names import TENSORBOARD
+from sret_search.training.results import EpochMetrics
 
 _PLACE = {"epoch", "step"}
 """Metrics that say where a training is, not how it fares."""
@@ -31,7 +31,7 @@ class Events:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = EventsWriter(str(folder / "events"))
 
-    def epoch(self, metrics: Mapping[str, float]) -> None:
+    def epoch(self, metrics: EpochMetrics) -> None:
         """Write all metrics of an epoch at its `step`, each under its own name.
 
         Raises:
@@ -42,11 +42,11 @@ class Events:
 
         values = [
             Summary.Value(tag=name, simple_value=value)
-            for name, value in metrics.items()
+            for name, value in metrics.to_dict().items()
             if name not in _PLACE
         ]
         summary = Summary(value=values)
-        self._file.write_event(Event(wall_time=time.time(), step=metrics["step"], summary=summary))
+        self._file.write_event(Event(wall_time=time.time(), step=metrics.step, summary=summary))
         self._file.flush()
 
     def close(self) -> None:

@@ -19,9 +19,19 @@ from sret_search.artifacts.names import ERROR, TRACEBACK, WORKER
 from sret_search.artifacts.object_store import StoreError
 from sret_search.artifacts.trial_folders import TrialFolders
 from sret_search.errors import encodable
+from sret_search.execution import messages
+from sret_search.execution.messages import (
+    AttemptEnded,
+    AttemptFailed,
+    AttemptOrder,
+    FolderUnseen,
+    Report,
+)
 from sret_search.execution.resources import CONTEXT
-from sret_search.job import Contents, Job
+from sret_search.job import Job
+from sret_search.training.results import CheckpointSaved, EpochMetrics
 from sret_search.trials.failures import DIED, MACHINE, MEMORY
+from sret_search.trials.trial_result import failed
 
 _ATTEMPTS = 500
 """Attempts after which a process is replaced."""
@@ -43,37 +53,37 @@ def attempt_trial(config: dict[str, Any]) -> None:
     leaves neither result nor error there, which is how the driver tells a death from a failure.
 
     Args:
-        config: "job" (JSON), "attempt" (a folder, or a URL), "earlier" (those of earlier
-            attempts), "checkpoint_every" and "step_timeout" (seconds), "gpus" (perhaps a share
-            of one), "tensorboard" (whether to write event files), "until" (the epoch of a rung,
-            or None), "contents" (what the data held when the run began, where that is known); "avoided"
-            (nodes) is for Ray, which chooses where this runs.
+        config: an `AttemptOrder`, as plain data.
     """
     from ray import tune
 
-    folders = TrialFolders(str(config["root"]))
-    if not folders.is_remote and not Path(config["attempt"]).is_dir():
+    def report(message: Report) -> None:
+        tune.report(messages.to_dict(message))
+
+    order = AttemptOrder.from_dict(config)
+    folders = TrialFolders(order.root)
+    if not folders.is_remote and not Path(order.attempt).is_dir():
         # Another machine, whose disk is not the driver's: what it would write is never found.
-        tune.report({"unseen": encodable(f"{platform.node()} does not see {config['attempt']}")})
+        report(FolderUnseen(encodable(f"{platform.node()} does not see {order.attempt}")))
         return
-    job = Job.from_dict(json.loads(config["job"]))
+    job = Job.from_dict(json.loads(order.job))
     models = job.recipe.trials_read
-    with staging.attempt(config["attempt"], config["earlier"], models) as (path, earlier, upload):
-        cause = _train(config, job, path, earlier, upload, _stop_asked(folders), tune.report)
-    tune.report({"ended": True})
+    with staging.attempt(order.attempt, order.earlier, models) as (path, earlier, upload):
+        cause = _train(order, job, path, earlier, upload, _stop_asked(folders), report)
+    report(AttemptEnded())
     # A process in which CUDA failed can train nothing more.
     if cause in (MEMORY, MACHINE) or _worn.after_attempt():
         raise Recycled
 
 
 def _train(
-    config: dict[str, Any],
+    order: AttemptOrder,
     job: Job,
     attempt: Path,
     earlier: list[Path],
     upload: Callable[[], None],
     stopping: Callable[[], bool],
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[Report], None],
 ) -> str | None:
     """Train; the cause of a failure that could be told."""
     import torch
@@ -81,32 +91,30 @@ def _train(
     from sret_search.training import files, train, watchdog
 
     events = None
-    if config["tensorboard"]:
+    if order.tensorboard:
         from sret_search.execution.tensorboard import Events
 
         events = Events(attempt)
 
-    def told(metrics: dict[str, Any]) -> None:
-        if "saved" in metrics:
+    def take(progress: EpochMetrics | CheckpointSaved) -> None:
+        if isinstance(progress, CheckpointSaved):
             upload()
             return
         if events is not None:
-            events.epoch(metrics)
-        report(metrics)
+            events.epoch(progress)
+        report(progress)
 
     try:
         files.write_json(attempt / WORKER, _here())
         upload()
-        if 0 < config["gpus"] < 1:
+        if 0 < order.gpus < 1:
             # Ray shares a GPU between trials, but bounds none of them; and CUDA itself takes a
             # part of each one's share.
             total = torch.cuda.get_device_properties(0).total_memory
-            torch.cuda.set_per_process_memory_fraction(config["gpus"] - CONTEXT / total)
-        every, timeout = config["checkpoint_every"], config["step_timeout"]
-        known = config.get("contents")
-        contents = None if known is None else Contents.from_dict(known)
+            torch.cuda.set_per_process_memory_fraction(order.gpus - CONTEXT / total)
+        every, timeout = order.checkpoint_every, order.step_timeout
         train.train(
-            job, attempt, told, earlier, every, timeout, stopping, config["until"], contents
+            job, attempt, take, earlier, every, timeout, stopping, order.until, order.contents
         )
         upload()
     except Exception as error:
@@ -115,13 +123,14 @@ def _train(
             kind, reason = MACHINE, str(error)
         if kind == DIED:
             raise
-        outcome = {"state": "failed", "cause": kind, "reason": reason, "job": job.identity}
+        result = failed(kind, reason)
+        content = {"state": result.state, **result.to_dict(), "job": job.identity}
         with suppress(OSError):  # on a full disk the driver finds neither, and waits for room
             trace = encodable(traceback.format_exc())
             (attempt / TRACEBACK).write_text(trace, encoding="utf-8")
-            files.write_json(attempt / ERROR, outcome)
+            files.write_json(attempt / ERROR, content)
             upload()
-        report({"failed": kind, "reason": reason})
+        report(AttemptFailed(kind, reason))
         return kind
     finally:
         if events is not None:

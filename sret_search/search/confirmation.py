@@ -14,8 +14,10 @@ from sret_search.job.seeds import CONFIRMATION
 from sret_search.pareto import nondominated
 from sret_search.search.samplers.base import WAIT, Ask
 from sret_search.study import Study
+from sret_search.trials.about import ConfirmationTrial
 from sret_search.trials.history import History
-from sret_search.trials.trial import TrialRecord, mean_objectives
+from sret_search.trials.objectives import mean_objectives
+from sret_search.trials.trial import TrialRecord
 
 
 class Confirmation:
@@ -34,28 +36,27 @@ class Confirmation:
         self._front = partial(members, study) if front is None else front
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
-        own = [entry for entry in history.entries if entry.role == "confirmation"]
+        confirming = [entry for entry in history.entries if entry.role == "confirmation"]
         if any(entry.open and entry.role != "confirmation" for entry in history.entries):
             return WAIT
         on, first = self.confirm.on, self.study.file.search.seed
-        begun = {(e.candidate, e.seed) for e in own if e.about["on"] == on}
+        begun = {(e.candidate, e.seed) for e in confirming if e.confirmed_on == on}
         for name in self._front(history):
             candidate = self.study.space.candidate(history.own[history.firsts[name]])
             for seed in range(CONFIRMATION, CONFIRMATION + self.confirm.seeds):
                 if (name, first + seed) not in begun:
-                    about = {"of": name, "on": on}
-                    whole = on == "train+val"
-                    return Ask(candidate, seed, "confirmation", about, whole)
+                    about = ConfirmationTrial(name, on)
+                    return Ask(candidate, seed, "confirmation", about, on == "train+val")
         return None
 
 
 def members(study: Study, history: History) -> list[str]:
     """The candidates that no other one beats in all of the study's objectives, in the order in
     which they were first trained. Of a candidate every seed must have been completed."""
-    found: dict[str, list[TrialRecord]] = defaultdict(list)
+    trials: dict[str, list[TrialRecord]] = defaultdict(list)
     for number in history.own:
-        found[history.entries[number].candidate].append(history.entries[number])
-    whole = {n: each for n, each in found.items() if all(e.state == "complete" for e in each)}
+        trials[history.entries[number].candidate].append(history.entries[number])
+    whole = {n: each for n, each in trials.items() if all(e.state == "complete" for e in each)}
     on_front = on_the_front(study.file.objectives, list(whole.values()))
     return [name for name, member in zip(whole, on_front, strict=True) if member]
 
@@ -68,7 +69,9 @@ def on_the_front(
     signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
     return nondominated(
         [
-            list(signs * mean_objectives(objectives, each[0].cost, [e.result for e in each]))
+            list(
+                signs * mean_objectives(objectives, each[0].cost, [e.result.measured for e in each])
+            )
             for each in groups
         ]
     )

@@ -11,6 +11,7 @@ from sret_search.search.samplers.base import Ask
 from sret_search.space.candidate import Candidate
 from sret_search.space.twins import Twin, twins
 from sret_search.study import Study
+from sret_search.trials.about import TwinTrial
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
 
@@ -27,7 +28,7 @@ class Controls:
         for name, twin in self._all(history):
             for seed in range(self.study.file.search.seeds):
                 if not history.has(twin.candidate, seed):
-                    about = {"of": name, "control": twin.control}
+                    about = TwinTrial(name, twin.control)
                     return Ask(twin.candidate, seed, role="twin", about=about)
         return None
 
@@ -59,7 +60,7 @@ def beside(
             return twin
         return replace(twin, candidate=at_rate(twin.candidate, choice.best))
 
-    found = {}
+    by_name = {}
     for entry in firsts:
         job = entry.job
         recipe = job.recipe
@@ -67,7 +68,7 @@ def beside(
             # A twin's rate was looked for under the name that it has at the study's own rate.
             recipe = at_rate(Candidate({}, job.architecture, recipe), study.file.recipe.lr).recipe
         original = Candidate({}, job.architecture, recipe)
-        found[entry.candidate] = [
+        by_name[entry.candidate] = [
             at_its_rate(twin) for twin in twins(study.file.controls, original, images)
         ]
-    return found
+    return by_name

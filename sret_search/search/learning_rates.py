@@ -15,8 +15,10 @@ from sret_search.planning.plan import at_rate, competitors
 from sret_search.search.samplers.base import WAIT, Ask
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study
+from sret_search.trials.about import RateTrial
 from sret_search.trials.history import History
-from sret_search.trials.trial import TrialRecord, mean_result
+from sret_search.trials.objectives import mean_measured
+from sret_search.trials.trial import TrialRecord
 
 _MOST = 8
 """Rates by which a grid may be extended at an end: a factor of 256."""
@@ -80,12 +82,16 @@ class LearningRates:
         return competitors(self.study)
 
     def _ask_rate(self, tried: Tried, history: History) -> Ask | None:
-        every = [(turn, lr, one) for one in self._competitors for turn, lr in tried.rounds(one)]
+        every = [
+            (turn, lr, competitor)
+            for competitor in self._competitors
+            for turn, lr in tried.rounds(competitor)
+        ]
         for turn, lr, competitor in sorted(every, key=lambda each: each[0]):
             candidate = at_rate(competitor, lr)
             for seed in range(RATES, RATES + self.grid.seeds):
                 if not history.has(candidate, seed):
-                    about = {"of": competitor.name, "lr": lr, "round": turn}
+                    about = RateTrial(competitor.name, lr, turn)
                     return Ask(candidate, seed, "rate", about)
         return None
 
@@ -110,38 +116,39 @@ class Tried:
         first = study.file.search.seed + RATES
         seeds = range(first, first + arms.lr.seeds)
         for entry in entries:
-            if entry.role == "rate" and entry.seed in seeds:
+            about = entry.about
+            if isinstance(about, RateTrial) and entry.seed in seeds:
                 if entry.open:
-                    self._open.add(entry.about["round"])
-                self._results[entry.about["of"]][entry.about["lr"]].append(entry)
+                    self._open.add(about.round)
+                self._results[about.of][about.lr].append(entry)
 
     def rounds(self, competitor: Candidate) -> list[tuple[int, float]]:
         """The rates that a competitor must try by now, each with the round in which it does."""
-        found = [(0, lr) for lr in self.grid.grid]
+        rates = [(0, lr) for lr in self.grid.grid]
         for turn in range(1, 2 * _MOST + 1):
-            further = self._further(competitor, [lr for _, lr in found], turn)
+            further = self._further(competitor, [lr for _, lr in rates], turn)
             if further is None:
                 break
-            found.append((turn, further))
-        return found
+            rates.append((turn, further))
+        return rates
 
     @cached_property
     def choices(self) -> dict[str, Choice]:
         """What each competitor tried, by its name; only of those that need no further rate."""
-        found = {}
+        choices = {}
         for competitor in self.competitors:
-            rates = sorted(lr for _, lr in self.rounds(competitor))
-            choice = self._choice(competitor, rates)
+            tried = sorted(lr for _, lr in self.rounds(competitor))
+            choice = self._choice(competitor, tried)
             if choice is not None and not self._open:
-                found[competitor.name] = choice
-        return found
+                choices[competitor.name] = choice
+        return choices
 
     def accuracy(self, competitor: Candidate, lr: float) -> float | None:
         """Mean validation accuracy at a rate; None where a training diverged."""
         entries = self._results[competitor.name][lr]
         if any(entry.state != "complete" for entry in entries):
             return None
-        return math.fsum(entry.result["val_accuracy"] for entry in entries) / len(entries)
+        return math.fsum(entry.result.accuracy("val") for entry in entries) / len(entries)
 
     def _further(self, competitor: Candidate, rates: Sequence[float], turn: int) -> float | None:
         """The next rate beyond an end that is the best so far, or None."""
@@ -172,7 +179,7 @@ class Tried:
     def _score(self, entries: list[TrialRecord]) -> tuple[float, ...]:
         if any(entry.state != "complete" for entry in entries):
             return (-math.inf,)
-        means = mean_result([entry.result for entry in entries])
-        names = {"accuracy": means["val_accuracy"], "loss": -means["val_loss"]}
-        own = [names[name] for name in self.study.file.objectives if name in names]
-        return (*own, names["loss"])
+        means = mean_measured([entry.result.measured for entry in entries])
+        scores = {"accuracy": means.val_accuracy, "loss": -means.val_loss}
+        wanted = [scores[name] for name in self.study.file.objectives if name in scores]
+        return (*wanted, scores["loss"])

@@ -20,7 +20,8 @@ from sret_search.pareto import nondominated
 from sret_search.search.samplers.base import PredictiveSampler, Sampler
 from sret_search.study import Study
 from sret_search.trials.history import History
-from sret_search.trials.trial import TrialRecord, objective_values
+from sret_search.trials.objectives import objective_values
+from sret_search.trials.trial import TrialRecord
 
 _STAND_INS = {"latency_ms": "macs"}
 """What an objective that only the end of a training measures is compared by at a rung."""
@@ -81,7 +82,7 @@ class Scheduler:
 
     def waits(self, entry: TrialRecord) -> bool:
         """Whether a trial is at a rung, and neither promoted nor stopped."""
-        return entry.open and bool(entry.rungs) and str(self.until(entry)) in entry.rungs
+        return entry.open and bool(entry.rungs) and self.until(entry) in entry.rungs
 
     def decide(self, history: History, is_over: bool = False) -> Decision:
         """What is decided next; nothing, until the history changes, where that is empty.
@@ -196,9 +197,9 @@ class Scheduler:
         names = [_STAND_INS.get(name, name) for name in objectives]
         signs = [1 if direction == "max" else -1 for direction in objectives.values()]
         points = {
-            number: np.multiply(signs, objective_values(names, entry.cost, value))
+            number: np.multiply(signs, objective_values(names, entry.cost, reached.measured))
             for number, entry in members.items()
-            if (value := entry.rungs.get(str(epoch))) is not None
+            if (reached := entry.rungs.get(epoch)) is not None
         }
         numbers = list(points)
         order = ranking(np.array(list(points.values())), numbers) if numbers else []
@@ -206,7 +207,7 @@ class Scheduler:
 
     def _has_come(self, entry: TrialRecord, epoch: int) -> bool:
         ended_before = entry.state in ("diverged", "failed") and self.until(entry) == epoch
-        return ended_before or str(epoch) in entry.rungs
+        return ended_before or epoch in entry.rungs
 
     def _waits_at(self, entry: TrialRecord, epoch: int) -> bool:
         return self.waits(entry) and self.until(entry) == epoch

@@ -19,7 +19,7 @@ from multiprocessing import active_children, get_context
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -28,6 +28,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.nn.parallel import DistributedDataParallel
 
 from sret_search.training.causes import chain, is_lost_peer
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +195,14 @@ _LOOK = 1.0
 
 
 def launch(
-    work: Callable[..., dict[str, Any]],
+    work: Callable[..., _Result],
     arguments: tuple[Any, ...],
     processes: int,
     device: str,
     attempt: Path,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[Any], None],
     stopping: Callable[[], bool],
-) -> dict[str, Any]:
+) -> _Result:
     """Run `work(rank, report, stopping, *arguments)` in several processes; return the first result.
 
     `report` and `stopping` run in this process. No process is left when the function ends.
@@ -263,7 +265,7 @@ def launch(
                 ranks.kill()
                 thread.join(_LEFT)
     if "results" in ended:
-        result: dict[str, Any] = ended["results"][0]
+        result: _Result = ended["results"][0]
         return result
     raise _why([failure.error for failure in failures], ranks, ended.get("error"))
 
@@ -327,12 +329,12 @@ def _why(errors: list[BaseException], ranks: _Ranks, ended: BaseException | None
 
 
 def _process(
-    work: Callable[..., dict[str, Any]],
+    work: Callable[..., _Result],
     arguments: tuple[Any, ...],
     device: str,
     metrics: Any,
     stop: Any,
-) -> dict[str, Any]:
+) -> _Result:
     try:
         rank = Rank(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
         if device == "cuda":

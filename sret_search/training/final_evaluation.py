@@ -4,6 +4,7 @@ latency."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from sret_search.artifacts.names import PREDICTIONS, WEIGHTS
 from sret_search.model import depth_profile, gradient_shares, rerun, save
 from sret_search.training import files, latency
 from sret_search.training.augment import normalize
+from sret_search.training.results import FinalEvaluation, RerunResult
 
 if TYPE_CHECKING:
     from sret_search.training.trainer import Trainer
@@ -43,15 +45,12 @@ def record_depth(trainer: Trainer) -> dict[str, Any]:
     return profile
 
 
-def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[str, Any]:
+def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> FinalEvaluation:
     """Evaluate the test part, once, and the reruns; write weights and predictions; time a forward
     pass if the job asks for it.
 
     Args:
         beat: called between evaluations, for the watchdog.
-
-    Returns:
-        Accuracies, losses and latency, with the keys of `result.json`.
     """
     model, last = trainer.trained, trainer.history[-1]
     test_part = trainer.split.test.to(trainer.device)
@@ -63,14 +62,7 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
         twin = rerun(model, architecture)
         val, again = trainer.evaluate(twin, trainer.val_part), trainer.evaluate(twin, test_part)
         predictions[f"rerun-{i}"] = again.predictions.numpy()
-        reruns.append(
-            {
-                "executions": architecture.executions,
-                "val_accuracy": val.accuracy,
-                "val_loss": val.loss,
-                "test_accuracy": again.accuracy,
-            }
-        )
+        reruns.append(RerunResult(architecture.executions, val.accuracy, val.loss, again.accuracy))
     if trainer.rank.is_first:
         about = trainer.provenance.to_dict()
         files.write_whole(attempt / WEIGHTS, lambda file: save(model, file, about))
@@ -78,16 +70,12 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> dict[st
             attempt / PREDICTIONS,
             lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
         )
-    results = {
-        "val_accuracy": last["val_accuracy"],
-        "val_loss": last["val_loss"],
-        "test_accuracy": test.accuracy,
-        "test_loss": test.loss,
-        "reruns": reruns,
-    }
+    reached = FinalEvaluation(
+        last.val_accuracy, last.val_loss, test.accuracy, test.loss, tuple(reruns)
+    )
     if trainer.job.latency is not None:
         beat()
         if trainer.rank.is_first:
             measured = latency.measure(trainer, trainer.job.latency)
-            results |= {"latency_ms": measured.ms, "latency_spread": measured.spread}
-    return results
+            reached = replace(reached, latency_ms=measured.ms, latency_spread=measured.spread)
+    return reached

@@ -17,10 +17,19 @@ from sret_search.training import distributed, files, watchdog
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.final_evaluation import finish, record_depth
 from sret_search.training.pretrained import PretrainedError
+from sret_search.training.results import (
+    CheckpointSaved,
+    Divergence,
+    EpochMetrics,
+    FinalEvaluation,
+    TrainingAtRung,
+    TrainingResult,
+    TrainingStopped,
+)
 from sret_search.training.trainer import Trainer
 from sret_search.training.watchdog import Diverged
 
-Report = Callable[[dict[str, Any]], None]
+Report = Callable[[EpochMetrics | CheckpointSaved], None]
 
 _ASKED_AFTER = 1.0
 """Seconds between two calls of `stopping`. An answer may take longer than a step."""
@@ -40,7 +49,7 @@ def train(
     stopping: Callable[[], bool] = lambda: False,
     until: int | None = None,
     contents: Contents | None = None,
-) -> dict[str, Any]:
+) -> TrainingResult | TrainingAtRung | TrainingStopped:
     """Train a candidate to its end, or until an epoch, and write its result into the attempt's
     folder.
 
@@ -50,7 +59,7 @@ def train(
     Args:
         job: the training.
         attempt: folder of this attempt, made if absent.
-        report: called after each epoch with its metrics, and with `{"saved": step}` after each
+        report: called after each epoch with its metrics, and with a `CheckpointSaved` after each
             checkpoint.
         earlier_attempts: folders of the trial's earlier attempts, and of its parent's.
         checkpoint_every: seconds between checkpoints within an epoch. Each epoch also ends with a
@@ -63,13 +72,9 @@ def train(
         contents: expected fingerprint of the data; None does not check it.
 
     Returns:
-        The content of `result.json`. `state` is "complete" or "diverged"; accuracies are fractions,
-        losses mean cross-entropies in nats, `seconds` the time of all attempts, `train_macs` the
-        multiply-adds, `latency_ms` the milliseconds of a forward pass, if the job asks for it.
-        `predictions.npz` has the predicted class of each test image. A training that was asked to
-        stop writes no such file: its `state` is "stopped", with `job`, `steps` and `seconds` only.
-        A training that ended at `until` has the state "rung". `rung-<epoch>.json`, written after
-        the checkpoint of that epoch, has it with the epoch's metrics.
+        The content of `result.json`. `predictions.npz` has the predicted class of each test image.
+        A training that was asked to stop writes neither file. A training that ended at `until`
+        writes `rung-<epoch>.json` after the checkpoint of that epoch.
 
     Raises:
         DataError: the data set cannot be used, or has changed.
@@ -96,7 +101,7 @@ def train_as(
     step_timeout: float,
     until: int | None,
     contents: Contents | None,
-) -> dict[str, Any]:
+) -> TrainingResult | TrainingAtRung | TrainingStopped:
     """Train in a process of a training. The first process writes, reports, and is asked to stop."""
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(job.deterministic)
@@ -121,7 +126,7 @@ def train_as(
             trainer.save(attempt)
             saved = time.monotonic()
             if rank.is_first:
-                report({"saved": trainer.step})
+                report(CheckpointSaved(trainer.step))
 
         def go_on() -> None:
             """Raise _Stopped if asked to stop, at a point where all work is saved."""
@@ -158,39 +163,35 @@ def train_as(
                 if rank.is_first:
                     report(metrics)
                 go_on()
-            result = {"state": "complete", **finish(trainer, attempt, go_on_to_rerun)}
+            end: FinalEvaluation | Divergence = finish(trainer, attempt, go_on_to_rerun)
         except Diverged as diverged:
-            result = {"state": "diverged", "reason": str(diverged), "step": diverged.step}
+            end = Divergence(str(diverged), diverged.step)
         except _Stopped:
-            return {
-                "state": "stopped",
-                "job": job.identity,
-                "steps": trainer.step,
-                "seconds": trainer.seconds,
-            }
-    result |= {
-        "job": job.identity,
-        "epochs": _whole(trainer.step / times.epoch),
-        "steps": trainer.step,
-        "seconds": trainer.seconds,
-        "train_macs": train_macs(job.architecture, job.recipe, len(trainer.split.train)),
-        "history": trainer.history,
-        "environment": environment(),
-    }
+            return TrainingStopped(trainer.step, trainer.seconds)
+    result = TrainingResult(
+        end=end,
+        job=job.identity,
+        epochs=_whole(trainer.step / times.epoch),
+        steps=trainer.step,
+        seconds=trainer.seconds,
+        train_macs=train_macs(job.architecture, job.recipe, len(trainer.split.train)),
+        history=tuple(trainer.history),
+        environment=environment(),
+    )
     if rank.is_first:
-        files.write_json(attempt / RESULT, result)
+        files.write_json(attempt / RESULT, result.to_dict())
     return result
 
 
-def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> dict[str, Any]:
+def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> TrainingAtRung:
     """Metrics at the end of an epoch, written as a rung.
 
     The training may already be further: after the checkpoint of a worker that died before it
     reported, or of a longer training on the same path.
     """
-    reached = {"state": "rung", "job": trainer.job.identity, **trainer.history[epoch - 1]}
+    reached = TrainingAtRung(trainer.job.identity, trainer.history[epoch - 1])
     if trainer.rank.is_first:
-        files.write_json(attempt / f"{RUNG}{epoch}.json", reached)
+        files.write_json(attempt / f"{RUNG}{epoch}.json", reached.to_dict())
     return reached
 
 

@@ -22,6 +22,7 @@ from sret_search.training.evaluation import Evaluation, judge, logits_of
 from sret_search.training.loss import TrainingLoss
 from sret_search.training.optimizer import averaged, optimizer
 from sret_search.training.pretrained import check_unseen, provenance, start_from
+from sret_search.training.results import EpochMetrics
 from sret_search.training.teacher import Teacher
 from sret_search.training.watchdog import Diverged
 
@@ -120,7 +121,7 @@ class Trainer:
             self.teacher = Teacher(distill, split, self.train_part, self.device, once)
         self.step = 0
         self.seconds = 0.0
-        self.history: list[dict[str, Any]] = []
+        self.history: list[EpochMetrics] = []
         self.depths: list[dict[str, Any]] = []
         self._pending: list[Tensor] = []
         self._epoch_loss = 0.0
@@ -210,7 +211,7 @@ class Trainer:
                 raise Diverged(step, (step - 1) // self.times.epoch + 1, value)
             self._epoch_loss += value
 
-    def end_epoch(self) -> dict[str, Any]:
+    def end_epoch(self) -> EpochMetrics:
         """Evaluate the validation part and return the epoch's metrics.
 
         With a test curve, the results of the test part are kept in the history only, and their time
@@ -225,24 +226,24 @@ class Trainer:
         if not math.isfinite(val.loss):
             raise Diverged(self.step, self.epoch + 1, val.loss)
         self._clock()
-        metrics = {
-            "epoch": self.epoch + 1,
-            "step": self.step,
-            "train_loss": self._epoch_loss / steps,
-            "val_loss": val.loss,
-            "val_accuracy": val.accuracy,
-            "seconds": self.seconds,
-        }
-        self.history.append(metrics | self._tested())
+        metrics = EpochMetrics(
+            epoch=self.epoch + 1,
+            step=self.step,
+            train_loss=self._epoch_loss / steps,
+            val_loss=val.loss,
+            val_accuracy=val.accuracy,
+            seconds=self.seconds,
+        )
+        self.history.append(self._tested(metrics))
         self._epoch_loss = 0.0
         self._since = time.perf_counter()
         return metrics
 
-    def _tested(self) -> dict[str, float]:
+    def _tested(self, metrics: EpochMetrics) -> EpochMetrics:
         if self.test_part is None:
-            return {}
+            return metrics
         test = self.evaluate(self.trained, self.test_part)
-        return {"test_loss": test.loss, "test_accuracy": test.accuracy}
+        return replace(metrics, test_loss=test.loss, test_accuracy=test.accuracy)
 
     @property
     def trained(self) -> SReT:
@@ -288,7 +289,7 @@ class Trainer:
             "step": self.step,
             "epoch_loss": self._epoch_loss,
             "seconds": self.seconds,
-            "history": self.history,
+            "history": [epoch.to_dict() for epoch in self.history],
             "depths": self.depths,
             "before": [each.to_dict() for each in self.before],
         }
@@ -301,7 +302,8 @@ class Trainer:
         self.step = state["step"]
         self._epoch_loss = state["epoch_loss"]
         self.seconds = state["seconds"]
-        self.history, self.depths = state["history"], state["depths"]
+        self.history = [EpochMetrics.from_dict(plain) for plain in state["history"]]
+        self.depths = state["depths"]
         self._also_before(_before(state))
         self._since = time.perf_counter()
 

@@ -11,6 +11,7 @@ from sret_search.space.candidate import Candidate, Values
 from sret_search.space.space import addresses
 from sret_search.study import Study
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult
 
 
 class History:
@@ -80,12 +81,12 @@ class History:
         trains, and what it `reached`, alone."""
         return entry.number < self._horizon and not entry.open
 
-    def reached(self, entry: TrialRecord) -> dict[str, dict[str, float]]:
-        """What the next trial is asked for with of a trial's rungs, as `TrialRecord.rungs` has them."""
+    def reached(self, entry: TrialRecord) -> dict[int, RungResult]:
+        """What the next trial is asked for with of a trial's rungs, by epoch."""
         if entry.number < self._horizon:
             return entry.rungs
         assert self.window is not None
-        first = sorted(entry.rungs, key=int)[: entry.number <= len(self) - self.window]
+        first = sorted(entry.rungs)[: entry.number <= len(self) - self.window]
         return {epoch: entry.rungs[epoch] for epoch in first}
 
     @property

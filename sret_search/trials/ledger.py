@@ -20,13 +20,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
-from sret_search.artifacts.names import ERROR, RESULT, RUNG
 from sret_search.artifacts.trial_folders import TrialFolders
 from sret_search.job import Job
 from sret_search.planning.plan import Role
 from sret_search.space.candidate import Values
 from sret_search.study import Study, StudyError
-from sret_search.trials import compatibility, digests, failures, rows, study_attributes
+from sret_search.trials import compatibility, digests, rows, study_attributes, worker_files
+from sret_search.trials.about import About
 from sret_search.trials.database import (
     DiskFullError,
     LedgerAwayError,
@@ -41,8 +41,9 @@ from sret_search.trials.database import (
 )
 from sret_search.trials.declarations import Declaration, next_declarations
 from sret_search.trials.lease import Lease
-from sret_search.trials.trial import STATES, TrialRecord, objective_values
-from sret_search.trials.worker_files import KEPT, LONG, is_sound
+from sret_search.trials.objectives import objective_values
+from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import OPTUNA_STATES, RungResult, TrialResult
 
 # Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
@@ -151,9 +152,9 @@ class Ledger:
             undamaged(self._study),
             self._storage.engine.connect() as connection,
         ):
-            found = list(rows.entries(connection, self._study_id))
-        self._known = [trial_id for trial_id, _ in found]
-        return [entry for _, entry in found]
+            stored = list(rows.entries(connection, self._study_id))
+        self._known = [trial_id for trial_id, _ in stored]
+        return [entry for _, entry in stored]
 
     def begin(
         self,
@@ -161,14 +162,14 @@ class Ledger:
         values: Values,
         images: int,
         role: Role = "search",
-        about: dict[str, Any] | None = None,
+        about: About | None = None,
     ) -> TrialRecord:
         """Record a trial that is about to start.
 
         Args:
             images: that it trains on.
             role: why the trial is trained.
-            about: what a report must know of that.
+            about: what it stands beside.
         """
         entry = TrialRecord.begun(
             *(len(self._ids), job, values, images, self._origin, role, about),
@@ -189,32 +190,14 @@ class Ledger:
         self._ids.append(trial_id)
         return entry
 
-    def outcome(self, entry: TrialRecord) -> dict[str, Any] | None:
-        """How a trial ended, if a folder of its attempts says so, for this very job: with a
-        result, or with an error in code, which another attempt would only repeat."""
-        for i, attempt in enumerate(self.folders.attempts(entry.number)):
-            found = self._written(entry, attempt, RESULT)
-            if found is not None:
-                return found
-            failed = self.error(entry, attempt) if i >= entry.forgiven else None
-            if failed is not None and failed["cause"] == failures.ERROR:
-                return failed
-        return None
+    def outcome(self, entry: TrialRecord) -> TrialResult | None:
+        """How a trial ended, if a folder of its attempts says so (`worker_files.outcome`)."""
+        return worker_files.outcome(self.folders, entry)
 
-    def error(self, entry: TrialRecord, attempt: str) -> dict[str, Any] | None:
-        """What one attempt at a trial failed with, if it could still say so."""
-        return self._written(entry, attempt, ERROR)
-
-    def reached(self, entry: TrialRecord, epoch: int) -> dict[str, Any] | None:
-        """What a trial reached after an epoch, if an attempt that was to end there did."""
-        attempts = self.folders.attempts(entry.number)
-        found = (self._written(entry, attempt, f"{RUNG}{epoch}.json") for attempt in attempts)
-        return next((each for each in found if each is not None), None)
-
-    def reach(self, entry: TrialRecord, epoch: int, measured: dict[str, Any]) -> TrialRecord:
+    def reach(self, entry: TrialRecord, epoch: int, reached: RungResult) -> TrialRecord:
         """Record what a trial reached at a rung."""
-        entry = entry.at_rung(epoch, measured)
-        self._attribute(entry, "rungs", entry.rungs)
+        entry = entry.at_rung(epoch, reached)
+        self._attribute(entry, "rungs", entry.plain_rungs)
         return entry
 
     def promote(self, entry: TrialRecord, until: int) -> TrialRecord:
@@ -222,32 +205,28 @@ class Ledger:
         self._attribute(entry, "until", until)
         return replace(entry, until=until)
 
-    def tell(self, entry: TrialRecord, outcome: dict[str, Any]) -> TrialRecord:
+    def tell(self, entry: TrialRecord, result: TrialResult) -> TrialRecord:
         """Record how a trial ended: complete, stopped, diverged or failed. The last commit ends
         it.
 
         What is given back is without the history of its epochs, which only reports read.
         """
         trial_id = self._ids[entry.number]
-        kept = {name: outcome[name] for name in KEPT if name in outcome}
         begun = [a for a in self.folders.attempts(entry.number) if self.folders.has_begun(a)]
-        kept["attempts"] = len(begun)
-        if entry.rungs:
-            kept["rungs"] = entry.rungs
-        beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
         now = datetime.now()
-        told = {"state": outcome["state"], "ended": now.isoformat(), **kept}
+        ended = replace(entry, result=replace(result, attempts=len(begun)), ended=now)
+        beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
+        told = {"state": ended.state, "ended": now.isoformat(), **ended.outcome}
         self._attribute(entry, "outcome", digests.with_digest(told, beside))
-        state, values = TrialState[STATES[outcome["state"]]], None
+        state, values = TrialState[OPTUNA_STATES[ended.state]], None
         if state == TrialState.COMPLETE:
             names = self.description["objectives"]
-            values = objective_values(names, entry.cost, outcome)
+            values = objective_values(names, entry.cost, result.measured)
         self._write(
             lambda: self._storage.set_trial_state_values(trial_id, state, values),
             lambda: rows.has_ended(self._storage.engine, trial_id) or None,
         )
-        short = {name: value for name, value in kept.items() if name not in LONG}
-        return replace(entry, state=outcome["state"], result=short, ended=now)
+        return replace(ended, result=ended.result.brief)
 
     def fail(self, entry: TrialRecord, cause: str) -> TrialRecord:
         """Count an attempt that ended without an outcome."""
@@ -259,7 +238,7 @@ class Ledger:
         """Open a failed trial again. What it failed with stays stored, and its attempts until now
         no longer say how it ended."""
         self._write(lambda: rows.reopen(self._storage.engine, self._ids[entry.number]))
-        ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.result}]
+        ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.outcome}]
         attempts = len(self.folders.attempts(entry.number))
         self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
 
@@ -275,14 +254,6 @@ class Ledger:
             self.entries()
         assert self._known is not None
         return self._known
-
-    def _written(self, entry: TrialRecord, attempt: str, name: str) -> dict[str, Any] | None:
-        """What a file of an attempt says, if it is of this very job. One that is damaged is as
-        good as absent: the trial goes on from its last checkpoint."""
-        found = self.folders.read_json(attempt, name)
-        if not found or found.get("job") != entry.job.identity:
-            return None
-        return found if is_sound(name, found, entry.job) else None
 
     def _attribute(self, entry: TrialRecord, name: str, value: Any) -> None:
         trial_id = self._ids[entry.number]
@@ -301,8 +272,8 @@ class Ledger:
         entries = self.entries()
         ended = sum(not e.open or self.outcome(e) is not None for e in entries)
         before = self._attributes.get("study")
-        found = next_declarations(known, before, description, len(entries), ended)
-        self._remember("declarations", [vars(each) for each in found])
+        declarations = next_declarations(known, before, description, len(entries), ended)
+        self._remember("declarations", [vars(each) for each in declarations])
 
     def _erase_secrets(self) -> None:
         """Leave nothing in the database of the secrets that an earlier program stored."""

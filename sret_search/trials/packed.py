@@ -9,11 +9,9 @@ repository keeps that folder, and no run writes there.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import lzma
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +67,7 @@ def write(study: Study, content: Packed) -> bytes:
             vars(each) | {"description": _placeless(study, each.description)}
             for each in content.declarations
         ],
-        "entries": [_plain(entry) for entry in content.entries],
+        "entries": [entry.to_dict() for entry in content.entries],
         "only_retrainable": content.only_retrainable,
         "right": {
             str(entry.number): {
@@ -100,7 +98,7 @@ def read(study: Study) -> Packed:
         description = compatibility.without_secrets(plain["description"])
         if description["study"] != study.name:
             raise ValueError(f"it is of the study {description['study']}, not of {study.name}")
-        found = Packed(
+        content = Packed(
             description,
             [
                 Declaration(
@@ -108,7 +106,7 @@ def read(study: Study) -> Packed:
                 )
                 for each in plain["declarations"]
             ],
-            [_entry(each) for each in plain["entries"]],
+            [TrialRecord.from_dict(each) for each in plain["entries"]],
             [int(number) for number in plain["only_retrainable"]],
             Known(
                 {
@@ -129,29 +127,12 @@ def read(study: Study) -> Packed:
         message = f"the packed ledger cannot be read: {e or type(e).__name__}"
         raise StudyError([Problem(message, file)]) from None
     compatibility.refuse_other_format(str(file), description)
-    return found
+    return content
 
 
 def _placeless(study: Study, description: dict[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in description.items() if name != "root"}
     return known | {"path": study.path.name}
-
-
-def _plain(entry: TrialRecord) -> dict[str, Any]:
-    fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
-    ended = None if entry.ended is None else entry.ended.isoformat()
-    return fields | {"text": entry.plain, "ended": ended}
-
-
-def _entry(plain: dict[str, Any]) -> TrialRecord:
-    ended = plain["ended"]
-    return TrialRecord(
-        **plain
-        | {
-            "text": json.dumps(plain["text"]),
-            "ended": None if ended is None else datetime.fromisoformat(ended),
-        }
-    )
 
 
 def _bits(right: np.ndarray) -> list[Any]:

@@ -85,7 +85,7 @@ class Keeper:
     def _count(self, entry: TrialRecord) -> None:
         if entry.state == "complete" and entry.number not in self._ended:
             self._params[entry.candidate] = entry.cost["params"]
-            self._accuracies[entry.candidate].append(entry.result["val_accuracy"])
+            self._accuracies[entry.candidate].append(entry.result.accuracy("val"))
         self._ended[entry.number] = entry
 
     def _shrink(self) -> None:
@@ -142,8 +142,7 @@ def without_folder(
     return [
         entry.number
         for entry in entries
-        if (entry.result.get("attempts") or entry.failures or entry.rungs)
-        and entry.number not in attempts
+        if (entry.result.attempts or entry.failures or entry.rungs) and entry.number not in attempts
     ]
 
 

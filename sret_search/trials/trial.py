@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -14,20 +13,17 @@ from sret_search.cost import cost
 from sret_search.job import Job, step_memory, train_macs
 from sret_search.planning.plan import Role
 from sret_search.space.candidate import Values
+from sret_search.trials import about as about_records
 from sret_search.trials import digests
+from sret_search.trials.about import About, ConfirmationTrial, TwinTrial
 from sret_search.trials.digests import DamagedError
+from sret_search.trials.trial_result import OPTUNA_STATES, RungResult, State, TrialResult
 
 _COUNTED = (
     "params", "params_once", "params_shared", "macs", "executions", "unique_blocks", "sub_layers",
     "nlls",
 )  # fmt: skip
-_FACTS = (
-    "candidate", "seed", "images", "cost", "origin", "parent", "schedule", "role", "about",
-)  # fmt: skip
-
-STATES = {"complete": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
-"""How a trial ended, and what Optuna calls that."""
-_AT_RUNG = ("val_accuracy", "val_loss", "seconds")
+_FACTS = "candidate", "seed", "images", "cost", "origin", "parent", "schedule", "role"
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,6 @@ class TrialRecord:
     """One trial of the ledger.
 
     Attributes:
-        state: running, complete, stopped (at a rung, for good), diverged or failed.
         values: of the axes, by path.
         text: the job as JSON; of many thousand trials few are ever looked at.
         candidate: the name of what is trained, whatever the seed.
@@ -46,10 +41,10 @@ class TrialRecord:
         parent: the trial that it goes on from.
         schedule: of the learning rate.
         role: why it was asked for; what `search` has asked for alone guides a sampler.
-        about: what a report must know of that.
+        about: what it stands beside; None for a trial of the search.
         failures: attempts that ended without an outcome, by cause.
-        rungs: what it reached at each rung, by the epoch's number as text: `val_accuracy`,
-            `val_loss`, and the `seconds` until then.
+        result: how it ended and what it reached.
+        rungs: what it reached at each rung, by the number of the epoch.
         until: the epoch that it was promoted to train until; None before its first rung.
         retried: the outcomes (`ended`) that it was opened again after, and how many `attempts` it
             had then; empty where it never was.
@@ -58,7 +53,6 @@ class TrialRecord:
     """
 
     number: int
-    state: str
     values: Values
     text: str
     candidate: str
@@ -69,10 +63,10 @@ class TrialRecord:
     parent: int | None
     schedule: str
     role: Role = "search"
-    about: dict[str, Any] = field(default_factory=dict)
-    result: dict[str, Any] = field(default_factory=dict)
+    about: About | None = None
+    result: TrialResult = field(default_factory=TrialResult)
     failures: dict[str, int] = field(default_factory=dict)
-    rungs: dict[str, dict[str, float]] = field(default_factory=dict)
+    rungs: dict[int, RungResult] = field(default_factory=dict)
     until: int | None = None
     ended: datetime | None = None
     declared: int | None = None
@@ -87,7 +81,7 @@ class TrialRecord:
         images: int,
         origin: str,
         role: Role = "search",
-        about: dict[str, Any] | None = None,
+        about: About | None = None,
         declared: int | None = None,
     ) -> TrialRecord:
         """A trial that has just got its number."""
@@ -98,7 +92,6 @@ class TrialRecord:
         counted["memory"] = step_memory(a, recipe, job.processes)
         return cls(
             number=number,
-            state="running",
             values=values,
             text=json.dumps(job.to_dict()),
             candidate=job.candidate,
@@ -109,7 +102,7 @@ class TrialRecord:
             parent=None if job.parent is None else job.parent.trial,
             schedule=job.recipe.schedule,
             role=role,
-            about=about or {},
+            about=about,
             declared=declared,
         )
 
@@ -117,6 +110,7 @@ class TrialRecord:
     def attributes(self) -> dict[str, Any]:
         """What is stored when it begins. Samplers of earlier programs kept notes in it."""
         facts = {name: getattr(self, name) for name in _FACTS}
+        facts["about"] = about_records.to_dict(self.about)
         return {
             "values": self.values, "facts": facts, "job": self.plain, "notes": {},
             "declared": self.declared,
@@ -140,24 +134,81 @@ class TrialRecord:
         outcome = {}
         if state != "RUNNING":
             outcome = digests.without_digest(attributes["outcome"], attributes)
-            if STATES[outcome["state"]] != state:
+            if OPTUNA_STATES[outcome["state"]] != state:
                 raise DamagedError(f"it ended {outcome['state']}, but has the state {state}")
             if "ended" in outcome:  # earlier programs left that to Optuna
-                ended = datetime.fromisoformat(outcome.pop("ended"))
+                ended = datetime.fromisoformat(outcome["ended"])
+        facts = json.loads(attributes["facts"])
         return cls(
             number=number,
-            state=outcome.pop("state", "running"),
             values=json.loads(attributes["values"]),
             text=attributes["job"],
-            result=outcome,
+            about=about_records.from_dict(facts["role"], facts.pop("about")),
+            result=TrialResult.from_dict(outcome),
             failures=json.loads(attributes.get("failures", "{}")),
-            rungs=json.loads(attributes.get("rungs", "{}")),
+            rungs=_rungs(json.loads(attributes.get("rungs", "{}"))),
             until=json.loads(attributes.get("until", "null")),
             retried=json.loads(attributes.get("retried", "{}")),
             declared=json.loads(attributes.get("declared", "null")),
             ended=ended,
-            **json.loads(attributes["facts"]),
+            **facts,
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trial as a packed ledger has it."""
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return {
+            "number": self.number,
+            "state": self.state,
+            "values": self.values,
+            "text": self.plain,
+            **facts,
+            "about": about_records.to_dict(self.about),
+            "notes": self.notes,
+            "result": self.outcome,
+            "failures": self.failures,
+            "rungs": self.plain_rungs,
+            "until": self.until,
+            "ended": None if self.ended is None else self.ended.isoformat(),
+            "declared": self.declared,
+            "retried": self.retried,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TrialRecord:
+        """Read a trial from a packed ledger.
+
+        Raises:
+            ValueError, LookupError, TypeError: it is damaged.
+        """
+        ended, result = plain["ended"], plain["result"] | {"state": plain["state"]}
+        rest = {name: value for name, value in plain.items() if name != "state"}
+        return cls(
+            **rest
+            | {
+                "text": json.dumps(plain["text"]),
+                "about": about_records.from_dict(plain["role"], plain["about"]),
+                "result": TrialResult.from_dict(result),
+                "rungs": _rungs(plain["rungs"]),
+                "ended": None if ended is None else datetime.fromisoformat(ended),
+            }
+        )
+
+    @property
+    def state(self) -> State:
+        """Running, complete, stopped (at a rung, for good), diverged or failed."""
+        return self.result.state
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What is stored of how it ended, beside its state."""
+        rungs = {"rungs": self.plain_rungs} if self.rungs and not self.open else {}
+        return self.result.to_dict() | rungs
+
+    @property
+    def plain_rungs(self) -> dict[str, dict[str, float]]:
+        """What is stored of its rungs."""
+        return {str(epoch): reached.to_dict() for epoch, reached in self.rungs.items()}
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -175,9 +226,26 @@ class TrialRecord:
         return self.cost["train_macs"]
 
     @property
+    def of(self) -> str | None:
+        """The name of the candidate that it is a twin of, tries a rate of, or confirms; None for a
+        trial of the search."""
+        return None if self.about is None else self.about.of
+
+    @property
+    def confirmed_on(self) -> str | None:
+        """The images on which it confirms a candidate, "train" or "train+val"; None where it does
+        not confirm any."""
+        return self.about.on if isinstance(self.about, ConfirmationTrial) else None
+
+    @property
+    def control(self) -> str | None:
+        """The kind of twin that it is; None where it is none."""
+        return self.about.control if isinstance(self.about, TwinTrial) else None
+
+    @property
     def sees_validation(self) -> bool:
         """Whether it trains on the images of validation too."""
-        return bool(self.about.get("on") == "train+val")
+        return self.confirmed_on == "train+val"
 
     @property
     def open(self) -> bool:
@@ -188,43 +256,23 @@ class TrialRecord:
         """The first attempts, which failed in a way that it is tried again after."""
         return int(self.retried.get("attempts", 0))
 
-    def at_rung(self, epoch: int, measured: Mapping[str, float]) -> TrialRecord:
-        """The same trial after an epoch that is a rung, with what a training's metrics say."""
-        value = {name: measured[name] for name in _AT_RUNG}
-        return replace(self, rungs=self.rungs | {str(epoch): value})
+    def at_rung(self, epoch: int, reached: RungResult) -> TrialRecord:
+        """The same trial after an epoch that is a rung."""
+        return replace(self, rungs=self.rungs | {epoch: reached})
 
     @property
-    def stopped(self) -> dict[str, Any]:
+    def stopped(self) -> TrialResult:
         """How it ends where it is trained no further than to its last rung."""
-        epoch = max(map(int, self.rungs))
-        return {"state": "stopped", "epochs": epoch, **self.rungs[str(epoch)]}
+        epoch = max(self.rungs)
+        reached = self.rungs[epoch]
+        return TrialResult(
+            "stopped",
+            val_accuracy=reached.val_accuracy,
+            val_loss=reached.val_loss,
+            epochs=epoch,
+            seconds=reached.seconds,
+        )
 
 
-_MEASURED = {"accuracy": "val_accuracy", "loss": "val_loss", "latency_ms": "latency_ms"}
-"""Objectives that take a training, and their names in its result; the others are costs."""
-
-
-def mean_result(results: Sequence[Mapping[str, float]], slowest: float = 0.0) -> dict[str, float]:
-    """What was measured, as means over seeds, which do not depend on their order; `slowest`
-    stands for the latency of a result that has none."""
-    return {
-        name: math.fsum(result.get(name, slowest) for result in results) / len(results)
-        for name in _MEASURED.values()
-    }
-
-
-def mean_objectives(
-    names: Iterable[str],
-    known: Mapping[str, int],
-    results: Sequence[Mapping[str, float]],
-    slowest: float = 0.0,
-) -> list[float]:
-    """The objectives of a candidate, of its costs and the means over its seeds."""
-    return objective_values(names, known, mean_result(results, slowest))
-
-
-def objective_values(
-    names: Iterable[str], known: Mapping[str, int], result: Mapping[str, Any]
-) -> list[float]:
-    """The objectives of a trial, in the order of the study."""
-    return [float(result[_MEASURED[n]] if n in _MEASURED else known[n]) for n in names]
+def _rungs(plain: Mapping[str, Mapping[str, Any]]) -> dict[int, RungResult]:
+    return {int(epoch): RungResult.from_dict(reached) for epoch, reached in plain.items()}

@@ -1,4 +1,8 @@
-"""What an attempt may write about its trial; anything else in its files is damage."""
+"""What the attempts at a trial have written about it, as records.
+
+A file that says something else than a training can write is damaged, and as good as absent: the
+trial goes on from its last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from sret_search.artifacts.names import ERROR, RESULT
+from sret_search.artifacts.names import ERROR, RESULT, RUNG
+from sret_search.artifacts.trial_folders import TrialFolders
 from sret_search.job import Job
+from sret_search.trials import failures
+from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Amount = Annotated[float, Field(ge=0)]
 _Any = Annotated[float, Field(allow_inf_nan=True)]
 """Of weights that are run as they were not trained: they may end in no number."""
-
-KEPT = (
-    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "epochs", "steps", "seconds",
-    "latency_ms", "latency_spread", "reruns", "cause", "reason", "history", "environment",
-)  # fmt: skip
-"""Names in a result that a ledger keeps."""
-LONG = ("history", "environment")
-"""Those of them that only reports read."""
 
 
 class _Content(BaseModel):
@@ -30,8 +30,11 @@ class _Content(BaseModel):
 
 class _Epoch(_Content):
     epoch: Annotated[int, Field(ge=1)]
+    step: Annotated[int, Field(ge=0)]
+    train_loss: float
     val_accuracy: _Fraction
     val_loss: float
+    seconds: _Amount
 
 
 class _Rerun(_Content):
@@ -84,7 +87,45 @@ _RESULT = TypeAdapter[_Complete | _Diverged](
 )
 
 
-def is_sound(name: str, content: Mapping[str, Any], job: Job) -> bool:
+def outcome(folders: TrialFolders, entry: TrialRecord) -> TrialResult | None:
+    """How a trial ended, if a folder of its attempts says so, for this very job: with a result, or
+    with an error in code, which another attempt would only repeat."""
+    for i, attempt in enumerate(folders.attempts(entry.number)):
+        content = _content(folders, entry, attempt, RESULT)
+        if content is not None:
+            return TrialResult.from_dict(content)
+        failed = error(folders, entry, attempt) if i >= entry.forgiven else None
+        if failed is not None and failed.cause == failures.ERROR:
+            return failed
+    return None
+
+
+def error(folders: TrialFolders, entry: TrialRecord, attempt: str) -> TrialResult | None:
+    """The failure of an attempt at a trial, if its worker could still write it."""
+    content = _content(folders, entry, attempt, ERROR)
+    return None if content is None else TrialResult.from_dict(content)
+
+
+def reached(folders: TrialFolders, entry: TrialRecord, epoch: int) -> RungResult | None:
+    """What a trial reached after an epoch, if an attempt that was to end there did."""
+    for attempt in folders.attempts(entry.number):
+        content = _content(folders, entry, attempt, f"{RUNG}{epoch}.json")
+        if content is not None:
+            return RungResult.from_dict(content)
+    return None
+
+
+def _content(
+    folders: TrialFolders, entry: TrialRecord, attempt: str, name: str
+) -> Mapping[str, Any] | None:
+    """The content of a file of an attempt, if it is of this very job and undamaged."""
+    content = folders.read_json(attempt, name)
+    if not content or content.get("job") != entry.job.identity:
+        return None
+    return content if _is_sound(name, content, entry.job) else None
+
+
+def _is_sound(name: str, content: Mapping[str, Any], job: Job) -> bool:
     """Whether the content of an attempt's file can be a job's: of the types, within the bounds and
     with the parts that training writes."""
     try:

@@ -21,6 +21,7 @@ from sret_search.artifacts.trial_folders import TrialFolders
 from sret_search.job import Data, Job, Recipe
 from sret_search.study import StudyError
 from sret_search.training import train
+from sret_search.training.results import CheckpointSaved
 from sret_search.training.trainer import Trainer
 
 moto = pytest.importorskip("moto", reason="moto, a server of the S3 protocol, is not installed")
@@ -274,10 +275,10 @@ def _train(job, folders, number, kill_at=None):
     ):
         patch.setattr(Trainer, "_take_step", counted)
 
-        def report(metrics):
-            if "saved" in metrics:
+        def report(progress):
+            if isinstance(progress, CheckpointSaved):
                 upload()
-                if metrics["saved"] == kill_at:
+                if progress.step == kill_at:
                     raise Killed
 
         train.train(job, path, report, earlier_paths)
@@ -286,7 +287,7 @@ def _train(job, folders, number, kill_at=None):
 
 def test_a_training_goes_on_from_the_store_to_the_same_bits(folders, store, tmp_path, temporary):
     whole = tmp_path / "trials" / "00003" / "attempt-1"
-    wanted = train.train(JOB, whole, lambda metrics: None)
+    wanted = train.train(JOB, whole, lambda metrics: None).to_dict()
     with pytest.raises(Killed):
         _train(JOB, folders, 3, kill_at=4)
     with pytest.raises(Killed):

@@ -17,6 +17,7 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -63,11 +64,10 @@ def run(made: Study, build: Callable[[Study], Sampler], rebuilt: bool = False) -
         entry = TrialRecord.begun(number, job, ask.candidate.values, 1258, made.origin)
         history.begin(entry)
         accuracy = made_up_accuracy(ask.candidate)
-        result = {"val_accuracy": accuracy, "val_loss": 1 - accuracy}
-        ended = dataclasses.replace(entry, state="complete", result=result)
+        result = TrialResult("complete", val_accuracy=accuracy, val_loss=1 - accuracy)
         if number % LOST == LOST - 1:
-            ended = dataclasses.replace(entry, state="diverged")
-        history.end(ended)
+            result = TrialResult("diverged")
+        history.end(dataclasses.replace(entry, result=result))
 
 
 @pytest.mark.parametrize("batch", [1, 10])
@@ -106,7 +106,7 @@ def test_it_finds_a_better_front_than_chance(batch: int, tmp_path: Path) -> None
     made, found = study(tmp_path, 50), {}
     for name, sampler in (("bananas", build), ("random", Random)):
         done = [entry for entry in run(made, sampler) if entry.state == "complete"]
-        accuracies = [entry.result["val_accuracy"] for entry in done]
+        accuracies = [entry.result.val_accuracy for entry in done]
         params = [entry.cost["params"] for entry in done]
         found[name] = hypervolume(accuracies, params, 0.1, 200_000)
     assert found["bananas"] > found["random"] + 0.01
@@ -119,7 +119,7 @@ def test_a_lost_trial_is_as_bad_as_the_worst(tmp_path: Path) -> None:
     told = sampler._told(history, list(history.firsts))
     for number in (7, 15):
         accuracy, params = told[entries[number].candidate]
-        done = [entry.result["val_accuracy"] for entry in entries if entry.state == "complete"]
+        done = [entry.result.val_accuracy for entry in entries if entry.state == "complete"]
         assert accuracy == min(done)
         assert params == -entries[number].cost["params"]
 

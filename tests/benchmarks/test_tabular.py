@@ -21,6 +21,7 @@ from sret_search.search.samplers.base import Ask
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -63,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger, rng = Ledger.create(made), np.random.default_rng(0)
         for seed, one in itertools.product(range(SEEDS), made.grid):
             entry = ledger.begin(made.job(one, seed, "cpu"), one.values, made.sizes[0])
-            ledger.tell(entry, outcome(rng))
+            ledger.tell(entry, TrialResult.from_dict(outcome(rng)))
         ledger.close()
         tables.collect([made], Path("trials.parquet"), Path("curves.parquet"))
     return here
@@ -120,14 +121,14 @@ def test_the_table_says_what_the_ledger_says(study: Study, folder: Path, collect
         entries = Ledger.read(study).entries()
     for entry in entries:
         (row,) = trials[(trials.candidate == entry.candidate) & (trials.seed == entry.seed)].iloc
-        assert row.params == entry.cost["params"] and row.seconds == entry.result["seconds"]
+        assert row.params == entry.cost["params"] and row.seconds == entry.result.seconds
         assert row["stages.*.loops"] == entry.values["stages.*.loops"]
         of = curves[(curves.candidate == entry.candidate) & (curves.seed == entry.seed)]
         assert of.epoch.tolist() == [1, 2, 3]
         for name in tables._CURVES:
-            assert of[name].tolist() == [epoch[name] for epoch in entry.result["history"]]
+            assert of[name].tolist() == [getattr(epoch, name) for epoch in entry.result.history]
         for name in tables._ENDS:
-            assert row[name] == of[name].iloc[-1] == entry.result[name]
+            assert row[name] == of[name].iloc[-1] == getattr(entry.result, name)
 
 
 def test_noise_is_the_deviation_between_seeds_at_each_level() -> None:
@@ -282,7 +283,7 @@ def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
     assert registry.build(study).ask(History(study, before)) is None
     one = study.grid[0]
     entry = ledger.begin(study.job(one, SEEDS, "cpu"), one.values, study.sizes[0])
-    ledger.tell(entry, outcome(np.random.default_rng(0)))
+    ledger.tell(entry, TrialResult.from_dict(outcome(np.random.default_rng(0))))
     ledger.close()
     *_, last = Ledger.read(study).entries()
     assert (last.number, last.seed) == (len(before), SEEDS)

@@ -15,6 +15,7 @@ from sret_search.training import data
 from sret_search.training.augment import normalize
 from sret_search.training.train import train
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 
 torch.set_num_threads(1)
 
@@ -65,9 +66,12 @@ def _train(study, diverged=(3,)):
         entry = ledger.begin(study.job(candidate, seed, "cpu"), candidate.values, 1258)
         attempt = Path(ledger.folders.new_attempt(entry.number))
         if entry.number in diverged:
-            ledger.tell(entry, {"state": "diverged", "reason": "the loss became nan"})
+            ledger.tell(
+                entry, TrialResult.from_dict({"state": "diverged", "reason": "the loss became nan"})
+            )
         else:
-            ledger.tell(entry, train(entry.job, attempt, lambda metrics: None))
+            result = train(entry.job, attempt, lambda metrics: None).to_dict()
+            ledger.tell(entry, TrialResult.from_dict(result))
     ledger.close()
 
 
@@ -102,25 +106,25 @@ def test_an_exported_trial_evaluates_to_the_accuracy_in_the_report(capsys):
     facts = _evaluated(capsys, str(folder))
     # The model draws permutations, and the second seed has the second fold.
     assert entry.job.data.fold == 1
-    assert (facts["part"], facts["accuracy"]) == ("val", entry.result["val_accuracy"])
+    assert (facts["part"], facts["accuracy"]) == ("val", entry.result.val_accuracy)
     assert (facts["fold"], facts["trained_on"]) == (1, 0)
-    assert facts["loss"] == pytest.approx(entry.result["val_loss"], rel=1e-6)
+    assert facts["loss"] == pytest.approx(entry.result.val_loss, rel=1e-6)
     again = _evaluated(capsys, str(folder), "--part", "test")
-    assert again["accuracy"] == entry.result["test_accuracy"]
+    assert again["accuracy"] == entry.result.test_accuracy
     assert f"{100 * facts['accuracy']:.2f} ± " in (folder / "README.md").read_text()
 
 
 def test_another_depth_is_exported_with_its_own_accuracy(capsys):
     folder, entry = _exported("--trial", "0", "--depth", "4"), _entry(0)
     facts = _evaluated(capsys, str(folder))
-    shallow = {run["executions"]: run for run in entry.result["reruns"]}[4]
+    shallow = {run.executions: run for run in entry.result.reruns}[4]
     assert (facts["executions"], facts["trained_on"]) == (4, 0)
-    assert facts["accuracy"] == shallow["val_accuracy"] != entry.result["val_accuracy"]
+    assert facts["accuracy"] == shallow.val_accuracy != entry.result.val_accuracy
     architecture = load_architecture(str(folder / "architecture.yaml"))
     assert architecture == entry.job.architecture.at_loops(2)
     # The training is that of all depths.
     assert load_study(folder / "study.yaml").space.architecture == entry.job.architecture
-    assert f"| 8 | {100 * entry.result['val_accuracy']:.2f} |" in (folder / "README.md").read_text()
+    assert f"| 8 | {100 * entry.result.val_accuracy:.2f} |" in (folder / "README.md").read_text()
 
 
 def test_three_lines_load_it():
@@ -163,7 +167,7 @@ def test_test_accuracy_is_shown_where_candidates_were_declared(capsys):
     _train(study, diverged=())
     folder, entry = _exported("--trial", "1"), _entry(1)
     facts = _evaluated(capsys, str(folder))
-    assert (facts["part"], facts["accuracy"]) == ("test", entry.result["test_accuracy"])
+    assert (facts["part"], facts["accuracy"]) == ("test", entry.result.test_accuracy)
     assert "No test accuracy" not in (folder / "README.md").read_text()
 
 

@@ -20,6 +20,7 @@ from sret_search.planning.disk_usage import estimate_disk_usage
 from sret_search.study import Study, StudyError, load_study
 from sret_search.trials.retention import Keeper, only_retrainable, quota
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = "architecture: sret_digits\naxes: {stages.*.width: {choices: [16, 32, 64]}}\n"
 OTHERS = 50 * 10**6
@@ -211,8 +212,8 @@ def entry(
     made = _candidate(width, schedule)
     job = replace(made, seed=seed)
     begun = TrialRecord.begun(number, job, {}, 1258, "here")
-    result = {"val_accuracy": accuracy} if state == "complete" else {}
-    return replace(begun, state=state, result=result)
+    reached = accuracy if state == "complete" else None
+    return replace(begun, result=TrialResult(state, val_accuracy=reached))
 
 
 def _candidate(width: int, schedule: str) -> Job:
@@ -345,7 +346,7 @@ def test_a_restart_tidies_up_and_leaves_running_trials_alone():
     assert left() == ["0/1/20", "1/1/10", "1/1/20", "7/1/10"]
     kept.ended(ended)
     assert left() == ["0/1/20", "1/1/10", "1/1/20", "7/1/10"]
-    kept.ended(replace(entry(1), result={"val_accuracy": 0.9}))
+    kept.ended(replace(entry(1), result=TrialResult("complete", val_accuracy=0.9)))
     assert left() == ["1/1/20", "7/1/10"]
 
 
@@ -394,7 +395,10 @@ def test_ten_thousand_ended_trials_cost_nothing_but_a_sort():
     some = [entry(0, width) for width in WIDTHS]
     ended = [
         replace(
-            rng.choice(some), number=n, candidate=f"{n // 3}", result={"val_accuracy": rng.random()}
+            rng.choice(some),
+            number=n,
+            candidate=f"{n // 3}",
+            result=TrialResult("complete", val_accuracy=rng.random()),
         )
         for n in range(trials + 20)
     ]

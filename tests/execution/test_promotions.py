@@ -67,7 +67,7 @@ def run_on(played: Played, rng: random.Random) -> None:
 
 def table(played: Played) -> list[tuple[Any, ...]]:
     return [
-        (e.state, e.candidate, e.result["val_accuracy"], json.dumps(e.rungs), e.until)
+        (e.state, e.candidate, e.result.val_accuracy, json.dumps(e.plain_rungs), e.until)
         for e in played.ledger.entries()
     ]
 
@@ -79,7 +79,7 @@ def test_a_trial_goes_on_from_its_rung_as_another_attempt() -> None:
     assert played.configs[first]["until"] == 1
     end(played, first)
     entry = played.ledger.entries()[0]
-    assert (entry.state, entry.rungs["1"]["val_accuracy"]) == ("running", accuracy(0, 1))
+    assert (entry.state, entry.rungs[1].val_accuracy) == ("running", accuracy(0, 1))
     third = played.suggest()
     assert third is not None and played.number(third) == 2, "no slot waits with trial 0"
     end(played, second)
@@ -101,14 +101,16 @@ def test_in_the_end_each_is_told_once_complete_or_pruned_with_its_rungs() -> Non
     assert states["complete"] >= 1 and states["stopped"] >= 2 and len(entries) == 4
     stored = optuna.load_study(study_name="s", storage=open_storage(load_study(Path("study.yaml"))))
     for entry, trial in zip(entries, stored.trials, strict=True):
-        assert entry.result["rungs"] == entry.rungs == trial.user_attrs["rungs"]
+        assert (
+            entry.plain_rungs == trial.user_attrs["rungs"] == trial.user_attrs["outcome"]["rungs"]
+        )
         stopped = entry.state == "stopped"
         assert trial.state == (TrialState.PRUNED if stopped else TrialState.COMPLETE)
         if stopped:
-            last = max(entry.rungs, key=int)
-            assert entry.result["epochs"] == int(last)
-            assert entry.result["val_accuracy"] == accuracy(entry.number, int(last))
-        assert entry.result["attempts"] == len(entry.rungs) + (not stopped)
+            last = max(entry.rungs)
+            assert entry.result.epochs == last
+            assert entry.result.val_accuracy == accuracy(entry.number, last)
+        assert entry.result.attempts == len(entry.rungs) + (not stopped)
     # The same command again: there is nothing to do, and nothing is told again.
     again = Played(extra=ASHA)
     assert again.searcher.suggest("x") == Searcher.FINISHED
@@ -166,7 +168,7 @@ def test_a_rung_that_an_orphan_came_to_is_not_trained_for_again() -> None:
     again = Played(extra=ASHA, slots=1)
     other = again.suggest()
     assert other is not None and again.number(other) == 1
-    assert again.ledger.entries()[0].rungs.keys() == {"1"}
+    assert again.ledger.entries()[0].rungs.keys() == {1}
 
 
 def test_a_worker_that_dies_on_its_way_to_a_rung_begins_again() -> None:

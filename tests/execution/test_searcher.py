@@ -186,7 +186,7 @@ def test_a_dead_worker_is_replaced_at_once_then_after_a_while_then_never(
     assert waits[-1] <= 61
     entry = played.searcher.history.entries[0]
     assert (entry.state, entry.failures) == ("failed", {failures.DIED: 8})
-    assert entry.result["reason"] == "its worker died (killed, or out of memory), 8 times"
+    assert entry.result.reason == "its worker died (killed, or out of memory), 8 times"
 
 
 def test_a_worker_that_leaves_checkpoints_may_die_for_ever(clock: list[float]) -> None:
@@ -273,7 +273,7 @@ def test_out_of_memory_is_tried_once_more() -> None:
         played.searcher.on_trial_result(name, reason)
         played.die(name, "Recycled")
         assert played.states()[0] == state
-    assert "a step needs 3 GB" in played.ledger.entries()[0].result["reason"]
+    assert "a step needs 3 GB" in played.ledger.entries()[0].result.reason
 
 
 def test_a_machine_that_runs_low_is_out_of_memory() -> None:
@@ -288,7 +288,7 @@ def test_an_error_in_code_is_never_repeated() -> None:
     played.write(name, "error.json", {"state": "failed", "cause": "error", "reason": "KeyError: 3"})
     played.searcher.on_trial_complete(name)
     assert played.states()[0] == "failed"
-    assert played.ledger.entries()[0].result["reason"] == "KeyError: 3"
+    assert played.ledger.entries()[0].result.reason == "KeyError: 3"
 
 
 def test_a_machine_that_fails_all_its_trials_ends_the_run_and_costs_none() -> None:

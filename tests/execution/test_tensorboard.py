@@ -1,6 +1,7 @@
 """What TensorBoard would read of a trial."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
@@ -8,13 +9,14 @@ from tensorboardX.record_writer import masked_crc32c
 
 from sret_search.artifacts.names import TENSORBOARD
 from sret_search.execution.tensorboard import Events
+from sret_search.training.results import EpochMetrics
 
 
 def _metrics(epoch):
-    return {
-        "epoch": epoch, "step": 5 * epoch, "train_loss": 2.0 / epoch, "val_loss": 3.0 / epoch,
-        "val_accuracy": 0.25 * epoch, "seconds": 1.5 * epoch,
-    }  # fmt: skip
+    return EpochMetrics(
+        epoch=epoch, step=5 * epoch, train_loss=2.0 / epoch, val_loss=3.0 / epoch,
+        val_accuracy=0.25 * epoch, seconds=1.5 * epoch,
+    )  # fmt: skip
 
 
 def _read(folder):
@@ -39,7 +41,7 @@ def _read(folder):
 def _expected(*epochs):
     names = ("train_loss", "val_loss", "val_accuracy", "seconds")
     return [
-        (name, 5 * epoch, pytest.approx(_metrics(epoch)[name]))
+        (name, 5 * epoch, pytest.approx(getattr(_metrics(epoch), name)))
         for epoch in epochs
         for name in names
     ]
@@ -56,9 +58,11 @@ def test_each_epoch_is_there_at_its_step_as_soon_as_it_is_written(tmp_path):
 
 def test_what_else_is_measured_is_there_too(tmp_path):
     events = Events(tmp_path)
-    events.epoch({"epoch": 1, "step": 7, "lr": 0.125})
+    events.epoch(replace(_metrics(1), test_loss=0.5, test_accuracy=0.125))
     events.close()
-    assert _read(tmp_path / TENSORBOARD) == [("lr", 7, 0.125)]
+    *known, loss, accuracy = _read(tmp_path / TENSORBOARD)
+    assert known == _expected(1)
+    assert (loss, accuracy) == (("test_loss", 5, 0.5), ("test_accuracy", 5, 0.125))
 
 
 def test_attempts_of_a_trial_together_have_each_epoch_once(tmp_path):

@@ -16,6 +16,7 @@ from sret_search.architecture import Architecture, Stage
 from sret_search.artifacts.object_store import StoreError
 from sret_search.artifacts.trial_folders import TrialFolders
 from sret_search.execution import worker
+from sret_search.execution.messages import AttemptOrder
 from sret_search.execution.worker import Recycled, attempt_trial
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import data, train
@@ -41,11 +42,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def config(root: Path, **changes: Any) -> dict[str, Any]:
     folders = TrialFolders(str(root))
-    return {
-        "job": json.dumps(JOB.to_dict()), "root": folders.root, "attempt": folders.new_attempt(0),
-        "earlier": [], "checkpoint_every": 600.0, "step_timeout": 600.0, "gpus": 0.0,
-        "tensorboard": False, "until": None,
-    } | changes  # fmt: skip
+    order = AttemptOrder(
+        job=json.dumps(JOB.to_dict()), root=folders.root, attempt=folders.new_attempt(0),
+        earlier=[], checkpoint_every=600.0, step_timeout=600.0, gpus=0.0, tensorboard=False,
+        until=None, contents=None, avoided=[],
+    )  # fmt: skip
+    return replace(order, **changes).to_dict()
 
 
 def failing(error: Exception) -> Callable[..., None]:
@@ -190,7 +192,7 @@ def test_data_that_changed_since_the_run_began_are_told_and_not_trained_on(
     (folder / "11.png").rename(folder / "111.png")
     data.load.cache_clear()
     job = replace(JOB, architecture=replace(TINY, in_channels=3, classes=2), data=given)
-    made = config(tmp_path, job=json.dumps(job.to_dict()), contents=contents.to_dict())
+    made = config(tmp_path, job=json.dumps(job.to_dict()), contents=contents)
     attempt_trial(made)
     assert told[0]["failed"] == "data"
     assert "photos has changed since the study began: bee/ has other images" in told[0]["reason"]

@@ -107,7 +107,7 @@ def test_what_a_training_leaves_is_as_large_as_it_was_estimated(tmp_path, monito
     twins = (a.at_loops(1),)
     data = Data(val=0.1, test=0.1)
     job = Job(a, Recipe(steps=1, batch_size=8), data, seed=1, monitor=monitor, reruns=twins)
-    result = train.train(job, tmp_path, lambda metrics: None)
+    result = train.train(job, tmp_path, lambda metrics: None).to_dict()
     assert len(result["history"]) == 1
     files = [file for file in tmp_path.iterdir() if file.suffix != ".pt"]
     blocks = 4096 * (len(files) + 2)

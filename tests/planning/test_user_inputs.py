@@ -257,7 +257,7 @@ def test_a_training_begins_on_no_other_data_than_its_study(tmp_path: Path) -> No
     assert [path.name for path in attempt.iterdir()] == []
     Path("photos/ant/99.png").rename("photos/ant/3.png")
     data.load.cache_clear()
-    assert train.train(*arguments, contents=study.contents)["state"] == "complete"
+    assert train.train(*arguments, contents=study.contents).to_dict()["state"] == "complete"
 
 
 def test_a_machine_without_semaphores_is_told_before_photographs_are_trained_on(

@@ -22,6 +22,7 @@ from sret_search.search.samplers.frontier.sampler import Frontier
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 ARMS = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1, 4, 16]}}\n"
 GRID = "{grid: [1e-3, 2e-3, 4e-3, 8e-3], seeds: SEEDS}"
@@ -74,16 +75,16 @@ class Driver:
         values, origin = ask.candidate.values, self.made.origin
         number = len(self.entries)
         entry = TrialRecord.begun(number, job, values, 1258, origin, ask.role, ask.about)
-        self.entries.append(TrialRecord(**json.loads(json.dumps(dataclasses.asdict(entry)))))
+        self.entries.append(TrialRecord.from_dict(json.loads(json.dumps(entry.to_dict()))))
         return "begun"
 
     def end(self, number: int) -> None:
         entry = self.entries[number]
         accuracy = self.accuracy(entry)
-        ended = dataclasses.replace(entry, state="diverged")
+        ended = dataclasses.replace(entry, result=TrialResult("diverged"))
         if accuracy is not None:
-            result = {"val_accuracy": accuracy, "val_loss": 1 - accuracy}
-            ended = dataclasses.replace(entry, state="complete", result=result)
+            result = TrialResult("complete", val_accuracy=accuracy, val_loss=1 - accuracy)
+            ended = dataclasses.replace(entry, result=result)
         self.entries[number] = ended
 
     def run(self, seed: int = 0, slots: int = 3) -> "Driver":
@@ -118,7 +119,7 @@ def test_each_arm_is_compared_at_its_own_rate_inside_of_the_rates_it_tried(
     assert len(choices) == 3
     tried = defaultdict(set)
     for entry in driver.of("rate"):
-        tried[entry.about["of"]].add((entry.about["lr"], entry.seed))
+        tried[entry.of].add((entry.about.lr, entry.seed))
     for arm in made.grid:
         choice = choices[arm.name]
         assert choice.is_interior
@@ -175,9 +176,8 @@ def test_loss_chooses_the_rate_where_it_is_the_objective(tmp_path: Path) -> None
             super().end(number)
             entry = self.entries[number]
             loss = abs(math.log2(entry.job.recipe.lr / 2e-3))
-            self.entries[number] = dataclasses.replace(
-                entry, result={"val_accuracy": entry.job.recipe.lr, "val_loss": loss}
-            )
+            result = TrialResult("complete", val_accuracy=entry.job.recipe.lr, val_loss=loss)
+            self.entries[number] = dataclasses.replace(entry, result=result)
 
     choices = Tried(made, ByLoss(made).run().entries).choices
     assert [choice.best for choice in choices.values()] == [2e-3] * 3
@@ -205,7 +205,7 @@ def test_twins_stand_beside_each_candidate_with_the_same_seeds_and_only_once(
         assert arm.name == flat or controls["shallow"].candidate.name == flat
     assert len(driver.of("twin")) + 6 == least_trials(made)
     for entry in driver.of("twin"):
-        assert (entry.values, entry.about["of"] in found) == ({}, True)
+        assert (entry.values, entry.of in found) == ({}, True)
 
 
 def test_twins_of_tuned_arms_have_rates_of_their_own(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_the_front_is_trained_again_with_fresh_seeds(sampler: str, on: str, tmp_
     made = study(tmp_path, SEARCHED, f"{{sampler: {sampler}, trials: 20}}", text)
     driver = Driver(made, lambda e: 0.9 - 1e-6 * (e.cost["params"] % 4999)).run()
     searched = driver.of("search")
-    points = [(e.result["val_accuracy"], -e.cost["params"]) for e in searched]
+    points = [(e.result.val_accuracy, -e.cost["params"]) for e in searched]
     front = {
         e.candidate for e, on_front in zip(searched, nondominated(points), strict=True) if on_front
     }
@@ -296,7 +296,7 @@ def test_controls_added_to_a_finished_study_are_trained_beside_it(tmp_path: Path
     driver.made = study(tmp_path, SEARCHED, search, "controls: [shallow]\n")
     driver.run()
     looping = [e for e in driver.of("search") if e.job.architecture.loops > 1]
-    assert [e.about["of"] for e in driver.of("twin")] == [e.candidate for e in looping]
+    assert [e.of for e in driver.of("twin")] == [e.candidate for e in looping]
 
 
 def test_what_is_planned_adds_up(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from sret_search.search.scheduler import Decision, Scheduler, contributions, ran
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -109,12 +110,12 @@ def test_of_a_front_the_ends_and_the_lonely_come_first() -> None:
 # Studies.
 
 
-def curve(entry: TrialRecord, epoch: int) -> dict[str, float]:
+def curve(entry: TrialRecord, epoch: int) -> RungResult:
     """Deeper ones learn more slowly and reach more."""
     depth = math.log2(entry.job.architecture.executions)
     accuracy = 0.5 + 0.06 * depth * (1 - math.exp(-epoch / (1 + depth)))
     accuracy -= 1e-3 * (entry.cost["params"] % 97)
-    return {"val_accuracy": accuracy, "val_loss": 1 - accuracy, "seconds": float(epoch)}
+    return RungResult(accuracy, 1 - accuracy, float(epoch))
 
 
 class Driver:
@@ -131,7 +132,7 @@ class Driver:
     def start(self) -> None:
         """Build everything anew, as after a crash; what was in training begins again."""
         self.entries = [
-            TrialRecord(**json.loads(json.dumps(dataclasses.asdict(e)))) for e in self.entries
+            TrialRecord.from_dict(json.loads(json.dumps(e.to_dict()))) for e in self.entries
         ]
         self.history = History(self.made, self.entries, self.window)
         self.sampler = phases.build(self.made)
@@ -144,9 +145,8 @@ class Driver:
             self.put(dataclasses.replace(self.entries[number], until=until))
             self.active.add(number)
         for number in decision.stopped:
-            outcome = self.entries[number].stopped | {"rungs": self.entries[number].rungs}
-            state = outcome.pop("state")
-            self.put(dataclasses.replace(self.entries[number], state=state, result=outcome))
+            entry = self.entries[number]
+            self.put(dataclasses.replace(entry, result=entry.stopped))
 
     def put(self, entry: TrialRecord) -> None:
         self.entries[entry.number] = entry
@@ -178,12 +178,18 @@ class Driver:
         entry = self.entries[number]
         epoch = self.rungs.until(entry)
         if self.lost(number):
-            self.put(dataclasses.replace(entry, state="diverged"))
+            self.put(dataclasses.replace(entry, result=TrialResult("diverged")))
         elif epoch is not None:
             self.put(entry.at_rung(epoch, curve(entry, epoch)))
         else:
-            result = curve(entry, 9) | {"rungs": entry.rungs}
-            self.put(dataclasses.replace(entry, state="complete", result=result))
+            reached = curve(entry, 9)
+            result = TrialResult(
+                "complete",
+                val_accuracy=reached.val_accuracy,
+                val_loss=reached.val_loss,
+                seconds=reached.seconds,
+            )
+            self.put(dataclasses.replace(entry, result=result))
 
     def run(self, seed: int = 0, slots: int = 3, crash: bool = False) -> "Driver":
         """Attempts end in a random order; with crashes, everything is often built anew."""
@@ -198,12 +204,12 @@ class Driver:
     @property
     def table(self) -> list[tuple[Any, ...]]:
         return [
-            (e.candidate, e.state, sorted(e.rungs), json.dumps(e.rungs), e.until)
+            (e.candidate, e.state, sorted(e.rungs), json.dumps(e.plain_rungs), e.until)
             for e in self.entries
         ]
 
     def reached(self, epoch: int) -> list[TrialRecord]:
-        return [entry for entry in self.entries if str(epoch) in entry.rungs]
+        return [entry for entry in self.entries if epoch in entry.rungs]
 
 
 @pytest.mark.parametrize("extra", [ASHA, MO_ASHA])
@@ -216,11 +222,11 @@ def test_few_are_trained_to_the_end_and_nobody_is_left_waiting(
     assert len(driver.reached(1)) == TRIALS == states["complete"] + states["stopped"]
     assert 1 <= states["complete"] < len(driver.reached(3)) <= TRIALS // 2
     for entry in driver.entries:
-        assert entry.result["epochs" if entry.state == "stopped" else "seconds"] in (1, 3, 9)
+        reached = entry.result.epochs if entry.state == "stopped" else entry.result.seconds
+        assert reached in (1, 3, 9)
         if entry.state == "stopped":
-            last = entry.rungs[str(entry.result["epochs"])]
-            known = {"epochs": entry.result["epochs"], "rungs": entry.rungs}
-            assert entry.result == known | last
+            assert entry.result.epochs == max(entry.rungs)
+            assert entry.result.measured == entry.rungs[max(entry.rungs)].measured
 
 
 @pytest.mark.parametrize("extra", [ASHA, MO_ASHA])
@@ -237,7 +243,7 @@ def test_the_best_of_each_stratum_at_the_last_rung_is_trained_to_the_end(
         assert len(strata) == (1 if extra == ASHA else 3)
         for members in strata.values():
             if extra == ASHA:
-                best = min(members, key=lambda entry: entry.rungs["3"]["val_loss"])
+                best = min(members, key=lambda entry: entry.rungs[3].val_loss)
                 assert best.state == "complete"
             assert any(entry.state == "complete" for entry in members)
 
@@ -249,7 +255,7 @@ def test_asha_promotes_as_soon_as_a_trial_is_among_the_best_third(tmp_path: Path
         driver.end(number)
         assert not driver.rungs.decide(driver.history)
     driver.end(2)
-    best = min(driver.entries, key=lambda entry: entry.rungs["1"]["val_loss"])
+    best = min(driver.entries, key=lambda entry: entry.rungs[1].val_loss)
     decision = driver.rungs.decide(driver.history)
     assert decision == Decision({best.number: 3})
     driver.carry_out(decision)
@@ -289,9 +295,9 @@ def test_a_strict_study_begins_a_cohort_with_all_that_came_before(tmp_path: Path
     driver.history.begin = noted  # type: ignore[method-assign]
     driver.run()
     # Trials of its own cohort that were begun before the window, and all of the earlier ones.
-    assert seen[8] == [(number, ["1"]) for number in range(5)]
+    assert seen[8] == [(number, [1]) for number in range(5)]
     assert [number for number, _ in seen[9]] == list(range(9))
-    assert {"3", "1"} in [set(rungs) for _, rungs in seen[9]]
+    assert {3, 1} in [set(rungs) for _, rungs in seen[9]]
     assert [number for number, _ in seen[14]] == list(range(11))
 
 
@@ -325,7 +331,7 @@ class Believing:
 def test_what_a_sampler_believes_in_is_promoted_as_far_as_there_is_room(tmp_path: Path) -> None:
     driver = Driver(study(tmp_path, ASHA))
     assert not driver.fill(6)
-    by_loss = sorted(range(6), key=lambda n: curve(driver.entries[n], 1)["val_loss"])
+    by_loss = sorted(range(6), key=lambda n: curve(driver.entries[n], 1).val_loss)
     best, *_, second, worst = by_loss
     for number in range(6):
         driver.end(number)
@@ -371,7 +377,7 @@ def test_in_strict_order_beliefs_decide_nothing(tmp_path: Path) -> None:
     for number in range(9):
         driver.end(number)
     decision = Scheduler(driver.made).decide(driver.history)
-    worst = max(driver.entries, key=lambda entry: entry.rungs["1"]["val_loss"]).number
+    worst = max(driver.entries, key=lambda entry: entry.rungs[1].val_loss).number
     assert len(decision.promoted) == 3 and worst not in decision.promoted
     believing = Scheduler(driver.made, Believing(driver, worst))
     assert believing.decide(driver.history) == decision

@@ -10,6 +10,7 @@ from sret_search.architecture import Architecture, Stage
 from sret_search.job import Data, Job, Parent, Recipe
 from sret_search.training import files, train
 from sret_search.training.pretrained import PretrainedError
+from sret_search.training.results import CheckpointSaved, EpochMetrics, TrainingStopped
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -88,24 +89,26 @@ def test_a_branch_that_is_stopped_ends_as_one_that_was_not(
     ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sret_search.training.train._ASKED_AFTER", 0.0)
-    whole = train.train(SECOND, tmp_path / "00001/attempt-1", ignore, [ended])
+    whole = train.train(SECOND, tmp_path / "00001/attempt-1", ignore, [ended]).to_dict()
     assert whole["state"] == "complete"
     first, second = tmp_path / "00002/attempt-1", tmp_path / "00002/attempt-2"
     saves: list[int] = []
 
-    def count(metrics: dict) -> None:
-        if "saved" in metrics:
-            saves.append(metrics["saved"])
+    def count(progress: EpochMetrics | CheckpointSaved) -> None:
+        if isinstance(progress, CheckpointSaved):
+            saves.append(progress.step)
 
     stopped = train.train(
         SECOND, first, count, [ended], checkpoint_every=0.0, stopping=lambda: len(saves) >= 2
     )
-    assert stopped["state"] == "stopped"
-    again = train.train(SECOND, second, ignore, [ended, first])
+    assert isinstance(stopped, TrainingStopped)
+    again = train.train(SECOND, second, ignore, [ended, first]).to_dict()
     assert again["val_loss"] == whole["val_loss"]
     assert again["test_loss"] == whole["test_loss"]
     # And it did go on from its parent, whose checkpoint it left alone.
-    alone = train.train(replace(SECOND, parent=None), tmp_path / "00003/attempt-1", ignore)
+    alone = train.train(
+        replace(SECOND, parent=None), tmp_path / "00003/attempt-1", ignore
+    ).to_dict()
     assert alone["val_loss"] != whole["val_loss"]
     assert files.last_checkpoint([ended], FIRST.identity) is not None
 

@@ -15,6 +15,7 @@ from sret_search.job import Data, Job, Recipe
 from sret_search.training import train
 from sret_search.training.data import DataError
 from sret_search.training.distributed import Rank, SharedBatchNorm
+from sret_search.training.results import CheckpointSaved, EpochMetrics, TrainingStopped
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -45,7 +46,7 @@ def _stop_go_on_then_fail(rank, report, stopping, *arguments):
 
     def report_and_wait(metrics):
         report(metrics)
-        while metrics == {"saved": 3} and not stopping():
+        while metrics == CheckpointSaved(3) and not stopping():
             time.sleep(0.01)
 
     stopped = _train_as(rank, report_and_wait, stopping, *arguments)
@@ -65,20 +66,20 @@ def two(tmp_path_factory):
         patch.setattr(train, "train_as", _stop_go_on_then_fail)
         patch.setattr(train, "_ASKED_AFTER", 0.0)
         with pytest.raises(DataError) as raised:
-            train.train(TWO, attempt, told.append, stopping=lambda: {"saved": 3} in told)
+            train.train(TWO, attempt, told.append, stopping=lambda: CheckpointSaved(3) in told)
     return attempt, told, raised.value
 
 
 def test_two_processes_stop_together_when_asked(two):
     _, told, _ = two
-    (stopped,) = [each for each in told if "state" in each]
-    assert (stopped["state"], stopped["steps"]) == ("stopped", 3)
+    (stopped,) = [each for each in told if isinstance(each, TrainingStopped)]
+    assert stopped.steps == 3
     before = told[: told.index(stopped)]
-    assert [each["saved"] for each in before if "saved" in each] == [1, 2, 3]
+    assert [each.step for each in before if isinstance(each, CheckpointSaved)] == [1, 2, 3]
 
 
 def test_two_processes_have_the_losses_of_one(tmp_path, two):
-    one = train.train(ONE, tmp_path, lambda metrics: None)
+    one = train.train(ONE, tmp_path, lambda metrics: None).to_dict()
     other = json.loads((two[0] / RESULT).read_text())
     assert one["steps"] == other["steps"] == 20
     assert one["history"][-1]["train_loss"] < one["history"][0]["train_loss"] - 0.2
@@ -91,7 +92,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path, two):
 
 def test_two_processes_tell_of_each_epoch_once(two):
     attempt, told, _ = two
-    epochs = [metrics for metrics in told if "epoch" in metrics]
+    epochs = [each.to_dict() for each in told if isinstance(each, EpochMetrics)]
     assert epochs == json.loads((attempt / RESULT).read_text())["history"]
 
 

@@ -323,7 +323,7 @@ def test_an_elastic_candidate_is_rerun_at_every_shallower_depth(tmp_path, monkey
     wanted = [] if mode == "fixed" else [1, 2]
     assert [a.loops for a in study.reruns(deep)] == wanted
     job = study.job(deep, 0, "cpu")
-    result = train.train(job, tmp_path / "attempt-1", lambda metrics: None)
+    result = train.train(job, tmp_path / "attempt-1", lambda metrics: None).to_dict()
     assert [again["executions"] for again in result["reruns"]] == wanted
     with np.load(tmp_path / "attempt-1" / PREDICTIONS) as predictions:
         names = {"labels", "test", *(f"rerun-{i}" for i in range(len(wanted)))}

@@ -14,6 +14,7 @@ import torch
 from sret_search.architecture.variants import VARIANTS
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import files, train
+from sret_search.training.results import EpochMetrics
 from sret_search.training.watchdog import cause
 
 torch.set_num_threads(1)
@@ -117,7 +118,7 @@ def test_a_training_whose_disk_is_full_goes_on_where_it_was(small_disk):
     attempt = small_disk / "00000" / "attempt-1"
 
     def fill(metrics):
-        if "epoch" in metrics:
+        if isinstance(metrics, EpochMetrics):
             with suppress(OSError), filler.open("wb", 0) as file:
                 while True:
                     file.write(bytes(4096))
@@ -127,5 +128,7 @@ def test_a_training_whose_disk_is_full_goes_on_where_it_was(small_disk):
     assert cause(caught.value, JOB)[0] == "disk full"
     assert [file.suffix for file in attempt.iterdir()] == [".pt"]
     filler.unlink()
-    result = train.train(job, small_disk / "00000" / "attempt-2", lambda metrics: None, [attempt])
+    result = train.train(
+        job, small_disk / "00000" / "attempt-2", lambda metrics: None, [attempt]
+    ).to_dict()
     assert result["state"] == "complete"

@@ -68,11 +68,11 @@ def test_a_pass_that_takes_long_is_repeated_all_the_same():
 def test_a_training_ends_with_its_latency_and_is_the_same_without(tmp_path):
     a = Architecture(8, 1, 10, (1, 2), (Stage(8, 2),))
     job = Job(a, Recipe(steps=2, batch_size=64), Data(), seed=0, latency=4)
-    timed = train.train(job, tmp_path / "timed", lambda metrics: None)
+    timed = train.train(job, tmp_path / "timed", lambda metrics: None).to_dict()
     assert 0 < timed["latency_ms"] < 1000
     assert timed["latency_spread"] >= 0
     plain = Job(a, Recipe(steps=2, batch_size=64), Data(), seed=0)
-    result = train.train(plain, tmp_path / "plain", lambda metrics: None)
+    result = train.train(plain, tmp_path / "plain", lambda metrics: None).to_dict()
     assert "latency_ms" not in result
     assert result["test_loss"] == timed["test_loss"]
     assert job.identity != plain.identity

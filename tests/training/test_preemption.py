@@ -17,6 +17,7 @@ from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.artifacts.names import HANG, PREDICTIONS, RESULT, WEIGHTS
 from sret_search.job import Augment, Data, Job, Recipe
 from sret_search.training import files, train
+from sret_search.training.results import CheckpointSaved, EpochMetrics, TrainingStopped
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -70,7 +71,7 @@ def _at_question(number):
 def whole(tmp_path_factory):
     """A training that nobody stopped."""
     attempt = tmp_path_factory.mktemp("whole") / "attempt-1"
-    return attempt, _trained(JOB, attempt)[0]
+    return attempt, _trained(JOB, attempt)[0].to_dict()
 
 
 # Questions: 1 before the first step, 2 to 6 after those of the first epoch, 7 after the epoch,
@@ -84,22 +85,20 @@ def test_a_training_stops_when_asked_and_goes_on_from_there(
 ):
     first, second = tmp_path / "attempt-1", tmp_path / "attempt-2"
     result, taken, reported = _trained(JOB, first, stopping=_at_question(question))
-    assert result == {
-        "state": "stopped", "job": JOB.identity, "steps": steps, "seconds": result["seconds"],
-    }  # fmt: skip
+    assert result == TrainingStopped(steps, result.seconds)
     assert taken == list(range(steps))
-    assert [m["epoch"] for m in reported if "epoch" in m] == list(range(1, epochs + 1))
+    assert [m.epoch for m in reported if isinstance(m, EpochMetrics)] == list(range(1, epochs + 1))
     assert not {path.name for path in first.iterdir()} & {RESULT, WEIGHTS, PREDICTIONS, HANG}
     torch.manual_seed(99)
     result, left, reported = _trained(JOB, second, [first])
     assert taken + left == list(range(10))
-    assert [m["epoch"] for m in reported if "epoch" in m] == list(range(epochs + 1, 3))
-    assert_same_end(second, result, *whole)
+    assert [m.epoch for m in reported if isinstance(m, EpochMetrics)] == list(range(epochs + 1, 3))
+    assert_same_end(second, result.to_dict(), *whole)
 
 
 def test_a_training_ends_at_a_rung_and_goes_on_from_there(tmp_path, whole):
     attempts = [tmp_path / f"attempt-{i}" for i in range(1, 6)]
-    reached = train.train(JOB, attempts[0], print, until=1)
+    reached = train.train(JOB, attempts[0], print, until=1).to_dict()
     kept = json.loads((attempts[0] / "rung-1.json").read_text())
     assert reached == kept
     assert (kept["state"], kept["job"], kept["epoch"]) == ("rung", JOB.identity, 1)
@@ -109,14 +108,14 @@ def test_a_training_ends_at_a_rung_and_goes_on_from_there(tmp_path, whole):
     assert not {path.name for path in attempts[0].iterdir()} & {RESULT, WEIGHTS, PREDICTIONS}
     # A worker that died before it said so: nothing is trained again.
     (attempts[0] / "rung-1.json").unlink()
-    assert train.train(JOB, attempts[1], print, attempts[:1], until=1) == reached
+    assert train.train(JOB, attempts[1], print, attempts[:1], until=1).to_dict() == reached
     assert list(attempts[1].glob("*.pt")) == []
     # Nor is it where one went further meanwhile.
     further, taken, _ = _trained(JOB, attempts[2], attempts[:1], stopping=_at_question(3))
-    assert (further["steps"], taken) == (7, [5, 6])
-    assert train.train(JOB, attempts[3], print, attempts[:3], until=1) == reached
+    assert (further.steps, taken) == (7, [5, 6])
+    assert train.train(JOB, attempts[3], print, attempts[:3], until=1).to_dict() == reached
     # The training's own end is no rung.
-    result = train.train(JOB, attempts[4], print, attempts[:4], until=2)
+    result = train.train(JOB, attempts[4], print, attempts[:4], until=2).to_dict()
     assert_same_end(attempts[4], result, *whole)
 
 
@@ -125,12 +124,12 @@ def test_a_training_stopped_again_and_again_ends_with_the_same_bits(tmp_path, wh
     for number, end in enumerate(ends, 1):
         attempts.append(attempt := tmp_path / f"attempt-{number}")
         result, taken, _ = _trained(JOB, attempt, attempts[:-1], stopping=_at_question(3))
-        assert (result["state"], result["steps"]) == ("stopped", end)
+        assert result == TrainingStopped(end, result.seconds)
         steps += taken
         assert [step for _, step in _kept(tmp_path)] == ends[max(number - 2, 0) : number]
     result, taken, _ = _trained(JOB, tmp_path / "attempt-7", attempts)
     assert (steps, taken) == (list(range(10)), [])
-    assert_same_end(tmp_path / "attempt-7", result, *whole)
+    assert_same_end(tmp_path / "attempt-7", result.to_dict(), *whole)
 
 
 def test_a_stop_is_asked_for_once_a_second(tmp_path, monkeypatch):
@@ -150,7 +149,7 @@ def test_a_stop_is_asked_for_once_a_second(tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "_take_step", slow)
     result, *_ = _trained(JOB, tmp_path, stopping=stopping)
     assert asked == [100.0, 101.0, 102.0]
-    assert (result["state"], result["steps"]) == ("stopped", 8)
+    assert result == TrainingStopped(8, result.seconds)
 
 
 @pytest.mark.parametrize(
@@ -159,16 +158,16 @@ def test_a_stop_is_asked_for_once_a_second(tmp_path, monkeypatch):
 def test_a_checkpoint_is_reported_once_it_is_on_disk(tmp_path, every, steps):
     reported = []
 
-    def report(metrics):
-        reported.append(dict(metrics))
-        if "saved" in metrics:
-            path = tmp_path / f"checkpoint-{metrics['saved']:08d}.pt"
-            assert torch.load(path)["step"] == metrics["saved"]
+    def report(progress):
+        reported.append(progress)
+        if isinstance(progress, CheckpointSaved):
+            path = tmp_path / f"checkpoint-{progress.step:08d}.pt"
+            assert torch.load(path)["step"] == progress.step
 
     result = train.train(JOB, tmp_path, report, checkpoint_every=every)
-    assert [m["saved"] for m in reported if "saved" in m] == steps
-    assert [m for m in reported if "saved" not in m] == result["history"]
-    assert reported[-2:] == [{"saved": 10}, result["history"][-1]]
+    assert [p.step for p in reported if isinstance(p, CheckpointSaved)] == steps
+    assert tuple(p for p in reported if isinstance(p, EpochMetrics)) == result.history
+    assert reported[-2:] == [CheckpointSaved(10), result.history[-1]]
 
 
 # What is kept.
@@ -342,4 +341,4 @@ def test_a_training_with_a_damaged_newest_checkpoint_ends_with_the_same_bits(tmp
     newest.write_bytes(newest.read_bytes()[:-1000])
     result, taken, _ = _trained(JOB, second, [first])
     assert taken == list(range(3, 10))
-    assert_same_end(second, result, *whole)
+    assert_same_end(second, result.to_dict(), *whole)

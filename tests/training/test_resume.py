@@ -63,7 +63,7 @@ def _trained(job, attempt, earlier=(), checkpoint_every=NEVER):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_take_step", counted)
-        result = train.train(job, attempt, _ignore, earlier, checkpoint_every)
+        result = train.train(job, attempt, _ignore, earlier, checkpoint_every).to_dict()
     return result, taken
 
 
@@ -80,7 +80,7 @@ def _kill(job, attempt, earlier, place, step, checkpoint_every=0.0):
         return run
 
     def reporting(metrics):
-        if place == "report" and metrics.get("step", 0) >= step:
+        if place == "report" and metrics.step >= step:
             raise Killed
 
     def half_written(state, file):

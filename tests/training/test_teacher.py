@@ -79,7 +79,7 @@ def test_logits_computed_once_are_those_of_each_batch(wise):
 
 
 def test_a_teacher_that_sees_each_batch_teaches_the_same(tmp_path, wise, monkeypatch):
-    once = train.train(_job(wise), tmp_path / "once", lambda metrics: None)
+    once = train.train(_job(wise), tmp_path / "once", lambda metrics: None).to_dict()
     asked, targets = [], Teacher.targets
 
     def asking(self, images, indices):
@@ -88,7 +88,7 @@ def test_a_teacher_that_sees_each_batch_teaches_the_same(tmp_path, wise, monkeyp
         return targets(self, images, indices)
 
     monkeypatch.setattr(Teacher, "targets", asking)
-    each = train.train(_job(wise), tmp_path / "each", lambda metrics: None)
+    each = train.train(_job(wise), tmp_path / "each", lambda metrics: None).to_dict()
     assert len(asked) == 3
     assert asked[0] is not None
     for name in ("train_loss", "val_loss"):
@@ -222,7 +222,7 @@ def test_a_teacher_of_another_family_teaches(tmp_path, monkeypatch):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     monkeypatch.setattr(teacher, "load_model", lambda name: model)
-    result = train.train(_job("torchvision:any"), tmp_path, lambda metrics: None)
+    result = train.train(_job("torchvision:any"), tmp_path, lambda metrics: None).to_dict()
     assert result["state"] == "complete"
     assert not any(p.requires_grad for p in model.parameters())
 
@@ -247,8 +247,12 @@ def test_an_attempt_finds_the_trials_beside_its_own(tmp_path):
     trials = tmp_path / "trials"
     _save(trials / "00003" / "attempt-1" / WEIGHTS)
     file = trials / "00003" / "attempt-1" / WEIGHTS
-    by_number = train.train(_job("trial 3"), trials / "00004" / "attempt-1", lambda metrics: None)
-    by_file = train.train(_job(str(file)), trials / "00005" / "attempt-1", lambda metrics: None)
+    by_number = train.train(
+        _job("trial 3"), trials / "00004" / "attempt-1", lambda metrics: None
+    ).to_dict()
+    by_file = train.train(
+        _job(str(file)), trials / "00005" / "attempt-1", lambda metrics: None
+    ).to_dict()
     assert by_number["history"][0]["train_loss"] == by_file["history"][0]["train_loss"]
 
 
@@ -275,7 +279,7 @@ def test_a_training_starts_at_another_resolution(tmp_path):
     state, wanted = trainer.model.state_dict(), resize(model, 16).state_dict()
     assert state["positions_1DSS"].shape == (1, 8, 8, 8)
     assert all(torch.equal(state[name], wanted[name]) for name in wanted)
-    result = train.train(large, tmp_path / "attempt-1", lambda metrics: None)
+    result = train.train(large, tmp_path / "attempt-1", lambda metrics: None).to_dict()
     assert result["state"] == "complete"
 
 

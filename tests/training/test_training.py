@@ -15,6 +15,7 @@ from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.artifacts.names import PREDICTIONS, RESULT, WEIGHTS
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import data, files, train
+from sret_search.training.results import EpochMetrics
 from sret_search.training.trainer import _DEPTH, _END, _IMAGES, _STEP, Trainer
 
 torch.set_num_threads(1)
@@ -33,7 +34,7 @@ def _ignore(metrics):
 
 def _epochs(reported):
     """The metrics of epochs, among all that was reported."""
-    return [metrics for metrics in reported if "epoch" in metrics]
+    return [each.to_dict() for each in reported if isinstance(each, EpochMetrics)]
 
 
 # The end of a training.
@@ -43,7 +44,7 @@ def _epochs(reported):
 def whole(tmp_path_factory):
     """A training that was never stopped: its folder and its result."""
     attempt = tmp_path_factory.mktemp("whole") / "attempt-1"
-    return attempt, train.train(JOB, attempt, _ignore)
+    return attempt, train.train(JOB, attempt, _ignore).to_dict()
 
 
 def _timeless(result):
@@ -82,12 +83,12 @@ def test_a_training_learns(whole):
 
 def test_every_epoch_is_reported(tmp_path):
     reported = []
-    result = train.train(JOB, tmp_path, lambda metrics: reported.append(dict(metrics)))
+    result = train.train(JOB, tmp_path, reported.append).to_dict()
     assert _epochs(reported) == result["history"]
 
 
 def test_another_seed_trains_another_model(tmp_path, whole):
-    result = train.train(replace(JOB, seed=4), tmp_path, _ignore)
+    result = train.train(replace(JOB, seed=4), tmp_path, _ignore).to_dict()
     assert result["history"][0]["train_loss"] != whole[1]["history"][0]["train_loss"]
 
 
@@ -103,7 +104,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, whole):
     first = _stopped_after(whole, 1, tmp_path / "attempt-1")
     reported, second = [], tmp_path / "attempt-2"
     torch.manual_seed(99)
-    result = train.train(JOB, second, reported.append, [first])
+    result = train.train(JOB, second, reported.append, [first]).to_dict()
     assert [metrics["epoch"] for metrics in _epochs(reported)] == [2]
     _assert_same_end(second, result, whole)
 
@@ -112,7 +113,7 @@ def test_a_training_stopped_before_its_result_only_writes_it(tmp_path, whole):
     first = _stopped_after(whole, 2, tmp_path / "attempt-1")
     reported, second = [], tmp_path / "attempt-2"
     second.mkdir()
-    result = train.train(JOB, second, reported.append, [first])
+    result = train.train(JOB, second, reported.append, [first]).to_dict()
     assert reported == []
     _assert_same_end(second, result, whole)
 
@@ -122,7 +123,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, whol
     *_, newest = sorted(first.glob("checkpoint-*"))
     newest.write_bytes(newest.read_bytes()[:-1000])
     reported, second = [], tmp_path / "attempt-2"
-    result = train.train(JOB, second, reported.append, [first])
+    result = train.train(JOB, second, reported.append, [first]).to_dict()
     assert [metrics["epoch"] for metrics in _epochs(reported)] == [2]
     _assert_same_end(second, result, whole)
 
@@ -153,7 +154,9 @@ def test_the_last_checkpoint_that_a_longer_training_goes_through_is_kept(tmp_pat
 def test_reruns_are_evaluated_with_the_trained_weights(tmp_path):
     calm = replace(TINY, permutation="stride")
     deep = replace(calm, stages=(replace(calm.stages[0], loops=9),))
-    result = train.train(replace(JOB, architecture=calm, reruns=(deep, calm)), tmp_path, _ignore)
+    result = train.train(
+        replace(JOB, architecture=calm, reruns=(deep, calm)), tmp_path, _ignore
+    ).to_dict()
     deeper, same = result["reruns"]
     assert (deeper["executions"], same["executions"]) == (9, 3)
     assert same["val_accuracy"] == result["val_accuracy"]
@@ -174,7 +177,7 @@ def test_a_diverging_training_is_a_result_with_its_step(tmp_path, monkeypatch):
 
     monkeypatch.setattr(F, "cross_entropy", counted)
     recipe = Recipe(epochs=2, batch_size=64, lr=1e6, warmup=0, clip_grad_norm=None)
-    result = train.train(replace(JOB, recipe=recipe), tmp_path, _ignore)
+    result = train.train(replace(JOB, recipe=recipe), tmp_path, _ignore).to_dict()
     # It diverges in the first epoch, so that every loss that was asked for is that of a step.
     assert len(losses) <= 20
     assert result["state"] == "diverged"
@@ -301,7 +304,7 @@ def test_a_training_may_end_within_an_epoch(tmp_path, monkeypatch, length, epoch
 
     monkeypatch.setattr(Trainer, "_take_step", counted)
     recipe = Recipe(**length, batch_size=256, lr=3e-3)
-    result = train.train(replace(JOB, recipe=recipe), tmp_path, _ignore)
+    result = train.train(replace(JOB, recipe=recipe), tmp_path, _ignore).to_dict()
     assert [m["step"] for m in result["history"]] == ends
     assert [m["epoch"] for m in result["history"]] == list(range(1, len(ends) + 1))
     assert result["steps"] == ends[-1]
@@ -314,7 +317,7 @@ def test_a_training_may_end_within_an_epoch(tmp_path, monkeypatch, length, epoch
 
 def test_the_last_validation_of_a_part_of_an_epoch_is_that_of_its_last_step(tmp_path):
     job = replace(JOB, recipe=Recipe(steps=7, batch_size=256))
-    result = train.train(job, tmp_path, _ignore)
+    result = train.train(job, tmp_path, _ignore).to_dict()
     trainer = Trainer(job, tmp_path)
     trainer.load_state_dict(files.newest_checkpoint([tmp_path], job, 0))
     again = trainer.evaluate(trainer.trained, trainer.val_part)
@@ -357,7 +360,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(tmp_path, parts):
     cut, others = _after(replace(recipe, accumulate=parts), tmp_path)
     assert _distance(weights[0], weights[-1]) > 1e-3
     assert _distance(weights[-1], others[-1]) < 1e-5
-    loss, other = (trainer.history[-1]["train_loss"] for trainer in (whole, cut))
+    loss, other = (trainer.history[-1].train_loss for trainer in (whole, cut))
     assert other == pytest.approx(loss, abs=1e-5)
 
 

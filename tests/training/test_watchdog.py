@@ -23,6 +23,7 @@ from sret_search.model import SReT, gradient_shares
 from sret_search.training import train
 from sret_search.training.data import DataError
 from sret_search.training.pretrained import PretrainedError
+from sret_search.training.results import EpochMetrics
 from sret_search.training.watchdog import Diverged, cause, watched
 
 torch.set_num_threads(1)
@@ -204,7 +205,7 @@ def test_each_step_and_rerun_is_a_beat(tmp_path, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: 2.0 * next(now))
     calm = replace(TINY, permutation="stride")
     job = replace(JOB, architecture=calm, reruns=(calm.at_loops(1), calm.at_loops(2)))
-    result = train.train(job, tmp_path, lambda metrics: None, step_timeout=77.0)
+    result = train.train(job, tmp_path, lambda metrics: None, step_timeout=77.0).to_dict()
     assert result["steps"] == 6
     assert armed == [77.0] * (1 + 6 + 2)
     assert not (tmp_path / HANG).exists()
@@ -217,7 +218,7 @@ def test_a_monitored_training_records_each_execution_after_each_epoch(tmp_path):
     reported = []
     train.train(replace(JOB, monitor=True), tmp_path, reported.append)
     epochs = json.loads((tmp_path / DEPTH).read_text())
-    told = [m["epoch"] for m in reported if "epoch" in m]
+    told = [m.epoch for m in reported if isinstance(m, EpochMetrics)]
     assert [epoch["epoch"] for epoch in epochs] == told == [1, 2]
     assert TINY.executions == 7
     for epoch in epochs:
@@ -233,7 +234,7 @@ def test_watching_changes_no_bit_of_a_training(tmp_path, ema):
     ends = {}
     for monitor in (False, True):
         folder = tmp_path / str(monitor)
-        result = train.train(replace(job, monitor=monitor), folder, lambda metrics: None)
+        result = train.train(replace(job, monitor=monitor), folder, lambda metrics: None).to_dict()
         history = [{k: v for k, v in m.items() if k != "seconds"} for m in result["history"]]
         ends[monitor] = history, result["test_loss"], load_file(folder / WEIGHTS)
         assert (folder / DEPTH).exists() == monitor
@@ -243,9 +244,12 @@ def test_watching_changes_no_bit_of_a_training(tmp_path, ema):
 
 
 def test_a_test_curve_is_kept_told_to_nobody_and_changes_no_bit(tmp_path):
-    reported, plain = [], train.train(JOB, tmp_path / "plain", lambda metrics: None)
-    curved = train.train(replace(JOB, test_curve=True), tmp_path / "curved", reported.append)
-    assert not any("test" in name for metrics in reported for name in metrics)
+    reported, plain = [], train.train(JOB, tmp_path / "plain", lambda metrics: None).to_dict()
+    curved = train.train(
+        replace(JOB, test_curve=True), tmp_path / "curved", reported.append
+    ).to_dict()
+    metrics = [each.to_dict() for each in reported if isinstance(each, EpochMetrics)]
+    assert not any("test" in name for epoch in metrics for name in epoch)
     tested = [(epoch.pop("test_loss"), epoch.pop("test_accuracy")) for epoch in curved["history"]]
     assert len(set(tested)) == 2
     assert tested[-1] == (curved["test_loss"], curved["test_accuracy"])

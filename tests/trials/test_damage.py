@@ -16,8 +16,10 @@ from sret_search.execution.run import search
 from sret_search.reporting.notices import notices
 from sret_search.reporting.results import Results
 from sret_search.study import Study, StudyError, load_study
+from sret_search.trials import worker_files
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -30,11 +32,13 @@ recipe: {epochs: 4}
 objectives: {accuracy: max}
 scheduler: {name: asha}
 """
-METRICS = {"epoch": 1, "step": 20, "train_loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.25}
+METRICS = {
+    "epoch": 1, "step": 20, "train_loss": 1.0, "val_loss": 1.5, "val_accuracy": 0.25, "seconds": 3.0,
+}  # fmt: skip
 RESULT = {
     "state": "complete", "val_accuracy": 0.53125, "val_loss": 1.25, "test_accuracy": 0.46875,
     "test_loss": 1.5, "epochs": 4, "steps": 80, "seconds": 12.5, "reruns": [],
-    "history": [METRICS | {"seconds": 3.0}], "environment": {"python": "3.11", "cpu": "AVX2"},
+    "history": [METRICS], "environment": {"python": "3.11", "cpu": "AVX2"},
 }  # fmt: skip
 DATABASE = Path("runs/s/study.db")
 
@@ -56,8 +60,10 @@ def begin(made: Study, ledger: Ledger, place: int) -> TrialRecord:
 def written(made: Study) -> None:
     """A complete trial, one that was stopped at a rung, and one that runs."""
     ledger = Ledger.create(made)
-    ledger.tell(begin(made, ledger, 0), RESULT)
-    stopped = ledger.reach(begin(made, ledger, 1), 1, METRICS | {"seconds": 3.0})
+    ledger.tell(begin(made, ledger, 0), TrialResult.from_dict(RESULT))
+    stopped = ledger.reach(
+        begin(made, ledger, 1), 1, RungResult.from_dict(METRICS | {"seconds": 3.0})
+    )
     ledger.tell(stopped, stopped.stopped)
     begin(made, ledger, 2)
     ledger.close()
@@ -175,7 +181,7 @@ def test_a_ledger_of_an_earlier_program_has_no_digests_and_opens() -> None:
     assert b"digest" not in b"".join(path.read_bytes() for path in DATABASE.parent.glob("study.db"))
     assert read(made) == whole
     ledger = Ledger.create(made)
-    entry = ledger.tell(ledger.entries()[2], RESULT)
+    entry = ledger.tell(ledger.entries()[2], TrialResult.from_dict(RESULT))
     assert entry.state == "complete"
     assert [entry.state for entry in ledger.entries()] == ["complete", "stopped", "complete"]
     ledger.close()
@@ -213,7 +219,7 @@ def test_a_result_with_a_value_that_is_no_number_is_as_good_as_absent(
     file = Path(ledger.folders.new_attempt(0), "result.json")
     sound = RESULT | {"job": entry.job.identity}
     file.write_text(json.dumps(sound))
-    assert ledger.outcome(entry) == sound
+    assert ledger.outcome(entry) == TrialResult.from_dict(sound)
     file.write_text(json.dumps(sound | {name: value}))
     assert ledger.outcome(entry) is None
     file.write_text(json.dumps({key: value for key, value in sound.items() if key != name}))
@@ -271,13 +277,13 @@ def test_a_rung_or_an_error_that_is_damaged_is_as_good_as_absent(value: Any) -> 
     attempt = Path(ledger.folders.new_attempt(0))
     reached = METRICS | {"seconds": 1.0, "job": entry.job.identity}
     (attempt / "rung-1.json").write_text(json.dumps(reached))
-    assert ledger.reached(entry, 1) == reached
+    assert worker_files.reached(ledger.folders, entry, 1) == RungResult.from_dict(reached)
     (attempt / "rung-1.json").write_text(json.dumps(reached | {"val_accuracy": value}))
-    assert ledger.reached(entry, 1) is None
+    assert worker_files.reached(ledger.folders, entry, 1) is None
     error = {"state": "failed", "cause": "error", "reason": value, "job": entry.job.identity}
     (attempt / "error.json").write_text(json.dumps(error))
     found = ledger.outcome(entry)
-    assert found == (error if isinstance(value, str) else None)
+    assert found == (TrialResult.from_dict(error) if isinstance(value, str) else None)
     ledger.close()
 
 
@@ -287,7 +293,7 @@ def ended(made: Study) -> None:
     for place in range(len(made.grid)):
         entry = begin(made, ledger, place)
         Path(ledger.folders.new_attempt(entry.number), "worker.json").write_text("{}")
-        ledger.tell(entry, RESULT)
+        ledger.tell(entry, TrialResult.from_dict(RESULT))
     ledger.close()
 
 

@@ -15,12 +15,14 @@ from sret_search.job import train_macs
 from sret_search.run import _keep_aside, _retry_failed
 from sret_search.search.samplers import registry
 from sret_search.study import Study, StudyError, load_study
+from sret_search.trials import worker_files
 from sret_search.trials.compatibility import FORMAT
 from sret_search.trials.database import DiskFullError
 from sret_search.trials.history import History
 from sret_search.trials.lease import StudyHeldError
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -54,7 +56,7 @@ def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:
         job = made.job(asked.candidate, made.file.search.seed + asked.seed, "cpu")
         entry = ledger.begin(job, asked.candidate.values, 1258)
         history.begin(entry)
-        history.end(ledger.tell(entry, OUTCOME))
+        history.end(ledger.tell(entry, TrialResult.from_dict(OUTCOME)))
         numbers.append(entry.number)
     return numbers
 
@@ -131,13 +133,13 @@ def test_costs_are_known_and_the_rest_is_measured(tmp_path: Path) -> None:
     ledger = Ledger.create(made)
     entry = begin(made, ledger)
     assert entry.job.latency == 8
-    ledger.tell(entry, OUTCOME | {"latency_ms": 2.5, "latency_spread": 0.01})
+    ledger.tell(entry, TrialResult.from_dict(OUTCOME | {"latency_ms": 2.5, "latency_spread": 0.01}))
     (trial,) = optuna.load_study(study_name="s", storage="sqlite:///runs/s/study.db").trials
     a, recipe = entry.job.architecture, entry.job.recipe
     known = [cost(a).params, cost(a).macs, train_macs(a, recipe, 1258)]
     memory = train_memory(a, recipe.batch_size).total
     assert trial.values == [0.5, 1.0, *known, memory, 2.5]
-    assert ledger.entries()[0].result["latency_spread"] == 0.01
+    assert ledger.entries()[0].result.latency_spread == 0.01
 
 
 def test_a_latency_of_other_batches_is_not_compared(tmp_path: Path) -> None:
@@ -161,15 +163,17 @@ def test_a_result_in_the_folder_is_found(tmp_path: Path) -> None:
     assert ledger.outcome(entry) is None
     (alive / "result.json").write_text(json.dumps(OUTCOME | {"job": "another job"}))
     assert ledger.outcome(entry) is None
-    (alive / "result.json").write_text(json.dumps(OUTCOME | {"job": entry.job.identity}))
+    written = OUTCOME | {"job": entry.job.identity, "environment": {"torch": "2"}}
+    (alive / "result.json").write_text(json.dumps(written))
     outcome = ledger.outcome(entry)
     assert outcome is not None
     told = ledger.tell(entry, outcome)
-    assert (told.state, told.result["val_accuracy"]) == ("complete", 0.5)
+    assert (told.state, told.result.val_accuracy) == ("complete", 0.5)
     (again,) = Ledger.create(made).entries()
     assert (again.state, again.job) == (told.state, entry.job)
     # Reports read what the driver has no use for.
-    assert again.result == told.result | {"history": [], "environment": {}}
+    assert told.result.environment == {}
+    assert again.result == dataclasses.replace(told.result, environment={"torch": "2"})
     with pytest.raises(UpdateFinishedTrialError):
         ledger.tell(entry, outcome)
 
@@ -184,8 +188,9 @@ def test_only_an_error_in_code_ends_a_trial_at_once(cause: str, ends: bool, tmp_
     attempt = ledger.folders.new_attempt(0)
     error = {"state": "failed", "job": entry.job.identity, "reason": "why", "cause": cause}
     (Path(attempt) / "error.json").write_text(json.dumps(error))
-    assert ledger.error(entry, attempt) == error
-    assert ledger.outcome(entry) == (error if ends else None)
+    failed = TrialResult.from_dict(error)
+    assert worker_files.error(ledger.folders, entry, attempt) == failed
+    assert ledger.outcome(entry) == (failed if ends else None)
 
 
 def test_a_crash_between_outcome_and_state_leaves_the_trial_open(
@@ -197,11 +202,11 @@ def test_a_crash_between_outcome_and_state_leaves_the_trial_open(
     with monkeypatch.context() as patch:
         patch.setattr(RDBStorage, "set_trial_state_values", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            ledger.tell(entry, OUTCOME)
+            ledger.tell(entry, TrialResult.from_dict(OUTCOME))
     (again,) = ledger.entries()
     assert again.open
-    assert again.result == {}
-    assert ledger.tell(again, OUTCOME).state == "complete"
+    assert again.result == TrialResult()
+    assert ledger.tell(again, TrialResult.from_dict(OUTCOME)).state == "complete"
 
 
 def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +239,7 @@ def test_nothing_is_written_without_the_lease(tmp_path: Path) -> None:
     armed.append(True)
     for write in (
         lambda: begin(made, ledger),
-        lambda: ledger.tell(entry, OUTCOME),
+        lambda: ledger.tell(entry, TrialResult.from_dict(OUTCOME)),
         lambda: ledger.fail(entry, "worker died"),
     ):
         with pytest.raises(StudyHeldError):
@@ -259,8 +264,8 @@ def test_a_failed_trial_is_tried_again_and_what_it_failed_with_stays(tmp_path: P
     attempt = Path(ledger.folders.new_attempt(0))
     error = {"state": "failed", "cause": "error", "reason": "KeyError: 3"}
     (attempt / "error.json").write_text(json.dumps(error | {"job": entries[0].job.identity}))
-    ledger.tell(entries[0], ledger.outcome(entries[0]) or {})
-    ledger.tell(entries[1], OUTCOME)
+    ledger.tell(entries[0], ledger.outcome(entries[0]) or TrialResult())
+    ledger.tell(entries[1], TrialResult.from_dict(OUTCOME))
     failed, _ = ledger.entries()
     assert failed.state == "failed"
     ledger.retry(failed)
@@ -273,8 +278,8 @@ def test_a_failed_trial_is_tried_again_and_what_it_failed_with_stays(tmp_path: P
     assert again.outcome(opened) is None, "the error of an attempt before that is no end"
     later = Path(again.folders.new_attempt(0))
     (later / "error.json").write_text(json.dumps(error | {"job": opened.job.identity}))
-    assert again.outcome(opened) == error | {"job": opened.job.identity}
-    again.tell(opened, OUTCOME)
+    assert again.outcome(opened) == TrialResult.from_dict(error)
+    again.tell(opened, TrialResult.from_dict(OUTCOME))
     assert [entry.state for entry in Ledger.read(made).entries()] == ["complete"] * 2
 
 
@@ -285,7 +290,9 @@ def test_the_command_says_which_trials_it_tries_again(
     ledger = Ledger.create(made)
     entries = [begin(made, ledger) for _ in range(3)]
     for entry in entries[1:]:
-        ledger.tell(entry, {"state": "failed", "cause": "machine", "reason": "ECC"})
+        ledger.tell(
+            entry, TrialResult.from_dict({"state": "failed", "cause": "machine", "reason": "ECC"})
+        )
     for said in ("tried again: trial 1, 2\n", "tried again: no trial, since none failed\n"):
         _retry_failed(ledger)
         assert capsys.readouterr().out == said
@@ -296,9 +303,12 @@ def test_diverged_trials_are_results(tmp_path: Path) -> None:
     made = study(tmp_path, "{sampler: random, trials: 1}")
     ledger = Ledger.create(made)
     entry = begin(made, ledger)
-    ledger.tell(entry, {"state": "diverged", "reason": "the loss became nan at step 3"})
+    ledger.tell(
+        entry,
+        TrialResult.from_dict({"state": "diverged", "reason": "the loss became nan at step 3"}),
+    )
     (again,) = ledger.entries()
-    assert (again.state, again.result["reason"]) == ("diverged", "the loss became nan at step 3")
+    assert (again.state, again.result.reason) == ("diverged", "the loss became nan at step 3")
 
 
 def test_the_window_is_fixed_once(tmp_path: Path) -> None:

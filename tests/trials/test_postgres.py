@@ -35,6 +35,7 @@ from sret_search.trials.database import (
 )
 from sret_search.trials.lease import StudyHeldError, hold
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 from sret_search.writing import yaml_text
 
 psycopg = pytest.importorskip("psycopg")
@@ -338,7 +339,7 @@ def test_a_study_that_goes_on_in_another_folder_says_what_it_lacks(server, capsy
     candidate = made.grid[0]
     entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
     Path(ledger.folders.new_attempt(0), "worker.json").write_text("{}")
-    ledger.tell(entry, OUTCOME)
+    ledger.tell(entry, TrialResult.from_dict(OUTCOME))
     ledger.close()
     before = Path("runs/moved/trials").absolute()
     Path("other").mkdir()
@@ -424,7 +425,7 @@ def test_a_driver_goes_on_where_its_server_was_away(server, made):
         assert [message for message in said if "that held " in message and " is gone" in message]
         said.clear()
         server.stop()
-        ledger.tell(entry, OUTCOME)
+        ledger.tell(entry, TrialResult.from_dict(OUTCOME))
         assert [found.state for found in ledger.entries()] == ["complete"]
         lease.check()
         with pytest.raises(StudyHeldError, match="is held by process"), hold(made):
@@ -465,7 +466,7 @@ def test_a_write_whose_answer_is_lost_is_made_once(made, monkeypatch):
             elif write == "fail":
                 entry = ledger.fail(entry, "worker died")
             else:
-                ledger.tell(entry, OUTCOME)
+                ledger.tell(entry, TrialResult.from_dict(OUTCOME))
         monkeypatch.undo()
         assert (len(waits), lost) == (3, [])
         (found,) = ledger.entries()
@@ -487,7 +488,7 @@ def test_a_trial_whose_end_is_lost_on_the_way_back_is_ended_once(made, monkeypat
 
         ledger.wait_for_server = waits.append
         monkeypatch.setattr(ledger._storage, "set_trial_state_values", lose_the_answer)
-        assert ledger.tell(entry, OUTCOME).state == "complete"
+        assert ledger.tell(entry, TrialResult.from_dict(OUTCOME)).state == "complete"
         assert len(waits) == 1
         assert [found.state for found in ledger.entries()] == ["complete"]
         ledger.close()

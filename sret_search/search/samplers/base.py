@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from sret_search.planning.plan import Role
 from sret_search.space.candidate import Candidate
+from sret_search.trials.about import About
 from sret_search.trials.history import History
 
 WAIT: Literal["wait"] = "wait"
@@ -21,14 +22,14 @@ class Ask:
         seed: the index of the seed, from 0 to the study's `seeds` - 1; beyond them for trials
             that must not share their seeds.
         role: why it is trained.
-        about: what a report must know of that, as plain data for JSON.
+        about: what the trial stands beside; None for one of the search.
         whole: train on the images of validation too.
     """
 
     candidate: Candidate
     seed: int
     role: Role = "search"
-    about: dict[str, Any] = field(default_factory=dict)
+    about: About | None = None
     whole: bool = False
 
 

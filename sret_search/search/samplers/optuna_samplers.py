@@ -6,7 +6,7 @@ import inspect
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,9 @@ from sret_search.space.candidate import Candidate, Values
 from sret_search.space.space import Space
 from sret_search.study import Study, StudyError
 from sret_search.trials.history import History
-from sret_search.trials.trial import TrialRecord, mean_objectives
+from sret_search.trials.objectives import mean_objectives
+from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import Measured
 
 _DRAWS = 32
 """Candidates that a sampler draws for one trial; where none is feasible and new, chance goes on."""
@@ -41,7 +43,7 @@ _PROBES = 2
 _STARTUP = "n_startup_trials", "population_size"
 """What Optuna's classes call the number of trials before they learn."""
 
-LOST: Mapping[str, float] = {"val_accuracy": 0.0, "val_loss": 1e3}
+LOST = Measured(0.0, 1e3)
 """What a diverged or failed trial counts as, until the worst known one is."""
 
 Encoded = CategoricalDistribution | FloatDistribution | IntDistribution
@@ -144,7 +146,7 @@ class OptunaSampler(Drawn):
 
     def _empty(self) -> Mirror:
         self._begun = self._told = 0
-        self._results: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
+        self._results: defaultdict[str, list[Measured]] = defaultdict(list)
         self._slowest = 0.0
         """Milliseconds: the worst latency known."""
         self._ranked: list[tuple[int, tuple[float, ...]]] = []
@@ -178,11 +180,11 @@ class OptunaSampler(Drawn):
         return optuna_storage.trial(number, TrialState.RUNNING, params, shape)
 
     def _tell(self, entry: TrialRecord, history: History) -> None:
-        measured = entry.result if entry.state == "complete" else LOST
+        measured = entry.result.measured if entry.state == "complete" else LOST
         self._results[entry.candidate].append(measured)
         told = [entry.candidate]
-        if measured.get("latency_ms", 0.0) > self._slowest:
-            self._slowest = measured["latency_ms"]
+        if (measured.latency_ms or 0.0) > self._slowest:
+            self._slowest = measured.latency_ms or 0.0
             told += [name for name, results in self._results.items() if LOST in results]
         for name in told:
             first = history.firsts[name]

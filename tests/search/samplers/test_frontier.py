@@ -4,7 +4,6 @@ import dataclasses
 import math
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 SPACE = """\
 architecture:
@@ -64,11 +64,11 @@ class Noisy(Driver):
         rng = np.random.default_rng((self.made.file.search.seed, number))
         shown = odds(self.made.space.candidate(entry.values)) + rng.normal(0, 0.12)
         right = rng.binomial(350, 1 / (1 + math.exp(-1 - shown))) / 350
-        result = {"val_loss": math.log1p(math.exp(-shown)), "val_accuracy": right}
-        state = "complete"
+        loss = math.log1p(math.exp(-shown))
+        result = TrialResult("complete", val_loss=loss, val_accuracy=right)
         if number % self.lost == self.lost - 1:
-            result, state = {}, "diverged"
-        self.entries[number] = dataclasses.replace(entry, state=state, result=result)
+            result = TrialResult("diverged")
+        self.entries[number] = dataclasses.replace(entry, result=result)
         self.history.end(self.entries[number])
 
     def covered(self, names: list[str]) -> float:
@@ -100,7 +100,7 @@ def sampler(driver: Driver) -> Frontier:
 def test_it_finds_the_front_in_a_fraction_of_the_trials(seed: int, tmp_path: Path) -> None:
     ours = Sure(frontier(tmp_path, f"trials: 20, seed: {seed}")).run()
     chance = Sure(study(tmp_path, f"{{sampler: random, trials: 100, seed: {seed}}}", SPACE)).run()
-    shown = [(e.result.get("val_accuracy", 0.1), -e.cost["params"]) for e in chance.entries]
+    shown = [(e.result.val_accuracy or 0.1, -e.cost["params"]) for e in chance.entries]
     theirs = [chance.entries[i].candidate for i in np.flatnonzero(nondominated(shown))]
     assert ours.covered(sampler(ours).front(ours.history)) > chance.covered(theirs)
 
@@ -184,8 +184,8 @@ def test_a_front_is_one_of_what_is_believed(tmp_path: Path) -> None:
     entries = driver.entries
     lucky = max(range(8), key=lambda i: entries[i].cost["params"])
     # One result that no neighbour supports, of a training that was not the best by far.
-    odd = {"val_accuracy": 0.999, "val_loss": 0.9}
-    entries[lucky] = dataclasses.replace(entries[lucky], state="complete", result=odd)
+    odd = TrialResult("complete", val_accuracy=0.999, val_loss=0.9)
+    entries[lucky] = dataclasses.replace(entries[lucky], result=odd)
     driver.start()
     front = sampler(driver).front(driver.history)
     assert entries[lucky].candidate not in front
@@ -283,8 +283,10 @@ def test_seeds_are_means_with_less_noise() -> None:
     assert found.accuracy == pytest.approx([0.85, 0.9])
 
 
-def stopped(entry: TrialRecord, **result: Any) -> TrialRecord:
-    return dataclasses.replace(entry, state="stopped", result=result)
+def stopped(entry: TrialRecord, loss: float) -> TrialRecord:
+    entry = dataclasses.replace(entry, result=TrialResult())
+    entry = entry.at_rung(1, RungResult(0.3, loss, 1.0))
+    return dataclasses.replace(entry, result=entry.stopped)
 
 
 def test_the_end_of_a_stopped_curve_is_guessed_from_others() -> None:
@@ -305,9 +307,8 @@ def test_the_end_of_a_stopped_curve_is_guessed_from_others() -> None:
 def test_stopped_trials_guide_and_are_not_on_the_front(tmp_path: Path) -> None:
     driver = Noisy(frontier(tmp_path)).run(limit=20)
     for number in range(0, 20, 2):
-        entry, loss = driver.entries[number], driver.entries[number].result.get("val_loss", 2.0)
-        rungs = {"1": {"val_loss": 2 * loss, "val_accuracy": 0.3}}
-        driver.entries[number] = stopped(entry, rungs=rungs, val_loss=2 * loss, val_accuracy=0.3)
+        entry = driver.entries[number]
+        driver.entries[number] = stopped(entry, 2 * (entry.result.val_loss or 2.0))
     driver.start()
     assert driver.sampler.ask(driver.history) is not None
     stops = {entry.candidate for entry in driver.entries if entry.state == "stopped"}
@@ -329,7 +330,7 @@ def test_trials_that_wait_at_rungs_guide(window: int | None, tmp_path: Path) -> 
             entry = driver.entries[number]
             loss = math.log1p(math.exp(-odds(made.space.candidate(entry.values))))
             loss *= factor if made.space.candidate(entry.values).cost.executions > 4 else 2.0
-            reached = {"val_loss": loss, "val_accuracy": 0.5, "seconds": 1.0}
+            reached = RungResult(0.5, loss, 1.0)
             driver.entries[number] = entry.at_rung(1, reached)
             driver.history.replace(driver.entries[number])
             if again:

@@ -66,5 +66,5 @@ def test_a_few_trials_after_the_random_ones_find_better(tmp_path: Path) -> None:
     for sampler in ("gp", "random"):
         search = f"{{sampler: {sampler}, trials: 18}}"
         made = study(tmp_path, search, TUNED, "objectives: {accuracy: max}\n")
-        best[sampler] = max(e.result["val_accuracy"] for e in Healthy(made).run().entries)
+        best[sampler] = max(e.result.val_accuracy for e in Healthy(made).run().entries)
     assert best["gp"] > best["random"] + 0.02

@@ -16,6 +16,7 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture: sret_digits
@@ -79,8 +80,8 @@ class Driver:
             return False
         job = self.made.job(ask.candidate, self.made.file.search.seed + ask.seed, "cpu")
         number, values = len(self.entries), ask.candidate.values
-        plain = dataclasses.asdict(TrialRecord.begun(number, job, values, 1258, self.made.origin))
-        self.entries.append(TrialRecord(**json.loads(json.dumps(plain))))
+        entry = TrialRecord.begun(number, job, values, 1258, self.made.origin)
+        self.entries.append(TrialRecord.from_dict(json.loads(json.dumps(entry.to_dict()))))
         self.history.begin(self.entries[-1])
         return True
 
@@ -88,13 +89,16 @@ class Driver:
         """End a trial."""
         entry = self.entries[number]
         accuracy = made_up_accuracy(self.made.space.candidate(entry.values)) - 0.01 * entry.seed
-        result = {"val_accuracy": accuracy, "val_loss": 1 - accuracy}
-        result["latency_ms"] = float(entry.cost["executions"])
-        ended = dataclasses.replace(entry, state="complete", result=result)
+        result = TrialResult(
+            "complete",
+            val_accuracy=accuracy,
+            val_loss=1 - accuracy,
+            latency_ms=float(entry.cost["executions"]),
+        )
         if number % self.lost == self.lost - 1:
-            ended = dataclasses.replace(entry, state="diverged")
-        self.entries[number] = ended
-        self.history.end(ended)
+            result = TrialResult("diverged")
+        self.entries[number] = dataclasses.replace(entry, result=result)
+        self.history.end(self.entries[number])
 
     def run(self, limit: int = 1000, after_each: Callable[[], None] = lambda: None) -> "Driver":
         """One trial after the other."""
@@ -219,7 +223,7 @@ def test_a_window_lets_results_in_when_their_turn_comes(tmp_path: Path) -> None:
 
 def late_accuracy(made: Study, last: int) -> float:
     entries = Driver(made).run().entries[-last:]
-    return float(np.mean([e.result["val_accuracy"] for e in entries if e.state == "complete"]))
+    return float(np.mean([e.result.val_accuracy for e in entries if e.state == "complete"]))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -293,7 +297,7 @@ def test_a_model_sees_a_candidate_once_with_the_mean_of_its_seeds(tmp_path: Path
     sampler._follow(driver.history)
     states = [trial.state.name for trial in sampler._mirror.trials]
     assert states == ["COMPLETE", "FAIL", "FAIL", "COMPLETE", "FAIL", "FAIL"]
-    accuracies = [entry.result["val_accuracy"] for entry in driver.entries[:3]]
+    accuracies = [entry.result.val_accuracy for entry in driver.entries[:3]]
     accuracy, params = sampler._mirror.trials[0].values
     assert accuracy == pytest.approx(np.mean(accuracies))
     assert params == made.space.candidate(driver.entries[0].values).cost.params
@@ -310,7 +314,7 @@ def test_a_lost_trial_counts_as_the_slowest_known(tmp_path: Path) -> None:
 def check_slowest(driver: Driver) -> None:
     assert isinstance(driver.sampler, OptunaSampler)
     driver.sampler._follow(driver.history)
-    known = [entry.result["latency_ms"] for entry in driver.entries if entry.state == "complete"]
+    known = [entry.result.latency_ms for entry in driver.entries if entry.state == "complete"]
     for entry, shown in zip(driver.entries, driver.sampler._mirror.trials, strict=True):
         worst = [0.0, max(known, default=0.0), entry.cost["train_macs"]]
         if entry.state == "diverged":

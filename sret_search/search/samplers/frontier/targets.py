@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sret_search.search.samplers.frontier.gp import Numbers, Results
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import RungResult
 
 _WORSE = 0.25
 """By how much a lost training is worse than the worst one."""
@@ -55,27 +56,27 @@ class Outcome:
         """Of a trial that has ended."""
         result = entry.result
         if entry.state == "complete":
-            rungs = _odds(result.get("rungs", {}))
-            loss = _number(result.get("val_loss"), math.inf)
-            return cls(log_odds(loss), _number(result.get("val_accuracy"), 0.0), 0, rungs)
+            rungs = _odds(entry.rungs)
+            loss = _number(result.val_loss, math.inf)
+            return cls(log_odds(loss), _number(result.val_accuracy, 0.0), 0, rungs)
         if entry.state == "stopped":
-            return cls.so_far(result["rungs"])
+            return cls.so_far(entry.rungs)
         return cls(math.nan, math.nan, 0, {})
 
     @classmethod
-    def so_far(cls, rungs: Mapping[str, Mapping[str, float]]) -> Outcome:
-        """Of one that was stopped, or waits, at a rung, or goes on from there; as `TrialRecord.rungs`
-        has what it reached."""
+    def so_far(cls, rungs: Mapping[int, RungResult]) -> Outcome:
+        """The outcome of a trial that was stopped, or waits, at a rung, or goes on from there.
+
+        Args:
+            rungs: what it reached at each, by epoch.
+        """
         odds = _odds(rungs)
         last = max(odds)
         return cls(odds[last], math.nan, last, odds)
 
 
-def _odds(rungs: Mapping[str, Mapping[str, float]]) -> dict[int, float]:
-    return {
-        int(epoch): log_odds(_number(rung.get("val_loss"), math.inf))
-        for epoch, rung in rungs.items()
-    }
+def _odds(rungs: Mapping[int, RungResult]) -> dict[int, float]:
+    return {epoch: log_odds(_number(rung.val_loss, math.inf)) for epoch, rung in rungs.items()}
 
 
 def _number(value: Any, otherwise: float) -> float:

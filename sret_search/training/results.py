@@ -1,0 +1,220 @@
+"""What a training reports and what it comes to, as records. Their JSON is made and read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochMetrics:
+    """The metrics of an epoch.
+
+    Attributes:
+        epoch: its number, from 1.
+        step: steps of the training by its end.
+        train_loss, val_loss, test_loss: mean cross-entropies in nats.
+        val_accuracy, test_accuracy: fractions.
+        seconds: of all attempts at the training, by its end.
+        test_loss, test_accuracy: None but in the history of a job with a test curve.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> EpochMetrics:
+        """Read metrics from JSON; other keys are left aside.
+
+        Raises:
+            KeyError: a metric is missing.
+        """
+        return cls(
+            epoch=plain["epoch"],
+            step=plain["step"],
+            train_loss=plain["train_loss"],
+            val_loss=plain["val_loss"],
+            val_accuracy=plain["val_accuracy"],
+            seconds=plain["seconds"],
+            test_loss=plain.get("test_loss"),
+            test_accuracy=plain.get("test_accuracy"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics that there are, by name, as JSON has them."""
+        return _known(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """The report that a checkpoint is on disk.
+
+    Attributes:
+        step: steps of the training by then.
+    """
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class RerunResult:
+    """What trained weights reach at another depth, without further training.
+
+    Attributes:
+        executions: of blocks in a forward pass.
+        val_accuracy, test_accuracy: fractions.
+        val_loss: mean cross-entropy in nats; may be NaN or infinite.
+    """
+
+    executions: int
+    val_accuracy: float
+    val_loss: float
+    test_accuracy: float
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> RerunResult:
+        """Read a rerun from JSON.
+
+        Raises:
+            KeyError: a part is missing.
+        """
+        return cls(*(plain[each.name] for each in fields(cls)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rerun as JSON has it."""
+        return _known(self)
+
+    def accuracy(self, part: str) -> float:
+        """The accuracy on a part of the data, "val" or "test", as a fraction."""
+        return self.val_accuracy if part == "val" else self.test_accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class FinalEvaluation:
+    """What a training reached at its end.
+
+    Attributes:
+        val_accuracy, test_accuracy: fractions.
+        val_loss, test_loss: mean cross-entropies in nats; that of the test part may be NaN or
+            infinite.
+        reruns: in the order of the job's.
+        latency_ms, latency_spread: None where the job does not ask for them, and in all processes
+            of a training but the first.
+    """
+
+    val_accuracy: float
+    val_loss: float
+    test_accuracy: float
+    test_loss: float
+    reruns: tuple[RerunResult, ...]
+    latency_ms: float | None = None
+    latency_spread: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evaluation as `result.json` has it."""
+        return _known(self) | {"reruns": [rerun.to_dict() for rerun in self.reruns]}
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Why a training ended before its time.
+
+    Attributes:
+        reason: for the reader.
+        step: the step whose loss was not finite.
+    """
+
+    reason: str
+    step: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The divergence as `result.json` has it."""
+        return _known(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """The result of a training that has ended: the content of `result.json`.
+
+    Attributes:
+        end: what it reached, or how it diverged.
+        job: the identity of the job.
+        epochs: of the training, perhaps with a part of an epoch.
+        steps: of the optimizer.
+        seconds: of all attempts.
+        train_macs: multiply-adds of the whole training.
+        history: epoch by epoch.
+        environment: what its last bits may depend on.
+    """
+
+    end: FinalEvaluation | Divergence
+    job: str
+    epochs: float
+    steps: int
+    seconds: float
+    train_macs: int
+    history: tuple[EpochMetrics, ...]
+    environment: Mapping[str, Any]
+
+    @property
+    def state(self) -> Literal["complete", "diverged"]:
+        """Whether it was trained to its end."""
+        return "complete" if isinstance(self.end, FinalEvaluation) else "diverged"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as `result.json` has it."""
+        return {
+            "state": self.state,
+            **self.end.to_dict(),
+            "job": self.job,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "train_macs": self.train_macs,
+            "history": [epoch.to_dict() for epoch in self.history],
+            "environment": dict(self.environment),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingAtRung:
+    """A training that was to end after an epoch: the content of `rung-<epoch>.json`.
+
+    Attributes:
+        job: the identity of the job.
+        reached: the metrics of the epoch.
+    """
+
+    job: str
+    reached: EpochMetrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return {"state": "rung", "job": self.job, **self.reached.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStopped:
+    """A training that was asked to stop, with all that it has done in a checkpoint.
+
+    Attributes:
+        steps: of the optimizer, by then.
+        seconds: of all attempts.
+    """
+
+    steps: int
+    seconds: float
+
+
+def _known(
+    record: EpochMetrics | RerunResult | FinalEvaluation | Divergence,
+) -> dict[str, Any]:
+    values = ((each.name, getattr(record, each.name)) for each in fields(record))
+    return {name: value for name, value in values if value is not None}

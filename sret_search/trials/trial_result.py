@@ -1,0 +1,200 @@
+"""What a trial reached, as records. Their JSON is made and read here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+from sret_search.training.results import EpochMetrics, RerunResult
+
+State = Literal["running", "complete", "stopped", "diverged", "failed"]
+
+OPTUNA_STATES: Mapping[str, str] = {
+    "complete": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "failed": "FAIL",
+}  # fmt: skip
+"""How a trial ended, and what Optuna calls that."""
+
+_SINGLE_BEFORE = (
+    "val_accuracy", "val_loss", "test_accuracy", "test_loss", "epochs", "steps", "seconds",
+    "latency_ms", "latency_spread",
+)  # fmt: skip
+_SINGLE_AFTER = "cause", "reason"
+"""Names of single values on disk, before and after those of the reruns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the objectives of a study take of a training.
+
+    Attributes:
+        val_accuracy: a fraction.
+        val_loss: mean cross-entropy in nats.
+        latency_ms: milliseconds of a forward pass; None where it was not measured.
+    """
+
+    val_accuracy: float
+    val_loss: float
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RungResult:
+    """What a trial reached at a rung.
+
+    Attributes:
+        val_accuracy: a fraction.
+        val_loss: mean cross-entropy in nats.
+        seconds: of all attempts at the trial until then.
+    """
+
+    val_accuracy: float
+    val_loss: float
+    seconds: float
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> RungResult:
+        """Read what was reached from JSON; other keys are left aside.
+
+        Raises:
+            KeyError: a part is missing.
+        """
+        return cls(plain["val_accuracy"], plain["val_loss"], plain["seconds"])
+
+    @property
+    def measured(self) -> Measured:
+        """What objectives take of it."""
+        return Measured(self.val_accuracy, self.val_loss)
+
+    def to_dict(self) -> dict[str, float]:
+        """What was reached, as JSON has it."""
+        return {
+            "val_accuracy": self.val_accuracy, "val_loss": self.val_loss, "seconds": self.seconds,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """How a trial ended and what it reached; None for what it lacks.
+
+    A complete trial has accuracies, losses, epochs, steps, seconds, reruns, history and
+    environment, and latencies where its job asks for them. A stopped trial has what it reached at
+    its last rung: validation, epochs and seconds. A diverged trial has its reason, epochs, steps,
+    seconds, history and environment. A failed trial has its cause and its reason. A running trial
+    has nothing.
+
+    Attributes:
+        val_accuracy, test_accuracy: fractions.
+        val_loss, test_loss: mean cross-entropies in nats.
+        epochs: of the training, perhaps with a part of an epoch.
+        steps: of the optimizer.
+        seconds: of all attempts.
+        latency_ms: median milliseconds of a forward pass.
+        latency_spread: the distance of its quartiles over that median.
+        reruns: in the order of the job's.
+        cause: of a failure, as `failures` names it.
+        reason: of a failure or a divergence, for the reader.
+        history: epoch by epoch; left out of a result that was just told to the ledger.
+        environment: versions and processors; left out as the history is.
+        attempts: that had begun when it ended.
+    """
+
+    state: State = "running"
+    val_accuracy: float | None = None
+    val_loss: float | None = None
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    seconds: float | None = None
+    latency_ms: float | None = None
+    latency_spread: float | None = None
+    reruns: tuple[RerunResult, ...] = ()
+    cause: str | None = None
+    reason: str | None = None
+    history: tuple[EpochMetrics, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    attempts: int | None = None
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> TrialResult:
+        """Read a result from JSON: of a ledger, or of a worker's file. Other keys are left aside.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged.
+        """
+        single = {name: plain.get(name) for name in (*_SINGLE_BEFORE, *_SINGLE_AFTER, "attempts")}
+        state = plain.get("state", "running")
+        if state != "running" and state not in OPTUNA_STATES:
+            raise ValueError(f"there is no state {state}")
+        return cls(
+            state=cast(State, state),
+            reruns=tuple(map(RerunResult.from_dict, plain.get("reruns", ()))),
+            history=tuple(map(EpochMetrics.from_dict, plain.get("history", ()))),
+            environment=plain.get("environment", {}),
+            **single,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as the ledger stores it: what the trial has, in a fixed order, without the
+        state, which the ledger stores beside it."""
+        lists: dict[str, Any] = {}
+        if self.state in ("complete", "diverged"):
+            lists["history"] = [epoch.to_dict() for epoch in self.history]
+            lists["environment"] = dict(self.environment)
+        reruns: dict[str, Any] = {}
+        if self.state == "complete":
+            reruns["reruns"] = [rerun.to_dict() for rerun in self.reruns]
+        found = self._singles(*_SINGLE_BEFORE) | reruns | self._singles(*_SINGLE_AFTER)
+        return found | lists | self._singles("attempts")
+
+    def accuracy(self, part: str) -> float:
+        """The accuracy on a part of the data, "val" or "test", as a fraction.
+
+        Raises:
+            LookupError: the trial has none.
+        """
+        return _present(self.val_accuracy if part == "val" else self.test_accuracy, self)
+
+    @property
+    def loss(self) -> float:
+        """The loss on validation, in nats.
+
+        Raises:
+            LookupError: the trial has none.
+        """
+        return _present(self.val_loss, self)
+
+    @property
+    def measured(self) -> Measured:
+        """What objectives take of a complete trial.
+
+        Raises:
+            LookupError: the trial has no accuracy, or no loss.
+        """
+        return Measured(self.accuracy("val"), self.loss, self.latency_ms)
+
+    @property
+    def brief(self) -> TrialResult:
+        """The same without the history and the environment, which only reports read."""
+        return replace(self, history=(), environment={})
+
+    def _singles(self, *names: str) -> dict[str, Any]:
+        values = ((name, getattr(self, name)) for name in names)
+        return {name: value for name, value in values if value is not None}
+
+
+def failed(cause: str, reason: str) -> TrialResult:
+    """The result of a trial that is not tried again.
+
+    Args:
+        cause: as `failures` names it.
+        reason: for the reader.
+    """
+    return TrialResult("failed", cause=cause, reason=reason)
+
+
+def _present(value: float | None, result: TrialResult) -> float:
+    if value is None:
+        raise LookupError(f"a {result.state} trial without this result")
+    return float(value)

@@ -1,0 +1,77 @@
+"""Studies that the version before has left: each opens, reports, and goes on where it stopped.
+
+`tests/data/earlier` has one archive a study: the files of the study, its SQLite ledger, the folders
+of its trials, its packed ledger, and `expected.json` with what the version before said of it.
+"""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_process import InProcess
+
+from sret_search.reporting.results import Results
+from sret_search.reporting.write import write_report
+from sret_search.study import Study, load_study
+from sret_search.trials import about, packed
+from sret_search.trials.trial import TrialRecord
+
+ARCHIVES = sorted((Path(__file__).parent.parent / "data" / "earlier").glob("*.tar.xz"))
+KINDS = {path.name.removesuffix(".tar.xz"): path for path in ARCHIVES}
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+@pytest.fixture(params=KINDS)
+def study(request: pytest.FixtureRequest) -> Study:
+    with tarfile.open(KINDS[request.param]) as archive:
+        archive.extractall(filter="data")
+    return load_study(Path("study.yaml"))
+
+
+def expected() -> dict[str, Any]:
+    return json.loads(Path("expected.json").read_text())
+
+
+def plain(entries: list[TrialRecord]) -> list[dict[str, Any]]:
+    return [json.loads(json.dumps(entry.to_dict())) for entry in entries]
+
+
+def test_every_kind_of_study_is_kept() -> None:
+    assert KINDS.keys() == {"reruns", "rungs", "drawn", "branches", "rates", "confirmed"}
+
+
+def test_its_packed_ledger_is_written_again_to_the_byte(study: Study) -> None:
+    before = Path("ledger.json.xz").read_bytes()
+    assert packed.write(study, Results.read(study).packed) == before
+    entries = Results.read(study).entries
+    packed.file_of(study).parent.mkdir(parents=True)
+    packed.file_of(study).write_bytes(before)
+    read = packed.read(study)
+    assert plain(read.entries) == plain(entries)
+    assert packed.write(study, read) == before
+
+
+def test_its_table_says_the_same(study: Study) -> None:
+    table = json.loads(Results.read(study).table.to_json(orient="columns"))
+    assert table == expected()["table"]
+    assert write_report(study).exists()
+
+
+def test_it_goes_on_with_the_same_trial_and_comes_to_its_end(study: Study) -> None:
+    resumed = InProcess(Path("study.yaml"))
+    given = resumed.next()
+    assert given is not None
+    entry, wanted = resumed.searcher.entry_of(given[0]), expected()["next"]
+    assert given[1]["until"] == wanted.pop("until")
+    assert about.to_dict(entry.about) == wanted.pop("about")
+    assert {name: getattr(entry, name) for name in wanted} == wanted
+    resumed.train(*given)
+    resumed.run()
+    ended = {entry.number: entry.state for entry in resumed.ledger.entries()}
+    resumed.ledger.close()
+    assert "running" not in ended.values()
+    known = {i: each["state"] for i, each in enumerate(expected()["entries"])}
+    assert {i: state for i, state in known.items() if state != "running"}.items() <= ended.items()
