@@ -395,7 +395,10 @@ def test_ten_thousand_ended_trials_cost_nothing_but_a_sort():
     some = [entry(0, width) for width in WIDTHS]
     ended = [
         replace(
-            rng.choice(some), number=n, candidate=f"{n // 3}", result={"val_accuracy": rng.random()}
+            rng.choice(some),
+            number=n,
+            candidate=f"{n // 3}",
+            result=TrialResult("complete", val_accuracy=rng.random()),
         )
         for n in range(trials + 20)
     ]

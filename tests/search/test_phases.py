@@ -119,7 +119,7 @@ def test_each_arm_is_compared_at_its_own_rate_inside_of_the_rates_it_tried(
     assert len(choices) == 3
     tried = defaultdict(set)
     for entry in driver.of("rate"):
-        tried[entry.of].add((entry.about["lr"], entry.seed))
+        tried[entry.of].add((entry.about.lr, entry.seed))
     for arm in made.grid:
         choice = choices[arm.name]
         assert choice.is_interior
@@ -176,9 +176,8 @@ def test_loss_chooses_the_rate_where_it_is_the_objective(tmp_path: Path) -> None
             super().end(number)
             entry = self.entries[number]
             loss = abs(math.log2(entry.job.recipe.lr / 2e-3))
-            self.entries[number] = dataclasses.replace(
-                entry, result={"val_accuracy": entry.job.recipe.lr, "val_loss": loss}
-            )
+            result = TrialResult("complete", val_accuracy=entry.job.recipe.lr, val_loss=loss)
+            self.entries[number] = dataclasses.replace(entry, result=result)
 
     choices = Tried(made, ByLoss(made).run().entries).choices
     assert [choice.best for choice in choices.values()] == [2e-3] * 3

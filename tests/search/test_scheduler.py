@@ -297,9 +297,9 @@ def test_a_strict_study_begins_a_cohort_with_all_that_came_before(tmp_path: Path
     driver.history.begin = noted  # type: ignore[method-assign]
     driver.run()
     # Trials of its own cohort that were begun before the window, and all of the earlier ones.
-    assert seen[8] == [(number, ["1"]) for number in range(5)]
+    assert seen[8] == [(number, [1]) for number in range(5)]
     assert [number for number, _ in seen[9]] == list(range(9))
-    assert {"3", "1"} in [set(rungs) for _, rungs in seen[9]]
+    assert {3, 1} in [set(rungs) for _, rungs in seen[9]]
     assert [number for number, _ in seen[14]] == list(range(11))
 
 
@@ -333,7 +333,7 @@ class Believing:
 def test_what_a_sampler_believes_in_is_promoted_as_far_as_there_is_room(tmp_path: Path) -> None:
     driver = Driver(study(tmp_path, ASHA))
     assert not driver.fill(6)
-    by_loss = sorted(range(6), key=lambda n: curve(driver.entries[n], 1)["val_loss"])
+    by_loss = sorted(range(6), key=lambda n: curve(driver.entries[n], 1).val_loss)
     best, *_, second, worst = by_loss
     for number in range(6):
         driver.end(number)
