@@ -200,7 +200,7 @@ def test_a_trial_is_asked_for_without_the_results_of_those_that_run(
 
         def ask(self, history: History) -> Ask | None:
             self.open.append(sum(entry.open for entry in history.entries))
-            assert all(not entry.result for entry in history.entries if entry.open)
+            assert all(entry.result == TrialResult() for entry in history.entries if entry.open)
             asked = self.random.ask(history)
             assert asked != "wait"
             return asked
