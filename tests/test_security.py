@@ -242,7 +242,7 @@ def test_nothing_in_a_trial_is_reached_from_outside_of_it(tmp_path: Path) -> Non
         with pytest.raises(ValueError, match="is not a file name"):
             folders.read_json(attempt, name)
     for folder in (str(tmp_path), f"{attempt}/../..", str(tmp_path / "00000" / "attempt-1")):
-        with pytest.raises(ValueError, match="is no attempt"):
+        with pytest.raises(ValueError, match="is not an attempt"):
             folders.read_json(folder, "secret.json")
 
 
@@ -363,7 +363,7 @@ def test_no_form_of_a_secret_is_stored_or_said(line: str) -> None:
     assert HIDDEN in described
     assert SECRET not in place(made)
     if made.file.storage.trials is not None:
-        with pytest.raises(StudyError, match="has a secret in it") as refused:
+        with pytest.raises(StudyError, match="holds a secret") as refused:
             TrialFolders(made.trials_root)
         assert SECRET not in str(refused.value)
 

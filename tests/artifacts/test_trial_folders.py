@@ -140,7 +140,7 @@ def test_no_name_leads_out_of_an_attempt(folders, name):
 def test_only_attempts_in_the_root_are_touched(folders, ending):
     folders.new_attempt(1)
     for use in (folders.has_begun, folders.checkpoints):
-        with pytest.raises(ValueError, match="is no attempt"):
+        with pytest.raises(ValueError, match="is not an attempt"):
             use(folders.root + ending)
 
 
@@ -188,9 +188,9 @@ def test_everything_can_be_set_aside(folders):
         ("s3:///folder", "s3://BUCKET/FOLDER is needed"),
         ("gs://bucket/", "gs://BUCKET/FOLDER is needed"),
         ("gs://bucket/folder?endpoint=x", "Unexpected query parameter .*'endpoint'"),
-        ("s3://KEY:hidden@bucket/folder", "a secret in it"),
-        ("s3://bucket/folder?secret_key=hidden", "a secret in it"),
-        ("abfss://box@account.dfs.core.windows.net/folder?sig=hidden", "a secret in it"),
+        ("s3://KEY:hidden@bucket/folder", "holds a secret"),
+        ("s3://bucket/folder?secret_key=hidden", "holds a secret"),
+        ("abfss://box@account.dfs.core.windows.net/folder?sig=hidden", "holds a secret"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_in_one_line(url, message):

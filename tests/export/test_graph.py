@@ -61,7 +61,7 @@ def test_other_outputs_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_model_that_draws_has_no_graph(tmp_path):
-    with pytest.raises(GraphError, match="a new order of tokens at each pass"):
+    with pytest.raises(GraphError, match="a new order of tokens in each pass"):
         write_graph(_model(replace(SMALL, permutation="official")), "torch_export", tmp_path / "m")
 
 

@@ -219,6 +219,6 @@ def test_only_an_sret_can_be_started_from(get_model):
 def test_torchvisions_weights_need_a_folder_to_be_kept_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", "~nobody_for_tests/weights")
-    with pytest.raises(PretrainedError, match="no home folder; TORCH_HOME names another one"):
+    with pytest.raises(PretrainedError, match="no home folder; set TORCH_HOME to another f"):
         load_model("torchvision:resnet18")
     assert list(tmp_path.iterdir()) == []
