@@ -57,10 +57,10 @@ from tabular.replay import SEEDS, Replay, Table, hypervolumes, load, reference, 
 from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
-from sret_search.reporting.charts import matplotlib
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
-from sret_search.reporting.charts.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
-from sret_search.reporting.files import pictures
+from sret_search.reporting.render import matplotlib
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.render.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
+from sret_search.reporting.render.files import pictures
 from sret_search.reporting.statistics import intervals
 from sret_search.search.samplers.base import Sampler
 from sret_search.study import Study

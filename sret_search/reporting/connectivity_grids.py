@@ -5,7 +5,7 @@ Pictures of the task itself, and the only ones of a report that are no charts.
 
 from __future__ import annotations
 
-from sret_search.reporting.style import styled  # before any other import of Matplotlib
+from sret_search.reporting.render.style import styled  # before any other import of Matplotlib
 
 # isort: split
 import numpy as np
@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure, SubFigure
 
-from sret_search.reporting.charts.colours import BLUE, GREEN, ORANGE
-from sret_search.reporting.charts.matplotlib import sign
 from sret_search.reporting.connectivity import Taken, Tested
+from sret_search.reporting.render.colours import BLUE, GREEN, ORANGE
+from sret_search.reporting.render.matplotlib import sign
 from sret_search.tasks import connectivity, paths
 from sret_search.tasks.connectivity import Grids
 

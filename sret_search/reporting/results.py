@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ from sret_search.trials.ledger import Ledger
 from sret_search.trials.packed import Packed
 from sret_search.trials.predictions import Outcomes, Predictions
 from sret_search.trials.trial import TrialRecord
+
+Found = TypeVar("Found")
 
 _COSTS = (
     "params", "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks",
@@ -99,6 +101,17 @@ class Results:
             declarations=found.declarations,
             edited=compatibility.differences(study, found.description),
         )
+
+    @cached_property
+    def _known(self) -> dict[Callable[..., Any], Any]:
+        return {}
+
+    def once(self, analysis: Callable[[Results], Found]) -> Found:
+        """What an analysis finds in these results: worked out once, whoever asks for it."""
+        if analysis not in self._known:
+            self._known[analysis] = analysis(self)
+        found: Found = self._known[analysis]
+        return found
 
     @property
     def packed(self) -> Packed:

@@ -10,9 +10,8 @@ import pytest
 from scipy import stats
 
 from sret_search.artifacts.names import PREDICTIONS
-from sret_search.reporting.comparisons import compare
-from sret_search.reporting.contrast_sentences import contrast_sentences
-from sret_search.reporting.contrasts import Contrasted
+from sret_search.reporting.analyses.contrasts.analysis import sentences
+from sret_search.reporting.analyses.contrasts.numbers import Contrasted, contrasts
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.space.candidate import Values
@@ -70,8 +69,8 @@ def trained(contrasts: str, reached: Reached, seeds: int = 3, files: bool = True
 def found(made: Study) -> tuple[list[Contrasted], str]:
     """The contrasts of a study, and what its page says at the top."""
     results = Results.read(made)
-    contrasts = compare(results).contrasts
-    return contrasts, "\n".join(contrast_sentences(contrasts))
+    found = contrasts(results)
+    return found, "\n".join(sentences(found))
 
 
 def study(contrasts: str, seeds: int) -> Study:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sret_search import pareto
-from sret_search.reporting.curves import learning_curves
-from sret_search.reporting.failures import Failure, causes
-from sret_search.reporting.hypervolume import growth
-from sret_search.reporting.importances import axis_importances
-from sret_search.reporting.rung_results import at_rungs
+from sret_search.reporting.analyses.curves import learning_curves
+from sret_search.reporting.analyses.early_stopping import at_rungs
+from sret_search.reporting.analyses.failures import Failure, causes
+from sret_search.reporting.analyses.hypervolume import growth
+from sret_search.reporting.analyses.importances import axis_importances
 
 TRIALS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20)), min_size=1, max_size=30)
 PARAMS = [100, 300, 300, 1000, 5000, 20_000]

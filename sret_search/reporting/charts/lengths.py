@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series, ends, percent
-from sret_search.reporting.charts.colours import shades
 from sret_search.reporting.connectivity import Lengths
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, ends, percents
+from sret_search.reporting.render.colours import shades
 
 
 def chart(found: list[Lengths]) -> Chart | None:
@@ -36,7 +36,7 @@ def _series(arms: Sequence[Lengths]) -> tuple[Series, ...]:
     found = []
     for arm, colour in zip(arms, shades(len(arms)), strict=True):
         name = f"{arm.name} (reference)" if arm.is_reference and len(arms) > 1 else arm.name
-        y, (low, high) = percent(arm.accuracy), ends(arm.interval)
+        y, (low, high) = percents(arm.accuracy), ends(arm.interval)
         if arm.interval[0] is not None:
             found.append(
                 Series(name, "band", arm.steps, low=low, high=high, colour=colour, legend=False)
