@@ -291,9 +291,13 @@ class Draw:
         entries, declarations = self._run(runs)
         last = self._described(runs[-1])
         if self.images:
-            sizes = [self.images] * 3
+            sizes = [last.study.sizes[0], self.images, self.images]
             data = last.description["data"] | {"sizes": sizes}
-            last = replace(last, description=last.description | {"data": data})
+            last = replace(
+                last,
+                study=replace(last.study, seen=tuple(sizes)),
+                description=last.description | {"data": data},
+            )
             declarations = [
                 replace(d, description=d.description | {"data": d.description["data"] | {"sizes": sizes}})
                 for d in declarations

@@ -175,7 +175,7 @@ def growths(every: list[Results]) -> dict[str, Growth]:
     if most is None:
         return {}
     found = {
-        f"{each.name} ({each.description['search']['sampler']})": growth(each, _point(each, most))
+        f"{each.name} ({each.study.file.search.sampler})": growth(each, _point(each, most))
         for each in every
     }
     return {name: one for name, one in found.items() if one is not None}
@@ -226,18 +226,19 @@ def _trials(row: Row, choice: Recommended) -> list[TrialRecord]:
     return [entry for entry in row.results.complete if entry.candidate == choice.candidate]
 
 
-def _budget(every: list[Results]) -> int | None:
-    limits = [each.description["budget"]["params"]["max"] for each in every]
-    return None if None in limits else max(limits)
+def _budget(every: list[Results]) -> float | None:
+    limits = [each.study.space.budget.params.max for each in every]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if len(known) == len(limits) else None
 
 
-def _hypervolume(results: Results, most: int) -> float:
+def _hypervolume(results: Results, most: float) -> float:
     table = results.sound
     return pareto.hypervolume(table.val_accuracy, table.params, *_point(results, most))
 
 
-def _point(results: Results, most: int) -> tuple[float, int]:
-    return 1 / results.description["classes"], most
+def _point(results: Results, most: float) -> tuple[float, float]:
+    return 1 / results.study.space.architecture.classes, most
 
 
 def _length(results: Results) -> str:

@@ -43,7 +43,9 @@ class Results:
     """A study's description and trials, as read from its ledger and folders at one moment.
 
     Attributes:
-        study: as the ledger describes it, not as the study file has it now.
+        study: as the ledger describes it, not as the study file has it now; what a page says of
+            what ran comes from here.
+        description: the same as it is stored, with the text of both files.
         edited: in what the study file differs from the ledger, a text for each field.
         declarations: what the study declared, run after run; empty of earlier programs.
         outcomes: per image, what each trial classified right.
@@ -123,17 +125,12 @@ class Results:
 
     @property
     def name(self) -> str:
-        return str(self.description["study"])
+        return self.study.name
 
     @property
     def planned(self) -> int:
         """Trials that the study asks for, as far as that is known by now."""
         return max(int(self.description["trials"]), len(self.entries))
-
-    @cached_property
-    def contrasts(self) -> list[Contrast]:
-        """The contrasts of the description in force; none of earlier programs."""
-        return [Contrast(**plain) for plain in self.description.get("contrasts", [])]
 
     @cached_property
     def _declared(self) -> Declared:
@@ -159,13 +156,13 @@ class Results:
 
     def images(self, part: str) -> int:
         """Images of a part of the data, "val" or "test"."""
-        _, val, test = self.description["data"]["sizes"]
-        return int(val if part == "val" else test)
+        _, val, test = self.study.sizes
+        return val if part == "val" else test
 
     @property
     def own_objectives(self) -> list[str]:
         """Objectives that are shown only where a study has them."""
-        return [name for name in ("memory", "latency_ms") if name in self.description["objectives"]]
+        return [name for name in ("memory", "latency_ms") if name in self.study.file.objectives]
 
     def shows_test(self, entry: TrialRecord) -> bool:
         """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
@@ -217,7 +214,7 @@ class Results:
         Last columns say what a trial stands beside or was for, and of branches their parents,
         where there are such trials.
         """
-        axes = list(self.description["axes"])
+        axes = list(self.study.space.axes)
         rows = [
             self._row(entry) | {a: _flat(entry.values.get(a)) for a in axes}
             for entry in self.entries
@@ -277,13 +274,13 @@ class Results:
 
     def spread(self, entries: Iterable[TrialRecord], part: str) -> Variances:
         """How far seeds spread among some trials, on "val" or on "test"."""
-        folds = self.description["data"]["folds"]
+        folds = self.study.file.data.folds
         return Variances.among(entries, part, self.images(part), folds)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """One row a candidate with a complete trial: costs, seeds, mean validation accuracy."""
-        axes = list(self.description["axes"])
+        axes = list(self.study.space.axes)
         grouped = self.compared.groupby("candidate", sort=False)
         means = grouped[["val_accuracy", "val_loss", "test_accuracy", "seconds"]].mean()
         firsts = grouped[[*_COSTS, *axes]].first()
@@ -315,7 +312,7 @@ class Results:
     def measure(self) -> Literal["accuracy", "loss"]:
         """The objective that candidates are chosen by: accuracy, or loss where a study has that
         instead."""
-        objectives = self.description["objectives"]
+        objectives = self.study.file.objectives
         return "loss" if "loss" in objectives and "accuracy" not in objectives else "accuracy"
 
     def scores(self, table: pd.DataFrame) -> np.ndarray:

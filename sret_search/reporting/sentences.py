@@ -73,9 +73,9 @@ def _grounds(results: Results, found: Answer) -> list[str]:
         f"Chosen among {found.among:,} candidates by their {chosen}, in which whatever is chosen looks"
         f" better than it is; {widened}"
     )
-    if results.description["confirm"] is None:
+    if results.study.file.confirm is None:
         text += " (“confirm” in the study file trains the front again, with fresh seeds)"
-    if results.description["search"]["sampler"] == "frontier":
+    if results.study.file.search.sampler == "frontier":
         text += "; the means are as they were measured, not as the sampler's model believes them"
     return [f"{text}."]
 

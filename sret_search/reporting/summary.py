@@ -27,7 +27,7 @@ def summarise(results: Results, found: Sequence[Analysis]) -> dict[str, Any]:
         "notices": notices(results),
         "seeds": sorted(int(seed) for seed in table.seed.unique()),
         "data": results.description["data"],
-        "objectives": results.description["objectives"],
+        "objectives": results.study.file.objectives,
         "answer": None if recommended is None else dataclasses.asdict(recommended),
     }
     for analysis in found:

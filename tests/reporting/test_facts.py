@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sret_search import pareto
+from sret_search.config.space_file import Budget
+from sret_search.config.study_file import Reference, Report
 from sret_search.reporting.analyses.curves import learning_curves
 from sret_search.reporting.analyses.early_stopping import at_rungs
 from sret_search.reporting.analyses.failures import Failure, causes
@@ -28,11 +30,12 @@ def results(complete: list[tuple[int, float]], params: object = 10_000) -> Simpl
         )
         for i, (place, accuracy) in enumerate(complete)
     ]  # fmt: skip
-    report = {"hypervolume_reference": {"accuracy": None, "params": params}}
-    budget = {"params": {"max": None}}
-    description = {"report": report, "budget": budget, "classes": 10}
+    study = SimpleNamespace(
+        file=SimpleNamespace(report=Report(hypervolume_reference=Reference(params=params))),
+        space=SimpleNamespace(budget=Budget(), architecture=SimpleNamespace(classes=10)),
+    )
     sound = pd.DataFrame({"candidate": [entry.candidate for entry in entries]})
-    return SimpleNamespace(complete=entries, description=description, sound=sound)
+    return SimpleNamespace(complete=entries, study=study, sound=sound)
 
 
 @settings(deadline=None, derandomize=True)
@@ -74,7 +77,7 @@ def space(count: int, accuracy: object) -> SimpleNamespace:
     table.loc[table.share == "none", "ratio"] = np.nan
     table["val_accuracy"] = accuracy(table) + 0.001 * rng.normal(size=count)
     axes = dict.fromkeys([*table.columns[:-1]])
-    return SimpleNamespace(sound=table, description={"axes": axes})
+    return SimpleNamespace(sound=table, study=SimpleNamespace(space=SimpleNamespace(axes=axes)))
 
 
 def test_the_axis_that_decides_is_the_important_one() -> None:
@@ -109,7 +112,7 @@ def test_chance_lets_no_axis_stand_out() -> None:
         made = space(30, lambda t: rng.normal(size=len(t)))
         for i in range(4):
             made.sound[f"more {i}"] = rng.integers(0, 2 + i, 30)
-            made.description["axes"][f"more {i}"] = None
+            made.study.space.axes[f"more {i}"] = None
         found = axis_importances(made)
         assert found is not None
         assert len(found.axes) == 9
@@ -122,7 +125,7 @@ def test_chance_lets_no_axis_stand_out() -> None:
 def test_little_says_nothing_of_importance() -> None:
     assert axis_importances(space(9, lambda t: 0.5 + 0.01 * t.width)) is None
     made = space(40, lambda t: 0.5 + 0.01 * t.width)
-    made.description["axes"] = {"width": None, "follows": None}
+    made.study.space.axes = {"width": None, "follows": None}
     assert axis_importances(made) is None
 
 

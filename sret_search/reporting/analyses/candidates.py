@@ -63,7 +63,7 @@ def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndar
 
 def hover(results: Results, table: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> list[str]:
     """What each candidate is: its name, its axes' values, its costs and its accuracy."""
-    axes = list(results.description["axes"])
+    axes = list(results.study.space.axes)
     found = []
     for row, below, above in zip(table.to_dict("records"), low, high, strict=True):
         values = [f"{axis}: {row[axis]}" for axis in axes if not pd.isna(row[axis])]

@@ -56,13 +56,13 @@ class Confirmed:
 def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
     """The trials that confirm each member, as the study asks now; only of members that the
     description in force trains, and of which no fresh seed diverged or failed."""
-    asked = results.description["confirm"]
+    asked = results.study.file.confirm
     if asked is None:
         return {}
     own = {entry.candidate for entry in results.own}
     again: dict[str, list[TrialRecord]] = {}
     for entry in results.entries:
-        if entry.role == "confirmation" and entry.about["on"] == asked["on"]:
+        if entry.role == "confirmation" and entry.about["on"] == asked.on:
             again.setdefault(entry.candidate, []).append(entry)
     found = {
         name: [entry for entry in entries if entry.state == "complete"]
@@ -176,13 +176,13 @@ def sentences(results: Results, found: list[Confirmed]) -> list[str]:
     said = []
     if found[0].on_front is not None:
         stay = sum(one.on_front is True for one in found)
-        objectives = listed(list(results.description["objectives"]))
+        objectives = listed(list(results.study.file.objectives))
         said.append(
             f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
             f" objectives that chose them ({objectives})."
         )
     believed = sum(not one.is_observed for one in found)
-    if results.description["search"]["sampler"] == "frontier":
+    if results.study.file.search.sampler == "frontier":
         again_names = {one.candidate for one in found}
         missed = sum(name not in again_names for name in results.once(observed_front))
         said.append(

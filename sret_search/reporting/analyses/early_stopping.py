@@ -66,7 +66,7 @@ def stopped(results: Results) -> Stopped | None:
     saved = math.fsum(_left(entry) for entry in found)
     epochs = [int(entry.result["epochs"]) for entry in found]
     return Stopped(
-        scheduler=results.description["scheduler"]["name"],
+        scheduler=results.study.file.scheduler.name,
         trials=len(found),
         asked_for=len(under),
         first=min(epochs),

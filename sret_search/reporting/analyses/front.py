@@ -77,7 +77,7 @@ def _block(found: Front) -> Block:
 
 
 def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
-    axes = list(results.description["axes"])
+    axes = list(results.study.space.axes)
     counters = {entry.candidate: entry.cost for entry in results.own}
     numbers = {
         name: int(row[name]) for name in ("params", "macs", "executions", "unique_blocks", "seeds")

@@ -37,14 +37,15 @@ class Growth:
 
 def reference(results: Results) -> tuple[float, float] | None:
     """Accuracy and parameters of the reference point; None where the budget has no maximum."""
-    asked = results.description["report"]["hypervolume_reference"]
-    most = asked["params"]
-    if most == "budget":
-        most = results.description["budget"]["params"]["max"]
+    study = results.study
+    asked = study.file.report.hypervolume_reference
+    budget = study.space.budget.params.max
+    most = budget if isinstance(asked.params, str) else asked.params
     if most is None:
         return None
-    chance = asked["accuracy"]
-    return (1 / results.description["classes"] if chance is None else chance), most
+    chance = asked.accuracy
+    classes = study.space.architecture.classes
+    return (1 / classes if chance is None else chance), most
 
 
 def growth(results: Results, point: tuple[float, float] | None = None) -> Growth | None:

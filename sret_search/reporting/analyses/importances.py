@@ -97,7 +97,7 @@ def axis_importances(results: Results) -> Importances | None:
     table = results.sound
     if len(table) > _MOST:
         table = table.iloc[np.linspace(0, len(table) - 1, _MOST).astype(int)]
-    varied = _different(table, list(results.description["axes"]))
+    varied = _different(table, list(results.study.space.axes))
     if len(table) < LEAST or len(varied) < 2:
         return None
     space = {name: _distribution(table[name]) for name in varied}

@@ -62,7 +62,7 @@ def _note(results: Results, shown: int, shows_test: bool) -> str:
 def _columns(results: Results, shows_test: bool) -> list[Column]:
     return [
         Column("trial"),
-        *(Column(isolated(axis)) for axis in results.description["axes"]),
+        *(Column(isolated(axis)) for axis in results.study.space.axes),
         Column("state", "word"), Column("seed"), Column("validation"),
         *([Column("test")] if shows_test else []),
         Column("parameters"), Column("of them shared"), Column("MACs"), Column("training MACs"),
@@ -77,7 +77,7 @@ def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]
     own = (trial[name] / _UNITS[name][1] for name in results.own_objectives)
     return [
         str(trial["trial"]),
-        *(isolated(_value(trial[axis])) for axis in results.description["axes"]),
+        *(isolated(_value(trial[axis])) for axis in results.study.space.axes),
         _state(results, trial), str(trial["seed"]), percent(trial["val_accuracy"]),
         *([percent(trial["test_accuracy"])] if shows_test else []),
         f"{trial['params']:,}", f"{trial['params_shared']:,}", f"{trial['macs']:,}",

@@ -99,7 +99,7 @@ class Pair:
 
 def pairs(results: Results) -> list[Pair]:
     """Every candidate with every twin of which both have a complete trial, by executions."""
-    if not [c for c in results.description["controls"] if c != "rerun"]:
+    if not set(results.study.file.controls) - {"rerun"}:
         return []
     by_name: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:

@@ -141,11 +141,11 @@ def _differences(results: Results) -> list[str]:
     found, study = [], results.study
     if study.file.data.source != "imagenet":
         found.append(f"its images are those of {study.file.data.source}")
-    if results.description["classes"] != 1000:
-        found.append(f"it has {results.description['classes']} classes")
-    axes = results.description["axes"]
+    classes = study.space.architecture.classes
+    if classes != 1000:
+        found.append(f"it has {classes} classes")
     for axis, what in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
-        if axis in axes:
+        if axis in study.space.axes:
             found.append(f"its candidates differ in {what}")
     if study.file.recipe.unit != "epochs":
         found.append(f"its trainings are counted in {study.file.recipe.unit}")

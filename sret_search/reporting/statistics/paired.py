@@ -81,7 +81,8 @@ def is_closed(results: Results, entries: Iterable[TrialRecord]) -> bool:
 def part(results: Results) -> str:
     """The part of the data on which candidates are compared: "test" where they were declared, as
     arms or as the only one, or by contrasts each; else "val"."""
-    is_declared = results.description["arms"] is not None or not results.description["axes"]
+    study = results.study
+    is_declared = study.file.arms is not None or not study.space.axes
     return "test" if is_declared or results.declared else "val"
 
 

@@ -75,7 +75,9 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
     return SimpleNamespace(
         candidates=table.reset_index(), sound=table.reset_index(), compared=compared,
         searched=searched, measure="accuracy", scores=lambda table: table.val_accuracy.to_numpy(),
-        description={"axes": {"width": None}, "data": {"sizes": [1000, 200, 300]}},
+        study=SimpleNamespace(
+            space=SimpleNamespace(axes={"width": None}), sizes=(1000, 200, 300),
+        ),
         having=lambda role: {}, images=lambda part: {"val": 200, "test": 300}[part],
         spreads={"val": Variances.of(compared.candidate, compared.seed, compared.val_accuracy, 200)},
     )  # fmt: skip

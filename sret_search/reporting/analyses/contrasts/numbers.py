@@ -109,9 +109,9 @@ class Contrasted:
 
 def contrasts(results: Results) -> list[Contrasted]:
     """Every contrast of the study, in its order."""
-    if not results.contrasts:
+    if not results.study.file.contrasts:
         return []
-    found = [_contrasted(results, contrast) for contrast in results.contrasts]
+    found = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
     tests = family([one.tested for one, *_ in found])
     return [
         replace(
@@ -189,7 +189,7 @@ def _by_image(
 ) -> np.ndarray | None:
     """The difference of each image, a mean over pairs (seeds, images); None where it is not known,
     or each seed has images of its own."""
-    if results.description["data"]["folds"] is not None:
+    if results.study.file.data.folds is not None:
         return None
     entries = {entry.number: entry for own in seeds for pair in own for entry in pair}
     right = {number: results.right(entry, "test") for number, entry in entries.items()}

@@ -64,7 +64,7 @@ def chart(found: list[Depth], results: Results) -> Chart | None:
     and its own at the reference's; None where arms are not depths."""
     if not found:
         return None
-    _, *images = results.description["data"]["sizes"]
+    _, *images = results.study.sizes
     return Chart(
         name="accuracy_executions",
         title="What depth buys",

@@ -72,8 +72,9 @@ class Elastic:
 
 def has_elastic(results: Results) -> bool:
     """Whether a study may train elastic candidates."""
-    axis = "recipe.depth_training" in results.description["axes"]
-    return axis or results.description["recipe"]["depth_training"] != "fixed"
+    study = results.study
+    is_axis = "recipe.depth_training" in study.space.axes
+    return is_axis or study.file.recipe.depth_training != "fixed"
 
 
 def elastics(results: Results) -> list[Elastic]:
@@ -115,9 +116,9 @@ class _Alone:
 
 def _alone(results: Results) -> list[_Alone]:
     """All that the study trains for one depth alone."""
-    images = results.description["data"]["sizes"][0]
+    images = results.study.sizes[0]
     known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
-    if results.description["search"]["sampler"] == "grid":
+    if results.study.file.search.sampler == "grid":
         known = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | known
     complete: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:

@@ -284,20 +284,20 @@ def _kinds(
 ) -> tuple[str | None, tuple[Kind, ...]]:
     """The axis, of those that the law does not know, by which φ differs most, if by any."""
     groups: dict[str, list[np.ndarray]] = {}
-    for axis, about in results.description["axes"].items():
+    for axis, about in results.study.space.axes.items():
         is_size = axis.endswith((".loops", ".width", ".unique", ".mlp_ratio"))
-        if is_size or about["same_as"] is not None:
+        if is_size or about.same_as is not None:
             continue
         values = np.array([repr(one.entry.values.get(axis)) for one in chosen])
         groups[axis] = [values == kind for kind in sorted(set(values))]
-    axis, phis = differing(points, groups)
-    if axis is None:
+    found, phis = differing(points, groups)
+    if found is None:
         return None, ()
     kinds = []
-    for own, phi in zip(groups[axis], phis, strict=True):
-        value = chosen[int(np.flatnonzero(own)[0])].entry.values.get(axis)
+    for own, phi in zip(groups[found], phis, strict=True):
+        value = chosen[int(np.flatnonzero(own)[0])].entry.values.get(found)
         kinds.append(Kind(value, int(own.sum()), phi))
-    return axis, tuple(kinds)
+    return found, tuple(kinds)
 
 
 def differing(
