@@ -6,8 +6,8 @@
 Page n is the same in every run. Its study and how that ran are drawn from what the tables below list:
 kinds of studies; edits between two runs; how accurate trials are, and how accuracies differ; losses;
 states of trials; images; predictions and histories that are there or not. All that a report is made
-of is made from it but the pictures: comparisons, answer, sentences, tables and summary; of every third
-charts as data and the page, and of every twentieth that with its charts.
+of is made from it but the pictures: comparisons, answer, sentences, charts as data, tables and summary; of every third
+the page, and of every twentieth that with its charts.
 
 No page may raise an error. No sentence may be of an unknown kind (`null_studies.KINDS`), or have a word
 like nan or None; no interval may be out of order or without an end that is a number; no accuracy may lie
@@ -40,15 +40,22 @@ from ledgers import ENVIRONMENT, Described, complete, ended, share_work
 from null_studies import kind_of
 
 from sret_search.job.job import Parent
-from sret_search.reporting import charts, summary, tables, write
-from sret_search.reporting.charts import Chart
-from sret_search.reporting.comparisons import compare
+from sret_search.reporting import summary, write
+from sret_search.reporting.analyses import front
+from sret_search.reporting.analyses.arms import arms
+from sret_search.reporting.analyses.confirmation import confirmed
+from sret_search.reporting.analyses.contrasts.numbers import contrasts
+from sret_search.reporting.analyses.depth.numbers import depths
+from sret_search.reporting.analyses.elastic.numbers import elastics
+from sret_search.reporting.analyses.learning_rates import tuned
+from sret_search.reporting.analyses.scaling.interval import Estimate
+from sret_search.reporting.analyses.scaling.laws import scaling
+from sret_search.reporting.analyses.twins import pairs
+from sret_search.reporting.contents import analyses, blocks
 from sret_search.reporting.notices import notices
-from sret_search.reporting.published.points import beside, published
 from sret_search.reporting.recommendation import answer
+from sret_search.reporting.render.chart import Chart
 from sret_search.reporting.results import Results
-from sret_search.reporting.scaling.interval import Estimate
-from sret_search.reporting.scaling.sentences import sentences as scaling_sentences
 from sret_search.reporting.sentences import sentences
 from sret_search.training.results import EpochMetrics, RerunResult
 from sret_search.trials import compatibility
@@ -286,9 +293,13 @@ class Draw:
         entries, declarations = self._run(runs)
         last = self._described(runs[-1])
         if self.images:
-            sizes = [self.images] * 3
+            sizes = [last.study.sizes[0], self.images, self.images]
             data = last.description["data"] | {"sizes": sizes}
-            last = replace(last, description=last.description | {"data": data})
+            last = replace(
+                last,
+                study=replace(last.study, seen=tuple(sizes)),
+                description=last.description | {"data": data},
+            )
             declarations = [
                 replace(d, description=d.description | {"data": d.description["data"] | {"sizes": sizes}})
                 for d in declarations
@@ -458,6 +469,10 @@ def replace_open(entry: TrialRecord) -> TrialRecord:
 
 _WORDS = re.compile(r"\b(nan|NaN|inf|Infinity|None(?! smaller| of)|NaT)\b")
 _PERCENT = re.compile(r"(-?[\d.]+) % on (?:test|validation)")
+_NUMBERS = (
+    answer, arms, confirmed, contrasts, depths, elastics, pairs, scaling, tuned,
+)  # fmt: skip
+"""Analyses whose numbers are looked through, besides the summary."""
 _ACCURACIES = {
     "accuracy", "val", "test", "val_accuracy", "test_accuracy", "rerun_val", "rerun_test", "back_val",
     "back_test", "alone", "chosen", "of_accuracy", "against_accuracy", "twin_accuracy",
@@ -468,39 +483,40 @@ def check(results: Results, *, rendered: bool = True, with_charts: bool = True) 
     """Make what a page is made of, and look through it.
 
     Args:
-        rendered: make the charts as data and the page too; with_charts: with its charts.
+        rendered: make the page too; with_charts: with its charts.
 
     Raises:
         AssertionError: it has what no page may have.
     """
-    compared, found = compare(results), answer(results)
-    shown, footer = published(results), summary.footer(results)
-    made = charts.charts(results, compared) if rendered else []
-    made = [beside(chart, shown) for chart in made]
-    said = [*sentences(results, compared, found), *scaling_sentences(compared.scaling)]
+    made, footer = analyses(results), summary.footer(results)
+    charts = [chart for analysis in made for chart in analysis.charts]
+    said = sentences(results, made)
+    said += [text for block in blocks(made) for text in block.texts]
     for sentence in said:
         kind_of(sentence)
-    for text in (*said, *notices(results), footer, *(summary.footer(results, c) for c in made)):
+    for text in (*said, *notices(results), footer, *(summary.footer(results, c) for c in charts)):
         assert not _WORDS.search(text), text
         for number in _PERCENT.findall(text):
             assert 0 <= float(number) <= 100, text
-    front = tables.front(results, compared.confirmed, footer)
-    for text in (front.latex(), front.markdown(), *(c.title + c.caption for c in made)):
+    members = results.once(front.front)
+    for text in (
+        members.latex(footer),
+        members.markdown(footer),
+        *(c.title + c.caption for c in charts),
+    ):
         assert not _WORDS.search(text), text
-    facts = summary.summarise(results, compared, found)
+    facts = summary.summarise(results, made)
     text = write._json(facts)
     for path, value in (
         *_walk(json.loads(text), "summary"),
-        *_parts(compared, "compared"),
-        *_parts(found, "answer"),
+        *(part for numbers in _NUMBERS for part in _parts(results.once(numbers), numbers.__name__)),
     ):
         _look(path, value)
-    for chart in made:
+    for chart in charts:
         _look_at(chart)
     write._csv(results.table)
     if rendered:
-        drawn = made if with_charts else []
-        page = write._page(results, compared, found, drawn, front, facts, {}, shown)
+        page = write._page(results, made, charts if with_charts else [], facts, {})
         visible = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.S)
         assert not (word := re.search(r".{30}\b(nan|None(?! smaller| of))\b.{30}", visible)), word
     json.loads(text, parse_constant=_refused)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sret_search.reporting.page import render
+from sret_search.reporting.render import page
 from sret_search.reporting.results import Results
 from sret_search.search import controls as beside
 from sret_search.search import phases
@@ -118,7 +118,7 @@ def share_work() -> None:
         return known[key]
 
     beside.twins = shared
-    render._environment = cache(getattr(render._environment, "__wrapped__", render._environment))
+    page._environment = cache(getattr(page._environment, "__wrapped__", page._environment))
 
 
 def ended(entry: TrialRecord, result: TrialResult) -> TrialRecord:

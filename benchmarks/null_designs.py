@@ -11,8 +11,8 @@ from typing import Any
 
 from null_pages import Claim, Design, Network, Page, Says
 
-from sret_search.reporting.recommendation import Choice
-from sret_search.reporting.scaling.sentences import headlines
+from sret_search.reporting.analyses.scaling.sentences import headlines
+from sret_search.reporting.recommendation import Recommended
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.trials.trial import TrialRecord
 
@@ -131,7 +131,7 @@ def _contrast_intervals(over: str) -> Says:
     return held
 
 
-def _choice(page: Page, choice: Choice, part: str) -> list[bool]:
+def _choice(page: Page, choice: Recommended, part: str) -> list[bool]:
     role = "confirmation" if page.answer.is_confirmed else "search"
     number = _entries(page, choice.candidate, role)[0]
     if choice.part == part:

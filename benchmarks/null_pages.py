@@ -15,17 +15,17 @@ import numpy as np
 from ledgers import Described, complete, ended
 from scipy import special
 
-from sret_search.reporting.arms import Arm, arms
-from sret_search.reporting.confirmed import Confirmed, confirmed
-from sret_search.reporting.contrasts import Contrasted, contrasts
-from sret_search.reporting.depth import Depth, depths
-from sret_search.reporting.elastic import Elastic, elastics
-from sret_search.reporting.importances import Importances, axis_importances
-from sret_search.reporting.iso_cost import Slice, slices
+from sret_search.reporting.analyses.arms import Arm, arms
+from sret_search.reporting.analyses.confirmation import Confirmed, confirmed
+from sret_search.reporting.analyses.contrasts.numbers import Contrasted, contrasts
+from sret_search.reporting.analyses.depth.numbers import Depth, depths
+from sret_search.reporting.analyses.elastic.numbers import Elastic, elastics
+from sret_search.reporting.analyses.importances import Importances, axis_importances
+from sret_search.reporting.analyses.scaling.iso_cost import Slice, slices
+from sret_search.reporting.analyses.scaling.laws import Scaling, scaling
+from sret_search.reporting.analyses.twins import Pair, pairs
 from sret_search.reporting.recommendation import Answer, answer
 from sret_search.reporting.results import Results
-from sret_search.reporting.scaling import Scaling, scaling
-from sret_search.reporting.twins import Pair, pairs
 from sret_search.training.results import RerunResult
 from sret_search.trials.trial import TrialRecord
 

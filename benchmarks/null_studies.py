@@ -62,9 +62,8 @@ from null_pages import NOISE, SEEDS, Design, Page
 from scipy import special
 from trial_overhead import hardware
 
-from sret_search.reporting import contrasts
-from sret_search.reporting.comparisons import compare
-from sret_search.reporting.scaling.sentences import sentences as scaling_sentences
+from sret_search.reporting.analyses.contrasts import numbers
+from sret_search.reporting.contents import analyses, blocks
 from sret_search.reporting.sentences import sentences
 from sret_search.reporting.summary import summarise
 
@@ -177,10 +176,11 @@ def kind_of(sentence: str) -> str:
 
 def said(page: Page) -> dict[str, bool]:
     """Of each kind of sentence that may claim something, whether one on a whole page does."""
-    compared = compare(page.results)
-    json.dumps(summarise(page.results, compared, page.answer), allow_nan=False)
+    made = analyses(page.results)
+    json.dumps(summarise(page.results, made), allow_nan=False)
     found = {kind: False for kind, (_, claims) in KINDS.items() if claims is not None}
-    every = sentences(page.results, compared, page.answer) + scaling_sentences(compared.scaling)
+    every = sentences(page.results, made)
+    every += [text for block in blocks(made) for text in block.texts]
     for sentence in every:
         kind = kind_of(sentence)
         if kind in found:
@@ -233,7 +233,7 @@ def simulate(design: Design, seeds: int, pages: int, *, short: bool = False) -> 
 def _unforeseen() -> AbstractContextManager[Any]:
     """Contrasts do not say what it takes to see a difference, which takes most of their time."""
     return mock.patch.multiple(
-        contrasts, detectable=lambda *_: math.nan, seeds_needed=lambda *_: None
+        numbers, detectable=lambda *_: math.nan, seeds_needed=lambda *_: None
     )
 
 

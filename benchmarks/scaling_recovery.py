@@ -45,12 +45,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sret_search.reporting.iso_cost import slice_of
-from sret_search.reporting.scaling.fit import Fit, fit
-from sret_search.reporting.scaling.interval import Bootstraps, Estimate, crossing, estimate, profile
-from sret_search.reporting.scaling.law import ALPHA, PHI, E, Points
-from sret_search.reporting.scaling.recurrence import by_size, depends, differing, falls
-from sret_search.reporting.scaling.seeds import slope
+from sret_search.reporting.analyses.scaling.fit import Fit, fit
+from sret_search.reporting.analyses.scaling.interval import (
+    Bootstraps,
+    Estimate,
+    crossing,
+    estimate,
+    profile,
+)
+from sret_search.reporting.analyses.scaling.iso_cost import slice_of
+from sret_search.reporting.analyses.scaling.law import ALPHA, PHI, E, Points
+from sret_search.reporting.analyses.scaling.recurrence import by_size, depends, differing, falls
+from sret_search.reporting.analyses.scaling.seeds import slope
 from sret_search.reporting.statistics.pooled_variance import Variances
 
 RESULTS = Path(__file__).parent / "results"

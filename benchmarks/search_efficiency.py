@@ -58,10 +58,10 @@ from tabular.table import HELD_BACK, HERE
 from trial_overhead import hardware
 
 from sret_search.config import samplers
-from sret_search.reporting.charts import matplotlib
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
-from sret_search.reporting.charts.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
-from sret_search.reporting.files import pictures
+from sret_search.reporting.render import matplotlib
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.render.colours import GREEN, GREY, ORANGE, PURPLE, RED, SKY
+from sret_search.reporting.render.files import pictures
 from sret_search.reporting.statistics import intervals
 from sret_search.search.samplers.base import Sampler
 from sret_search.study import Study

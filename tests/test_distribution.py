@@ -47,5 +47,5 @@ def test_the_wheel_has_the_package_with_its_data_and_nothing_else(tmp_path):
     }
     assert names == wanted
     assert {"sret_search/py.typed", "sret_search/__init__.pyi"} <= names
-    assert any(name.startswith("sret_search/reporting/page/") for name in names)
+    assert any(name.startswith("sret_search/reporting/render/templates/") for name in names)
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= info

@@ -57,8 +57,8 @@ class _Declaration:
                 for branch in self.study.file.branches
             )
         if entry.role == "twin":
-            known = entry.about["control"] in self.study.file.controls
-            return known and entry.about["of"] in self._names
+            known = entry.control in self.study.file.controls
+            return known and entry.of in self._names
         return entry.role == "search" and entry.candidate in self._names
 
     def _declares_searched(self, entry: TrialRecord) -> bool:

@@ -61,7 +61,7 @@ def _without_folder(results: Results) -> Iterator[str]:
 def _declared_late(results: Results) -> Iterator[str]:
     """Candidates that would show test accuracy, had they been declared in time."""
     study = results.study
-    if study.file.arms is None and study.space.axes and not results.contrasts:
+    if study.file.arms is None and study.space.axes and not study.file.contrasts:
         return
     late = {entry.candidate for entry in results.complete if not results.shows_test(entry)}
     if late and len(results.declarations) > 1:

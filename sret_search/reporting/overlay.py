@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from sret_search import pareto
 from sret_search.config.problems import Problem, StudyError
-from sret_search.reporting.confirmed import confirmations
+from sret_search.reporting.analyses import candidates
+from sret_search.reporting.analyses.base import Block, Column, Table, ranged
+from sret_search.reporting.analyses.candidates import LABELS, WITH_BARS, accuracy_range, cost_axis
+from sret_search.reporting.analyses.confirmation import confirmations
+from sret_search.reporting.analyses.hypervolume import Growth, growth
 from sret_search.reporting.formatting import PARTS, bounds, in_percent, percent, points
-from sret_search.reporting.hypervolume import Growth, growth
-from sret_search.reporting.recommendation import Answer, Choice, answer
+from sret_search.reporting.recommendation import Answer, Recommended, answer
+from sret_search.reporting.render.chart import Axis, Chart, Marker, Panel, Series
+from sret_search.reporting.render.colours import cycle
 from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import paired
 from sret_search.reporting.statistics.intervals import Interval
@@ -21,6 +29,13 @@ from sret_search.trials.trial import TrialRecord
 
 _ELSEWHERE = {"root", "download"}
 """What a data set may differ in, and be the same."""
+_MARKERS: tuple[Marker, ...] = ("circle", "square", "triangle", "diamond", "down", "star")
+_COLUMNS = (
+    Column("study", "word"), Column("candidates"), Column("sampler", "word"), Column("part", "word"),
+    Column("best"), Column("its parameters"), Column("its MACs"),
+    Column("less the best of all, points"), Column("knee"), Column("its parameters"),
+    Column("smallest within one point"), Column("its parameters"), Column("hypervolume"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,7 @@ def overlay(every: list[Results]) -> list[Row]:
     refuse_incomparable(every)
     most = _budget(every)
     found = [
-        Row(each.name, each, answer(each), None if most is None else _hypervolume(each, most))
+        Row(each.name, each, each.once(answer), None if most is None else _hypervolume(each, most))
         for each in every
     ]
     best = _best(found)
@@ -124,6 +139,35 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
     }
 
 
+def block(rows: list[Row]) -> Block:
+    """The studies as a table of the page, one a row."""
+    note = (
+        "Accuracy in %, means over seeds, with 95 % intervals; of studies that confirm their front, of"
+        " the fresh seeds. Hypervolume is of accuracy × log10 parameters, against chance × the largest"
+        " budget."
+    )
+    return Block(
+        "The studies", "studies", notes=[note], table=Table(_COLUMNS, [*map(_cells, rows)])
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    cells = [row.name, str(len(row.results.candidates)), row.results.study.file.search.sampler]
+    if row.answer is None:
+        cells += [""] * 9
+    else:
+        best, behind = row.answer.best, ""
+        if row.behind is not None:
+            behind = points(row.behind)
+            if row.behind_interval is not None:
+                behind += f" ({bounds(row.behind_interval)})"
+        cells += [PARTS[best.part], ranged(best.accuracy, best.interval)]
+        cells += [f"{best.params:,}", f"{best.macs:,}", behind]
+        for one in (row.answer.knee, row.answer.smallest):
+            cells += ["", ""] if one is None else [percent(one.accuracy), f"{one.params:,}"]
+    return [*cells, "" if row.hypervolume is None else f"{row.hypervolume:.3f}"]
+
+
 def growths(every: list[Results]) -> dict[str, Growth]:
     """How the hypervolume of each study grew, against one reference for all, by its name and
     sampler; empty where one has no budget of parameters."""
@@ -131,7 +175,7 @@ def growths(every: list[Results]) -> dict[str, Growth]:
     if most is None:
         return {}
     found = {
-        f"{each.name} ({each.description['search']['sampler']})": growth(each, _point(each, most))
+        f"{each.name} ({each.study.file.search.sampler})": growth(each, _point(each, most))
         for each in every
     }
     return {name: one for name, one in found.items() if one is not None}
@@ -175,25 +219,26 @@ def _beside(row: Row, best: Row) -> Row:
     )
 
 
-def _trials(row: Row, choice: Choice) -> list[TrialRecord]:
+def _trials(row: Row, choice: Recommended) -> list[TrialRecord]:
     assert row.answer is not None
     if row.answer.is_confirmed:
-        return confirmations(row.results)[choice.candidate]
+        return row.results.once(confirmations)[choice.candidate]
     return [entry for entry in row.results.complete if entry.candidate == choice.candidate]
 
 
-def _budget(every: list[Results]) -> int | None:
-    limits = [each.description["budget"]["params"]["max"] for each in every]
-    return None if None in limits else max(limits)
+def _budget(every: list[Results]) -> float | None:
+    limits = [each.study.space.budget.params.max for each in every]
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if len(known) == len(limits) else None
 
 
-def _hypervolume(results: Results, most: int) -> float:
+def _hypervolume(results: Results, most: float) -> float:
     table = results.sound
     return pareto.hypervolume(table.val_accuracy, table.params, *_point(results, most))
 
 
-def _point(results: Results, most: int) -> tuple[float, int]:
-    return 1 / results.description["classes"], most
+def _point(results: Results, most: float) -> tuple[float, float]:
+    return 1 / results.study.space.architecture.classes, most
 
 
 def _length(results: Results) -> str:
@@ -201,9 +246,71 @@ def _length(results: Results) -> str:
     return f"{recipe.length:,g} {recipe.unit}"
 
 
-def _reached(choice: Choice) -> str:
+def _reached(choice: Recommended) -> str:
     low, high = choice.interval
     return (
         f"{in_percent(choice.accuracy)} on {PARTS[choice.part]} (95 % interval {percent(low)} to {percent(high)}), with"
         f" {choice.params:,} parameters, {choice.macs:,} MACs and {choice.executions:,} executions"
     )
+
+
+def chart(every: Sequence[Results], cost: str) -> Chart | None:
+    """The candidates of each study and its front; None where nothing is complete."""
+    shown = [results for results in every if len(results.candidates)]
+    if not shown:
+        return None
+    series: list[Series] = []
+    drawn = whole = 0
+    is_crowded = sum(len(results.candidates) for results in shown) > WITH_BARS
+    for number, (results, colour) in enumerate(zip(every, cycle(len(every)), strict=True)):
+        if len(results.candidates) == 0:
+            continue
+        table = results.candidates.sort_values([cost, "executions"])
+        some, on_front = candidates.thinned(table, candidates.on_front(results, table, cost))
+        drawn, whole = drawn + len(some), whole + len(table)
+        series += _candidates_of(results, some, on_front, cost, colour, number, is_crowded)
+    axis = cost_axis(
+        np.concatenate([r.candidates[cost].to_numpy(float) for r in shown]), LABELS[cost]
+    )
+    left_out = candidates.how_many(drawn, whole)
+    points = [one for one in series if one.kind == "points"]
+    y, low, high = (
+        np.concatenate([np.asarray(getattr(one, name), float) for one in points])
+        for name in ("y", "low", "high")
+    )
+    span = accuracy_range(y, low[~np.isnan(low)], high[~np.isnan(high)])
+    which = "; bars are drawn of the fronts alone" if is_crowded else ""
+    return Chart(
+        name=f"accuracy_{cost}",
+        title=f"Accuracy against {LABELS[cost].replace(' (MACs)', '').split(' (')[0]}{left_out}",
+        caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 % interval,"
+        f" and the front of each study{left_out}{which}.",
+        panels=(Panel(axis, Axis("validation accuracy in %", range=span), tuple(series)),),
+    )  # fmt: skip
+
+
+def _candidates_of(
+    results: Results,
+    table: pd.DataFrame,
+    on_front: np.ndarray,
+    cost: str,
+    colour: str,
+    number: int,
+    is_crowded: bool,
+) -> list[Series]:
+    low, high = candidates.whiskers(results, table)
+    hover = [f"{results.name}\n{text}" for text in candidates.hover(results, table, low, high)]
+    x, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
+    member = np.flatnonzero(on_front)
+    is_barred = on_front | (not is_crowded)
+    return [
+        Series(
+            name=results.name, kind="points", x=x, y=y, colour=colour, opacity=0.7, hover=hover,
+            marker=_MARKERS[number % len(_MARKERS)], group=results.name,
+            low=np.where(is_barred, 100 * low, np.nan), high=np.where(is_barred, 100 * high, np.nan),
+        ),
+        Series(
+            name=f"front of {results.name}", kind="step", colour=colour, width=2,
+            x=x[member], y=np.maximum.accumulate(y[member]), legend=False, group=results.name,
+        ),
+    ]  # fmt: skip

@@ -4,17 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sret_search.planning.space_statistics import Survey
-from sret_search.reporting.charts import matplotlib, space
-from sret_search.reporting.files import pictures, write_whole
+from sret_search.reporting.analyses.candidates import LABELS
+from sret_search.reporting.render import matplotlib
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.render.colours import BLUE, ORANGE, RED
+from sret_search.reporting.render.files import pictures, write_whole
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study
+
+_NEAR = 10.0
+"""A limit is drawn where it is at most so many times beyond what is drawn."""
 
 
 def write_plan(study: Study, found: Survey, samples: Sequence[Candidate]) -> None:
     """Draw the space of a study into its report's folder."""
-    chart = space.chart(study, found, samples)
-    figure = matplotlib.figure(chart, f"study {study.name}: {chart.caption}")
+    drawn = chart(study, found, samples)
+    figure = matplotlib.figure(drawn, f"study {study.name}: {drawn.caption}")
     study.report_folder.mkdir(parents=True, exist_ok=True)
     for kind, content in pictures(figure).items():
         write_whole(study.report_folder / f"plan.{kind}", content)
+
+
+def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
+    """Feasible candidates in parameters × multiply-adds, the budget's limits, and samples."""
+    costs = [candidate.cost for candidate in samples]
+    values = {"params": np.asarray(found.params, float), "macs": np.asarray(found.macs, float)}
+    limits = {name: _limits(study, name, own) for name, own in values.items()}
+    axes = {name: _axis(name, own, limits[name]) for name, own in values.items()}
+    looked = "all of them" if found.exact else f"of {found.looked_at:,} random draws"
+    return Chart(
+        name="plan",
+        title="What the space holds",
+        caption=f"{found.distinct:,} different feasible candidates, {looked};"
+        f" {len(found.params):,} are drawn.",
+        panels=(
+            Panel(
+                x=axes["params"],
+                y=axes["macs"],
+                series=(
+                    Series(
+                        "feasible", "points", values["params"], values["macs"], colour=BLUE,
+                        size=3.5, opacity=0.5,
+                    ),
+                    Series(
+                        "samples", "points", [float(known.params) for known in costs],
+                        [float(known.macs) for known in costs], colour=ORANGE, hollow=True, size=8.5,
+                    ),
+                    *(_rule(name, at, axes) for name in values for at in limits[name]),
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _limits(study: Study, name: str, values: np.ndarray) -> list[float]:
+    """The limits of a cost that are near what is drawn."""
+    limit = getattr(study.space.budget, name)
+    low, high = values.min() / _NEAR, values.max() * _NEAR
+    return [float(at) for at in (limit.min, limit.max) if at and low <= at <= high]
+
+
+def _axis(name: str, values: np.ndarray, limits: list[float]) -> Axis:
+    """Logarithmic; costs that are all but the same stay near each other."""
+    ends = (float(values.min()), float(values.max()), *limits)
+    low, high = min(ends), max(ends)
+    if high < 2 * low:
+        low, high = low / 1.5, high * 1.5
+    margin = (high / low) ** 0.06
+    return Axis(LABELS[name], log=True, range=(low / margin, high * margin))
+
+
+def _rule(name: str, at: float, axes: dict[str, Axis]) -> Series:
+    across = axes["macs" if name == "params" else "params"].range
+    assert across is not None
+    x, y = ((at, at), across) if name == "params" else (across, (at, at))
+    return Series(f"budget: {at:,.0f} {name}", "line", x, y, colour=RED, dash="dash")

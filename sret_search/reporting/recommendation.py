@@ -20,7 +20,7 @@ import pandas as pd
 
 from sret_search.config.problems import typed
 from sret_search.pareto import pareto
-from sret_search.reporting.confirmed import confirmations, confirmed
+from sret_search.reporting.analyses.confirmation import confirmations, confirmed
 from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import paired
 from sret_search.reporting.statistics.intervals import Interval
@@ -34,7 +34,7 @@ _NEAR_LOSS = 0.05
 
 
 @dataclass(frozen=True)
-class Choice:
+class Recommended:
     """A candidate that the study points at. Accuracies are means over seeds, in fractions.
 
     Attributes:
@@ -83,9 +83,9 @@ class Answer:
         is_confirmed: whether the accuracies are of fresh seeds.
     """
 
-    best: Choice
-    knee: Choice | None
-    smallest: Choice
+    best: Recommended
+    knee: Recommended | None
+    smallest: Recommended
     among: int
     measure: Literal["accuracy", "loss"]
     is_confirmed: bool
@@ -98,7 +98,7 @@ class Answer:
         )
 
     @property
-    def choices(self) -> dict[str, Choice]:
+    def choices(self) -> dict[str, Recommended]:
         """By the names that `sret-search export --trial` takes."""
         found = {"best": self.best, "knee": self.knee, "smallest": self.smallest}
         return {name: choice for name, choice in found.items() if choice is not None}
@@ -107,9 +107,9 @@ class Answer:
 def answer(results: Results) -> Answer | None:
     """The answer of a study; None while no candidate is complete with all of its seeds."""
     # Of a front that is half confirmed, the other half may be the better one.
-    again = [] if any(entry.open for entry in results.entries) else confirmed(results)
+    again = [] if any(entry.open for entry in results.entries) else results.once(confirmed)
     if again:
-        entries = confirmations(results)
+        entries = results.once(confirmations)
         rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
         table = table[np.isfinite(table.score.astype(float))]
@@ -131,7 +131,7 @@ def answer(results: Results) -> Answer | None:
         every = [entry for own in entries.values() for entry in own]
         spreads = {p: results.spread(every, p) for p in {part, "test"}}
 
-    def choice(name: str) -> Choice:
+    def choice(name: str) -> Recommended:
         return _choice(results, entries[name], entries[best.candidate], spreads, part, among)
 
     bend = knee(table.score.to_numpy(), table.params.to_numpy())
@@ -173,7 +173,7 @@ def knee(accuracies: Sequence[float], params: Sequence[float]) -> int | None:
     return int(front[tallest]) if above[tallest] > 1e-9 else None
 
 
-def export_command(study: Path, choice: Choice) -> str:
+def export_command(study: Path, choice: Recommended) -> str:
     """What a user types to export a choice."""
     folder = f"exported/{choice.candidate}"
     return f"sret-search export {typed(study)} --trial {choice.trial} --out {folder}"
@@ -197,7 +197,7 @@ def _choice(
     spreads: Mapping[str, Variances],
     part: str,
     among: int,
-) -> Choice:
+) -> Recommended:
     own = sorted(own, key=lambda entry: (entry.seed, entry.number))
     first = own[0]
     behind, interval = paired.UNKNOWN
@@ -205,10 +205,10 @@ def _choice(
         behind, interval = paired.difference(results, own, rivals, lambda e: e.result, part)
     reached, interval_of = {}, {}
     for name in {part, "test"} if results.shows_test(first) else {part}:
-        accuracies = [entry.result[f"{name}_accuracy"] for entry in own]
+        accuracies = [entry.result.accuracy(name) for entry in own]
         reached[name] = float(np.mean(accuracies))
         interval_of[name] = spreads[name].interval(accuracies, first.candidate, among)
-    return Choice(
+    return Recommended(
         candidate=first.candidate,
         trial=first.number,
         seeds=len(own),
@@ -216,7 +216,7 @@ def _choice(
         part=part,
         accuracy=reached[part],
         interval=interval_of[part],
-        loss=None if part == "test" else _finite(np.mean([e.result["val_loss"] for e in own])),
+        loss=None if part == "test" else _finite(np.mean([e.result.loss for e in own])),
         test=reached.get("test"),
         test_interval=interval_of.get("test"),
         behind=behind,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ from sret_search.trials.packed import Packed
 from sret_search.trials.predictions import Outcomes, Predictions
 from sret_search.trials.trial import TrialRecord
 
+Found = TypeVar("Found")
+
 _COSTS = (
     "params", "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks",
 )  # fmt: skip
@@ -41,7 +43,9 @@ class Results:
     """A study's description and trials, as read from its ledger and folders at one moment.
 
     Attributes:
-        study: as the ledger describes it, not as the study file has it now.
+        study: as the ledger describes it, not as the study file has it now; what a page says of
+            what ran comes from here.
+        description: the same as it is stored, with the text of both files.
         edited: in what the study file differs from the ledger, a text for each field.
         declarations: what the study declared, run after run; empty of earlier programs.
         outcomes: per image, what each trial classified right.
@@ -100,6 +104,17 @@ class Results:
             edited=compatibility.differences(study, found.description),
         )
 
+    @cached_property
+    def _known(self) -> dict[Callable[..., Any], Any]:
+        return {}
+
+    def once(self, analysis: Callable[[Results], Found]) -> Found:
+        """What an analysis finds in these results: worked out once, whoever asks for it."""
+        if analysis not in self._known:
+            self._known[analysis] = analysis(self)
+        found: Found = self._known[analysis]
+        return found
+
     @property
     def packed(self) -> Packed:
         """All that a packed ledger keeps."""
@@ -110,17 +125,12 @@ class Results:
 
     @property
     def name(self) -> str:
-        return str(self.description["study"])
+        return self.study.name
 
     @property
     def planned(self) -> int:
         """Trials that the study asks for, as far as that is known by now."""
         return max(int(self.description["trials"]), len(self.entries))
-
-    @cached_property
-    def contrasts(self) -> list[Contrast]:
-        """The contrasts of the description in force; none of earlier programs."""
-        return [Contrast(**plain) for plain in self.description.get("contrasts", [])]
 
     @cached_property
     def _declared(self) -> Declared:
@@ -146,13 +156,13 @@ class Results:
 
     def images(self, part: str) -> int:
         """Images of a part of the data, "val" or "test"."""
-        _, val, test = self.description["data"]["sizes"]
-        return int(val if part == "val" else test)
+        _, val, test = self.study.sizes
+        return val if part == "val" else test
 
     @property
     def own_objectives(self) -> list[str]:
         """Objectives that are shown only where a study has them."""
-        return [name for name in ("memory", "latency_ms") if name in self.description["objectives"]]
+        return [name for name in ("memory", "latency_ms") if name in self.study.file.objectives]
 
     def shows_test(self, entry: TrialRecord) -> bool:
         """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
@@ -204,7 +214,7 @@ class Results:
         Last columns say what a trial stands beside or was for, and of branches their parents,
         where there are such trials.
         """
-        axes = list(self.description["axes"])
+        axes = list(self.study.space.axes)
         rows = [
             self._row(entry) | {a: _flat(entry.values.get(a)) for a in axes}
             for entry in self.entries
@@ -217,11 +227,11 @@ class Results:
             if kinds == {int, type(None)}:  # or whole numbers would no longer be whole
                 table[axis] = table[axis].astype("Int64")
         for name in self.own_objectives:
-            values = {e.number: e.cost.get(name, e.result.get(name)) for e in self.entries}
+            values = {e.number: e.cost.get(name, e.result.latency_ms) for e in self.entries}
             table[name] = table.trial.map(values).astype(float)
         if any(entry.role != "search" for entry in self.entries):
             table["role"] = [entry.role for entry in self.entries]
-            table["of"] = [entry.about.get("of") for entry in self.entries]
+            table["of"] = [entry.of for entry in self.entries]
         if self.parents:
             table["parent"] = table.trial.map(self.parents).astype("Int64")
         return table
@@ -229,20 +239,22 @@ class Results:
     def _row(self, entry: TrialRecord) -> dict[str, Any]:
         known, result = entry.cost, entry.result
         # What a trial that is open has reached, if it came to a rung.
-        waits = entry.stopped if entry.open and entry.rungs else {}
+        waits = entry.stopped if entry.open and entry.rungs else result
         return {
             "trial": entry.number,
             "candidate": entry.candidate,
             "state": entry.state,
             "seed": entry.seed,
             # Images of validation that were trained on tell nothing.
-            "val_accuracy": None if entry.sees_validation else result.get("val_accuracy"),
-            "val_loss": None if entry.sees_validation else result.get("val_loss"),
-            "test_accuracy": result.get("test_accuracy") if self.shows_test(entry) else None,
+            "val_accuracy": None if entry.sees_validation else result.val_accuracy,
+            "val_loss": None if entry.sees_validation else result.val_loss,
+            "test_accuracy": result.test_accuracy if self.shows_test(entry) else None,
             **{name: known[name] for name in _COSTS},
-            "epochs": result.get("epochs", waits.get("epochs", 0)),
-            "seconds": result.get("seconds", waits.get("seconds", 0.0)),
-            "attempts": result.get("attempts", len(self.attempts.get(entry.number, []))),
+            "epochs": waits.epochs or 0,
+            "seconds": waits.seconds or 0.0,
+            "attempts": len(self.attempts.get(entry.number, []))
+            if result.attempts is None
+            else result.attempts,
         }
 
     @cached_property
@@ -264,13 +276,13 @@ class Results:
 
     def spread(self, entries: Iterable[TrialRecord], part: str) -> Variances:
         """How far seeds spread among some trials, on "val" or on "test"."""
-        folds = self.description["data"]["folds"]
+        folds = self.study.file.data.folds
         return Variances.among(entries, part, self.images(part), folds)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """One row a candidate with a complete trial: costs, seeds, mean validation accuracy."""
-        axes = list(self.description["axes"])
+        axes = list(self.study.space.axes)
         grouped = self.compared.groupby("candidate", sort=False)
         means = grouped[["val_accuracy", "val_loss", "test_accuracy", "seconds"]].mean()
         firsts = grouped[[*_COSTS, *axes]].first()
@@ -302,7 +314,7 @@ class Results:
     def measure(self) -> Literal["accuracy", "loss"]:
         """The objective that candidates are chosen by: accuracy, or loss where a study has that
         instead."""
-        objectives = self.description["objectives"]
+        objectives = self.study.file.objectives
         return "loss" if "loss" in objectives and "accuracy" not in objectives else "accuracy"
 
     def scores(self, table: pd.DataFrame) -> np.ndarray:

@@ -1,45 +1,23 @@
-"""What a study found, in the sentences at the top of its page."""
+"""Sentences at the top of a page: the answer, and what each analysis found."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
-from sret_search.reporting.comparison_sentences import (
-    arm_sentences,
-    depth_sentences,
-    elastic_sentence,
-    pair_sentences,
-)
-from sret_search.reporting.comparisons import Compared
-from sret_search.reporting.confirmed import Confirmed, observed_front
-from sret_search.reporting.contrast_sentences import contrast_sentences
-from sret_search.reporting.early_stopping import Stopped, stopped
+from sret_search.reporting.analyses.base import Analysis
 from sret_search.reporting.formatting import PARTS, bounds, in_percent, listed, percent, points
-from sret_search.reporting.learning_rates import Tuned
-from sret_search.reporting.recommendation import Answer, Choice
+from sret_search.reporting.recommendation import Answer, Recommended, answer
 from sret_search.reporting.results import Results
-from sret_search.reporting.scaling.sentences import headlines, unused_depth
-from sret_search.units import duration_text
 
 
-def sentences(results: Results, compared: Compared, found: Answer | None) -> list[str]:
-    """The answer, for the top of the page."""
-    if found is None:
+def sentences(results: Results, found: Sequence[Analysis]) -> list[str]:
+    """The answer and the sentences of all analyses; without an answer, how far the study is."""
+    recommended = results.once(answer)
+    if recommended is None:
         return [_nothing_yet(results)]
-    return [
-        *_answer_sentences(results, found),
-        *_confirmed_sentences(results, compared.confirmed),
-        *depth_sentences(compared.depths, len({entry.seed for entry in results.complete})),
-        *unused_depth(compared.depths),
-        *headlines(compared.scaling),
-        *arm_sentences(compared.arms),
-        *contrast_sentences(compared.contrasts),
-        *(elastic_sentence(elastic) for elastic in compared.elastics),
-        *pair_sentences(compared.pairs, found.best.candidate),
-        *_rate_sentences(results.description, compared.tuned),
-        *_stopped_sentences(stopped(results)),
-    ]
+    said = _answer_sentences(results, recommended)
+    return [*said, *(sentence for analysis in found for sentence in analysis.sentences)]
 
 
 def _nothing_yet(results: Results) -> str:
@@ -95,14 +73,14 @@ def _grounds(results: Results, found: Answer) -> list[str]:
         f"Chosen among {found.among:,} candidates by their {chosen}, in which whatever is chosen looks"
         f" better than it is; {widened}"
     )
-    if results.description["confirm"] is None:
+    if results.study.file.confirm is None:
         text += " (“confirm” in the study file trains the front again, with fresh seeds)"
     if results.study.file.search.entry.predictive:
         text += "; the means are as they were measured, not as the sampler's model believes them"
     return [f"{text}."]
 
 
-def _reached(choice: Choice, measure: str) -> str:
+def _reached(choice: Recommended, measure: str) -> str:
     low, high = choice.interval
     over = f"{choice.seeds} seeds" if choice.seeds > 1 else "images, of one seed"
     text = (
@@ -117,7 +95,7 @@ def _reached(choice: Choice, measure: str) -> str:
     return text
 
 
-def _costs(choice: Choice) -> str:
+def _costs(choice: Recommended) -> str:
     runs = "execution" if choice.executions == 1 else "executions"
     return (
         f"{choice.params:,} parameters, {choice.macs:,} MACs and {choice.executions:,} {runs} of"
@@ -125,7 +103,7 @@ def _costs(choice: Choice) -> str:
     )
 
 
-def _behind(choice: Choice, best: Choice) -> str:
+def _behind(choice: Recommended, best: Recommended) -> str:
     if choice.behind is None:
         return ""
     text = f": {points(choice.behind)} points"
@@ -135,64 +113,3 @@ def _behind(choice: Choice, best: Choice) -> str:
     return (
         f"{text} for {getattr(choice, cost) / getattr(best, cost):.2f} times the {of} of the best"
     )
-
-
-def _stopped_sentences(found: Stopped | None) -> list[str]:
-    if found is None:
-        return []
-    after = f"{found.first}" if found.first == found.last else f"{found.first} to {found.last}"
-    return [
-        f"{found.scheduler} stopped {found.trials} of {found.asked_for} trials after {after} of"
-        f" {found.length} epochs, which saved {100 * found.share_saved:.0f} % of the training time"
-        f" (about {duration_text(found.seconds_saved)}); they are on no front and in no mean."
-    ]
-
-
-def _confirmed_sentences(results: Results, confirmed: list[Confirmed]) -> list[str]:
-    if not confirmed:
-        return []
-    number, again = len(confirmed), f"Trained again with {confirmed[0].seeds} fresh seeds each"
-    found = []
-    if confirmed[0].on_front is not None:
-        stay = sum(one.on_front is True for one in confirmed)
-        objectives = listed(list(results.description["objectives"]))
-        found.append(
-            f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
-            f" objectives that chose them ({objectives})."
-        )
-    believed = sum(not one.is_observed for one in confirmed)
-    if results.study.file.search.entry.predictive:
-        again_names = {one.candidate for one in confirmed}
-        missed = sum(name not in again_names for name in observed_front(results))
-        found.append(
-            f"The front that was trained again is the one that the sampler's model believed in:"
-            f" {believed} of its {number} members are not on the front of what the search measured,"
-            f" and {missed} of those that are were not trained again."
-        )
-    return found
-
-
-def _rate_sentences(description: dict[str, Any], tuned: list[Tuned]) -> list[str]:
-    arms = description["arms"]
-    if arms is None:
-        return []
-    if arms["lr"] is None:
-        lr = description["recipe"]["lr"]
-        if "recipe.lr" in description["axes"]:
-            return []
-        return [
-            f"All arms were trained at one learning rate, {lr:g}: where it suits some of them better,"
-            " that is part of their difference."
-        ]
-    if not tuned:
-        return []
-    text = (
-        "Each arm was trained at the learning rate that is best for it on validation: "
-        + ", ".join(f"{one.best:g} at {one.executions:,} executions" for one in tuned if one.is_arm)
-    )
-    ends = [f"{one.executions:,}" for one in tuned if not one.is_interior]
-    if ends:
-        text += (
-            f"; at {listed(ends)} executions no rate was found that has worse ones on both sides"
-        )
-    return [f"{text}."]

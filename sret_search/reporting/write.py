@@ -11,27 +11,24 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sret_search.errors import encodable
-from sret_search.reporting import charts, overlay, sentences, summary, tables
-from sret_search.reporting.charts import Chart
-from sret_search.reporting.comparisons import Compared, compare
-from sret_search.reporting.files import pictures, write_whole
+from sret_search.reporting import overlay, sentences, summary
+from sret_search.reporting.analyses import candidates, front, hypervolume
+from sret_search.reporting.analyses.base import Analysis
+from sret_search.reporting.contents import analyses, blocks
 from sret_search.reporting.notices import notices
-from sret_search.reporting.page.render import blank, render
-from sret_search.reporting.published.points import Published, beside, published
-from sret_search.reporting.recommendation import Answer, answer, export_command
+from sret_search.reporting.published.points import published
+from sret_search.reporting.recommendation import answer, export_command
+from sret_search.reporting.render import matplotlib
+from sret_search.reporting.render.chart import Chart
+from sret_search.reporting.render.files import pictures, write_whole
+from sret_search.reporting.render.page import render
 from sret_search.reporting.results import Results
-from sret_search.reporting.scaling import sentences as scaling_sentences
-from sret_search.reporting.tables import Front
 from sret_search.study import Study
 from sret_search.trials import packed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ROWS = 500
-"""Trials in the table of the page; `trials.csv` has all."""
-_LOST = 100
-"""Trials in the list of those that diverged or failed."""
 _NAMES = {"best": "Best", "knee": "Knee of the front", "smallest": "Smallest within one point"}
 
 
@@ -47,25 +44,24 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     """
     results = Results.read(study)
     folder = study.report_folder
-    compared, found, footer = compare(results), answer(results), summary.footer(results)
-    shown = published(results)
-    made = [beside(chart, shown) for chart in charts.charts(results, compared)]
+    found, footer = analyses(results), summary.footer(results)
+    charts = [chart for analysis in found for chart in analysis.charts]
     folder.mkdir(parents=True, exist_ok=True)
-    for chart in made:
-        _draw(folder, chart.name, charts.matplotlib.figure(chart, summary.footer(results, chart)))
-    front = tables.front(results, compared.confirmed, footer)
-    facts = summary.summarise(results, compared, found)
+    for chart in charts:
+        _draw(folder, chart.name, matplotlib.figure(chart, summary.footer(results, chart)))
+    members = results.once(front.front)
+    facts = summary.summarise(results, found)
     _write(folder, {
         "trials.csv": _csv(results.table),
         "trials.parquet": _parquet(results.table),
-        "front.tex": _text(front.latex()),
-        "front.md": _text(front.markdown()),
+        "front.tex": _text(members.latex(footer)),
+        "front.md": _text(members.markdown(footer)),
         "summary.json": _json(facts),
     })  # fmt: skip
     if pack:
         _write(folder, {packed.FILE: packed.write(study, results.packed)})
     page = folder / "report.html"
-    content = _page(results, compared, found, made, front, facts, shown)
+    content = _page(results, found, charts, facts)
     write_whole(page, _text(content))
     return page
 
@@ -85,14 +81,14 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     title = " + ".join(results.name for results in every)
     if folder is None:
         folder = Path("reports") / "+".join(results.name for results in every)
-    found = [charts.overlay.chart(every, cost) for cost in charts.cost.LABELS]
-    found.append(charts.hypervolume.overlaid(overlay.growths(every)))
+    found = [overlay.chart(every, cost) for cost in candidates.LABELS]
+    found.append(hypervolume.overlaid(overlay.growths(every)))
     made = [chart for chart in found if chart is not None]
     footers = [summary.footer(results) for results in every]
     folder.mkdir(parents=True, exist_ok=True)
     for one in made:
         signed = " ".join(summary.footer(results, one) for results in every)
-        _draw(folder, one.name, charts.matplotlib.figure(one, signed))
+        _draw(folder, one.name, matplotlib.figure(one, signed))
     tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
     _write(folder, {
         "trials.csv": _csv(pd.concat(tables_of)),
@@ -101,7 +97,7 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     page = folder / "report.html"
     content = render(
         "overlay.html", title, made, rows=rows, sentences=overlay.sentences(rows), footers=footers,
-        data=every[0].description["data"],
+        data=every[0].description["data"], blocks=[overlay.block(rows)],
     )  # fmt: skip
     write_whole(page, _text(content))
     return page
@@ -109,46 +105,29 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
 
 def _page(
     results: Results,
-    compared: Compared,
-    found: Answer | None,
-    made: list[Chart],
-    front: Front,
+    found: Sequence[Analysis],
+    charts: Sequence[Chart],
     facts: dict[str, Any],
-    shown: Published | None,
 ) -> str:
-    table, axes = results.table, list(results.description["axes"])
-    if len(table) > _ROWS:
-        best = table.sort_values("val_accuracy", ascending=False, kind="stable")[:_ROWS]
-        table = best.sort_values("trial")
-    lost = [entry for entry in results.entries if entry.state in ("diverged", "failed")]
     return render(
         "study.html",
         title=results.name,
-        charts=made,
+        charts=charts,
         results=results,
-        sentences=sentences.sentences(results, compared, found),
-        choices=_choices(results, found),
-        scaling_sentences=scaling_sentences.sentences(compared.scaling),
-        compared=compared,
+        sentences=sentences.sentences(results, found),
+        choices=_choices(results),
+        blocks=list(blocks(found)),
         facts=facts,
-        front=front,
-        published=shown,
+        published=results.once(published),
         footer=summary.footer(results),
-        trials=blank(table, axes).to_dict("records"),
-        left_out=len(results.table) - len(table),
         notices=notices(results),
-        shows_test=bool(results.table.test_accuracy.notna().any()),
-        shows_all_tests=all(map(results.shows_test, results.entries)),
-        axes=axes,
-        costs={number: results.entries[number].cost for number in table.trial},
-        lost=lost[:_LOST],
-        lost_left_out=max(len(lost) - _LOST, 0),
     )
 
 
-def _choices(results: Results, found: Answer | None) -> list[tuple[str, Any, str]]:
+def _choices(results: Results) -> list[tuple[str, Any, str]]:
     """What is recommended, each candidate once, under all of its names, and how to export it."""
     names: dict[str, list[str]] = {}
+    found = results.once(answer)
     choices = {} if found is None else found.choices
     for name, choice in choices.items():
         names.setdefault(choice.candidate, []).append(name)

@@ -164,7 +164,7 @@ class TrialRecord:
             "text": self.plain,
             **facts,
             "about": about_records.to_dict(self.about),
-            "notes": self.notes,
+            "notes": {},  # samplers of earlier programs kept some
             "result": self.outcome,
             "failures": self.failures,
             "rungs": self.plain_rungs,
@@ -182,7 +182,8 @@ class TrialRecord:
             ValueError, LookupError, TypeError: it is damaged.
         """
         ended, result = plain["ended"], plain["result"] | {"state": plain["state"]}
-        rest = {name: value for name, value in plain.items() if name != "state"}
+        gone = ("state", "notes")
+        rest = {name: value for name, value in plain.items() if name not in gone}
         return cls(
             **rest
             | {

@@ -30,5 +30,5 @@ def test_the_source_distribution_is_healthy_and_runs_the_smoke_study(built, plac
     assert "4 of 4 trials done" in environment.smoke()
     check(environment)
     listed = subprocess.run(["tar", "-tzf", archive], capture_output=True, text=True, check=True)
-    assert "/sret_search/reporting/page/" in listed.stdout
+    assert "/sret_search/reporting/render/templates/" in listed.stdout
     assert "/tests/" not in listed.stdout

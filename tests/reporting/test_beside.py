@@ -17,6 +17,7 @@ from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 ARMS = """\
 study: made_up
@@ -58,11 +59,11 @@ def run(
         )  # fmt: skip
         reached = accuracy(entry)
         history.begin(entry)
-        history.end(ledger.tell(entry, {
+        history.end(ledger.tell(entry, TrialResult.from_dict({
             "state": "complete", "val_accuracy": reached, "val_loss": 1 - reached,
             "test_accuracy": reached - 0.01, "epochs": 4, "seconds": 2.0, "reruns": [],
             "history": [], "environment": {"torch": "2", "python": "3"},
-        }))  # fmt: skip
+        })))  # fmt: skip
     assert ask is None
     return made
 

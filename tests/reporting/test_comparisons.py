@@ -10,6 +10,7 @@ from sret_search.job import Job
 from sret_search.reporting.write import write_report
 from sret_search.study import Study, load_study
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture:
@@ -50,14 +51,14 @@ def reported(made: Study, accuracy: Callable[[Job, int], float]) -> tuple[dict, 
             entry = ledger.begin(job, candidate.values, 1258)
             reached = accuracy(job, job.architecture.executions)
             reruns = [
-                {"executions": a.executions, "val_accuracy": 0.5, "test_accuracy": accuracy(job, a.executions)}
+                {"executions": a.executions, "val_accuracy": 0.5, "val_loss": 1.0, "test_accuracy": accuracy(job, a.executions)}
                 for a in job.reruns
             ]  # fmt: skip
-            ledger.tell(entry, {
+            ledger.tell(entry, TrialResult.from_dict({
                 "state": "complete", "val_accuracy": 0.5, "val_loss": 1.0,
                 "test_accuracy": reached, "epochs": 10, "seconds": 1.0, "reruns": reruns,
                 "history": [], "environment": {},
-            })  # fmt: skip
+            }))  # fmt: skip
     page = write_report(made).read_text()
     return json.loads((made.report_folder / "summary.json").read_text()), page
 

@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 from sret_search.artifacts.names import PREDICTIONS
-from sret_search.reporting.comparisons import compare
-from sret_search.reporting.contrast_sentences import contrast_sentences
-from sret_search.reporting.contrasts import Contrasted
+from sret_search.reporting.analyses.contrasts.analysis import sentences
+from sret_search.reporting.analyses.contrasts.numbers import Contrasted, contrasts
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.space.candidate import Values
 from sret_search.study import Study, load_study
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import TrialResult
 
 SPACE = """\
 architecture:
@@ -52,13 +52,16 @@ def trained(contrasts: str, reached: Reached, seeds: int = 3, files: bool = True
             entry = ledger.begin(made.job(candidate, seed, "cpu"), candidate.values, 1258)
             right = reached(candidate.values, seed)
             if right is None:
-                ledger.tell(entry, {"state": "failed", "reason": "lost", "environment": {}})
+                ledger.tell(
+                    entry,
+                    TrialResult.from_dict({"state": "failed", "reason": "lost", "environment": {}}),
+                )
                 continue
-            ledger.tell(entry, {
+            ledger.tell(entry, TrialResult.from_dict({
                 "state": "complete", "val_accuracy": 0.5, "val_loss": 1.0,
                 "test_accuracy": float(right.mean()), "epochs": 10, "seconds": 1.0, "reruns": [],
                 "history": [], "environment": {},
-            })  # fmt: skip
+            }))  # fmt: skip
             if files:
                 folder = Path(made.trials_root, f"{entry.number:05d}", "attempt-1")
                 folder.mkdir(parents=True)
@@ -70,8 +73,8 @@ def trained(contrasts: str, reached: Reached, seeds: int = 3, files: bool = True
 def found(made: Study) -> tuple[list[Contrasted], str]:
     """The contrasts of a study, and what its page says at the top."""
     results = Results.read(made)
-    contrasts = compare(results).contrasts
-    return contrasts, "\n".join(contrast_sentences(contrasts))
+    found = contrasts(results)
+    return found, "\n".join(sentences(found))
 
 
 def study(contrasts: str, seeds: int) -> Study:

@@ -1,5 +1,6 @@
 """What charts are of: hypervolume over trials, learning curves, importances, failures, rungs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sret_search import pareto
-from sret_search.reporting.curves import learning_curves
-from sret_search.reporting.failures import Failure, causes
-from sret_search.reporting.hypervolume import growth
-from sret_search.reporting.importances import axis_importances
-from sret_search.reporting.rung_results import at_rungs
+from sret_search.config.space_file import Budget
+from sret_search.config.study_file import Reference, Report
+from sret_search.reporting.analyses.curves import learning_curves
+from sret_search.reporting.analyses.early_stopping import at_rungs
+from sret_search.reporting.analyses.failures import Failure, causes
+from sret_search.reporting.analyses.hypervolume import growth
+from sret_search.reporting.analyses.importances import axis_importances
+from sret_search.training.results import EpochMetrics
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 TRIALS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20)), min_size=1, max_size=30)
 PARAMS = [100, 300, 300, 1000, 5000, 20_000]
@@ -24,15 +29,16 @@ def results(complete: list[tuple[int, float]], params: object = 10_000) -> Simpl
     entries = [
         SimpleNamespace(
             number=i, candidate=f"c{place}", cost={"params": PARAMS[place]},
-            result={"val_accuracy": accuracy},
+            result=TrialResult("complete", val_accuracy=accuracy),
         )
         for i, (place, accuracy) in enumerate(complete)
     ]  # fmt: skip
-    report = {"hypervolume_reference": {"accuracy": None, "params": params}}
-    budget = {"params": {"max": None}}
-    description = {"report": report, "budget": budget, "classes": 10}
+    study = SimpleNamespace(
+        file=SimpleNamespace(report=Report(hypervolume_reference=Reference(params=params))),
+        space=SimpleNamespace(budget=Budget(), architecture=SimpleNamespace(classes=10)),
+    )
     sound = pd.DataFrame({"candidate": [entry.candidate for entry in entries]})
-    return SimpleNamespace(complete=entries, description=description, sound=sound)
+    return SimpleNamespace(complete=entries, study=study, sound=sound)
 
 
 @settings(deadline=None, derandomize=True)
@@ -74,7 +80,7 @@ def space(count: int, accuracy: object) -> SimpleNamespace:
     table.loc[table.share == "none", "ratio"] = np.nan
     table["val_accuracy"] = accuracy(table) + 0.001 * rng.normal(size=count)
     axes = dict.fromkeys([*table.columns[:-1]])
-    return SimpleNamespace(sound=table, description={"axes": axes})
+    return SimpleNamespace(sound=table, study=SimpleNamespace(space=SimpleNamespace(axes=axes)))
 
 
 def test_the_axis_that_decides_is_the_important_one() -> None:
@@ -109,7 +115,7 @@ def test_chance_lets_no_axis_stand_out() -> None:
         made = space(30, lambda t: rng.normal(size=len(t)))
         for i in range(4):
             made.sound[f"more {i}"] = rng.integers(0, 2 + i, 30)
-            made.description["axes"][f"more {i}"] = None
+            made.study.space.axes[f"more {i}"] = None
         found = axis_importances(made)
         assert found is not None
         assert len(found.axes) == 9
@@ -122,7 +128,7 @@ def test_chance_lets_no_axis_stand_out() -> None:
 def test_little_says_nothing_of_importance() -> None:
     assert axis_importances(space(9, lambda t: 0.5 + 0.01 * t.width)) is None
     made = space(40, lambda t: 0.5 + 0.01 * t.width)
-    made.description["axes"] = {"width": None, "follows": None}
+    made.study.space.axes = {"width": None, "follows": None}
     assert axis_importances(made) is None
 
 
@@ -130,9 +136,12 @@ def trained(count: int) -> SimpleNamespace:
     entries = [
         SimpleNamespace(
             number=i, candidate=f"c{i // 2}", seed=i % 2, cost={"params": i // 2, "executions": 4},
-            result={"history": [
-                {"epoch": e, "val_accuracy": e / 10, "val_loss": 1 / e} for e in (1, 2, 3)
-            ]},
+            result=TrialResult("complete", history=tuple(
+                EpochMetrics(
+                    epoch=e, step=e, train_loss=1 / e, val_loss=1 / e, val_accuracy=e / 10, seconds=e
+                )
+                for e in (1, 2, 3)
+            )),
         )
         for i in range(count)
     ]  # fmt: skip
@@ -159,14 +168,14 @@ def test_of_many_curves_those_of_the_front_are_drawn_last_and_thirty_in_all() ->
 def test_trials_without_two_epochs_have_no_curve() -> None:
     made = trained(4)
     for entry in made.complete:
-        entry.result["history"] = entry.result["history"][:1]
+        entry.result = replace(entry.result, history=entry.result.history[:1])
     assert learning_curves(made) is None
 
 
 def test_causes_are_counted_of_trials_and_of_attempts() -> None:
     def entry(state: str, cause: str | None = None, **failures: int) -> SimpleNamespace:
         return SimpleNamespace(
-            state=state, result={"cause": cause} if cause else {}, failures=failures
+            state=state, result=TrialResult(state, cause=cause), failures=failures
         )
 
     entries = [
@@ -182,7 +191,7 @@ def test_causes_are_counted_of_trials_and_of_attempts() -> None:
 
 
 def test_a_trial_is_stopped_at_its_last_rung_alone() -> None:
-    rungs = {"9": {"val_accuracy": 0.7}, "3": {"val_accuracy": 0.6}}
+    rungs = {9: RungResult(0.7, 1.0, 9.0), 3: RungResult(0.6, 1.0, 3.0)}
     entries = [
         SimpleNamespace(number=i, candidate="c", state=state, rungs=rungs, cost={"executions": 4})
         for i, state in enumerate(("stopped", "complete"))

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sret_search.reporting.iso_cost import Slice, slices
-from sret_search.reporting.scaling.sentences import headlines
+from sret_search.reporting.analyses.scaling.iso_cost import Slice, slices
+from sret_search.reporting.analyses.scaling.sentences import headlines
 from sret_search.reporting.statistics.pooled_variance import Variances
 
 COUNT = 60

@@ -12,10 +12,9 @@ import pytest
 from made_up import complete, run, written
 
 from sret_search.__main__ import main
-from sret_search.reporting.charts import Chart, cost
-from sret_search.reporting.charts.chart import Axis, Panel
-from sret_search.reporting.comparisons import compare
+from sret_search.reporting.analyses import costs
 from sret_search.reporting.published import points
+from sret_search.reporting.render.chart import Axis, Chart, Panel
 from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.study import Study
@@ -112,9 +111,9 @@ def test_published_models_stand_beside_what_was_trained_alike(
     shown = points.published(results)
     assert shown is not None
     assert said in shown.text
-    assert len(shown.points) == models
-    assert {point.epochs for point in shown.points} <= {300}
-    chart = cost.chart(results, compare(results), "params")
+    assert len(shown.models) == models
+    assert {point.epochs for point in shown.models} <= {300}
+    chart = costs.chart(results, "params")
     assert chart is not None
     drawn = points.beside(chart, shown)
     names = {series.name for series in drawn.panels[0].series}

@@ -20,6 +20,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.study import Study, load_study
 from sret_search.trials.ledger import Ledger
+from sret_search.trials.trial_result import RungResult, TrialResult
 
 SPACE = """\
 architecture: sret_digits      # <script>alert("space")</script>
@@ -55,7 +56,12 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
             entry = ledger.begin(job, candidate.values, 1258)
             attempt = Path(ledger.folders.new_attempt(entry.number))
             if state != "complete":
-                ledger.tell(entry, {"state": state, "reason": "the loss became <nan> at step 3"})
+                ledger.tell(
+                    entry,
+                    TrialResult.from_dict(
+                        {"state": state, "reason": "the loss became <nan> at step 3"}
+                    ),
+                )
                 continue
             right = {"test": correct(wrong[candidate.cost.executions] + seed)}
             reruns = []
@@ -63,7 +69,12 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
                 right[f"rerun-{i}"] = correct(wrong[20] + seed + LOST_IN_RERUN)
                 accuracy = right[f"rerun-{i}"].mean()
                 reruns.append(
-                    {"executions": other.executions, "val_accuracy": 0.9, "test_accuracy": accuracy}
+                    {
+                        "executions": other.executions,
+                        "val_accuracy": 0.9,
+                        "val_loss": 1.0,
+                        "test_accuracy": accuracy,
+                    }
                 )
             # Class 0 is always right, class 1 chosen where the made-up model is wrong.
             np.savez(
@@ -71,11 +82,11 @@ def end(made: Study, ledger: Ledger, wrong: dict[int, int], state: str = "comple
                 labels=np.zeros(TEST_IMAGES, int),
                 **{name: (~value).astype(int) for name, value in right.items()},
             )
-            ledger.tell(entry, {
+            ledger.tell(entry, TrialResult.from_dict({
                 "state": "complete", "val_accuracy": 0.9, "val_loss": 0.3,
                 "test_accuracy": right["test"].mean(), "epochs": 4, "seconds": 2.0,
                 "reruns": reruns, "history": [], "environment": {"torch": "2", "python": "3"},
-            })  # fmt: skip
+            }))  # fmt: skip
 
 
 LOST_IN_RERUN = 2
@@ -258,7 +269,7 @@ def test_memory_and_latency_are_shown_where_they_are_objectives(tmp_path: Path) 
         result = {"val_accuracy": 0.9, "val_loss": 0.3, "latency_ms": 1.5 + number, "reruns": [],
                   "test_accuracy": 0.9}  # fmt: skip
         if number:
-            ledger.tell(entry, {"state": "complete", **result})
+            ledger.tell(entry, TrialResult.from_dict({"state": "complete", **result}))
     page, _, trials = report(made)
     memory = [step_memory(c.architecture, c.recipe) for c in made.grid]
     assert list(trials.memory) == memory
@@ -276,13 +287,16 @@ def test_stopped_trials_are_counted_and_stand_in_no_front_and_no_mean(tmp_path: 
     for number, candidate in enumerate(made.points.all()):
         entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
         value = {"val_accuracy": 0.99 - number / 10, "val_loss": 1.0, "seconds": 2.0}
-        entry = ledger.reach(entry, 1, value)
+        entry = ledger.reach(entry, 1, RungResult.from_dict(value))
         if number < 2:
             ledger.tell(entry, entry.stopped)
         else:
             measured = {"val_accuracy": 0.7, "val_loss": 1.0, "epochs": 10, "seconds": 20.0}
             ledger.tell(
-                entry, {"state": "complete", "test_accuracy": 0.7, "reruns": [], **measured}
+                entry,
+                TrialResult.from_dict(
+                    {"state": "complete", "test_accuracy": 0.7, "reruns": [], **measured}
+                ),
             )
     page = write_report(made).read_text()
     summary = json.loads((made.report_folder / "summary.json").read_text())
@@ -304,7 +318,9 @@ def test_a_trial_that_waits_at_a_rung_shows_how_far_it_came(tmp_path: Path) -> N
     ledger = Ledger.create(made)
     candidate = next(made.points.all())
     entry = ledger.begin(made.job(candidate, 0, "cpu"), candidate.values, 1258)
-    ledger.reach(entry, 3, {"val_accuracy": 0.9, "val_loss": 1.0, "seconds": 2.0})
+    ledger.reach(
+        entry, 3, RungResult.from_dict({"val_accuracy": 0.9, "val_loss": 1.0, "seconds": 2.0})
+    )
     row = Results.read(made).table.iloc[0]
     assert (row.state, row.epochs, row.seconds) == ("running", 3, 2.0)
 

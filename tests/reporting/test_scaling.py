@@ -16,23 +16,23 @@ from scipy import optimize
 
 from sret_search.architecture import Architecture
 from sret_search.cost import params_by_runs
-from sret_search.reporting.charts import plotly
-from sret_search.reporting.charts.scaling import charts
-from sret_search.reporting.depth import Depth
-from sret_search.reporting.iso_cost import TOLERANCE, slice_of
-from sret_search.reporting.results import Results
-from sret_search.reporting.scaling import scaling
-from sret_search.reporting.scaling.fit import fit
-from sret_search.reporting.scaling.interval import Bootstraps, Estimate, estimate
-from sret_search.reporting.scaling.law import ALPHA, PHI, A, E, Points
-from sret_search.reporting.scaling.recurrence import depends
-from sret_search.reporting.scaling.seeds import block, slope
-from sret_search.reporting.scaling.sentences import (
+from sret_search.reporting.analyses.depth.analysis import unused_sentences
+from sret_search.reporting.analyses.depth.numbers import Depth
+from sret_search.reporting.analyses.scaling.charts import charts
+from sret_search.reporting.analyses.scaling.fit import fit
+from sret_search.reporting.analyses.scaling.interval import Bootstraps, Estimate, estimate
+from sret_search.reporting.analyses.scaling.iso_cost import TOLERANCE, slice_of
+from sret_search.reporting.analyses.scaling.law import ALPHA, PHI, A, E, Points
+from sret_search.reporting.analyses.scaling.laws import scaling
+from sret_search.reporting.analyses.scaling.recurrence import depends
+from sret_search.reporting.analyses.scaling.seeds import block, slope
+from sret_search.reporting.analyses.scaling.sentences import (
     _number,
     headlines,
     sentences,
-    unused_depth,
 )
+from sret_search.reporting.render import plotly
+from sret_search.reporting.results import Results
 from sret_search.reporting.statistics.pooled_variance import Variances
 from sret_search.reporting.statistics.verdict import Comparison
 from sret_search.trials.trial import TrialRecord
@@ -391,8 +391,8 @@ def test_depth_that_is_not_used_is_a_finding() -> None:
 
     reference, open_ = depth(16, None), depth(64, 0.06)
     # A gain that was found is none that is not used, small as it may be.
-    assert unused_depth([reference, open_, depth(32, 0.01, p_holm=0.01)]) == []
-    (said,) = unused_depth([reference, open_, depth(128, 0.04)])
+    assert unused_sentences([reference, open_, depth(32, 0.01, p_holm=0.01)]) == []
+    (said,) = unused_sentences([reference, open_, depth(128, 0.04)])
     assert said.startswith(
         "Depth not used at 128 executions: training there gains less than 1 point"
     )

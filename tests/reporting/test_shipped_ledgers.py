@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from sret_search.reporting.comparisons import compare
-from sret_search.reporting.recommendation import answer
+from sret_search.reporting.contents import analyses
 from sret_search.reporting.results import Results
 from sret_search.reporting.summary import summarise
 from sret_search.study import StudyError, load_study
@@ -53,7 +52,7 @@ def test_a_packed_ledger_says_what_the_committed_report_says(
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     results = Results.read(load_study(Path("studies") / f"{name}.yaml"))
-    plain = summarise(results, compare(results), answer(results))
+    plain = summarise(results, analyses(results))
     found = json.loads(json.dumps(plain))
     wanted = json.loads((file.parent / "summary.json").read_text())
     assert_close(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sret_search.reporting.charts import matplotlib
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Series
-from sret_search.reporting.files import pictures
-from sret_search.reporting.style import styled
+from sret_search.reporting.render import matplotlib
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.render.files import pictures
+from sret_search.reporting.render.style import styled
 
 CHART = Chart(
     name="one", title="A $x$ × y", caption="",
@@ -36,7 +36,9 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("first", ["write", "plan", "files", "grids", "charts.colours"])
+@pytest.mark.parametrize(
+    "first", ["write", "plan", "render.files", "connectivity_grids", "contents"]
+)
 def test_every_way_to_a_picture_is_blind_to_settings(first: str, tmp_path: Path) -> None:
     told = python(f"import sret_search.reporting.{first}", "broken", tmp_path)
     assert (told.returncode, told.stderr) == (0, "")

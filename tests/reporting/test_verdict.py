@@ -1,5 +1,6 @@
 """Verdicts hold at the rate that they promise: families, one seed, bounds, and what is closed."""
 
+import html
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,22 @@ import numpy as np
 import pytest
 from made_up import complete, run, written
 
-from sret_search.reporting.arms import arms
-from sret_search.reporting.comparison_sentences import depth_sentences, elastic_sentence
-from sret_search.reporting.contrast_sentences import contrast_sentences
-from sret_search.reporting.contrasts import contrasts
-from sret_search.reporting.depth import BOUND, depths
-from sret_search.reporting.elastic import elastics
+from sret_search.reporting.analyses.arms import arms
+from sret_search.reporting.analyses.contrasts.analysis import sentences as contrast_sentences
+from sret_search.reporting.analyses.contrasts.numbers import contrasts
+from sret_search.reporting.analyses.depth.analysis import sentences as depth_sentences
+from sret_search.reporting.analyses.depth.numbers import BOUND, depths
+from sret_search.reporting.analyses.elastic.analysis import sentence as elastic_sentence
+from sret_search.reporting.analyses.elastic.numbers import elastics
+from sret_search.reporting.analyses.twins import pairs
 from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import paired, standard_error
 from sret_search.reporting.statistics.standard_error import OverBoth, OverSeeds
 from sret_search.reporting.statistics.verdict import CLOSED, ONE_SEED, Comparison, certainty, family
-from sret_search.reporting.twins import pairs
 from sret_search.reporting.write import write_report
 from sret_search.study import Study, load_study
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 pytestmark = pytest.mark.usefixtures("here")
 IMAGES = 539
@@ -114,7 +117,12 @@ def test_a_depth_that_gains_a_point_is_seldom_called_unused() -> None:
 
 def entries(numbers: list[int], seeds: list[int], reached: list[float]) -> list[Any]:
     return [
-        SimpleNamespace(candidate="c", number=n, seed=seed, result={"test_accuracy": accuracy})
+        SimpleNamespace(
+            candidate="c",
+            number=n,
+            seed=seed,
+            result=TrialResult("complete", test_accuracy=accuracy),
+        )
         for n, seed, accuracy in zip(numbers, seeds, reached, strict=True)
     ]
 
@@ -169,7 +177,7 @@ def test_arms_are_a_family() -> None:
     assert block.p < 0.05
     assert block.interval[0] > 0
     assert (block.tests, block.verdict) == (3, "no measurable difference")
-    page = write_report(made).read_text()
+    page = html.unescape(write_report(made).read_text())
     assert "block made no measurable difference against none" in page
     assert "after Holm's correction over 3 arms" in page
     assert page.count("All comparisons of one kind are one family of tests") == 1
@@ -194,7 +202,7 @@ def test_one_seed_claims_nothing() -> None:
     def result(entry: TrialRecord) -> dict[str, Any]:
         loops = entry.values.get("stages.*.loops", 1)
         reruns = [
-            {"executions": a.executions, "val_accuracy": 0.5, "test_accuracy": 0.5}
+            {"executions": a.executions, "val_accuracy": 0.5, "val_loss": 1.0, "test_accuracy": 0.5}
             for a in entry.job.reruns
         ]
         return complete(0.9, 0.5 + 0.05 * loops, reruns=reruns)
@@ -205,14 +213,14 @@ def test_one_seed_claims_nothing() -> None:
     assert {depth.verdict for depth in found} == {ONE_SEED}
     assert not any(depth.is_unused for depth in found)
     assert {pair.verdict for pair in pairs(results)} == {ONE_SEED}
-    page = write_report(made).read_text()
+    page = html.unescape(write_report(made).read_text())
     assert "Exploratory: one seed, so no verdict" in page
     assert "gained, beside" not in page
 
 
 def test_one_seed_of_arms_claims_nothing() -> None:
     made = trained(ARMS, KINDS, {"block": 0.05}, "nll.share", seeds=1)
-    page = write_report(made).read_text()
+    page = html.unescape(write_report(made).read_text())
     assert (
         "block beside none: 94.6 % and 90.0 % on test, a difference of +4.6 points (one seed:"
         in page
@@ -228,7 +236,12 @@ def rerun_study(seeds: int) -> Study:
     def result(entry: TrialRecord) -> dict[str, Any]:
         level = 0.8 + 0.02 * entry.seed
         reruns = [
-            {"executions": a.executions, "val_accuracy": 0.9, "test_accuracy": level}
+            {
+                "executions": a.executions,
+                "val_accuracy": 0.9,
+                "val_loss": 1.0,
+                "test_accuracy": level,
+            }
             for a in entry.job.reruns
         ]
         gain = GAINS[entry.values["stages.*.loops"]] + 0.001 * (entry.seed - 1)
@@ -271,7 +284,7 @@ def test_one_model_is_said_to_be_trained_at_few_depths_and_evaluated_at_more() -
 
     def result(entry: TrialRecord) -> dict[str, Any]:
         reruns = [
-            {"executions": a.executions, "val_accuracy": 0.5, "test_accuracy": 0.5}
+            {"executions": a.executions, "val_accuracy": 0.5, "val_loss": 1.0, "test_accuracy": 0.5}
             for a in entry.job.reruns
         ]
         return complete(0.5, 0.9 + 0.001 * entry.number, reruns=reruns)
@@ -302,7 +315,7 @@ def test_arms_and_twins_of_a_later_declaration_are_closed() -> None:
     closed = [pair for pair in pairs(results) if pair.difference.is_closed]
     assert {(pair.part, pair.verdict) for pair in closed} == {("val", CLOSED)}
     assert len(closed) == 2
-    page = write_report(made).read_text()
+    page = html.unescape(write_report(made).read_text())
     assert "stage: 90.0 % on validation, where none has 90.0 %" in page
     assert CLOSED in page
     assert "120.0" not in page

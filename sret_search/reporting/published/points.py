@@ -11,14 +11,14 @@ import csv
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from sret_search.reporting.charts.chart import Chart, Marker, Series
-from sret_search.reporting.charts.colours import PURPLE, SKY
 from sret_search.reporting.formatting import listed
+from sret_search.reporting.render.chart import Chart, Marker, Series
+from sret_search.reporting.render.colours import PURPLE, SKY
 from sret_search.reporting.results import Results
 
 
 @dataclass(frozen=True)
-class Point:
+class Model:
     """A published model.
 
     Attributes:
@@ -43,11 +43,11 @@ class Published:
     """What a study asked to be held against.
 
     Attributes:
-        points: those that were trained as its candidates were.
+        models: those that were trained as its candidates were.
         text: what they are, or why there are none.
     """
 
-    points: list[Point]
+    models: list[Model]
     text: str
 
 
@@ -81,12 +81,12 @@ def published(results: Results) -> Published | None:
     )
 
 
-def read(name: str) -> list[Point]:
+def read(name: str) -> list[Model]:
     """Every published model of a table of this folder."""
     text = (resources.files(__package__) / f"{name}.csv").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return [
-        Point(
+        Model(
             model=row["model"],
             groups=row["slice_groups"],
             image_size=int(row["image_size"]),
@@ -107,12 +107,12 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
     cost = chart.name.removeprefix("accuracy_")
     if shown is None or cost not in ("params", "macs"):
         return chart
-    known = [point for point in shown.points if getattr(point, cost) is not None]
+    known = [point for point in shown.models if getattr(point, cost) is not None]
     if not known:
         return chart
     own = [point for point in known if point.model.startswith("SReT")]
     others = [point for point in known if point not in own]
-    looks: tuple[tuple[str, list[Point], str, Marker], ...] = (
+    looks: tuple[tuple[str, list[Model], str, Marker], ...] = (
         ("published: SReT", own, PURPLE, "diamond"),
         ("published: others", others, SKY, "square"),
     )
@@ -141,11 +141,11 @@ def _differences(results: Results) -> list[str]:
     found, study = [], results.study
     if study.file.data.source != "imagenet":
         found.append(f"its images are those of {study.file.data.source}")
-    if results.description["classes"] != 1000:
-        found.append(f"it has {results.description['classes']} classes")
-    axes = results.description["axes"]
+    classes = study.space.architecture.classes
+    if classes != 1000:
+        found.append(f"it has {classes} classes")
     for axis, what in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
-        if axis in axes:
+        if axis in study.space.axes:
             found.append(f"its candidates differ in {what}")
     if study.file.recipe.unit != "epochs":
         found.append(f"its trainings are counted in {study.file.recipe.unit}")
@@ -159,7 +159,7 @@ def _trained(results: Results) -> tuple[int, int, bool]:
     return pixels, int(recipe.length), recipe.distill is not None
 
 
-def _hover(point: Point) -> str:
+def _hover(point: Model) -> str:
     lines = [f"{point.model} (published)"]
     if point.groups:
         lines.append(f"slice groups {point.groups}")

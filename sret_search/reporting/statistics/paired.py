@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -13,16 +12,18 @@ from sret_search.reporting.statistics import intervals
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.reporting.statistics.standard_error import OverSeeds
 from sret_search.reporting.statistics.verdict import Comparison
+from sret_search.training.results import RerunResult
 from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
 
 Difference = tuple[float | None, Interval | None]
 UNKNOWN: Difference = (None, None)
 
-Reached = Callable[[TrialRecord], dict[str, Any] | None]
+Reached = Callable[[TrialRecord], TrialResult | RerunResult | None]
 """Which result of a trial counts, its own or one of its reruns; None where it has none."""
 
 
-def own(entry: TrialRecord) -> dict[str, Any]:
+def own(entry: TrialRecord) -> TrialResult:
     """What a trial reached as it was trained."""
     return entry.result
 
@@ -81,7 +82,8 @@ def is_closed(results: Results, entries: Iterable[TrialRecord]) -> bool:
 def part(results: Results) -> str:
     """The part of the data on which candidates are compared: "test" where they were declared, as
     arms or as the only one, or by contrasts each; else "val"."""
-    is_declared = results.description["arms"] is not None or not results.description["axes"]
+    study = results.study
+    is_declared = study.file.arms is not None or not study.space.axes
     return "test" if is_declared or results.declared else "val"
 
 
@@ -103,8 +105,7 @@ def _tested(
             pairs.append(((entry, first), (others[seed], second)))
     if not pairs:
         return Comparison()
-    name = f"{part}_accuracy"
-    gains = [float(first[name] - second[name]) for (_, first), (_, second) in pairs]
+    gains = [first.accuracy(part) - second.accuracy(part) for (_, first), (_, second) in pairs]
     if len(gains) > 1:
         return Comparison.of(float(np.mean(gains)), OverSeeds.of(gains, results.images(part)))
     if part != "test":
@@ -120,8 +121,10 @@ def _by_seed(entries: list[TrialRecord]) -> dict[int, TrialRecord]:
     return {entry.seed: entry for entry in sorted(entries, key=lambda entry: entry.number)}
 
 
-def _right(results: Results, entry: TrialRecord, reached: dict[str, Any]) -> np.ndarray | None:
+def _right(
+    results: Results, entry: TrialRecord, reached: TrialResult | RerunResult
+) -> np.ndarray | None:
     if reached is entry.result:
         return results.right(entry, "test")
-    place = next(i for i, again in enumerate(entry.result["reruns"]) if again is reached)
+    place = next(i for i, again in enumerate(entry.result.reruns) if again is reached)
     return results.right(entry, f"rerun-{place}")

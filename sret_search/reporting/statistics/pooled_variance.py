@@ -117,7 +117,7 @@ class Variances:
         return cls.of(
             [entry.candidate for entry in own],
             [entry.seed for entry in own],
-            [entry.result[f"{part}_accuracy"] for entry in own],
+            [entry.result.accuracy(part) for entry in own],
             images,
             folds,
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sret_search.reporting.formatting import bounds
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.reporting.statistics.standard_error import LEVEL, Spread, holm, interval, p_value
 
@@ -126,6 +127,20 @@ def certainty(test: Comparison, kind: str) -> str:
         corrected = _p(test.p_holm).removeprefix("= ")
         text += f", {corrected} after Holm's correction over {test.tests} {kind}"
     return text
+
+
+def certainty_note(test: Comparison, kind: str) -> str:
+    """How sure a difference is, in brackets, to follow it: its interval and its p-value."""
+    interval = None if test.interval is None else f"95 % interval {bounds(test.interval)}"
+    if interval is not None and test.seeds == 1:
+        interval += " over images"
+    sure = test.verdict if test.sign is None else certainty(test, kind)
+    return f" ({sure if interval is None else f'{interval}; {sure}'})"
+
+
+def verdict_note(test: Comparison, kind: str) -> str:
+    """How sure a difference is, and its verdict where it has one."""
+    return certainty_note(test, kind) + ("" if test.sign is None else f": {test.verdict}")
 
 
 def _p(p: float) -> str:

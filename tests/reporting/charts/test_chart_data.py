@@ -8,39 +8,39 @@ import pandas as pd
 import pytest
 
 from sret_search import pareto
-from sret_search.reporting.arms import Arm
-from sret_search.reporting.charts import (
+from sret_search.reporting.analyses import (
     arms,
     attainment,
     candidates,
-    confirmed,
-    cost,
+    confirmation,
+    costs,
     curves,
-    depth,
-    elastic,
+    early_stopping,
     failures,
     hypervolume,
     importances,
-    rates,
-    rungs,
+    learning_rates,
     twins,
 )
-from sret_search.reporting.charts.chart import Chart, Series
-from sret_search.reporting.confirmed import Confirmed
-from sret_search.reporting.curves import Curve, Curves
-from sret_search.reporting.depth import Depth
-from sret_search.reporting.elastic import Elastic, Rung
-from sret_search.reporting.failures import Failure
-from sret_search.reporting.hypervolume import Growth
-from sret_search.reporting.importances import Importance, Importances
-from sret_search.reporting.learning_rates import Tuned
-from sret_search.reporting.rung_results import AtRung
-from sret_search.reporting.statistics.attainment import Attained
+from sret_search.reporting.analyses.arms import Arm
+from sret_search.reporting.analyses.confirmation import Confirmed
+from sret_search.reporting.analyses.curves import Curve, Curves
+from sret_search.reporting.analyses.depth import analysis as depth
+from sret_search.reporting.analyses.depth.numbers import Depth
+from sret_search.reporting.analyses.early_stopping import AtRung
+from sret_search.reporting.analyses.elastic import analysis as elastic
+from sret_search.reporting.analyses.elastic.numbers import Elastic, ElasticDepth
+from sret_search.reporting.analyses.failures import Failure
+from sret_search.reporting.analyses.hypervolume import Growth
+from sret_search.reporting.analyses.importances import Importance, Importances
+from sret_search.reporting.analyses.learning_rates import Tuned
+from sret_search.reporting.analyses.twins import Pair
+from sret_search.reporting.render.chart import Chart, Series
+from sret_search.reporting.statistics.attainment import Attained, attained
 from sret_search.reporting.statistics.pooled_variance import Variances
 from sret_search.reporting.statistics.verdict import Comparison
-from sret_search.reporting.twins import Pair
+from sret_search.trials.trial_result import TrialResult
 
-NOTHING = SimpleNamespace(pairs=[], depths=[])
 DEPTHS = [
     Depth(4, 3, False, 0.8, (0.7, 0.9), 0.7, (0.6, 0.8), 0.79, 0.69, 0.78, 0.68),
     Depth(20, 3, True, 0.9, (0.8, 0.95), 0.85, (0.8, 0.9), 0.9, 0.85, 0.9, 0.85),
@@ -76,7 +76,9 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
     return SimpleNamespace(
         candidates=table.reset_index(), sound=table.reset_index(), compared=compared,
         searched=searched, measure="accuracy", scores=lambda table: table.val_accuracy.to_numpy(),
-        description={"axes": {"width": None}, "data": {"sizes": [1000, 200, 300]}},
+        study=SimpleNamespace(
+            space=SimpleNamespace(axes={"width": None}), sizes=(1000, 200, 300),
+        ),
         having=lambda role: {}, images=lambda part: {"val": 200, "test": 300}[part],
         spreads={"val": Variances.of(compared.candidate, compared.seed, compared.val_accuracy, 200)},
     )  # fmt: skip
@@ -84,7 +86,7 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
 
 def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() -> None:
     made = results(20)
-    found = series(cost.chart(made, NOTHING, "params"))
+    found = series(costs.chart(made, "params"))
     points, ring = found["candidate"], found["on the front"]
     table = made.candidates.sort_values(["params", "executions", "params"])
     assert list(points.y) == pytest.approx(list(100 * table.val_accuracy))
@@ -106,7 +108,7 @@ def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() ->
 
 def test_of_very_many_candidates_a_thousand_are_drawn_and_all_of_the_front() -> None:
     made = results(3000, seeds=1)
-    chart = cost.chart(made, NOTHING, "macs")
+    chart = costs.chart(made, "macs")
     found = series(chart)
     every = pareto.pareto(made.candidates.val_accuracy, made.candidates.macs)
     assert len(found["on the front"].x) == every.sum()
@@ -117,7 +119,7 @@ def test_of_very_many_candidates_a_thousand_are_drawn_and_all_of_the_front() -> 
 
 
 def test_lost_trials_are_marked_below_all_that_has_an_accuracy() -> None:
-    chart = cost.chart(results(20, lost=3), NOTHING, "executions")
+    chart = costs.chart(results(20, lost=3), "executions")
     found = series(chart)
     (lost,) = (one for name, one in found.items() if "no accuracy" in name)
     assert (len(lost.x), lost.marker) == (3, "cross")
@@ -129,23 +131,23 @@ def test_lost_trials_are_marked_below_all_that_has_an_accuracy() -> None:
 def test_twins_and_reruns_stand_beside_candidates_at_their_own_costs() -> None:
     made = results(2)
     made.having = lambda role: {
-        "t1": [SimpleNamespace(result={"val_accuracy": a}) for a in (0.7, 0.8)]
+        "t1": [SimpleNamespace(result=TrialResult("complete", val_accuracy=a)) for a in (0.7, 0.8)]
     }
     deep = [replace(DEPTHS[0], executions=4), replace(DEPTHS[1], executions=16)]
-    compared = SimpleNamespace(pairs=[PAIR], depths=deep)
-    found = series(cost.chart(made, compared, "macs"))
+    beside = {"twins": [PAIR], "trained": deep}
+    found = series(costs.chart(made, "macs", **beside))
     twin = found["twin: iso_params"]
     assert (list(twin.x), list(twin.y), twin.hollow) == ([5000], pytest.approx([75]), True)
     rerun = found["rerun control (trained at 16)"]
     assert (list(rerun.x), list(rerun.y)) == ([10_000, 10_001], pytest.approx([79, 90]))
     # Weights that are rerun were trained once.
-    rerun = series(cost.chart(made, compared, "train_macs"))["rerun control (trained at 16)"]
+    rerun = series(costs.chart(made, "train_macs", **beside))["rerun control (trained at 16)"]
     assert list(rerun.x) == [10**6 + 1] * 2
 
 
 def test_long_intervals_leave_room_for_what_they_are_of() -> None:
     y = np.array([90.0, 92.0])
-    low, high = cost.accuracy_range(y, np.array([10.0, 89.0]), np.array([100.0, 93.0]))
+    low, high = candidates.accuracy_range(y, np.array([10.0, 89.0]), np.array([100.0, 93.0]))
     assert 87 < low < 88 and 94 < high < 95
 
 
@@ -165,7 +167,8 @@ def test_fronts_of_seeds_are_a_median_and_a_band_over_all_their_corners() -> Non
 
 
 def test_a_chart_says_what_its_bars_are_and_where_points_were_moved_to() -> None:
-    few, many = (cost.chart(results(20, seeds), NOTHING, "params") for seeds in (2, 5))
+    made = [results(20, seeds) for seeds in (2, 5)]
+    few, many = (costs.chart(one, "params", attained(one, "params")) for one in made)
     assert (few.has_bars, few.bars) == (True, None)
     assert (
         many.bars == "Bars: 95 % intervals over seeds; band: 94 %, of the median front of 5 seeds."
@@ -243,23 +246,23 @@ def test_rates_of_arms_and_how_the_best_moves_with_depth() -> None:
         Tuned(16, 1000, True, rate, [0.9, 0.8, 0.7], 1e-3, False),
         Tuned(4, 900, False, rate, [0.7, 0.8, 0.7], 2e-3, True),
     ]
-    chart = rates.by_arm(tuned)
+    chart = learning_rates.by_arm(tuned)
     line = next(s for s in chart.panels[0].series if s.name == "4 executions" and s.kind == "line")
     np.testing.assert_allclose(line.y, [80, 90, np.nan])
     assert line.hover[2].endswith("diverged")
     ends = {(s.name, s.marker) for s in chart.panels[0].series if s.kind == "points"}
     assert ends == {("4 executions", "star"), ("16 executions", "cross"), ("twins", "star")}
-    chart = rates.by_depth(tuned)
+    chart = learning_rates.by_depth(tuned)
     best = series(chart)["best on validation"]
     assert (list(best.x), list(best.y), list(best.hollow)) == ([4, 16], [2e-3, 1e-3], [False, True])
     assert "power −0.50" in chart.caption
-    assert rates.by_depth(tuned[:1]) is None and rates.by_arm([]) is None
+    assert learning_rates.by_depth(tuned[:1]) is None and learning_rates.by_arm([]) is None
 
 
 def test_elastic_models_stand_beside_models_alone() -> None:
     rungs_ = [
-        Rung(2, False, True, 0.8, (0.7, 0.9), 0.82, Comparison(-0.02, (-0.03, -0.01), 2)),
-        Rung(8, True, False, 0.9, (0.8, 0.95), None),
+        ElasticDepth(2, False, True, 0.8, (0.7, 0.9), 0.82, Comparison(-0.02, (-0.03, -0.01), 2)),
+        ElasticDepth(8, True, False, 0.9, (0.8, 0.95), None),
     ]
     chart = elastic.chart([Elastic("c", "sandwich", "test", 2, 1.5, rungs_, None)])
     found = series(chart)
@@ -277,7 +280,7 @@ def test_the_confirmed_front_is_of_those_that_stay() -> None:
         on_front=True,
     )  # fmt: skip
     other = replace(one, candidate="b", params=200, test=0.5, on_front=False)
-    found = series(confirmed.chart([one, other]))
+    found = series(confirmation.chart([one, other]))
     assert list(found["stays on the front, by validation"].y) == [60]
     assert list(found["as the search measured it, on validation"].y) == [80, 80]
     assert list(found["4 fresh seeds trained on train, on test"].y) == [60, 50]
@@ -317,15 +320,15 @@ def test_the_others_have_what_they_are_given() -> None:
     at = [
         AtRung(i, "c", epoch, 0.5, 4, i == 1 and epoch == 3) for i in range(2) for epoch in (1, 3)
     ]
-    found = series(rungs.chart(at))
+    found = series(early_stopping.chart(at))
     assert [round(x) for x in found["stopped here"].x] == [1]
     assert [round(x) for x in found["went on"].x] == [0, 1, 0]
-    assert rungs.chart(at[:1]) is None
+    assert early_stopping.chart(at[:1]) is None
 
 
 def test_every_axis_says_its_unit() -> None:
     made = [
-        cost.chart(results(4), NOTHING, "train_macs"), depth.chart(DEPTHS, results(4)),
+        costs.chart(results(4), "train_macs"), depth.chart(DEPTHS, results(4)),
         twins.chart([PAIR]), hypervolume.chart(Growth([1, 2], [0.1, 0.3], 0.1, 1e5)),
         failures.chart([Failure("loss not finite", 2, True)]),
     ]  # fmt: skip

@@ -9,10 +9,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from sret_search.reporting.charts import matplotlib, plotly
-from sret_search.reporting.charts.chart import Axis, Chart, Panel, Scale, Series
-from sret_search.reporting.charts.rows import rows
-from sret_search.reporting.files import pictures
+from sret_search.reporting.render import matplotlib, plotly
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Scale, Series, rows
+from sret_search.reporting.render.files import pictures
 
 NAN = math.nan
 EVERY = Chart(

@@ -1,0 +1,251 @@
+"""Arms that differ in anything but loops: each beside the reference, paired by seed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from sret_search.reporting.analyses.base import (
+    P_COLUMNS,
+    Analysis,
+    Block,
+    Column,
+    Table,
+    difference_cell,
+    drawn,
+    family_note,
+    fields,
+    isolated,
+    p_cells,
+    ranged,
+)
+from sret_search.reporting.formatting import in_percent, percent, points
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, ends, percents, rows
+from sret_search.reporting.render.colours import BLUE, GREEN, ORANGE
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.verdict import (
+    NOT_TOLD,
+    Comparison,
+    certainty_note,
+    family,
+)
+from sret_search.trials.trial import TrialRecord
+
+_COLUMNS = (
+    Column("arm", "word"), Column("seeds"), Column("validation"), Column("test"),
+    Column("training MACs"), Column("less reference, points"), *P_COLUMNS,
+    Column("the arm is", "wrap"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One value of the arms' axis. Accuracies are means over seeds, in fractions; of test they are
+    None where the arm was declared after the results.
+
+    Attributes:
+        train_macs: multiply-adds of one training.
+        difference: test accuracy over that of the reference.
+    """
+
+    name: str
+    seeds: int
+    is_reference: bool
+    val: float
+    test: float | None
+    test_interval: Interval | None
+    train_macs: int
+    difference: Comparison = field(default_factory=Comparison)
+
+
+def arms(results: Results) -> list[Arm]:
+    """Every arm with a complete trial; empty where arms are loops, or have several candidates."""
+    declared = results.study.file.arms
+    if declared is None or declared.axis.endswith(".loops"):
+        return []
+    groups: dict[str, list[TrialRecord]] = {}
+    for entry in results.complete:
+        groups.setdefault(json.dumps(entry.values.get(declared.axis)), []).append(entry)
+    if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
+        return []
+    reference = groups.get(json.dumps(declared.reference), [])
+    found = [_arm(results, name, group, reference) for name, group in groups.items()]
+    others = [i for i, arm in enumerate(found) if not arm.is_reference]
+    tests = family([found[i].difference for i in others], planned(results) - len(found))
+    for i, difference in zip(others, tests, strict=True):
+        found[i] = replace(found[i], difference=difference)
+    return found
+
+
+def planned(results: Results) -> int:
+    """The number of arms that a study asks for, trained yet or not."""
+    declared = results.study.file.arms
+    if declared is None:
+        return 0
+    values = (candidate.values.get(declared.axis) for candidate in results.study.grid)
+    return len({json.dumps(value) for value in values})
+
+
+def _arm(results: Results, name: str, arm: list[TrialRecord], reference: list[TrialRecord]) -> Arm:
+    val = [entry.result.accuracy("val") for entry in arm]
+    test = None if paired.is_closed(results, arm) else [e.result.accuracy("test") for e in arm]
+    is_reference = arm is reference
+    return Arm(
+        name=_words(json.loads(name)),
+        seeds=len({entry.seed for entry in arm}),
+        is_reference=is_reference,
+        val=float(np.mean(val)),
+        test=None if test is None else float(np.mean(test)),
+        test_interval=None
+        if test is None
+        else results.spreads["test"].interval(test, arm[0].candidate),
+        train_macs=arm[0].train_macs,
+        difference=Comparison()
+        if is_reference
+        else paired.compared(results, arm, reference, "test"),
+    )
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return str(value)
+
+
+def analyse(results: Results) -> Analysis:
+    """The arms with their differences from the reference."""
+    found = results.once(arms)
+    return Analysis(
+        sentences=sentences(found),
+        charts=drawn(chart(found)),
+        blocks=[_block(found)] if found else [],
+        facts={"arms": [_facts(arm) for arm in found]},
+        compares=bool(found),
+    )
+
+
+def chart(found: list[Arm]) -> Chart | None:
+    """Test accuracy of each arm, and its difference to the reference's, paired by seed; None
+    where there are not two arms."""
+    if len(found) < 2:
+        return None
+    places = np.arange(len(found), dtype=float)
+    shown = [(place, arm) for place, arm in enumerate(found) if arm.test is not None]
+    low, high = ends([arm.test_interval for _, arm in shown])
+    test, val = percents([arm.test for _, arm in shown]), percents([arm.val for arm in found])
+    names = [f"{arm.name}{' (reference)' if arm.is_reference else ''}" for arm in found]
+    accuracy = Panel(
+        x=Axis("accuracy in %"),
+        y=rows(names),
+        series=(
+            Series(
+                "validation", "points", val, places + 0.18, colour=ORANGE, marker="square",
+                hollow=True, hover=[f"{n}\n{v:.1f} % on validation" for n, v in zip(names, val, strict=True)],
+            ),
+            Series(
+                "test, with 95 % interval", "points", test, [float(place) for place, _ in shown],
+                left=low, right=high, colour=BLUE,
+                hover=[
+                    f"{names[place]}\n{arm.seeds} seed{'s' if arm.seeds != 1 else ''}, {arm.train_macs:.3g} MACs of training\n"
+                    f"{y:.1f} % on test ({below:.1f} to {above:.1f})"
+                    for (place, arm), y, below, above in zip(shown, test, low, high, strict=True)
+                ],
+            ),
+        ),
+    )  # fmt: skip
+    compared = [(place, arm) for place, arm in shown if arm.difference.difference is not None]
+    panels = [accuracy]
+    if compared:
+        gains = percents([arm.difference.difference for _, arm in compared])
+        left, right = ends([arm.difference.interval for _, arm in compared])
+        panels.append(
+            Panel(
+                x=Axis("test accuracy less that of the reference, points", line=0),
+                y=rows(names, written=False),
+                series=(
+                    Series(
+                        "difference, paired by seed, with 95 % interval", "points", gains,
+                        [float(place) for place, _ in compared], left=left, right=right,
+                        colour=GREEN, marker="diamond",
+                        hover=[
+                            f"{arm.name}\n{gain:+.2f} points ({below:+.2f} to {above:+.2f}): {arm.difference.verdict}"
+                            for (_, arm), gain, below, above
+                            in zip(compared, gains, left, right, strict=True)
+                        ],
+                    ),
+                ),
+            )
+        )  # fmt: skip
+    return Chart(
+        name="arms",
+        title="Arms beside the reference",
+        caption="Means over seeds. The intervals of differences are at 95 %, of each alone; whether an"
+        " arm differs from the reference, the corrected p-values of the table say.",
+        panels=tuple(panels),
+        height=2.2 + 0.45 * len(found),
+    )
+
+
+def sentences(found: list[Arm]) -> list[str]:
+    """Each arm beside the reference, with its verdict and the training that it takes."""
+    reference = next((arm for arm in found if arm.is_reference), None)
+    said = []
+    for arm in found:
+        test = arm.difference
+        if reference is None or arm.is_reference:
+            continue
+        if test.is_closed:
+            said.append(
+                f"{arm.name}: {in_percent(arm.val)} on validation, where {reference.name} has"
+                f" {in_percent(reference.val)}; {test.verdict}."
+            )
+        if test.difference is None or arm.test is None:
+            continue
+        words = {1: "gained against", 0: f"made {NOT_TOLD} against", -1: "lost against"}
+        verdict = "beside" if test.sign is None else words[test.sign]
+        said.append(
+            f"{arm.name} {verdict} {reference.name}: {in_percent(arm.test)} and"
+            f" {in_percent(reference.test)} on test, a difference of {points(test.difference)} points"
+            f"{certainty_note(test, 'arms')}, for {arm.train_macs / reference.train_macs:.2f} times the"
+            " training multiply-adds."
+        )
+    return said
+
+
+def _block(found: list[Arm]) -> Block:
+    note = (
+        "Accuracy in %, means over seeds; differences of test accuracy in points, paired by seed,"
+        " with 95 % intervals."
+    )
+    return Block(
+        heading="Arms",
+        name="arms",
+        notes=[note + family_note([arm.difference for arm in found], "arms")],
+        table=Table(_COLUMNS, [_row(arm) for arm in found]),
+    )
+
+
+def _row(arm: Arm) -> tuple[str, ...]:
+    return (
+        isolated(arm.name) + (" (reference)" if arm.is_reference else ""),
+        str(arm.seeds),
+        percent(arm.val),
+        ranged(arm.test, arm.test_interval),
+        f"{arm.train_macs:.3g}",
+        difference_cell(arm.difference),
+        *p_cells(arm.difference),
+        "" if arm.is_reference else arm.difference.verdict,
+    )
+
+
+def _facts(arm: Arm) -> dict[str, Any]:
+    verdict = "the reference" if arm.is_reference else arm.difference.verdict
+    tested = arm.difference.plain("difference_")
+    return fields(arm, "difference") | tested | {"verdict": verdict}

@@ -1,0 +1,236 @@
+"""The front's members as they were trained again, with seeds that did not choose them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from sret_search.reporting.analyses.base import Analysis, Block, Column, Table, drawn, ranged
+from sret_search.reporting.analyses.candidates import LABELS, cost_axis
+from sret_search.reporting.formatting import listed, percent
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, ends, percents
+from sret_search.reporting.render.colours import BLUE, GREY, RED
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.search.confirmation import members, on_the_front
+from sret_search.trials.history import History
+from sret_search.trials.trial import TrialRecord
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A candidate of a front. Accuracies are means over fresh seeds, in fractions, each with the
+    95 % interval of this member alone.
+
+    Attributes:
+        on: the part that it was trained on.
+        chosen: validation accuracy that the search measured.
+        is_observed: whether it is on the front of what the search measured, which is not the front
+            that was trained again where a sampler's model believes in another.
+        val: of the fresh seeds; None where they trained on those images too.
+        score: of the fresh seeds, by which the best member is chosen, more is better: validation
+            accuracy, or minus the loss of a study that minimises loss. Where validation was
+            trained on, that of the search: the test part chooses nothing. None where it is no
+            number, so that it chooses nothing either.
+        on_front: whether it is on the front of what was trained again, in the study's objectives;
+            None where validation was trained on, so that nothing decides.
+    """
+
+    candidate: str
+    params: int
+    macs: int
+    executions: int
+    unique_blocks: int
+    seeds: int
+    on: str
+    chosen: float | None
+    is_observed: bool
+    val: float | None
+    test: float
+    test_interval: Interval
+    score: float | None
+    on_front: bool | None = None
+
+
+def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
+    """The trials that confirm each member, as the study asks now; only of members that the
+    description in force trains, and of which no fresh seed diverged or failed."""
+    asked = results.study.file.confirm
+    if asked is None:
+        return {}
+    own = {entry.candidate for entry in results.own}
+    again: dict[str, list[TrialRecord]] = {}
+    for entry in results.entries:
+        if entry.role == "confirmation" and entry.confirmed_on == asked.on:
+            again.setdefault(entry.candidate, []).append(entry)
+    found = {
+        name: [entry for entry in entries if entry.state == "complete"]
+        for name, entries in again.items()
+        if name in own and not any(e.state in ("diverged", "failed") for e in entries)
+    }
+    return {name: entries for name, entries in found.items() if entries}
+
+
+def observed_front(results: Results) -> list[str]:
+    """The candidates that no other one beats in the study's objectives, as the search measured
+    them."""
+    return members(results.study, History(results.study, results.entries))
+
+
+def confirmed(results: Results) -> list[Confirmed]:
+    """Every member that was trained again, by parameters."""
+    again = results.once(confirmations)
+    if not again:
+        return []
+    observed = set(results.once(observed_front))
+    searched = results.candidates.set_index("candidate")
+    scores = dict(
+        zip(results.candidates.candidate, results.scores(results.candidates), strict=True)
+    )
+    spread = results.spread([entry for entries in again.values() for entry in entries], "test")
+    found = []
+    for name, entries in again.items():
+        known = entries[0].cost
+        is_whole = entries[0].sees_validation
+        val = float(np.mean([entry.result.accuracy("val") for entry in entries]))
+        loss = float(np.mean([entry.result.loss for entry in entries]))
+        test = [entry.result.accuracy("test") for entry in entries]
+        fresh = val if results.measure == "accuracy" else -loss
+        score = scores.get(name, np.nan) if is_whole else fresh
+        found.append(
+            Confirmed(
+                candidate=name,
+                params=known["params"],
+                macs=known["macs"],
+                executions=known["executions"],
+                unique_blocks=known["unique_blocks"],
+                seeds=len(entries),
+                on=results.description["confirm"]["on"],
+                chosen=float(searched.val_accuracy[name]) if name in searched.index else None,
+                is_observed=name in observed,
+                val=None if is_whole else val,
+                test=float(np.mean(test)),
+                test_interval=spread.interval(test, name),
+                score=float(score) if np.isfinite(score) else None,
+            )
+        )
+    found.sort(key=lambda one: one.params)
+    if found[0].val is None:
+        return found
+    groups = [again[one.candidate] for one in found]
+    on_front = on_the_front(results.study.file.objectives, groups)
+    return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]
+
+
+def analyse(results: Results) -> Analysis:
+    """The members of the front that were trained again."""
+    found = results.once(confirmed)
+    return Analysis(
+        sentences=sentences(results, found),
+        charts=drawn(chart(found)),
+        blocks=[_block(found)] if found else [],
+        facts={"confirmed": [asdict(one) for one in found]},
+    )
+
+
+_COLUMNS = (
+    Column("candidate", "word"), Column("executions"), Column("parameters"), Column("MACs"),
+    Column("seeds"), Column("front of the search", "word"), Column("in the search, validation"),
+    Column("again, validation"), Column("again, test"), Column("finding", "word"),
+)  # fmt: skip
+_FINDINGS = {None: "nothing decides", True: "stays on the front", False: "is beaten by another"}
+
+
+def _block(found: list[Confirmed]) -> Block:
+    note = (
+        "Accuracy in %. What is chosen among many looks better than it is, so each member of the"
+        f" front was trained again with {found[0].seeds} fresh seeds on {found[0].on}. Means, with the"
+        " 95 % interval of each member alone. “Observed” members are on the front of what the search"
+        " measured; the others are on the front that the sampler’s model believes in."
+    )
+    table = Table(_COLUMNS, [_row(one) for one in found])
+    return Block("The front, trained again", "confirmed", notes=[note], table=table)
+
+
+def _row(one: Confirmed) -> tuple[str, ...]:
+    return (
+        one.candidate,
+        f"{one.executions:,}",
+        f"{one.params:,}",
+        f"{one.macs:,}",
+        str(one.seeds),
+        "observed" if one.is_observed else "believed",
+        percent(one.chosen),
+        percent(one.val),
+        ranged(one.test, one.test_interval),
+        _FINDINGS[one.on_front],
+    )
+
+
+def sentences(results: Results, found: list[Confirmed]) -> list[str]:
+    """How many members stay on the front, and which front was trained again."""
+    if not found:
+        return []
+    number, again = len(found), f"Trained again with {found[0].seeds} fresh seeds each"
+    said = []
+    if found[0].on_front is not None:
+        stay = sum(one.on_front is True for one in found)
+        objectives = listed(list(results.study.file.objectives))
+        said.append(
+            f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
+            f" objectives that chose them ({objectives})."
+        )
+    believed = sum(not one.is_observed for one in found)
+    if results.study.file.search.sampler == "frontier":
+        again_names = {one.candidate for one in found}
+        missed = sum(name not in again_names for name in results.once(observed_front))
+        said.append(
+            f"The front that was trained again is the one that the sampler's model believed in:"
+            f" {believed} of its {number} members are not on the front of what the search measured,"
+            f" and {missed} of those that are were not trained again."
+        )
+    return said
+
+
+def chart(found: list[Confirmed]) -> Chart | None:
+    """Validation accuracy that chose each member, and test accuracy of fresh seeds; None where
+    nothing was trained again."""
+    if not found:
+        return None
+    x = np.array([one.params for one in found], float)
+    chosen, test = (percents([getattr(one, n) for one in found]) for n in ("chosen", "test"))
+    low, high = ends([one.test_interval for one in found])
+    stays = np.array([one.on_front is True for one in found])
+    axis = cost_axis(x, LABELS["params"])
+    assert axis.range is not None
+    seeds, on = found[0].seeds, found[0].on
+    facts = [
+        f"{one.candidate}\n{one.params:,} parameters\n{one.macs:,} MACs\n{one.executions:,} executions"
+        for one in found
+    ]
+    series = (
+        Series(
+            "stays on the front, by validation", "points", x[stays], test[stays], colour=RED,
+            hollow=True, size=11,
+        ),
+        Series(
+            "as the search measured it, on validation", "points", x, chosen, colour=GREY, hollow=True,
+            hover=[f"{fact}\n{y:.1f} % in the search" for fact, y in zip(facts, chosen, strict=True)],
+        ),
+        Series(
+            f"{seeds} fresh seeds trained on {on}, on test", "points", x, test, low=low, high=high,
+            colour=BLUE,
+            hover=[
+                f"{fact}\n{y:.1f} % on test ({below:.1f} to {above:.1f}), {one.seeds} seeds"
+                for fact, one, y, below, above in zip(facts, found, test, low, high, strict=True)
+            ],
+        ),
+    )  # fmt: skip
+    return Chart(
+        name="confirmed",
+        title="The front, trained again",
+        caption="What is chosen among many looks better than it is: each member of the front as the"
+        " search measured it, and as fresh seeds have it on test, with the 95 % interval of each alone.",
+        panels=(Panel(axis, Axis("accuracy in %"), series),),
+    )

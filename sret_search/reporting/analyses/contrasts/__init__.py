@@ -1,0 +1,1 @@
+"""The contrasts that a study declares."""

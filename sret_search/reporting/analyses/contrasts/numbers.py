@@ -1,0 +1,225 @@
+"""The contrasts that a study declares: differences of two values of an axis, and how sure they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from sret_search.config.study_file import Contrast
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.standard_error import (
+    LEVEL,
+    OverBoth,
+    OverSeeds,
+    Spread,
+    detectable,
+    interval,
+    p_value,
+    seeds_needed,
+)
+from sret_search.reporting.statistics.verdict import Comparison, family
+from sret_search.space.candidate import Values
+from sret_search.space.contrasts import inert_axes, pairs
+from sret_search.trials.trial import TrialRecord
+
+EXPLORATORY = "declared after the results, exploratory, on validation"
+ASKED = 0.005
+"""A difference for which the seeds are told, besides the one that was seen: half a point."""
+_NONE = 1e-9
+"""A difference that is none but for rounding."""
+
+
+@dataclass(frozen=True)
+class Over:
+    """The certainty of a difference, over seeds alone or over seeds and images.
+
+    Attributes:
+        interval: at 95 %, of this contrast alone.
+        freedom: degrees of freedom.
+        p: of this contrast alone.
+        detectable: the true difference that gets its verdict in 80 % of studies, at the first step
+            of Holm's correction.
+        needed: seeds with which the difference that was seen gets it, and those with which `ASKED`
+            does; None where no number would do.
+    """
+
+    interval: Interval
+    freedom: float
+    p: float
+    detectable: float
+    needed: tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Contrasted:
+    """A contrast. Accuracies are means over pairs and seeds, in fractions.
+
+    Attributes:
+        of, against: the values of the axis, as the study has them.
+        pairs: of candidates that differ in nothing else; lost: those of which one diverged or
+            failed, which are left out.
+        seeds: for which all pairs are complete.
+        part: of the data: "test", or "val" where it was declared after the results.
+        over_seeds: for these images; over_both: for other images too, where each image's outcome
+            is known.
+        tested: by the wider claim that can be made, among all contrasts of the study.
+    """
+
+    axis: str
+    of: Any
+    against: Any
+    within: dict[str, Any]
+    pairs: int
+    lost: int
+    seeds: int
+    part: str
+    of_accuracy: float | None = None
+    against_accuracy: float | None = None
+    over_seeds: Over | None = None
+    over_both: Over | None = None
+    tested: Comparison = field(default_factory=Comparison)
+
+    @property
+    def name(self) -> str:
+        """The contrast as the study has it."""
+        text = f"{self.axis} {_written(self.of)} against {_written(self.against)}"
+        within = (f"{path} {_written(value)}" for path, value in self.within.items())
+        return f"{text}, within {', '.join(within)}" if self.within else text
+
+    @property
+    def difference(self) -> float | None:
+        """The mean difference of accuracies."""
+        return self.tested.difference
+
+    @property
+    def certainty(self) -> Over | None:
+        """That of the wider claim that can be made."""
+        return self.over_both or self.over_seeds
+
+    @property
+    def verdict(self) -> str:
+        """What the value is beside the other, in words."""
+        return EXPLORATORY if self.tested.is_closed else self.tested.verdict
+
+
+def contrasts(results: Results) -> list[Contrasted]:
+    """Every contrast of the study, in its order."""
+    if not results.study.file.contrasts:
+        return []
+    found = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
+    tests = family([one.tested for one, *_ in found])
+    return [
+        replace(
+            one,
+            tested=tested,
+            over_seeds=_over(tested, over_seeds),
+            over_both=_over(tested, over_both),
+        )
+        for (one, over_seeds, over_both), tested in zip(found, tests, strict=True)
+    ]
+
+
+def _contrasted(
+    results: Results, contrast: Contrast
+) -> tuple[Contrasted, OverSeeds | None, OverBoth | None]:
+    """A contrast alone, and its spreads."""
+    values, trials = _candidates(results)
+    axes = results.study.space.axes
+    every = pairs(contrast, values, axes, inert_axes(contrast, values, results.study.space))
+    failed = [any(e.state in ("diverged", "failed") for e in own.values()) for own in trials]
+    kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
+    seeds = [
+        {seed for seed, entry in own.items() if entry.state == "complete"} for own in trials
+    ]  # by candidate
+    both = sorted(set.intersection(*(seeds[i] & seeds[j] for i, j in kept))) if kept else []
+    compared = [[(trials[i][seed], trials[j][seed]) for i, j in kept] for seed in both]
+    is_closed = not results.is_declared(contrast) or paired.is_closed(
+        results, [entry for own in compared for pair in own for entry in pair]
+    )
+    part = "val" if is_closed else "test"
+    found = Contrasted(
+        axis=contrast.axis,
+        of=contrast.of,
+        against=contrast.against,
+        within=contrast.within,
+        pairs=len(kept),
+        lost=len(every) - len(kept),
+        seeds=len(both),
+        part=part,
+        tested=Comparison(is_closed=is_closed),
+    )
+    if not both:
+        return found, None, None
+    of, against = (
+        np.array([[pair[side].result.accuracy(part) for pair in own] for own in compared])
+        for side in (0, 1)
+    )
+    differences = (of - against).mean(1)
+    tested = Comparison(float(differences.mean()), seeds=len(both))
+    over_seeds = over_both = None
+    if len(both) > 1:
+        over_seeds = OverSeeds.of(list(differences), results.images(part), len(kept))
+        images = None if is_closed else _by_image(results, compared)
+        over_both = None if images is None else OverBoth.of(images, len(kept))
+        tested = Comparison.of(float(differences.mean()), over_both or over_seeds)
+    found = replace(
+        found,
+        of_accuracy=float(of.mean()),
+        against_accuracy=float(against.mean()),
+        tested=replace(tested, is_closed=is_closed),
+    )
+    return found, over_seeds, over_both
+
+
+def _candidates(results: Results) -> tuple[list[Values], list[dict[int, TrialRecord]]]:
+    """The values of each candidate that the study asks for, and its trials by their seeds."""
+    found: dict[str, dict[int, TrialRecord]] = {}
+    for entry in results.own:
+        found.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
+    return [json.loads(key) for key in found], list(found.values())
+
+
+def _by_image(
+    results: Results, seeds: list[list[tuple[TrialRecord, TrialRecord]]]
+) -> np.ndarray | None:
+    """The difference of each image, a mean over pairs (seeds, images); None where it is not known,
+    or each seed has images of its own."""
+    if results.study.file.data.folds is not None:
+        return None
+    entries = {entry.number: entry for own in seeds for pair in own for entry in pair}
+    right = {number: results.right(entry, "test") for number, entry in entries.items()}
+    images = results.images("test")
+    known = {n: found.astype(float) for n, found in right.items() if found is not None}
+    if len(known) < len(right) or any(len(found) != images for found in known.values()):
+        return None
+    return np.array(
+        [
+            np.mean([known[of.number] - known[against.number] for of, against in own], 0)
+            for own in seeds
+        ]
+    )
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _over(tested: Comparison, spread: Spread | None) -> Over | None:
+    if spread is None or tested.difference is None:
+        return None
+    mean, level = tested.difference, LEVEL / max(tested.tests, 1)
+    return Over(
+        interval=interval(mean, spread),
+        freedom=spread.seeds - 1,
+        p=p_value(mean, spread),
+        detectable=detectable(spread, level),
+        needed=(
+            seeds_needed(mean, spread, level) if abs(mean) > _NONE else None,
+            seeds_needed(ASKED, spread, level),
+        ),
+    )

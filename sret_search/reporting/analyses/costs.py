@@ -1,0 +1,216 @@
+"""Accuracy against a cost: each candidate with its interval, the Pareto front, and what stands
+beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sret_search.reporting.analyses import attainment, candidates
+from sret_search.reporting.analyses.base import Analysis, drawn
+from sret_search.reporting.analyses.candidates import (
+    LABELS,
+    WITH_BARS,
+    accuracy_range,
+    cost_axis,
+    scale,
+)
+from sret_search.reporting.analyses.depth.numbers import Depth, depths
+from sret_search.reporting.analyses.twins import LOOKS, Pair, pairs
+from sret_search.reporting.published.points import beside, published
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, percents
+from sret_search.reporting.render.colours import BLUE, ORANGE, RED
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.attainment import Attained, attained
+
+_WITH_FRONTS = ("params", "macs", "train_macs")
+"""Costs that have a front of seeds in `summary.json`."""
+
+
+def analyse(results: Results) -> Analysis:
+    """Accuracy against each cost; against executions only where no chart of depths shows it."""
+    twins, trained = results.once(pairs), results.once(depths)
+    fronts = {cost: attained(results, cost) for cost in _WITH_FRONTS}
+    shown = list(_WITH_FRONTS)
+    if not trained:
+        shown.append("executions")
+        fronts["executions"] = attained(results, "executions")
+    charts = drawn(*(chart(results, cost, fronts[cost], twins, trained) for cost in shown))
+    models = results.once(published)
+    medians = None
+    if len(results.candidates):
+        medians = {cost: _front_of_seeds(fronts[cost]) for cost in _WITH_FRONTS}
+    return Analysis(charts=[beside(one, models) for one in charts], facts={"median_front": medians})
+
+
+def _front_of_seeds(found: Attained | None) -> dict[str, Any] | None:
+    """The median front over seeds and its band, each as costs and accuracies."""
+    if found is None:
+        return None
+    stairs = {name: getattr(found, name) for name in ("median", "low", "high")}
+    return {name: {"cost": x.tolist(), "accuracy": y.tolist()} for name, (x, y) in stairs.items()} | {
+        "seeds": found.seeds, "covered": found.covered,
+    }  # fmt: skip
+
+
+def chart(
+    results: Results,
+    cost: str,
+    of_seeds: Attained | None = None,
+    twins: Sequence[Pair] = (),
+    trained: Sequence[Depth] = (),
+) -> Chart | None:
+    """Validation accuracy of each candidate against a cost, with the Pareto front; None where
+    nothing is complete.
+
+    Args:
+        of_seeds: the median front of the seeds against this cost.
+        twins, trained: stand beside the candidates.
+    """
+    if not len(results.candidates):
+        return None
+    every = results.candidates.sort_values([cost, "executions", "params"])
+    table, on_front = candidates.thinned(every, candidates.on_front(results, every, cost))
+    low, high = candidates.whiskers(results, table)
+    costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
+    x = _side_by_side(costs)
+    hover, colours = candidates.hover(results, table, low, high), scale(table.executions)
+    is_crowded = len(table) > WITH_BARS
+    size = 5.0 if is_crowded else 7.0
+    points = Series(
+        name="candidate", kind="points", x=x, y=y, colour=BLUE, size=size,
+        low=None if is_crowded else 100 * low, high=None if is_crowded else 100 * high,
+        shades=table.executions.to_numpy(float) if colours else None, hover=hover,
+    )  # fmt: skip
+    members = np.flatnonzero(on_front)
+    rings = Series(
+        name="on the front", kind="points", x=x[members], y=y[members], colour=RED, hollow=True,
+        low=100 * low[members], high=100 * high[members], size=size + 4, legend=False,
+        group="front", hover=[hover[i] for i in members],
+    )  # fmt: skip
+    beside = [
+        *_twins(results, twins, cost),
+        *_reruns(trained, cost, dict(zip(table.executions, x, strict=True))),
+    ]
+    heights = np.concatenate([y, *(np.asarray(series.y, float) for series in beside)])
+    barred = on_front if is_crowded and on_front.any() else slice(None)
+    span = accuracy_range(heights, 100 * low[barred], 100 * high[barred])
+    lost = candidates.lost(results, cost, span[0])
+    ends = [costs, *(np.asarray(series.x, float) for series in (*beside, *lost))]
+    axis = cost_axis(np.concatenate(ends), LABELS[cost])
+    is_cut = 100 * low[barred].min() < span[0] or 100 * high[barred].max() > span[1]
+    which = "; bars are drawn of the front alone" if is_crowded else ""
+    cut = "; some reach beyond the edge" if is_cut else ""
+    assert axis.range is not None
+    is_drawn = len(members) > 0 and results.measure == "accuracy"
+    fronts = [
+        *attainment.series(of_seeds, axis.range[1]),
+        *([_steps(x[members], y[members], axis.range[1])] if is_drawn else []),
+    ]
+    moved = " Points of equal cost stand side by side, by their depth, around that cost"
+    moved += "." if of_seeds is None else ", where the median front and its band have them."
+    note = "" if np.array_equal(x, costs) else moved
+    drawn = candidates.how_many(len(table), len(every))
+    return Chart(
+        name=f"accuracy_{cost}",
+        title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
+        caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
+        f" interval{which}{cut}. The front is that of mean validation {results.measure}, without"
+        f" candidates that lost a seed.{attainment.caption(of_seeds)}{note}",
+        panels=(
+            Panel(
+                x=axis,
+                y=Axis("validation accuracy in %", range=span),
+                series=(*fronts, *beside, points, rings, *lost),
+                scale=colours,
+            ),
+        ),
+        bars=attainment.bars(of_seeds),
+    )
+
+
+def _of(cost: str) -> str:
+    return {"macs": " of one image", "train_macs": " of one training"}.get(cost, "")
+
+
+def _steps(x: np.ndarray, y: np.ndarray, end: float) -> Series:
+    """The front as far as this cost: what is dearer need not be worse."""
+    return Series(
+        name="Pareto front of the means", kind="step", colour=RED, group="front",
+        x=np.append(x, end), y=np.append(y, y[-1]),
+    )  # fmt: skip
+
+
+def _twins(results: Results, twins: Sequence[Pair], cost: str) -> list[Series]:
+    """The twins of each kind, each once, by their own costs."""
+    complete = results.having("twin")
+    found = []
+    for control, (colour, marker) in LOOKS.items():
+        of_kind = {pair.twin: pair for pair in twins if pair.control == control}
+        own = [pair for name, pair in of_kind.items() if name in complete]
+        own = own[:: len(own) // candidates.DRAWN + 1]
+        if not own:
+            continue
+        y = [
+            float(np.mean([entry.result.accuracy("val") for entry in complete[pair.twin]]))
+            for pair in own
+        ]
+        found.append(
+            Series(
+                name=f"twin: {control}",
+                kind="points",
+                x=[float(getattr(pair, cost)) for pair in own],
+                y=percents(y),
+                colour=colour,
+                marker=marker,
+                hollow=True,
+                size=6,
+                hover=[
+                    f"{pair.twin}\n{control} twin of {pair.candidate}\n{pair.params:,} parameters\n"
+                    f"{pair.macs:,} MACs, {pair.train_macs:.3g} of training\n"
+                    f"{pair.executions:,} executions\n{100 * accuracy:.1f} %"
+                    for pair, accuracy in zip(own, y, strict=True)
+                ],
+            )
+        )
+    return found
+
+
+def _reruns(trained: Sequence[Depth], cost: str, places: dict[int, float]) -> list[Series]:
+    """The reference's weights at the depth of each arm, where this cost is the same for both."""
+    reference = next((depth for depth in trained if depth.is_reference), None)
+    if reference is None:
+        return []
+    own = [d for d in trained if d.rerun_val is not None and d.executions in places]
+    if not own:
+        return []
+    # Weights are trained once for all depths that they are run at.
+    x = [places[reference.executions if cost == "train_macs" else d.executions] for d in own]
+    y = percents([depth.rerun_val for depth in own])
+    return [
+        Series(
+            name=f"rerun control (trained at {reference.executions:,})",
+            kind="points",
+            x=x,
+            y=y,
+            colour=ORANGE,
+            marker="square",
+            hollow=True,
+            hover=[
+                f"trained at {reference.executions:,} executions\nrerun at {depth.executions:,}\n{value:.1f} %"
+                for depth, value in zip(own, y, strict=True)
+            ],
+        )
+    ]
+
+
+def _side_by_side(costs: np.ndarray) -> np.ndarray:
+    """Places for points in ascending order of cost, where equal costs would hide each other."""
+    x = costs.copy()
+    for value in np.unique(costs):
+        same = np.flatnonzero(costs == value)
+        step = min(0.03, 0.12 / len(same))
+        x[same] = value * (1 + step * (np.arange(len(same)) - (len(same) - 1) / 2))
+    return x

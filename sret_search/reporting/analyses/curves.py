@@ -1,0 +1,143 @@
+"""Learning curves on validation, those of the front's members in the colour of their depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sret_search.reporting.analyses.base import Analysis, drawn
+from sret_search.reporting.analyses.candidates import how_many, scale
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Scale, Series
+from sret_search.reporting.render.colours import BLUE, GREY, shade
+from sret_search.reporting.results import Results
+from sret_search.trials.trial import TrialRecord
+
+_MOST = 30
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One trial on validation, an entry an epoch. Accuracies are fractions, losses nats an image.
+
+    Attributes:
+        on_front: whether its candidate is on the front of validation and parameters.
+    """
+
+    trial: int
+    candidate: str
+    seed: int
+    executions: int
+    params: int
+    on_front: bool
+    epochs: list[int]
+    val_accuracy: list[float]
+    val_loss: list[float]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Some of the curves of a study, those of the front last, and how many trials have one."""
+
+    drawn: list[Curve]
+    trials: int
+
+
+def learning_curves(results: Results) -> Curves | None:
+    """Up to 30 curves: those of the front's members, one seed each, and an even part of the
+    others; None where no complete trial has two epochs."""
+    own = [e for e in results.complete if len(e.result.history) > 1]
+    if not own:
+        return None
+    members = set(results.front.candidate)
+    firsts: dict[str, TrialRecord] = {}
+    for entry in own:
+        firsts.setdefault(entry.candidate, entry)
+    of_front = [entry for name, entry in firsts.items() if name in members]
+    shown = _some(sorted(of_front, key=lambda entry: entry.cost["params"]), _MOST)
+    others = _some([entry for entry in own if entry.candidate not in members], _MOST - len(shown))
+    drawn = [_curve(entry, entry.candidate in members) for entry in (*others, *shown)]
+    return Curves(drawn, len(own))
+
+
+def _some(entries: list[TrialRecord], most: int) -> list[TrialRecord]:
+    if len(entries) <= most:
+        return entries
+    return [entries[place] for place in np.linspace(0, len(entries) - 1, most).astype(int)]
+
+
+def _curve(entry: TrialRecord, on_front: bool) -> Curve:
+    history = entry.result.history
+    return Curve(
+        trial=entry.number,
+        candidate=entry.candidate,
+        seed=entry.seed,
+        executions=entry.cost["executions"],
+        params=entry.cost["params"],
+        on_front=on_front,
+        epochs=[epoch.epoch for epoch in history],
+        val_accuracy=[epoch.val_accuracy for epoch in history],
+        val_loss=[epoch.val_loss for epoch in history],
+    )
+
+
+def analyse(results: Results) -> Analysis:
+    """The learning curves, as a chart alone."""
+    return Analysis(charts=drawn(chart(learning_curves(results))))
+
+
+def chart(curves: Curves | None) -> Chart | None:
+    """Accuracy and loss after each epoch; None where no trial has two."""
+    if curves is None:
+        return None
+    drawn, every = len(curves.drawn), curves.trials
+    return Chart(
+        name="learning_curves",
+        title=f"Learning curves{how_many(drawn, every, 'trials')}",
+        caption="Validation after each epoch: a trial of each member of the front in the colour of"
+        " its depth, others in grey.",
+        panels=(
+            _panel(curves.drawn, "val_accuracy", 100, "validation accuracy in %"),
+            _panel(curves.drawn, "val_loss", 1, "validation loss (cross-entropy), nats an image"),
+        ),
+    )
+
+
+def _panel(curves: Sequence[Curve], what: str, times: int, label: str) -> Panel:
+    colours = scale(pd.Series([curve.executions for curve in curves]))
+    series = []
+    said: set[str] = set()
+    for curve in curves:
+        name = "on the front" if curve.on_front else "other trials"
+        values = [times * value for value in getattr(curve, what)]
+        series.append(
+            Series(
+                name, "line", curve.epochs, values,
+                colour=_colour(curve, colours),
+                width=1.8 if curve.on_front else 1.0, opacity=1.0 if curve.on_front else 0.35,
+                legend=name not in said,
+                hover=[
+                    f"{curve.candidate}\ntrial {curve.trial}, seed {curve.seed}\n{curve.executions:,} executions,"
+                    f" {curve.params:,} parameters\nepoch {epoch}: {value:.4g}{' %' if times == 100 else ''}"
+                    for epoch, value in zip(curve.epochs, values, strict=True)
+                ],
+            )
+        )  # fmt: skip
+        said.add(name)
+    best = [curve for curve in curves if curve.on_front]
+    series.append(
+        Series(
+            "on the front", "points", [curve.epochs[-1] for curve in best],
+            [times * getattr(curve, what)[-1] for curve in best], legend=False,
+            colour=BLUE, shades=[float(c.executions) for c in best] if colours else None, size=6,
+        )
+    )  # fmt: skip
+    return Panel(Axis("epoch", whole=True), Axis(label), tuple(series), scale=colours)
+
+
+def _colour(curve: Curve, colours: Scale | None) -> str:
+    if not curve.on_front:
+        return GREY
+    return shade(curve.executions, colours) if colours else BLUE

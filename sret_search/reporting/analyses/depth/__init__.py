@@ -1,0 +1,1 @@
+"""Trained depths, beside rerun controls."""

@@ -1,0 +1,270 @@
+"""Depths on a report: what training at each bought, beside reruns of the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sret_search.reporting.analyses import candidates
+from sret_search.reporting.analyses.base import (
+    P_COLUMNS,
+    Analysis,
+    Block,
+    Column,
+    Table,
+    difference_cell,
+    drawn,
+    family_note,
+    fields,
+    p_cells,
+)
+from sret_search.reporting.analyses.candidates import LABELS, cost_axis
+from sret_search.reporting.analyses.depth.numbers import BOUND, Depth, depths
+from sret_search.reporting.formatting import bounds, in_percent, listed, percent, points
+from sret_search.reporting.render.chart import (
+    Axis,
+    Chart,
+    Dash,
+    Marker,
+    Panel,
+    Series,
+    ends,
+    percents,
+)
+from sret_search.reporting.render.colours import BLUE, GREEN, ORANGE
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.standard_error import LEVEL
+
+_PARTS = {"val": "validation", "test": "test, of arms declared before training"}
+_COLUMNS = (
+    Column("executions"), Column("seeds"), Column("trained, validation"), Column("trained, test"),
+    Column("rerun, test"), Column("back, test"), Column("less rerun, points"), *P_COLUMNS,
+    Column("less reference, points"), *P_COLUMNS, Column("finding", "wrap"),
+    Column("gains less than 1 point", "word"),
+)  # fmt: skip
+
+
+def analyse(results: Results) -> Analysis:
+    """The depths that arms were trained at."""
+    found = results.once(depths)
+    seeds = len({entry.seed for entry in results.complete})
+    return Analysis(
+        sentences=[*sentences(found, seeds), *unused_sentences(found)],
+        charts=drawn(chart(found, results)),
+        blocks=[_block(found)] if found else [],
+        facts={"depths": [_facts(depth) for depth in found]},
+        compares=bool(found),
+    )
+
+
+def chart(found: list[Depth], results: Results) -> Chart | None:
+    """Accuracy of each arm on validation and on test, beside the reference's weights at its depth
+    and its own at the reference's; None where arms are not depths."""
+    if not found:
+        return None
+    _, *images = results.study.sizes
+    return Chart(
+        name="accuracy_executions",
+        title="What depth buys",
+        caption="Each arm as it was trained, with 95 % bands, beside controls without training:"
+        " the reference's weights run at its depth, and its own run at the reference's.",
+        panels=tuple(
+            _panel(shown, results, part, count)
+            for part, count in zip(_PARTS, images, strict=True)
+            if (shown := [depth for depth in found if getattr(depth, part) is not None])
+        ),
+        height=4.8,
+    )
+
+
+def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Panel:
+    """The depths of which this part may be shown."""
+    x = np.array([depth.executions for depth in depths], float)
+    low, high = ends([getattr(depth, f"{part}_interval") for depth in depths])
+    trained = percents([getattr(depth, part) for depth in depths])
+    name = "trained at this depth"
+    series = [
+        Series("95 % interval", "band", x, low=low, high=high, colour=BLUE, group=name, legend=False),
+        Series(
+            name, "line", x, trained, colour=BLUE, marker="circle",
+            hover=[
+                f"{depth.executions:,} executions, trained\n{y:.1f} % ({below:.1f} to {above:.1f}),"
+                f" {depth.seeds} seed{'s' if depth.seeds != 1 else ''}"
+                for depth, y, below, above in zip(depths, trained, low, high, strict=True)
+            ],
+        ),
+    ]  # fmt: skip
+    reference = next((depth.executions for depth in depths if depth.is_reference), None)
+    if reference is not None:
+        rerun = percents([getattr(depth, f"rerun_{part}") for depth in depths])
+        back = percents([getattr(depth, f"back_{part}") for depth in depths])
+        controls: tuple[tuple[str, np.ndarray, str, Marker, Dash], ...] = (
+            (f"trained at {reference:,}, rerun at this depth", rerun, ORANGE, "square", "dash"),
+            (f"trained at this depth, rerun at {reference:,}", back, GREEN, "triangle", "dot"),
+        )
+        for label, y, colour, marker, dash in controls:
+            if np.isnan(y).all():
+                continue
+            series.append(
+                Series(
+                    label, "line", x, y, colour=colour, marker=marker, hollow=True, dash=dash,
+                    hover=[f"{label}\n{depth.executions:,} executions\n{value:.1f} %"
+                           for depth, value in zip(depths, y, strict=True)],
+                )
+            )  # fmt: skip
+    if part == "val":
+        known = np.concatenate([np.asarray(s.y if len(s.y) else s.low, float) for s in series])
+        lowest, highest = np.nanmin(known), np.nanmax(known)
+        place = float(lowest - 0.05 * max(highest - lowest, 1.0))
+        series += candidates.lost(results, "executions", place)
+    return Panel(
+        x=cost_axis(results.searched.executions.to_numpy(float), LABELS["executions"]),
+        y=Axis("accuracy in %"),
+        series=tuple(series),
+        title=f"{_PARTS[part]} ({images:,} images)",
+    )
+
+
+def sentences(found: list[Depth], seeds: int) -> list[str]:
+    """Training at each depth beside rerunning the reference there, and each depth beside it."""
+    compared = [depth for depth in found if depth.gain.difference is not None]
+    reference = next((depth for depth in found if depth.is_reference), None)
+    if not compared or reference is None:
+        return []
+    return [
+        *_gain_sentences(compared, reference),
+        *_difference_sentences(compared, reference),
+        *_deepest_sentences(compared[-1], reference),
+        *_ground_sentences(compared[-1], seeds),
+    ]
+
+
+def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
+    groups: dict[int, list[Depth]] = {}
+    for depth in compared:
+        if depth.gain.sign is not None and not (depth.gain.sign == 0 and depth.is_unused):
+            groups.setdefault(depth.gain.sign, []).append(depth)
+    for sign, own in groups.items():
+        text = (
+            f"At {_executions(own)} executions {own[0].verdict}, beside the weights trained at"
+            f" {reference.executions} executions and run there without training"
+        )
+        if sign == 0:
+            most = max(depth.gain.interval[1] for depth in own if depth.gain.interval)
+            text += f"; it may gain up to {points(most)} points (95 % interval)"
+        yield f"{text}."
+
+
+def _difference_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
+    groups: dict[int, list[Depth]] = {}
+    for depth in compared:
+        if depth.difference.sign is not None:
+            groups.setdefault(depth.difference.sign, []).append(depth)
+    for sign, own in groups.items():
+        how = {1: "better than", 0: "not told apart from", -1: "worse than"}[sign]
+        text = f"Each as it was trained, {_executions(own)} executions are {how} {reference.executions}"
+        if sign == 0:
+            known = [depth.difference.interval for depth in own if depth.difference.interval]
+            low, high = min(low for low, _ in known), max(high for _, high in known)
+            text += f" (95 % intervals from {points(low)} to {points(high)} points)"
+        yield f"{text}."
+
+
+def _deepest_sentences(deepest: Depth, reference: Depth) -> Iterator[str]:
+    gain, difference = deepest.gain, deepest.difference
+    assert gain.difference is not None
+    yield (
+        f"Deepest: trained at {deepest.executions:,} executions {in_percent(deepest.test)} on test,"
+        f" weights trained at {reference.executions} and run at {deepest.executions:,}"
+        f" {in_percent(deepest.rerun_test)}, a difference of {points(gain.difference)} points"
+        f"{'' if gain.interval is None else f' (95 % interval {bounds(gain.interval)})'}."
+    )
+    if difference.difference is not None:
+        yield (
+            f"Against {reference.executions} executions as they were trained"
+            f" ({in_percent(reference.test)}) that is {points(difference.difference)} points"
+            f"{'' if difference.interval is None else f' ({bounds(difference.interval)})'}, for"
+            f" {deepest.executions / reference.executions:.0f} times the executions."
+        )
+
+
+def _ground_sentences(deepest: Depth, seeds: int) -> Iterator[str]:
+    """What the verdicts on depths rest on."""
+    if seeds < 2:
+        yield (
+            "Exploratory: one seed, so no verdict. Intervals cover the choice of images, not that of"
+            " the seed: with another one the same differences may vanish or turn round."
+        )
+    elif deepest.gain.tests > 1:
+        yield (
+            f"Verdicts on depths hold after Holm's correction over {deepest.gain.tests} tests; the"
+            " intervals are of each difference alone."
+        )
+
+
+def _executions(depths: list[Depth]) -> str:
+    return listed([f"{depth.executions:,}" for depth in depths])
+
+
+def unused_sentences(found: list[Depth]) -> list[str]:
+    """Where training at a depth gains less than a point over weights trained at another one."""
+    unused = [depth for depth in found if depth.is_unused]
+    if not unused:
+        return []
+    reference = next(depth for depth in found if depth.is_reference)
+    return [
+        f"Depth not used at {listed([f'{depth.executions:,}' for depth in unused])} executions: training"
+        f" there gains less than {100 * BOUND:g} point over weights trained at {reference.executions:,}"
+        " and run there without training (one-sided t tests over seeds, after Holm's correction over"
+        " all depths)."
+    ]
+
+
+def _block(found: list[Depth]) -> Block:
+    note = (
+        "Test accuracy in %. “Rerun” runs the reference's weights at this depth, “back” this arm's"
+        " weights at the reference's depth, both without training. Differences are of this arm's"
+        " training, with 95 % intervals: less the rerun (the finding is of this one), and less the"
+        " reference as it was trained."
+    )
+    note += family_note([depth.difference for depth in found], "tests, of both differences")
+    note += (
+        " A depth counts as not used where a one-sided test over seeds, with Holm's correction over"
+        " the depths, shows that training at it gains less than 1 point over the rerun."
+    )
+    table = Table(_COLUMNS, [_row(depth) for depth in found])
+    return Block("Depth, beside rerun controls", "depths", notes=[note], table=table)
+
+
+def _row(depth: Depth) -> tuple[str, ...]:
+    return (
+        f"{depth.executions:,}",
+        str(depth.seeds),
+        percent(depth.val),
+        percent(depth.test),
+        percent(depth.rerun_test),
+        percent(depth.back_test),
+        difference_cell(depth.gain),
+        *p_cells(depth.gain),
+        difference_cell(depth.difference),
+        *p_cells(depth.difference),
+        depth.verdict,
+        _small(depth.below_p),
+    )
+
+
+def _small(p: float | None) -> str:
+    """Whether a gain is small by its p-value."""
+    return "" if p is None else f"{'yes' if p < LEVEL else 'not shown'} (p {p:.2g})"
+
+
+def _facts(depth: Depth) -> dict[str, Any]:
+    return (
+        fields(depth, "gain", "difference")
+        | depth.gain.plain("gain_", "gain")
+        | depth.difference.plain("difference_")
+        | {"tests": max(depth.gain.tests, depth.difference.tests)}
+        | {"is_unused": depth.is_unused, "bound": BOUND, "verdict": depth.verdict}
+    )

@@ -1,0 +1,176 @@
+"""What depth bought: each arm beside what its depth gives without training at it.
+
+With scaled residuals depth is a step size: the same weights run at another number of
+executions may be as good. So the reference's weights are run at every depth (a rerun control),
+and a trained depth counts as used only where it beats them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sret_search.reporting.analyses.arms import planned
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.standard_error import LEVEL, p_below
+from sret_search.reporting.statistics.verdict import CLOSED, LOST, ONE_SEED, Comparison, family
+from sret_search.training.results import RerunResult
+from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
+
+BOUND = 0.01
+"""The gain of training at a depth, one point, below which the depth counts as not used."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """One arm. Accuracies are means over seeds, in fractions; of test they are None where the arm
+    was declared after the results.
+
+    Attributes:
+        rerun_val, rerun_test: the reference's weights at this depth.
+        back_val, back_test: this arm's weights at the reference's depth.
+        gain: test accuracy of training at this depth over rerunning the reference at it.
+        difference: test accuracy of this arm over the reference at its own depth.
+        below_p: the p-value of a gain of `BOUND` or more (one-sided), corrected over the depths;
+            None with fewer than two seeds.
+    """
+
+    executions: int
+    seeds: int
+    is_reference: bool
+    val: float
+    val_interval: Interval
+    test: float | None
+    test_interval: Interval | None
+    rerun_val: float | None = None
+    rerun_test: float | None = None
+    back_val: float | None = None
+    back_test: float | None = None
+    gain: Comparison = field(default_factory=Comparison)
+    difference: Comparison = field(default_factory=Comparison)
+    below_p: float | None = None
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether training at this depth gains less than `BOUND` over weights that were trained at
+        the reference's depth, by a one-sided test over seeds, and was not found to gain."""
+        return self.below_p is not None and self.below_p < LEVEL and self.gain.sign != 1
+
+    @property
+    def verdict(self) -> str:
+        """What training at this depth was worth, in words."""
+        if self.is_reference:
+            return "the reference"
+        if self.gain.is_closed:
+            return CLOSED
+        if self.gain.is_lost:
+            return LOST
+        if self.gain.difference is None:
+            return "no rerun control"
+        if self.gain.sign is None:
+            return ONE_SEED
+        if self.gain.sign == 0:
+            return "training at this depth made no measurable difference"
+        return f"training at this depth {'gained' if self.gain.sign > 0 else 'lost'}"
+
+
+def depths(results: Results) -> list[Depth]:
+    """Every arm that has a complete trial, by executions; empty where arms are not loops, or have
+    several candidates."""
+    arms = results.study.file.arms
+    if arms is None or not arms.axis.endswith(".loops"):
+        return []
+    by_arm: dict[int, list[TrialRecord]] = {}
+    for entry in results.complete:
+        by_arm.setdefault(entry.job.architecture.executions, []).append(entry)
+    if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
+        return []
+    reference = [e for e in results.complete if e.values.get(arms.axis) == arms.reference]
+    found = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
+    missing = planned(results) - len(found)
+    return _corrected(found, missing, reruns="rerun" in results.study.file.controls)
+
+
+def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
+    """The depths with their tests corrected: gains and differences are one family, and that gains
+    are small is another.
+
+    Args:
+        missing: arms of which no trial is complete yet.
+        reruns: whether there are rerun controls, so that gains are tested.
+    """
+    arms = [depth for depth in found if not depth.is_reference]
+    gains = [depth.gain for depth in arms] if reruns else []
+    tests = family([*(depth.difference for depth in arms), *gains], missing * (1 + reruns))
+    small = family([replace(gain, p=_below(gain)) for gain in gains], missing)
+    corrected = {
+        depth.executions: replace(
+            depth,
+            difference=tests[i],
+            gain=tests[len(arms) + i] if reruns else depth.gain,
+            below_p=small[i].p_holm if reruns else None,
+        )
+        for i, depth in enumerate(arms)
+    }
+    return [corrected.get(depth.executions, depth) for depth in found]
+
+
+def _below(gain: Comparison) -> float | None:
+    if gain.spread is None or gain.difference is None or gain.is_lost:
+        return None
+    return p_below(gain.difference, gain.spread, BOUND)
+
+
+def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord]) -> Depth:
+    executions = arm[0].job.architecture.executions
+    is_reference = arm[0] in reference
+    rerun = [r for e in reference if (r := _rerun(e, executions)) is not None]
+    target = reference[0].job.architecture.executions if reference else None
+    back = [b for e in arm if target is not None and (b := _rerun(e, target)) is not None]
+    val = [entry.result.accuracy("val") for entry in arm]
+    test = None if paired.is_closed(results, arm) else [e.result.accuracy("test") for e in arm]
+    shows_reference = not paired.is_closed(results, reference)
+    found = Depth(
+        executions=executions,
+        seeds=len({entry.seed for entry in arm}),
+        is_reference=is_reference,
+        val=float(np.mean(val)),
+        val_interval=results.spreads["val"].interval(val, arm[0].candidate),
+        test=None if test is None else float(np.mean(test)),
+        test_interval=None
+        if test is None
+        else results.spreads["test"].interval(test, arm[0].candidate),
+        rerun_val=_mean([r.accuracy("val") for r in rerun]),
+        rerun_test=_mean([r.accuracy("test") for r in rerun]) if shows_reference else None,
+        back_val=_mean([b.accuracy("val") for b in back]),
+        back_test=None if test is None else _mean([b.accuracy("test") for b in back]),
+    )
+    if is_reference:
+        return found
+
+    def rerun_here(entry: TrialRecord) -> TrialResult | RerunResult | None:
+        return _rerun(entry, executions)
+
+    return replace(
+        found,
+        gain=paired.compared(results, arm, reference, "test", theirs_reached=rerun_here),
+        difference=paired.compared(results, arm, reference, "test"),
+    )
+
+
+def _rerun(entry: TrialRecord, executions: int) -> TrialResult | RerunResult | None:
+    """What an arm's weights reach at a depth; its own result, where that is its own depth."""
+    if entry.job.architecture.executions == executions:
+        return entry.result
+    for again in entry.result.reruns:
+        if again.executions == executions:
+            return again
+    return None
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

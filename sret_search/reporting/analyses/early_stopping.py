@@ -1,0 +1,170 @@
+"""Trials that a scheduler stopped before their end, and the training that this saved."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from sret_search.reporting.analyses.base import Analysis, drawn
+from sret_search.reporting.analyses.candidates import DRAWN, how_many
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.render.colours import BLUE, ORANGE
+from sret_search.reporting.results import Results
+from sret_search.trials.trial import TrialRecord
+from sret_search.units import duration_text
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What was not trained.
+
+    Attributes:
+        scheduler: the one that decided it.
+        trials: that were stopped.
+        asked_for: trials that the scheduler decided on.
+        first, last: epochs after which the earliest and the latest of them were stopped.
+        length: epochs of a whole training.
+        seconds_saved: what the rest of their trainings would have taken at their own pace.
+        share_saved: of what all trials that have ended would have taken.
+    """
+
+    scheduler: str
+    trials: int
+    asked_for: int
+    first: int
+    last: int
+    length: int
+    seconds_saved: float
+    share_saved: float
+
+
+@dataclass(frozen=True)
+class AtRung:
+    """One trial at one rung; accuracy as a fraction, of validation.
+
+    Attributes:
+        is_stopped: whether it was trained no further.
+    """
+
+    trial: int
+    candidate: str
+    epoch: int
+    accuracy: float
+    executions: int
+    is_stopped: bool
+
+
+def stopped(results: Results) -> Stopped | None:
+    """The stopped trials of a study; None where there are none."""
+    found = [entry for entry in results.entries if entry.state == "stopped"]
+    if not found:
+        return None
+    under = [entry for entry in results.entries if entry.rungs or entry.state == "stopped"]
+    spent = math.fsum(e.result.seconds or 0.0 for e in under if not e.open)
+    saved = math.fsum(_left(entry) for entry in found)
+    epochs = [int(entry.result.epochs or 0) for entry in found]
+    return Stopped(
+        scheduler=results.study.file.scheduler.name,
+        trials=len(found),
+        asked_for=len(under),
+        first=min(epochs),
+        last=max(epochs),
+        length=int(found[-1].job.recipe.length),
+        seconds_saved=saved,
+        share_saved=saved / (saved + spent),
+    )
+
+
+def _left(entry: TrialRecord) -> float:
+    """Seconds that the rest of a training would have taken, each epoch as long as those before."""
+    length = entry.job.recipe.length
+    seconds, epochs = entry.result.seconds, entry.result.epochs
+    return seconds * (length / epochs - 1) if seconds and epochs else 0.0
+
+
+def at_rungs(results: Results) -> list[AtRung]:
+    """Every trial at every rung that it reached, by number and epoch."""
+    found = []
+    for entry in results.entries:
+        last = max(entry.rungs, default=0)
+        for epoch, reached in sorted(entry.rungs.items()):
+            found.append(
+                AtRung(
+                    trial=entry.number,
+                    candidate=entry.candidate,
+                    epoch=epoch,
+                    accuracy=reached.val_accuracy,
+                    executions=entry.cost["executions"],
+                    is_stopped=entry.state == "stopped" and epoch == last,
+                )
+            )
+    return found
+
+
+def analyse(results: Results) -> Analysis:
+    """The trials that were stopped, at their rungs."""
+    found = results.once(stopped)
+    return Analysis(
+        sentences=sentences(found),
+        charts=drawn(chart(at_rungs(results))),
+        facts={"stopped": None if found is None else asdict(found)},
+    )
+
+
+def sentences(found: Stopped | None) -> list[str]:
+    """How many trials were stopped, and what that saved."""
+    if found is None:
+        return []
+    after = f"{found.first}" if found.first == found.last else f"{found.first} to {found.last}"
+    return [
+        f"{found.scheduler} stopped {found.trials} of {found.asked_for} trials after {after} of"
+        f" {found.length} epochs, which saved {100 * found.share_saved:.0f} % of the training time"
+        f" (about {duration_text(found.seconds_saved)}); they are on no front and in no mean."
+    ]
+
+
+def chart(found: list[AtRung]) -> Chart | None:
+    """Validation accuracy at each rung, stopped ones beside the others; None where nothing was
+    stopped."""
+    if not any(one.is_stopped for one in found):
+        return None
+    some = found
+    if len(found) > DRAWN:
+        some = [found[i] for i in np.linspace(0, len(found) - 1, DRAWN).astype(int)]
+    rungs = sorted({one.epoch for one in found})
+    series = []
+    for name, is_stopped, colour, side in (
+        ("went on", False, BLUE, 0.12),
+        ("stopped here", True, ORANGE, -0.12),
+    ):
+        own = [one for one in some if one.is_stopped == is_stopped]
+        if not own:
+            continue
+        series.append(
+            Series(
+                name, "points", [rungs.index(one.epoch) + side for one in own],
+                [100 * one.accuracy for one in own], colour=colour, opacity=0.6, size=6,
+                marker="cross" if is_stopped else "circle",
+                hover=[f"{one.candidate}\ntrial {one.trial}, {one.executions:,} executions\n"
+                       f"{100 * one.accuracy:.1f} % after {one.epoch} epochs: {name}" for one in own],
+            )
+        )  # fmt: skip
+    return Chart(
+        name="stopped",
+        title=f"Trials at the rungs of the scheduler{how_many(len(some), len(found), 'of them')}",
+        caption="Validation accuracy of each trial when the scheduler decided on it. What it"
+        " stopped is on no front and in no mean.",
+        panels=(
+            Panel(
+                x=Axis(
+                    "epochs trained",
+                    range=(-0.6, len(rungs) - 0.4),
+                    ticks=tuple((float(place), f"{epoch}") for place, epoch in enumerate(rungs)),
+                ),
+                y=Axis("validation accuracy in %"),
+                series=tuple(series),
+            ),
+        ),
+    )

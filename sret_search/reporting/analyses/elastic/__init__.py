@@ -1,0 +1,1 @@
+"""Elastic candidates: one set of weights at many depths."""

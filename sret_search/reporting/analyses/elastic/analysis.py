@@ -1,0 +1,211 @@
+"""Elastic candidates on a report: each at all of its depths, beside weights for one depth alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sret_search.reporting.analyses.base import (
+    P_COLUMNS,
+    Analysis,
+    Block,
+    Column,
+    Table,
+    difference_cell,
+    drawn,
+    family_note,
+    fields,
+    p_cells,
+)
+from sret_search.reporting.analyses.candidates import LABELS, cost_axis
+from sret_search.reporting.analyses.elastic.numbers import Elastic, ElasticDepth, elastics
+from sret_search.reporting.formatting import PARTS, in_percent, listed, percent, points
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, ends, percents
+from sret_search.reporting.render.colours import ORANGE, cycle
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.verdict import verdict_note
+
+_DRAWN = 5
+_COLUMNS = (
+    Column("executions"), Column("trained at", "word"), Column("one model"), Column("alone"),
+    Column("gap, points"), *P_COLUMNS, Column("the one model is", "wrap"),
+)  # fmt: skip
+
+
+def analyse(results: Results) -> Analysis:
+    """The elastic candidates."""
+    found = results.once(elastics)
+    return Analysis(
+        sentences=[sentence(elastic) for elastic in found],
+        charts=drawn(chart(found)),
+        blocks=[_block(elastic) for elastic in found],
+        facts={"elastics": [_facts(elastic) for elastic in found]},
+        compares=bool(found),
+    )
+
+
+def chart(found: list[Elastic]) -> Chart | None:
+    """Each elastic candidate at its depths, beside weights trained for one depth alone; None
+    where there is none."""
+    if not found:
+        return None
+    shown = found[:_DRAWN]
+    depths = np.array([rung.executions for elastic in shown for rung in elastic.rungs], float)
+    colours = [colour for colour in cycle(_DRAWN + 1) if colour != ORANGE]
+    both = [_series(one, colour) for one, colour in zip(shown, colours, strict=False)]
+    panels = [
+        Panel(
+            x=cost_axis(depths, LABELS["executions"]),
+            y=Axis(f"{PARTS[shown[0].part]} accuracy in %"),
+            series=tuple(series for accuracy, _ in both for series in accuracy),
+        )
+    ]
+    gaps = tuple(gap for _, gap in both if gap is not None)
+    if gaps:
+        panels.append(
+            Panel(
+                x=cost_axis(depths, LABELS["executions"]),
+                y=Axis("one model less a model alone, points", line=0),
+                series=gaps,
+                title="gap, paired by seed, with 95 % intervals of each alone",
+            )
+        )
+    left_out = f" ({len(shown)} of {len(found)} are drawn)" if len(shown) < len(found) else ""
+    return Chart(
+        name="accuracy_elastic",
+        title=f"One set of weights at every depth{left_out}",
+        caption="An elastic model at each depth that it was evaluated at, hollow where it was not trained"
+        " at it, beside models that were trained for that depth alone, as long.",
+        panels=tuple(panels),
+    )
+
+
+def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]:
+    """Its accuracies, and its gaps where there are intervals of them."""
+    name = f"one model ({elastic.mode})"
+    x = np.array([rung.executions for rung in elastic.rungs], float)
+    y = percents([rung.accuracy for rung in elastic.rungs])
+    low, high = ends([rung.interval for rung in elastic.rungs])
+    known = elastic.rungs[0].interval is not None
+    found = [
+        Series(
+            name, "line", x, y, low=low if known else None, high=high if known else None,
+            colour=colour, marker="circle", group=name,
+            hollow=[not rung.is_trained for rung in elastic.rungs],
+            hover=[f"{elastic.candidate}\n{elastic.mode}, at {int(at):,} executions\n{value:.1f} %"
+                   for at, value in zip(x, y, strict=True)],
+        )
+    ]  # fmt: skip
+    alone = percents([rung.alone for rung in elastic.rungs])
+    if not np.isnan(alone).all():
+        label = "a model for each depth alone"
+        found.append(
+            Series(
+                label, "line", x, alone, colour=ORANGE, marker="square", hollow=True, dash="dash",
+                hover=[f"trained for {int(at):,} executions alone\n{value:.1f} %"
+                       for at, value in zip(x, alone, strict=True)],
+            )
+        )  # fmt: skip
+    rungs = [rung for rung in elastic.rungs if rung.gap.interval is not None]
+    if not rungs:
+        return found, None
+    gaps = percents([rung.gap.difference for rung in rungs])
+    low, high = ends([rung.gap.interval for rung in rungs])
+    return found, Series(
+        name, "points", [float(rung.executions) for rung in rungs], gaps, low=low, high=high,
+        colour=colour, group=name,
+        hover=[f"{rung.executions:,} executions\n{gap:+.2f} points ({below:+.2f} to {above:+.2f}):"
+               f" {rung.gap.verdict}"
+               for rung, gap, below, above in zip(rungs, gaps, low, high, strict=True)],
+    )  # fmt: skip
+
+
+def sentence(elastic: Elastic) -> str:
+    """One elastic candidate beside weights that were trained for each depth alone."""
+    trained, evaluated = len(elastic.trained), len(elastic.rungs)
+    text = f"One model trained at {trained} depth{'s' if trained > 1 else ''} ({elastic.mode})"
+    if trained < evaluated:
+        text += f" and evaluated at {evaluated}"
+    text += (
+        f", for {elastic.cost:.2f} times the training multiply-adds of its deepest alone:"
+        f" {in_percent(elastic.rungs[-1].accuracy)} on {PARTS[elastic.part]} at its own depth."
+    )
+    gaps = elastic.compared
+    if gaps:
+        text += (
+            f" A model trained for that depth alone stands beside it at {len(gaps)} of its {evaluated}"
+            f" depths: {'; '.join(_gaps(gaps))}."
+        )
+    rival = elastic.rival
+    if rival is not None and rival.gap.difference is not None:
+        text += (
+            " Its deepest against one model trained for as many multiply-adds in all:"
+            f" {points(rival.gap.difference)} points{verdict_note(rival.gap, 'gaps')}."
+        )
+    return text
+
+
+def _gaps(rungs: list[ElasticDepth]) -> Iterator[str]:
+    """The verdicts on gaps to models for one depth alone, and where they hold."""
+    groups: dict[str, list[ElasticDepth]] = {}
+    for rung in rungs:
+        groups.setdefault(rung.gap.verdict, []).append(rung)
+    for verdict, own in groups.items():
+        gaps = sorted(rung.gap.difference or 0.0 for rung in own)
+        at = listed([f"{rung.executions:,}" for rung in own])
+        if len(own) == 1:
+            test = own[0].gap
+            yield f"{points(gaps[0])} points at {at} executions{verdict_note(test, 'gaps')}"
+            continue
+        text = f"{points(gaps[0])} to {points(gaps[-1])} points at {at} executions: {verdict}"
+        tests = own[0].gap.tests
+        is_tested = own[0].gap.sign is not None and tests > 1
+        yield f"{text} after Holm's correction over {tests} gaps" if is_tested else text
+
+
+def _block(elastic: Elastic) -> Block:
+    trained, every, seeds = len(elastic.trained), elastic.rungs, elastic.seeds
+    note = (
+        f"{PARTS[elastic.part].capitalize()} accuracy in %, means over {seeds}"
+        f" seed{'s' if seeds != 1 else ''}. Gaps in points against weights trained for that depth"
+        " alone, as long, paired by seed, with 95 % intervals; only depths for which the study trains"
+        f" such weights are compared.{family_note([rung.gap for rung in every], 'gaps')} Training"
+        f" takes {elastic.cost:.2f} times the multiply-adds of the deepest alone."
+    )
+    rows = [_row(rung) for rung in every]
+    if elastic.rival is not None:
+        rows.append(_row(elastic.rival, ", alone for equal multiply-adds"))
+    return Block(
+        heading=f"One model trained at {trained} depth{'s' if trained != 1 else ''}, evaluated at"
+        f" {len(every)} ({elastic.mode})",
+        notes=[note],
+        table=Table(_COLUMNS, rows),
+    )
+
+
+def _row(rung: ElasticDepth, about: str = "") -> tuple[str, ...]:
+    return (
+        f"{rung.executions:,}{about}",
+        "yes" if rung.is_trained else "no",
+        percent(rung.accuracy),
+        percent(rung.alone),
+        difference_cell(rung.gap),
+        *p_cells(rung.gap),
+        rung.gap.verdict if rung.has_rival else "",
+    )
+
+
+def _facts(elastic: Elastic) -> dict[str, Any]:
+    rival = None if elastic.rival is None else _depth_facts(elastic.rival)
+    return fields(elastic, "rungs", "rival") | {
+        "trained_depths": len(elastic.trained),
+        "rungs": [_depth_facts(rung) for rung in elastic.rungs],
+        "rival": rival,
+    }
+
+
+def _depth_facts(rung: ElasticDepth) -> dict[str, Any]:
+    verdict = rung.gap.verdict if rung.has_rival else None
+    return fields(rung, "gap") | rung.gap.plain("gap_", "gap") | {"verdict": verdict}

@@ -1,0 +1,199 @@
+"""Elastic candidates: what one set of weights reaches at every depth that it was evaluated at,
+beside weights that were trained for that depth alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sret_search.architecture import Architecture
+from sret_search.job import Recipe, train_macs, trained_depths
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import intervals, paired
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.verdict import Comparison, family
+from sret_search.training.results import RerunResult
+from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial_result import TrialResult
+
+_SAME_COMPUTE = 0.05
+
+
+@dataclass(frozen=True)
+class ElasticDepth:
+    """An elastic candidate at one depth. Accuracies are means over seeds, in fractions.
+
+    Attributes:
+        is_trained: whether the candidate was trained at this depth, not only evaluated.
+        has_rival: whether the study trains weights for this depth alone, as long.
+        alone: what they reach, once they are trained.
+        gap: accuracy over theirs.
+    """
+
+    executions: int
+    is_trained: bool
+    has_rival: bool
+    accuracy: float
+    interval: Interval | None
+    alone: float | None
+    gap: Comparison = field(default_factory=Comparison)
+
+
+@dataclass(frozen=True)
+class Elastic:
+    """One elastic candidate.
+
+    Attributes:
+        part: "test" where candidates were declared before training, else "val".
+        cost: multiply-adds of its training over those of its deepest alone, as long.
+        rungs: from shallow to deep; the last is its own depth.
+        rival: its deepest beside weights trained alone for as many multiply-adds in all, where
+            these are not the ones that were trained as long.
+    """
+
+    candidate: str
+    mode: str
+    part: str
+    seeds: int
+    cost: float
+    rungs: list[ElasticDepth]
+    rival: ElasticDepth | None
+
+    @property
+    def trained(self) -> list[ElasticDepth]:
+        """The depths that it was trained at."""
+        return [rung for rung in self.rungs if rung.is_trained]
+
+    @property
+    def compared(self) -> list[ElasticDepth]:
+        """The depths that have a gap to weights trained for them alone."""
+        return [rung for rung in self.rungs if rung.gap.difference is not None]
+
+
+def has_elastic(results: Results) -> bool:
+    """Whether a study may train elastic candidates."""
+    study = results.study
+    is_axis = "recipe.depth_training" in study.space.axes
+    return is_axis or study.file.recipe.depth_training != "fixed"
+
+
+def elastics(results: Results) -> list[Elastic]:
+    """Every elastic candidate with a complete trial."""
+    if not has_elastic(results):
+        return []
+    groups: dict[str, list[TrialRecord]] = {}
+    for entry in results.complete:
+        if entry.job.recipe.is_elastic:
+            groups.setdefault(entry.candidate, []).append(entry)
+    alone = _alone(results)
+    found = [_elastic(results, group, alone) for group in groups.values()]
+    tests = iter(family([rung.gap for elastic in found for rung in _tested(elastic)]))
+    return [
+        replace(
+            elastic,
+            rungs=[replace(r, gap=next(tests)) if r.has_rival else r for r in elastic.rungs],
+            rival=None if elastic.rival is None else replace(elastic.rival, gap=next(tests)),
+        )
+        for elastic in found
+    ]
+
+
+def _tested(elastic: Elastic) -> list[ElasticDepth]:
+    """What is compared, or is to be."""
+    own = [rung for rung in elastic.rungs if rung.has_rival]
+    return own if elastic.rival is None else [*own, elastic.rival]
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """Weights for one depth, and their complete trials: none yet, where they are to be trained."""
+
+    architecture: Architecture
+    recipe: Recipe
+    train_macs: int
+    entries: list[TrialRecord]
+
+
+def _alone(results: Results) -> list[_Alone]:
+    """All that the study trains for one depth alone."""
+    images = results.study.sizes[0]
+    known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
+    if results.study.file.search.entry.exhaustive:
+        known = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | known
+    complete: dict[str, list[TrialRecord]] = {}
+    for entry in results.complete:
+        complete.setdefault(entry.candidate, []).append(entry)
+    return [
+        _Alone(
+            architecture,
+            recipe,
+            train_macs(architecture, recipe, images),
+            complete.get(name, []),
+        )
+        for name, (architecture, recipe) in known.items()
+        if not recipe.is_elastic
+    ]
+
+
+def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) -> Elastic:
+    job, macs = group[0].job, group[0].train_macs
+    plain = replace(job.recipe, depth_training="fixed", depths=())
+    as_long = {one.architecture: one for one in alone if one.recipe == plain}
+    rival = next(
+        (
+            one
+            for one in alone
+            if one.architecture == job.architecture
+            and one.recipe != plain
+            and _undated(one.recipe) == _undated(plain)
+            and abs(one.train_macs / macs - 1) < _SAME_COMPUTE
+        ),
+        None,
+    )
+    depths = [*job.reruns, job.architecture]
+    trained = trained_depths(job.architecture, job.recipe)
+    part = paired.part(results)
+    beside = [as_long[depth] for depth in depths if depth in as_long]
+    entries = [entry for one in [*beside, *([rival] if rival else [])] for entry in one.entries]
+    is_closed = part == "test" and paired.is_closed(results, [*group, *entries])
+    if is_closed:
+        part = "val"
+
+    def rung(i: int, other: _Alone | None) -> ElasticDepth:
+        def reached(entry: TrialRecord) -> TrialResult | RerunResult:
+            is_own = i == len(depths) - 1
+            return entry.result if is_own else entry.result.reruns[i]
+
+        theirs = [] if other is None else other.entries
+        values = [reached(entry).accuracy(part) for entry in group]
+        several = len(values) > 1
+        gap = (
+            paired.on_validation(results, group, theirs, reached)
+            if is_closed
+            else paired.compared(results, group, theirs, part, mine_reached=reached)
+        )
+        return ElasticDepth(
+            executions=depths[i].executions,
+            is_trained=depths[i] in trained,
+            has_rival=other is not None,
+            accuracy=float(np.mean(values)),
+            interval=intervals.accuracy(values, results.images(part)) if several else None,
+            alone=float(np.mean([e.result.accuracy(part) for e in theirs])) if theirs else None,
+            gap=gap,
+        )
+
+    return Elastic(
+        candidate=job.candidate,
+        mode=job.recipe.depth_training,
+        part=part,
+        seeds=len({entry.seed for entry in group}),
+        cost=macs / train_macs(job.architecture, plain, group[0].images),
+        rungs=[rung(i, as_long.get(depth)) for i, depth in enumerate(depths)],
+        rival=None if rival is None else rung(len(depths) - 1, rival),
+    )
+
+
+def _undated(recipe: Recipe) -> Recipe:
+    """A recipe without its duration."""
+    return replace(recipe, epochs=1, steps=None, samples=None, warmup=None, decay=None)

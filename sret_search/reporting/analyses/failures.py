@@ -1,0 +1,142 @@
+"""What went wrong: attempts that ended without an outcome, and trials that are lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from sret_search.reporting.analyses.base import (
+    Analysis,
+    Block,
+    Column,
+    Table,
+    drawn,
+    isolated,
+)
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, rows
+from sret_search.reporting.render.colours import RED, SKY
+from sret_search.reporting.results import Results
+
+_LISTED = 100
+"""Trials in the list of those that diverged or failed."""
+_NAMED = 20
+"""Trials whose numbers are written."""
+_COLUMNS = (
+    Column("trial"),
+    Column("state", "word"),
+    Column("candidate", "word"),
+    Column("why", "wrap"),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One cause, and how often.
+
+    Attributes:
+        is_lost: whether trials ended with it; of others, attempts did and were made again.
+    """
+
+    cause: str
+    count: int
+    is_lost: bool
+
+
+def causes(results: Results) -> list[Failure]:
+    """Every cause, trials that are lost first, the most frequent ones first."""
+    lost: Counter[str] = Counter()
+    again: Counter[str] = Counter()
+    for entry in results.entries:
+        if entry.state == "diverged":
+            lost["loss not finite"] += 1
+        elif entry.state == "failed":
+            lost[entry.result.cause or "error"] += 1
+        again.update(entry.failures)
+    return [
+        *(Failure(cause, count, True) for cause, count in lost.most_common()),
+        *(Failure(cause, count, False) for cause, count in again.most_common()),
+    ]
+
+
+def analyse(results: Results) -> Analysis:
+    """What went wrong, by cause and by trial, and checkpoints that are gone."""
+    again: Counter[str] = Counter()
+    for entry in results.entries:
+        again.update(entry.failures)
+    return Analysis(
+        charts=drawn(chart(causes(results))),
+        blocks=[*_lost(results), *_notes(results, again)],
+        facts={"failures": dict(again), "only_retrainable": results.only_retrainable},
+    )
+
+
+def _lost(results: Results) -> Iterator[Block]:
+    lost = [entry for entry in results.entries if entry.state in ("diverged", "failed")]
+    if not lost:
+        return
+    notes = []
+    if len(lost) > _LISTED:
+        text = Markup("The first {}; {} more are in <code>trials.csv</code>.")
+        notes.append(text.format(_LISTED, f"{len(lost) - _LISTED:,}"))
+    rows = [
+        (str(e.number), e.state, e.candidate, isolated(e.result.reason or ""))
+        for e in lost[:_LISTED]
+    ]
+    yield Block(
+        "Diverged and failed", "failures", notes=notes, table=Table(_COLUMNS, rows, is_narrow=False)
+    )
+
+
+def _notes(results: Results, again: Counter[str]) -> Iterator[Block]:
+    """What else went wrong, which needs no heading."""
+    notes = []
+    if again:
+        counts = ", ".join(f"{cause} {times}" for cause, times in again.items())
+        notes.append(f"Attempts that ended without an outcome and were begun again: {counts}.")
+    gone = results.only_retrainable
+    if gone:
+        which = f"trial{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"
+        text = Markup(
+            "Without a full checkpoint any more (<code>storage.quota</code>), so that nothing can go"
+            " on from them; their weights are there: {}."
+        )
+        notes.append(text.format(f"{len(gone)} trials" if len(gone) > _NAMED else which))
+    if notes:
+        yield Block(notes=notes)
+
+
+def chart(failures: list[Failure]) -> Chart | None:
+    """How often each cause ended a trial, or an attempt that was made again; None where none
+    did."""
+    if not failures:
+        return None
+    series = []
+    for name, is_lost, colour in (
+        ("trials that are lost", True, RED),
+        ("attempts that were made again", False, SKY),
+    ):
+        own = [(place, f) for place, f in enumerate(failures) if f.is_lost == is_lost]
+        if own:
+            series.append(
+                Series(
+                    name, "bars", [float(f.count) for _, f in own], [float(p) for p, _ in own],
+                    colour=colour, hover=[f"{f.cause}\n{f.count:,} {name}" for _, f in own],
+                )
+            )  # fmt: skip
+    return Chart(
+        name="failures",
+        title="What went wrong, by cause",
+        caption="A training whose loss is no longer finite, or that failed, is lost, and a result."
+        " An attempt that a machine ended is made again, from its last checkpoint.",
+        panels=(
+            Panel(
+                x=Axis("number of trials or attempts", whole=True),
+                y=rows([failure.cause for failure in failures]),
+                series=tuple(series),
+            ),
+        ),
+        height=1.8 + 0.36 * len(failures),
+    )

@@ -1,0 +1,172 @@
+"""The front as a table for the page, for LaTeX and for Markdown; the best candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from sret_search.reporting.analyses.base import Analysis, Block, Column, Table
+from sret_search.reporting.analyses.confirmation import Confirmed, confirmed
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics.intervals import Interval
+from sret_search.reporting.statistics.pooled_variance import Variances
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Front:
+    """The members of a front, by parameters, as texts; the first column is a word, all others
+    are numbers."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def latex(self, footer: str) -> str:
+        """For a paper that uses the package booktabs.
+
+        Args:
+            footer: where the numbers come from.
+        """
+        head = " & ".join(_latex(column) for column in self.columns)
+        body = "\n".join(" & ".join(map(_latex, row)) + r" \\" for row in self.rows)
+        return (
+            f"% {' '.join(footer.split())}\n"
+            f"% {' '.join(self.caption.split())}\n"
+            f"\\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}\n\\toprule\n"
+            f"{head} \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
+        )
+
+    def markdown(self, footer: str) -> str:
+        """For a README; the same footer."""
+        rule = ("---", *("---:" for _ in self.columns[1:]))
+        lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.rows)]
+        return "\n".join([*lines, "", self.caption, "", footer, ""])
+
+
+def analyse(results: Results) -> Analysis:
+    """The front's members, and the best candidate."""
+    found, best = results.once(front), results.best
+    return Analysis(
+        blocks=[_block(found)] if found.rows else [],
+        facts={
+            "best": None if best is None else _candidate(results, best),
+            "front": [_candidate(results, row) for _, row in results.front.iterrows()],
+        },
+    )
+
+
+def _block(found: Front) -> Block:
+    note = Markup(
+        '{} The same as <a href="front.tex">LaTeX</a> and <a href="front.md">Markdown</a>.'
+    ).format(found.caption)
+    first, *others = found.columns
+    columns = [Column(first, "word"), *map(Column, others)]
+    return Block(
+        "The front", "front", notes=[note], table=Table(columns, found.rows, is_narrow=False)
+    )
+
+
+def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
+    axes = list(results.study.space.axes)
+    counters = {entry.candidate: entry.cost for entry in results.own}
+    numbers = {
+        name: int(row[name]) for name in ("params", "macs", "executions", "unique_blocks", "seeds")
+    }
+    return {
+        "candidate": row.candidate,
+        "val_accuracy": float(row.val_accuracy),
+        "test_accuracy": None if pd.isna(row.test_accuracy) else float(row.test_accuracy),
+        **numbers,
+        **{name: counters[row.candidate][name] for name in ("sub_layers", "nlls")},
+        "values": {axis: _value(row[axis]) for axis in axes},
+    }
+
+
+def _value(value: Any) -> Any:
+    """An axis' value for JSON; None where it has none."""
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def front(results: Results) -> Front:
+    """The front of accuracy against parameters: of what was trained again, where a study confirms
+    its front, and of means on validation elsewhere."""
+    again = results.once(confirmed)
+    return _confirmed(again) if again else _searched(results)
+
+
+def _searched(results: Results) -> Front:
+    member = results.front
+    left_out = max(len(member) - _SHOWN, 0)
+    member = member[:_SHOWN]
+    trials = results.compared[results.compared.candidate.isin(member.candidate)]
+    values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
+    tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
+    has_test = bool(member.test_accuracy.notna().any())
+    rows = []
+    for row in member.itertuples():
+        name = row.candidate
+        rows.append((
+            name, f"{row.params:,}", f"{row.macs:,}", f"{row.executions:,}",
+            f"{row.unique_blocks:,}", str(row.seeds), _accuracy(name, values[name], results.spreads["val"]),
+            *([_accuracy(name, tests[name], results.spreads["test"])] if has_test else []),
+        ))  # fmt: skip
+    caption = (
+        f"Candidates that no other one beats in validation {results.measure} and parameters: means"
+        " over seeds, in %, with the 95 % interval of each candidate alone."
+    )
+    if left_out:
+        caption += f" {left_out} more, with more parameters, are left out."
+    shown = ("validation", "test") if has_test else ("validation",)
+    return Front(caption, (*_COSTS, *shown), rows)
+
+
+def _confirmed(again: list[Confirmed]) -> Front:
+    member = [one for one in again if one.on_front is not False]
+    rows = [
+        (
+            one.candidate, f"{one.params:,}", f"{one.macs:,}", f"{one.executions:,}",
+            f"{one.unique_blocks:,}", str(one.seeds),
+            *([] if one.val is None else [f"{100 * one.val:.1f}"]),
+            _bounded(one.test, one.test_interval),
+        )
+        for one in member
+    ]  # fmt: skip
+    which = "Members of the front"
+    if again[0].on_front is not None:
+        which += " that stay on it, by validation,"
+    caption = (
+        f"{which} when they are trained again with fresh seeds on {again[0].on}: means, in %, with the"
+        " 95 % interval of each member alone."
+    )
+    shown = ("validation", "test") if again[0].val is not None else ("test",)
+    return Front(caption, (*_COSTS, *shown), rows)
+
+
+_COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "seeds")
+
+
+def _accuracy(name: str, values: list[float], spread: Variances) -> str:
+    if np.isnan(values).any():  # test accuracy that stays closed
+        return ""
+    return _bounded(float(np.mean(values)), spread.interval(values, name))
+
+
+def _bounded(middle: float, interval: Interval) -> str:
+    low, high = interval
+    return f"{100 * middle:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text).replace("–", "--")

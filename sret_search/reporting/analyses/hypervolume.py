@@ -1,0 +1,136 @@
+"""The hypervolume of a study, and how it grew as trials came in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sret_search import pareto
+from sret_search.reporting.analyses.base import Analysis, drawn
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
+from sret_search.reporting.render.colours import BLUE, cycle
+from sret_search.reporting.results import Results
+
+_PLACES = 200
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Hypervolume of accuracy × log10 parameters after so many complete trials, by number.
+
+    Each is of the means over the seeds that were there by then, never of the best observed runs:
+    it falls where another seed says that a candidate was lucky. Candidates that lost a seed are
+    left out, from the beginning.
+
+    Attributes:
+        accuracy, params: of the reference point: chance, and the budget's maximum.
+    """
+
+    trials: list[int]
+    volume: list[float]
+    accuracy: float
+    params: float
+
+
+def reference(results: Results) -> tuple[float, float] | None:
+    """Accuracy and parameters of the reference point; None where the budget has no maximum."""
+    study = results.study
+    asked = study.file.report.hypervolume_reference
+    budget = study.space.budget.params.max
+    most = budget if isinstance(asked.params, str) else asked.params
+    if most is None:
+        return None
+    chance = asked.accuracy
+    classes = study.space.architecture.classes
+    return (1 / classes if chance is None else chance), most
+
+
+def growth(results: Results, point: tuple[float, float] | None = None) -> Growth | None:
+    """The hypervolume after every complete trial, or after some of very many; None where it is
+    not defined, or nothing is complete.
+
+    Args:
+        point: accuracy and parameters of another reference than the study's own.
+    """
+    sound = set(results.sound.candidate)
+    complete = [entry for entry in results.complete if entry.candidate in sound]
+    point = point or reference(results)
+    if point is None or not complete:
+        return None
+    chance, most = point
+    costs = {entry.candidate: entry.cost["params"] for entry in complete}
+    order = sorted(costs, key=lambda name: costs[name])
+    place = {name: i for i, name in enumerate(order)}
+    edge = math.log10(most)
+    # What is dearer than the reference has no width.
+    x = np.array([min(math.log10(costs[name]), edge) for name in order])
+    widths = np.diff(x, append=edge)
+    sums, counts = np.zeros(len(order)), np.zeros(len(order))
+    wanted = set(np.unique(np.linspace(1, len(complete), _PLACES).astype(int)).tolist())
+    trials, volume = [], []
+    for number, entry in enumerate(complete, 1):
+        i = place[entry.candidate]
+        sums[i] += entry.result.accuracy("val")
+        counts[i] += 1
+        if number in wanted:
+            means = np.divide(sums, counts, out=np.full(len(order), chance), where=counts > 0)
+            best = np.maximum.accumulate(np.maximum(means, chance))
+            trials.append(number)
+            volume.append(float(((best - chance) * widths).sum()))
+    return Growth(trials, volume, chance, float(most))
+
+
+def analyse(results: Results) -> Analysis:
+    """The hypervolume, and how it grew."""
+    return Analysis(charts=drawn(chart(growth(results))), facts={"hypervolume": _facts(results)})
+
+
+def _facts(results: Results) -> dict[str, float] | None:
+    point = reference(results)
+    if point is None or not len(results.candidates):
+        return None
+    chance, most = point
+    table = results.sound
+    area = pareto.hypervolume(table.val_accuracy, table.params, chance, most)
+    return {"value": area, "accuracy": chance, "params": most}
+
+
+def chart(growth: Growth | None) -> Chart | None:
+    """Hypervolume against complete trials; None of fewer than two."""
+    if growth is None:
+        return None
+    return overlaid({"hypervolume of running means": growth})
+
+
+def overlaid(growths: Mapping[str, Growth]) -> Chart | None:
+    """The same of each study, by what the legend is to call it, against one reference point."""
+    shown = {name: growth for name, growth in growths.items() if len(growth.trials) > 1}
+    if not shown:
+        return None
+    first, colours = next(iter(shown.values())), cycle(len(shown)) if len(shown) > 1 else [BLUE]
+    return Chart(
+        name="hypervolume",
+        title="Hypervolume over trials",
+        caption="Area of accuracy × log10 parameters that the candidates dominate, from"
+        f" {100 * first.accuracy:g} % accuracy and {first.params:,.0f} parameters on, of their means"
+        " over the seeds that were there by then. It falls where another seed says that a"
+        " candidate was lucky.",
+        panels=(
+            Panel(
+                x=Axis("complete trials, by number", whole=True),
+                y=Axis("hypervolume (accuracy × decades)"),
+                series=tuple(
+                    Series(
+                        name, "step", growth.trials, growth.volume, colour=colour,
+                        hover=[f"{name}\nafter {trials:,} trials\n{volume:.4f}" for trials, volume
+                               in zip(growth.trials, growth.volume, strict=True)],
+                    )
+                    for (name, growth), colour in zip(shown.items(), colours, strict=True)
+                ),
+            ),
+        ),
+        height=4.0,
+    )  # fmt: skip

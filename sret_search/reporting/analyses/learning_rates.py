@@ -1,0 +1,243 @@
+"""The learning rates that each arm tried, and the one at which it is compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from sret_search.reporting.analyses.base import Analysis, Block, Column, Table, drawn
+from sret_search.reporting.analyses.candidates import LABELS, cost_axis
+from sret_search.reporting.formatting import listed, percent
+from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, percents
+from sret_search.reporting.render.colours import BLUE, GREY, shades
+from sret_search.reporting.results import Results
+from sret_search.search.learning_rates import Tried
+
+_TICKS = 8
+_COLUMNS = (
+    Column("what", "word"), Column("executions"), Column("parameters"), Column("tried", "word"),
+    Column("compared at"), Column("finding", "word"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An arm, or the twin of one. Accuracies are of validation, means over the seeds that chose,
+    in fractions; None where a training diverged.
+
+    Attributes:
+        is_interior: whether the best rate has worse ones on both sides.
+    """
+
+    executions: int
+    params: int
+    is_arm: bool
+    rates: list[float]
+    accuracies: list[float | None]
+    best: float
+    is_interior: bool
+
+
+def power_of_depth(tuned: list[Tuned]) -> float | None:
+    """The power of executions that the best rates of the arms go with, by least squares; None
+    where fewer than two depths have one."""
+    arms = [one for one in tuned if one.is_arm]
+    if len({one.executions for one in arms}) < 2:
+        return None
+    x = np.log([one.executions for one in arms])
+    return float(np.polyfit(x, np.log([one.best for one in arms]), 1)[0])
+
+
+def tuned(results: Results) -> list[Tuned]:
+    """Every competitor whose rate is chosen, arms first, by executions."""
+    arms = results.study.file.arms
+    if arms is None or arms.lr is None:
+        return []
+    tried = Tried(results.study, results.entries)
+    own = {arm.name for arm in results.study.grid}
+    found = [
+        Tuned(
+            executions=one.cost.executions,
+            params=one.cost.params,
+            is_arm=one.name in own,
+            rates=choice.rates,
+            accuracies=[tried.accuracy(one, lr) for lr in choice.rates],
+            best=choice.best,
+            is_interior=choice.is_interior,
+        )
+        for one in tried.competitors
+        if (choice := tried.choices.get(one.name)) is not None
+    ]
+    return sorted(found, key=lambda one: (not one.is_arm, one.executions, one.params))
+
+
+def analyse(results: Results) -> Analysis:
+    """The rates that were tried, and what they say of depth."""
+    found = results.once(tuned)
+    return Analysis(
+        sentences=sentences(results, found),
+        charts=drawn(by_arm(found), by_depth(found)),
+        blocks=[_block(found)] if found else [],
+        facts={
+            "rate_power_of_depth": power_of_depth(found),
+            "rates": [asdict(one) for one in found],
+        },
+    )
+
+
+def _block(found: list[Tuned]) -> Block:
+    return Block(
+        heading="Learning rates",
+        name="rates",
+        notes=[
+            "Validation accuracy in % at each rate, of seeds that train nothing that is compared. A"
+            " grid goes on at an end that is best."
+        ],
+        table=Table(_COLUMNS, [_row(one) for one in found]),
+    )
+
+
+def _row(one: Tuned) -> tuple[str, ...]:
+    tried = ", ".join(
+        f"{rate:g}: {percent(accuracy) or 'diverged'}"
+        for rate, accuracy in zip(one.rates, one.accuracies, strict=True)
+    )
+    return (
+        "arm" if one.is_arm else "twin",
+        f"{one.executions:,}",
+        f"{one.params:,}",
+        tried,
+        f"{one.best:g}",
+        "worse on both sides" if one.is_interior else "best at an end",
+    )
+
+
+def sentences(results: Results, found: list[Tuned]) -> list[str]:
+    """The learning rate of all arms, or of each."""
+    study = results.study
+    if study.file.arms is None:
+        return []
+    if study.file.arms.lr is None:
+        if "recipe.lr" in study.space.axes:
+            return []
+        return [
+            f"All arms were trained at one learning rate, {study.file.recipe.lr:g}: where it suits some of them better,"
+            " that is part of their difference."
+        ]
+    if not found:
+        return []
+    text = (
+        "Each arm was trained at the learning rate that is best for it on validation: "
+        + ", ".join(f"{one.best:g} at {one.executions:,} executions" for one in found if one.is_arm)
+    )
+    ends = [f"{one.executions:,}" for one in found if not one.is_interior]
+    if ends:
+        text += (
+            f"; at {listed(ends)} executions no rate was found that has worse ones on both sides"
+        )
+    return [f"{text}."]
+
+
+def by_arm(found: list[Tuned]) -> Chart | None:
+    """What each arm reached on validation at each rate, and which it was given; None where rates
+    are not chosen."""
+    if not found:
+        return None
+    arms = [one for one in found if one.is_arm]
+    depths = sorted({one.executions for one in arms})
+    colours = dict(zip(depths, shades(len(depths)), strict=True))
+    twins = [one for one in found if not one.is_arm]
+    said: set[str] = set()
+    series = []
+    for one in (*twins, *arms):
+        name = f"{one.executions:,} executions" if one.is_arm else "twins"
+        colour = colours[one.executions] if one.is_arm else GREY
+        series += _tried(one, name, colour, name not in said)
+        said.add(name)
+    rates = sorted({rate for one in found for rate in one.rates})
+    return Chart(
+        name="learning_rates",
+        title="The learning rate of each arm",
+        caption="Validation accuracy at each rate, of seeds that train nothing that is compared. A"
+        " star is the rate at which an arm is compared; a cross one at an end, where no rate was"
+        " found that has worse ones on both sides.",
+        panels=(
+            Panel(
+                x=Axis("peak learning rate", log=True, ticks=_ticks(rates)),
+                y=Axis("validation accuracy in %"),
+                series=tuple(series),
+            ),
+        ),
+    )
+
+
+def by_depth(found: list[Tuned]) -> Chart | None:
+    """The best rate of each arm against its executions; None where fewer than two depths have
+    one."""
+    slope = power_of_depth(found)
+    if slope is None:
+        return None
+    arms = [one for one in found if one.is_arm]
+    x = np.array([one.executions for one in arms], float)
+    best = np.array([one.best for one in arms])
+    rates = sorted({rate for one in arms for rate in one.rates})
+    order = np.argsort(x, kind="stable")
+    tried = [(one, rate, value) for one in arms
+             for rate, value in zip(one.rates, one.accuracies, strict=True)]  # fmt: skip
+    series = (
+        Series(
+            "tried", "points", [float(one.executions) for one, _, _ in tried],
+            [rate for _, rate, _ in tried], colour=GREY, hollow=True, size=5,
+            hover=[
+                f"{one.executions:,} executions\nlearning rate {rate:g}\n"
+                + ("diverged" if value is None else f"{100 * value:.1f} % on validation")
+                for one, rate, value in tried
+            ],
+        ),
+        Series(
+            "best on validation", "line", x[order], best[order], colour=BLUE, marker="circle",
+            hollow=[not arms[i].is_interior for i in order],
+            hover=[f"{arms[i].executions:,} executions\nbest at {arms[i].best:g}" for i in order],
+        ),
+    )  # fmt: skip
+    return Chart(
+        name="rate_depth",
+        title="The best learning rate against depth",
+        caption=f"Over these arms the best rate goes as executions to the power {slope:+.2f}".replace("-", "−")
+        + ", to the nearest step of the grid. Hollow: at an end of what was tried.",
+        panels=(
+            Panel(
+                x=cost_axis(x, LABELS["executions"]),
+                y=Axis("peak learning rate", log=True, ticks=_ticks(rates)),
+                series=series,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _tried(one: Tuned, name: str, colour: str, legend: bool) -> list[Series]:
+    y = percents(one.accuracies)
+    hover = [
+        f"{name}, {one.params:,} parameters\nlearning rate {rate:g}\n"
+        + ("diverged" if np.isnan(value) else f"{value:.1f} % on validation")
+        for rate, value in zip(one.rates, y, strict=True)
+    ]
+    best = one.rates.index(one.best)
+    return [
+        Series(
+            name, "line", one.rates, y, colour=colour, group=name, legend=legend, hover=hover,
+            dash="solid" if one.is_arm else "dot", marker="circle", size=5 if one.is_arm else 3,
+            opacity=1.0 if one.is_arm else 0.7,
+        ),
+        Series(
+            name, "points", [one.best], y[[best]], colour=colour, group=name, legend=False,
+            marker="star" if one.is_interior else "cross", size=13 if one.is_arm else 8,
+            hover=[f"{hover[best]}\ncompared here"],
+        ),
+    ]  # fmt: skip
+
+
+def _ticks(rates: list[float]) -> tuple[tuple[float, str], ...]:
+    some = rates[:: max(len(rates) // _TICKS, 1)]
+    return tuple((rate, f"{rate:.3g}") for rate in some)

@@ -1,0 +1,1 @@
+"""Laws of depth and size, and depth at equal cost."""

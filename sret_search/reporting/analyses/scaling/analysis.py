@@ -1,0 +1,59 @@
+"""Laws of depth and size on a report, and depth at equal cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sret_search.reporting.analyses.base import Analysis, Block, Column, Table, drawn
+from sret_search.reporting.analyses.scaling.charts import charts
+from sret_search.reporting.analyses.scaling.iso_cost import Slice
+from sret_search.reporting.analyses.scaling.laws import scaling
+from sret_search.reporting.analyses.scaling.sentences import COSTS, headlines, sentences
+from sret_search.reporting.formatting import percent
+from sret_search.reporting.results import Results
+
+_COLUMNS = (
+    Column("from"), Column("to"), Column("candidates"), Column("executions tried"),
+    Column("best executions"), Column("its validation accuracy, %"), Column("may be best", "word"),
+)  # fmt: skip
+
+
+def analyse(results: Results) -> Analysis:
+    """Laws, and slices of equal cost."""
+    found = results.once(scaling)
+    said = sentences(found)
+    blocks = []
+    if said:
+        blocks = [Block("Scaling", "scaling", texts=said)]
+        blocks += [_block(own) for own in (found.params, found.macs) if own]
+    return Analysis(
+        sentences=headlines(found),
+        charts=drawn(*charts(found)),
+        blocks=blocks,
+        facts={"scaling": found.facts},
+    )
+
+
+def _block(own: Sequence[Slice]) -> Block:
+    cost = COSTS[own[0].cost]
+    note = (
+        f"Candidates whose {cost} are equal within 10 %, by budget. A depth may be the best one unless"
+        " its best candidate is significantly worse than that of another (corrected for the choice"
+        " among many): these depths have the best one in at least 95 % of studies, and in nearly all"
+        " where one stands out."
+    )
+    table = Table(_COLUMNS, [_row(one) for one in own])
+    return Block(f"The best depth at equal {cost}", level=3, notes=[note], table=table)
+
+
+def _row(one: Slice) -> tuple[str, ...]:
+    may = [str(at.executions) for at in one.depths if at.may_be_best]
+    return (
+        f"{one.low:,}",
+        f"{one.high:,}",
+        str(one.candidates),
+        ", ".join(str(at.executions) for at in one.depths),
+        f"{one.best.executions:,}",
+        percent(one.best.accuracy),
+        "any of them" if one.is_open else ", ".join(may),
+    )

@@ -1,0 +1,203 @@
+"""How sure a fit is: intervals at 95 % by its profile, at a height that resampling confirms.
+
+An interval has the values of a parameter at which the best fit of all others is not significantly
+worse. What is significant has three measures. One is the F distribution, right where residuals are
+independent and alike. The second is a bootstrap over architectures (over families, where each has a
+limit of its own), which asks how much better than the truth a fit becomes by chance; it sees where
+some architectures scatter more than others, but takes twenty of them. The wider one counts; of
+families the bootstrap alone, wider by Student's t where they are few.
+
+The third is for what candidates share, since they are trained with the same seeds: each seed is
+left out in turn (the jackknife), and the squares of what follows add up to a variance with one
+degree of freedom less than seeds (Tukey, Annals of Mathematical Statistics 29, 1958, 614; Efron and
+Tibshirani, An Introduction to the Bootstrap, 1993, ch. 11). It is added to that of architectures,
+less the noise of seeds, which both of them have (as variances of crossed samples add: Owen, The
+pigeonhole bootstrap, Annals of Applied Statistics 1, 2007, 386). An interval is never narrower than
+by architectures alone, and with one seed there is none.
+`benchmarks/scaling_recovery.py` measures what each covers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from sret_search.reporting.analyses.scaling.fit import Fit, solve, spread
+from sret_search.reporting.analyses.scaling.law import HIGHEST, LOWEST, Points, is_on_edge
+
+_BOOTSTRAPS = 200
+_BLOCKS = 20
+"""Fewest architectures whose bootstrap says how sure a fit is."""
+_AWAY = np.array([0.3, 0.6, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 16, 26])
+"""Standard errors at which a profile is taken, on both sides."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval at 95 %.
+
+    Attributes:
+        value: None where the best fit lies on an end of what was tried, and so is no estimate.
+        low, high: None where nothing bounds it there.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.low is None or self.high is None
+
+
+@dataclass(frozen=True)
+class Bootstraps:
+    """Fits to resampled candidates, and to the seeds without each one of them.
+
+    Attributes:
+        w_Bn: how often each candidate was drawn.
+        theta_B4, loss_B: the optima.
+        theta_s4, loss_s: the optima without each seed.
+    """
+
+    found: Fit
+    w_Bn: np.ndarray
+    theta_B4: np.ndarray
+    loss_B: np.ndarray
+    theta_s4: np.ndarray
+    loss_s: np.ndarray
+
+    @classmethod
+    @np.errstate(all="ignore")
+    def of(cls, found: Fit, count: int = _BOOTSTRAPS, seed: int = 0) -> Bootstraps:
+        """Draw and fit, from the optimum on; the same draws for the same seed."""
+        points, blocks = found.points, found.points.blocks
+        rng = np.random.default_rng(seed)
+        w = rng.multinomial(blocks, np.full(blocks, 1 / blocks), count).astype(float)
+        if points.family_n is not None:
+            w = w[:, points.family_n]
+        start = np.broadcast_to(found.theta, (count, 4))
+        free = np.broadcast_to(found.free, (count, 4))
+        theta, loss = solve(points, found.centre, start, free, w, found.delta)
+        return cls(found, w, theta, loss, *_without_each_seed(found, found.free))
+
+    def height(self, place: int) -> float:
+        """Which height of a parameter's profile 95 % of the bootstraps stay under at the value
+        that was fitted, which is the truth to them; as a square root, like Student's t."""
+        found, theta = self.found, self.theta_B4.copy()
+        theta[:, place] = found.theta[place]
+        free = np.broadcast_to(found.free & (np.arange(4) != place), theta.shape)
+        _, at_truth = solve(found.points, found.centre, theta, free, self.w_Bn, found.delta)
+        r_Bn = found.points.residuals(self.theta_B4, found.centre)[0]
+        variance = spread(r_Bn, self.w_Bn, found.delta, found.dof)
+        worse = 2 * np.maximum(at_truth - self.loss_B, 0) / variance
+        return float(np.sqrt(np.quantile(worse, 0.95)))
+
+    def height_of_seeds(self, place: int) -> float:
+        """The same over seeds, by the jackknife and Student's t of as many seeds."""
+        _, at_truth = _without_each_seed(self.found, self.found.free & (np.arange(4) != place))
+        worse = 2 * np.maximum(at_truth - self.loss_s, 0) / self.found.spread
+        return _few(self.found.points) * float(np.sqrt(np.sum(worse)))
+
+    def band(self, log_size: np.ndarray, phi: float) -> tuple[np.ndarray, np.ndarray]:
+        """The law's interval at each log(M / M₀), with M of this φ (percentiles, and wider by what
+        seeds share); less the law at M₀, where each family has a limit of its own."""
+        found = self.found
+        free = found.free & (np.arange(4) != 2)
+        start = self.theta_B4.copy()
+        start[:, 2] = phi
+        frees = np.broadcast_to(free, start.shape)
+        theta, _ = solve(found.points, found.centre, start, frees, self.w_Bn, found.delta)
+        of_seeds, _ = _without_each_seed(found, free)
+        middle, law_Bx, law_sx = (
+            self._law(one, log_size) for one in (found.theta[None], theta, of_seeds)
+        )
+        share = _few(found.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
+        low, high = np.quantile(law_Bx, (0.025, 0.975), axis=0)
+        middle = middle[0]
+        return (
+            middle - np.hypot(np.maximum(middle - low, 0), share),
+            middle + np.hypot(np.maximum(high - middle, 0), share),
+        )
+
+    def _law(self, theta_K4: np.ndarray, log_size: np.ndarray) -> np.ndarray:
+        e, a, _, alpha = theta_K4.T[..., None]
+        if self.found.points.family_n is not None:
+            e = -a
+        law: np.ndarray = e + a * np.exp(-alpha * log_size)
+        return law
+
+
+def _few(points: Points) -> float:
+    """Student's t for the variance over so many seeds."""
+    return float(special.stdtrit(points.seeds - 1, 0.975)) if points.seeds > 1 else np.inf
+
+
+def _without_each_seed(found: Fit, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The optimum without each seed in turn, and its loss."""
+    shifts = found.points.shifts_sn
+    start = np.broadcast_to(found.theta, (len(shifts), 4))
+    frees = np.broadcast_to(free, start.shape)
+    ones = np.ones((1, len(found.points.y_n)))
+    return solve(found.points, found.centre, start, frees, ones, found.delta, shifts)
+
+
+@np.errstate(all="ignore")
+def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
+    """A parameter with its interval."""
+    at = float(found.theta[place])
+    value = None if is_on_edge(place, at) else at
+    points = found.points
+    if points.seeds < 2:
+        return Estimate(value, None, None)
+    height = normal = float(special.stdtrit(found.dof, 0.975))
+    if points.family_n is not None:
+        # The candidates of a family share what parts them from the law: F knows nothing of that.
+        few = float(special.stdtrit(points.families - 1, 0.975) / special.ndtri(0.975))
+        height = few * drawn.height(place)
+    elif len(points.y_n) >= _BLOCKS:
+        height = max(height, drawn.height(place))
+    noise = normal**2 * found.noise / found.spread
+    both = drawn.height_of_seeds(place) ** 2 + max(height**2 - noise, 0)
+    height = float(np.sqrt(np.maximum(height**2, both)))
+    values, heights = profile(found, place)
+    below, above = values < at, values > at
+    return Estimate(
+        value,
+        crossing(values[below][::-1], heights[below][::-1], at, height),
+        crossing(values[above], heights[above], at, height),
+    )
+
+
+@np.errstate(all="ignore")
+def profile(found: Fit, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values of a parameter, and how much worse the best fit at each of them is, as the square
+    root of a statistic with the F distribution of 1 and `found.dof` degrees of freedom."""
+    at, covariance = found.theta[place], found.covariance
+    error = np.sqrt(max(covariance[place, place], 1e-300))
+    ends = [end for end in (LOWEST[place], HIGHEST[place]) if np.isfinite(end)]
+    between = np.concatenate([[], *(np.linspace(end, at, 6)[:-1] for end in ends)])
+    values = np.concatenate([at - _AWAY * error, at + _AWAY * error, between])
+    values = np.unique(np.clip(values, LOWEST[place], HIGHEST[place]))
+    # From the optimum along the valley, and straight: far away either may be the nearer.
+    along = found.theta + (values - at)[:, None] * covariance[:, place] / error**2
+    start = np.concatenate([along, np.broadcast_to(found.theta, along.shape)])
+    start = np.where(np.isfinite(start), start, found.theta)
+    start[:, place] = np.tile(values, 2)
+    free = np.broadcast_to(found.free & (np.arange(4) != place), start.shape)
+    ones = np.ones((1, len(found.points.y_n)))
+    _, loss = solve(found.points, found.centre, start, free, ones, found.delta)
+    worse = 2 * (loss.reshape(2, -1).min(0) - found.loss) / found.spread
+    return values, np.sqrt(np.maximum(np.nan_to_num(worse, posinf=1e300), 0))
+
+
+def crossing(values: np.ndarray, heights: np.ndarray, start: float, height: float) -> float | None:
+    """Where a profile, from the optimum on outwards, first reaches a height."""
+    over = np.flatnonzero(heights > height)
+    if not len(over):
+        return None
+    values, heights = np.append(start, values), np.append(0.0, heights)
+    i = over[0]
+    return float(np.interp(height, heights[i : i + 2], values[i : i + 2]))

@@ -1,0 +1,50 @@
+"""What a study says about depth and size: laws, slices of equal cost, and how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sret_search.reporting.analyses.scaling.iso_cost import Slice, slices
+from sret_search.reporting.analyses.scaling.recurrence import Recurrence, Without, recurrence
+from sret_search.reporting.analyses.scaling.saturation import Saturation, saturation
+from sret_search.reporting.results import Results
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Every law and slice that the results allow; None or empty for the others.
+
+    Attributes:
+        without: why there is no law of recurrence, where there are candidates enough for one.
+    """
+
+    recurrence: Recurrence | None
+    without: Without | None
+    saturations: tuple[Saturation, ...]
+    params: tuple[Slice, ...]
+    macs: tuple[Slice, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For `summary.json`."""
+        return {
+            "recurrence": None if self.recurrence is None else self.recurrence.facts,
+            "without_recurrence": self.without,
+            "saturations": [one.facts for one in self.saturations],
+            "iso_params": [one.facts for one in self.params],
+            "iso_macs": [one.facts for one in self.macs],
+        }
+
+
+def scaling(results: Results) -> Scaling:
+    """Fit and cut, in about two seconds for a thousand candidates and more."""
+    law = recurrence(results)
+    measures = (saturation(results, "accuracy"), saturation(results, "loss"))
+    return Scaling(
+        recurrence=law if isinstance(law, Recurrence) else None,
+        without=None if isinstance(law, Recurrence) else law,
+        saturations=tuple(one for one in measures if one is not None),
+        params=tuple(slices(results, "params")),
+        macs=tuple(slices(results, "macs")),
+    )

@@ -1,0 +1,345 @@
+"""What a loop is worth: the law of recurrence, fitted to a study's candidates.
+
+    L = E + A·(Σ_r r^φ·N_r)^−α
+
+with L the validation cross-entropy and N_r the parameters that run r times: N_once where r is 1.
+At φ = 0 loops are worth nothing, at φ = 1 as much as weights of their own (2604.21106). All
+candidates see equally many images, so that what more of them would gain is in E: a law of fixed
+data.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import special
+
+from sret_search.architecture import Architecture
+from sret_search.cost import params_by_runs
+from sret_search.reporting.analyses.elastic.numbers import has_elastic
+from sret_search.reporting.analyses.scaling.fit import Fit, fit, solve
+from sret_search.reporting.analyses.scaling.interval import Bootstraps, Estimate, estimate
+from sret_search.reporting.analyses.scaling.law import ALPHA, PHI, E, Points
+from sret_search.reporting.analyses.scaling.seeds import as_number, block, slope
+from sret_search.reporting.results import Results
+from sret_search.trials.trial import TrialRecord
+
+MOST = 1000
+"""Candidates that a law is fitted to; of more, these many drawn at random."""
+_FEWEST = 8
+_HELD_OUT = 0.2
+_KINDS = 6
+"""Values of an axis that may have a φ each."""
+_SIZES = 3
+_APART = 1.05
+"""From which factor on two numbers of parameters are two sizes."""
+
+Without = Literal["one size", "one seed", "no dependence"]
+"""Why enough candidates have no law."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate, or a twin, with its loss by seed."""
+
+    entry: TrialRecord
+    losses: dict[int, float]
+
+    @property
+    def loss(self) -> float:
+        """The mean over seeds."""
+        return float(np.mean(list(self.losses.values())))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The candidates of the largest budgets, foretold by the law of the others.
+
+    Attributes:
+        train_macs: from which on they are the largest.
+        error: root mean square of log(measured / foretold), for φ fitted, 0 and 1.
+        bias: its mean, for φ fitted: above 0 they were worse than foretold.
+        inside: the root mean square of those that it was fitted to.
+    """
+
+    candidates: int
+    train_macs: int
+    error: dict[str, float]
+    bias: float
+    inside: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The law of the candidates that have one value of an axis."""
+
+    value: Any
+    candidates: int
+    phi: Estimate
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """The law and how far it is known.
+
+    Attributes:
+        seeds: that all of the candidates have.
+        left_out: candidates beyond those that it is fitted to.
+        phi: None where no candidate runs any weights twice.
+        a: A, with M in parameters; None where α is not estimated.
+        explained: share of the variance of log losses.
+        scatter: robust standard deviation of log(measured / law).
+        loops: how often weights run, over all candidates.
+        has_unlooped: whether a candidate runs none of its weights twice.
+        span: the most parameters of a candidate over the fewest.
+        axis: which the law differs most by, if by any; with a law for each of its values.
+    """
+
+    found: Fit
+    drawn: Bootstraps
+    trained: tuple[Trained, ...]
+    seeds: int
+    left_out: int
+    phi: Estimate | None
+    alpha: Estimate
+    e: Estimate
+    a: float | None
+    explained: float
+    scatter: float
+    held_out: HeldOut | None
+    loops: tuple[int, ...]
+    has_unlooped: bool
+    span: float
+    axis: str | None = None
+    kinds: tuple[Kind, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For `summary.json`."""
+        names = ("seeds", "left_out", "a", "explained", "scatter")
+        return {name: vars(self)[name] for name in names} | {
+            "candidates": len(self.trained),
+            "phi": None if self.phi is None else vars(self.phi),
+            "alpha": vars(self.alpha),
+            "e": vars(self.e),
+            "held_out": None if self.held_out is None else vars(self.held_out),
+            "axis": self.axis,
+            "kinds": [vars(kind) | {"phi": vars(kind.phi)} for kind in self.kinds],
+        }
+
+
+def trained(results: Results) -> list[Trained]:
+    """Every candidate and twin with a validation loss, that was trained as long as most.
+
+    Elastic ones are left out: a training that serves several depths has a lesser share of itself
+    for the deepest, where its loss is measured, and would be taken for loops that are worth less.
+    """
+    entries: dict[str, list[TrialRecord]] = {}
+    sound = set(results.sound.candidate)
+    own = (entry for entry in results.complete if entry.candidate in sound)
+    twins = (e for of in results.having("twin").values() for e in of)
+    longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
+    for entry in (*own, *(e for e in twins if e.control != longer)):
+        entries.setdefault(entry.candidate, []).append(entry)
+    if has_elastic(results):
+        entries = {n: of for n, of in entries.items() if not of[0].job.recipe.is_elastic}
+    epochs = [of[0].result.epochs for of in entries.values()]
+    usual = max(set(epochs), key=epochs.count, default=None)
+    found = []
+    for of in entries.values():
+        losses = {entry.seed: as_number(entry.result.val_loss) for entry in of}
+        is_usual = of[0].result.epochs == usual
+        if is_usual and min(losses.values()) > 0 and np.isfinite(sum(losses.values())):
+            found.append(Trained(of[0], losses))
+    return found
+
+
+@np.errstate(all="ignore")
+def recurrence(results: Results) -> Recurrence | Without | None:
+    """The law of a study; None where it has too few candidates, or why these have none."""
+    every = trained(results)
+    if len(every) < _FEWEST:
+        return None
+    by_name = {one.entry.candidate: one for one in every}
+    names, seeds = block({name: one.losses for name, one in by_name.items()}, _FEWEST)
+    chosen = [
+        Trained(by_name[n].entry, {seed: by_name[n].losses[seed] for seed in seeds}) for n in names
+    ]
+    if len(chosen) > MOST:
+        kept = np.sort(np.random.default_rng(0).permutation(len(chosen))[:MOST])
+        chosen = [chosen[i] for i in kept]
+    if len(chosen) < _FEWEST:
+        return None
+    points = as_points(chosen)
+    sizes = points.sizes_rn.sum(0)
+    if _distinct(sizes) < _SIZES:
+        return "one size"
+    if points.seeds < 2:
+        return "one seed"
+    by = by_size(points)
+    free = fit(points, None if len(points.runs_r) > 1 else 0.0) if falls(by) else None
+    if free is None or not depends(free):
+        return "no dependence"
+    drawn = Bootstraps.of(free)
+    axis, kinds = _kinds(results, chosen, points) if free.free[PHI] else (None, ())
+    alpha = estimate(free, ALPHA, drawn)
+    variance = float(np.var(np.log(points.y_n)))
+    return Recurrence(
+        found=free,
+        drawn=drawn,
+        trained=tuple(chosen),
+        seeds=points.seeds,
+        left_out=len(every) - len(chosen),
+        phi=estimate(free, PHI, drawn) if free.free[PHI] else None,
+        alpha=alpha,
+        e=estimate(free, E, drawn),
+        a=None if alpha.value is None else float(free.theta[1] * free.centre**alpha.value),
+        explained=max(0.0, 1 - float(np.var(free.residuals)) / max(variance, 1e-300)),
+        scatter=free.scale,
+        held_out=_held_out(chosen, points),
+        loops=tuple(int(r) for r in points.runs_r),
+        has_unlooped=bool(np.any(points.sizes_rn[points.runs_r > 1].sum(0) == 0)),
+        span=float(sizes.max() / sizes.min()),
+        axis=axis,
+        kinds=kinds,
+    )
+
+
+def _distinct(sizes_n: np.ndarray) -> int:
+    """How many sizes there are, of which each is a few per cent larger than the one before."""
+    count, last = 0, 0.0
+    for size in np.sort(sizes_n):
+        if size > _APART * last:
+            count, last = count + 1, size
+    return count
+
+
+def as_points(chosen: Iterable[Trained]) -> Points:
+    """What the law is fitted to."""
+    chosen = list(chosen)
+    sizes = [
+        params_by_runs(Architecture.from_dict(one.entry.plain["architecture"])) for one in chosen
+    ]
+    runs = sorted({r for own in sizes for r in own})
+    sizes_rn = np.array([[own.get(r, 0) for own in sizes] for r in runs], dtype=float)
+    losses = np.array([list(one.losses.values()) for one in chosen]).T
+    return Points(losses, np.array(runs, dtype=float), sizes_rn, relative=True)
+
+
+def by_size(points: Points) -> Estimate:
+    """How log loss changes with log parameters, at equal runs, over seeds and candidates: what
+    loops are worth is measured in parameters, so that this must not be 0."""
+    sizes = points.sizes_rn.sum(0)
+    runs = np.log(points.runs_r) @ points.sizes_rn / sizes
+    return slope(points, np.log(sizes), [runs] if len(points.runs_r) > 1 else ())
+
+
+def falls(by: Estimate) -> bool:
+    """Whether a slope is below 0 for certain."""
+    return by.high is not None and by.high < 0
+
+
+def depends(found: Fit) -> bool:
+    """Whether a law is better than a constant, significantly at 5 % for candidates that are
+    independent. What seeds share it does not know: a law is claimed where losses also fall for
+    certain (`falls`) with size or depth."""
+    start = np.array([[np.median(found.points.y_n), 0.0, 0.0, 1.0]])
+    ones = np.ones((1, len(found.points.y_n)))
+    only_e = np.array([[found.free[E], False, False, False]])
+    _, loss = solve(found.points, found.centre, start, only_e, ones, found.delta)
+    more = int(found.free[1:].sum())
+    better = 2 * (float(loss[0]) - found.loss) / found.spread / more
+    return bool(found.theta[1] > 0 and better > special.fdtri(more, found.dof, 0.95))
+
+
+def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
+    budgets = np.array([one.entry.train_macs for one in chosen])
+    bar = int(np.quantile(budgets, 1 - _HELD_OUT, method="higher"))
+    large = budgets >= bar
+    if large.sum() < 2 or (~large).sum() < _FEWEST:
+        return None
+    fits = {"fitted": fit(points.only(~large))}
+    fits |= {f"{phi:g}": fit(points.only(~large), phi) for phi in (0.0, 1.0)}
+    off = {}
+    for name, law in fits.items():
+        if law is None:
+            return None
+        foretold = points.predicted(law.theta[None], law.centre)[0]
+        off[name] = np.log(points.y_n) - np.log(np.maximum(foretold, 1e-12))
+    return HeldOut(
+        candidates=int(large.sum()),
+        train_macs=bar,
+        error={name: _rms(values[large]) for name, values in off.items()},
+        bias=float(np.mean(off["fitted"][large])),
+        inside=_rms(off["fitted"][~large]),
+    )
+
+
+def _kinds(
+    results: Results, chosen: list[Trained], points: Points
+) -> tuple[str | None, tuple[Kind, ...]]:
+    """The axis, of those that the law does not know, by which φ differs most, if by any."""
+    groups: dict[str, list[np.ndarray]] = {}
+    for axis, about in results.study.space.axes.items():
+        is_size = axis.endswith((".loops", ".width", ".unique", ".mlp_ratio"))
+        if is_size or about.same_as is not None:
+            continue
+        values = np.array([repr(one.entry.values.get(axis)) for one in chosen])
+        groups[axis] = [values == kind for kind in sorted(set(values))]
+    found, phis = differing(points, groups)
+    if found is None:
+        return None, ()
+    kinds = []
+    for own, phi in zip(groups[found], phis, strict=True):
+        value = chosen[int(np.flatnonzero(own)[0])].entry.values.get(found)
+        kinds.append(Kind(value, int(own.sum()), phi))
+    return found, tuple(kinds)
+
+
+def differing(
+    points: Points, groups: dict[str, list[np.ndarray]]
+) -> tuple[str | None, list[Estimate]]:
+    """The axis whose values differ in φ most, significantly at 5 %, and φ at each of them.
+
+    Args:
+        groups: of each axis, which candidates have each of its values.
+    """
+    found: dict[str, list[Estimate]] = {}
+    for axis, kinds in groups.items():
+        enough = all(own.sum() >= 2 * _FEWEST for own in kinds)
+        if not 2 <= len(kinds) <= _KINDS or not enough:
+            continue
+        parts = [points.only(own) for own in kinds]
+        laws = [fit(part) for part in parts if falls(by_size(part))]
+        known = [law for law in laws if law is not None and depends(law)]
+        if len(known) == len(kinds):
+            found[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
+    pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in found.items()}
+    apart = {axis: max(_apart(*pair) for pair in own) for axis, own in pairs.items()}
+    if not apart:
+        return None, []
+    most = max(apart, key=lambda name: apart[name])
+    # Bonferroni's correction of intervals at 95 %, for every pair of every axis.
+    tests, free = sum(len(own) for own in pairs.values()), points.seeds - 1
+    bar = special.stdtrit(free, 1 - 0.025 / tests) / special.stdtrit(free, 0.975)
+    return (most, found[most]) if apart[most] > bar else (None, [])
+
+
+def _apart(one: Estimate, other: Estimate) -> float:
+    """A difference over the half width of its interval, from the intervals of both (MOVER: Zou
+    and Donner, Statistics in Medicine 27, 2008, 1693); 0 where one is not known."""
+    if one.value is None or other.value is None:
+        return 0.0
+    low, high = sorted((one, other), key=lambda estimate: estimate.value or 0.0)
+    if low.value is None or high.value is None or low.high is None or high.low is None:
+        return 0.0
+    half = np.hypot(low.high - low.value, high.value - high.low)
+    return float((high.value - low.value) / max(half, 1e-12))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

@@ -1,0 +1,92 @@
+"""Seeds that candidates share: which of them count, and how sure a slope over them is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from sret_search.reporting.analyses.scaling.interval import Estimate
+from sret_search.reporting.analyses.scaling.law import Points
+
+
+def as_number(value: Any) -> float:
+    """A result as a number; NaN where there is none."""
+    return float(np.asarray(value, dtype=float))
+
+
+def block(trained: Mapping[str, Mapping[int, float]], fewest: int) -> tuple[list[str], list[int]]:
+    """The candidates and the seeds that all of them were trained with, as many as possible.
+
+    Means over other seeds differ by what those seeds share, and not only by the candidates.
+
+    Args:
+        trained: what each candidate came to, by its seeds.
+        fewest: candidates that more than one seed must have in common.
+    """
+    counts: dict[int, int] = {}
+    for own in trained.values():
+        for seed in own:
+            counts[seed] = counts.get(seed, 0) + 1
+    order = sorted(counts, key=lambda seed: (-counts[seed], seed))
+    best: tuple[list[str], list[int]] = (list(trained), [])
+    most = -1
+    for k in range(1, len(order) + 1):
+        names = [name for name, own in trained.items() if own.keys() >= set(order[:k])]
+        if k > 1 and len(names) < fewest:
+            break
+        if (k - 1) * len(names) > most:
+            best, most = (names, sorted(order[:k])), (k - 1) * len(names)
+    return best
+
+
+@np.errstate(all="ignore")
+def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> Estimate:
+    """How y (its logarithm, where residuals are of logarithms) changes with x, at 95 %.
+
+    Each seed has a slope of its own, over all candidates: Student's t over these slopes allows for
+    all that the candidates of a seed share. It says nothing of other candidates: how these scatter
+    about the line (families as wholes, where there are families) is added, less the noise of
+    seeds, which both have. The interval is never narrower than by candidates alone; with one seed
+    it is open.
+
+    Args:
+        given: what else y may change with, as straight.
+    """
+    y_sn = points.y_sn if not points.relative else np.log(points.y_sn)
+    others = [np.ones(len(x_n))] if points.family_n is None else []
+    others += [one if points.family_n is None else points.within(one) for one in given]
+    x, y_sn = (v if points.family_n is None else points.within(v) for v in (x_n, y_sn))
+    before = float(x @ x)
+    if others:
+        basis = np.linalg.svd(np.stack(others), full_matrices=False)
+        basis = basis[2][basis[1] > 1e-9 * basis[1][0]]
+        x, y_sn = (v - (v @ basis.T) @ basis for v in (x, y_sn))
+    size = float(x @ x)
+    if size <= 1e-9 * max(before, 1.0):
+        return Estimate(0.0, None, None)
+    slopes = y_sn @ x / size
+    value, seeds = float(slopes.mean()), points.seeds
+    free = len(x) - points.families - 1 - len(given)
+    one_family = points.family_n is not None and points.families < 2
+    if seeds < 2 or free < 1 or one_family:
+        return Estimate(value if np.isfinite(value) else None, None, None)
+    left = y_sn - slopes[:, None] * x
+    common = left.mean(0)
+    if points.family_n is not None:
+        by_family = np.bincount(points.family_n, x * common)
+        of_candidates = float(np.sum(by_family**2)) * points.families / (points.families - 1)
+        t = special.stdtrit(points.families - 1, 0.975)
+    else:
+        of_candidates = float(np.sum(common**2)) / free * size
+        t = special.stdtrit(free, 0.975)
+    noise = float(np.sum((left - common) ** 2)) / ((seeds - 1) * free) / seeds * size
+    of_seeds = special.stdtrit(seeds - 1, 0.975) ** 2 * float(slopes.var(ddof=1)) / seeds
+    of_candidates, noise = t**2 * of_candidates / size**2, t**2 * noise / size**2
+    # Numbers that differ by their rounding alone have no slope.
+    half = np.sqrt(max(of_candidates, of_seeds + max(of_candidates - noise, 0), 1e-24))
+    if not np.isfinite(value) or not np.isfinite(half):
+        return Estimate(None, None, None)
+    return Estimate(value, value - half, value + half)

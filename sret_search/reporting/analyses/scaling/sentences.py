@@ -1,0 +1,274 @@
+"""Laws and slices in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sret_search.reporting.analyses.scaling.interval import Estimate
+from sret_search.reporting.analyses.scaling.iso_cost import TOLERANCE, Slice
+from sret_search.reporting.analyses.scaling.laws import Scaling
+from sret_search.reporting.analyses.scaling.recurrence import Recurrence
+from sret_search.reporting.analyses.scaling.saturation import Saturation
+from sret_search.reporting.formatting import in_percent, listed, points
+
+_VAGUE = 1.0
+"""Width from which on an interval of φ tells little: loops are worth nothing, or as much as
+weights of their own."""
+_WITHOUT = {
+    "one size": "No law of recurrence: what a loop is worth (φ) is measured in parameters, and these"
+    " candidates have fewer than three sizes that differ by 5 % or more.",
+    "one seed": "No law of recurrence: the candidates have but one seed in common, and one seed cannot"
+    " tell what it favours from what size or loops bring.",
+    "no dependence": "No law of recurrence: loss does not measurably fall with the parameters of these"
+    " candidates.",
+}
+COSTS = {"params": "parameters", "macs": "MACs"}
+
+
+def headlines(found: Scaling) -> list[str]:
+    """What is worth the top of the page."""
+    law, said = found.recurrence, []
+    if law is not None and law.axis is not None:
+        said = [_kinds_sentence(law)]
+    elif law is not None and _is_known(law.phi):
+        said = [_phi_sentence(law)]
+    return said + [_best_depth(own) for own in (found.params, found.macs) if len(own) >= 3]
+
+
+def sentences(found: Scaling) -> list[str]:
+    """All that the laws say, and what they cannot."""
+    said = []
+    if found.recurrence is not None:
+        said += _recurrence_sentences(found.recurrence)
+    elif found.without is not None:
+        said.append(_WITHOUT[found.without])
+    said += [_saturation_sentence(one) for one in found.saturations]
+    return said + [_best_depth(own) for own in (found.params, found.macs) if own]
+
+
+def _recurrence_sentences(law: Recurrence) -> list[str]:
+    n = f"{len(law.trained):,}"
+    if law.left_out:
+        n += f" of {len(law.trained) + law.left_out:,}"
+    a = "" if law.a is None else f" and A = {law.a:.3g}"
+    said = [
+        f"Law of recurrence: validation loss = E + A·(N_once + r^φ·N_rec)^−α, fitted to {n} candidates"
+        f" of {law.seeds} seeds, with α {_equals(law.alpha)}, E {_equals(law.e)}{a}; it explains"
+        f" {100 * law.explained:.0f} % of the variance of log losses, and candidates scatter by"
+        f" {100 * law.scatter:.0f} % about it."
+    ]
+    if _is_known(law.phi):
+        said.append(_phi_sentence(law))
+    if law.axis is not None:
+        said.append(_kinds_sentence(law))
+    if law.held_out is not None:
+        out = law.held_out
+        side = "worse" if out.bias > 0 else "better"
+        said.append(
+            f"The {out.candidates} candidates of the largest budgets (from {out.train_macs:.3g} training"
+            f" MACs on), foretold by the law of all others, are off by {100 * out.error['fitted']:.0f} %"
+            f" (root mean square; {100 * out.inside:.0f} % where it was fitted), on average"
+            f" {100 * abs(out.bias):.0f} % {side} than foretold; with φ = 0 by"
+            f" {100 * out.error['0']:.0f} %, with φ = 1 by {100 * out.error['1']:.0f} %."
+        )
+    unknown = _unknown(law)
+    if unknown:
+        said.append(f"Not identifiable from these candidates: {'; '.join(unknown)}.")
+    said.append(
+        "All candidates were trained on equally many images: this is a law of fixed data, and what more"
+        " data would gain is part of E."
+    )
+    return said
+
+
+def _phi_sentence(law: Recurrence) -> str:
+    phi = law.phi
+    assert phi is not None
+    assert phi.value is not None
+    loops = 4 if 4 in law.loops else law.loops[-1]
+    low = "less" if phi.low is None else f"{loops**phi.low:.2f}"
+    high = "more" if phi.high is None else f"{loops**phi.high:.2f}"
+    return (
+        f"A loop is worth φ {_equals(phi)}: to run weights {loops} times counts as much as"
+        f" {loops**phi.value:.2f} times their parameters ({low} to {high}), where 1 is no gain and"
+        f" {loops} that of weights of their own. {_against(phi)}{_forecast(law)}"
+    )
+
+
+def _against(phi: Estimate) -> str:
+    """Which of the two simple laws the interval leaves out."""
+    named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as weights of their own)"}
+    low = -np.inf if phi.low is None else phi.low
+    high = np.inf if phi.high is None else phi.high
+    out = [name for value, name in named.items() if not low <= value <= high]
+    within = [name for value, name in named.items() if low <= value <= high]
+    parts = []
+    if out:
+        parts.append(f"leaves out {listed(out)}")
+    if within:
+        parts.append(f"has {listed(within)} in it")
+    return f"The interval, over seeds and candidates, {' and '.join(parts)}."
+
+
+def _forecast(law: Recurrence) -> str:
+    """A warning, where φ fitted forecasts worse than that loops are worth nothing."""
+    out = law.held_out
+    if out is None or out.error["fitted"] <= out.error["0"]:
+        return ""
+    return (
+        f" The law does not forecast what it did not see: the {out.candidates} candidates of the"
+        f" largest budgets are off by {100 * out.error['fitted']:.0f} % with φ fitted to the others, by"
+        f" {100 * out.error['0']:.0f} % with φ = 0."
+    )
+
+
+def _kinds_sentence(law: Recurrence) -> str:
+    each = [f"{_number(kind.phi)} at {kind.value}" for kind in law.kinds]
+    return (
+        f"What a loop is worth differs by {law.axis} (significantly, after Bonferroni's correction): φ"
+        f" is {'; '.join(each)}, where 0 is no gain and 1 that of weights of their own.{_forecast(law)}"
+    )
+
+
+def _unknown(law: Recurrence) -> list[str]:
+    """Parameters that the candidates do not tell, and why."""
+    found = []
+    looped = [r for r in law.loops if r > 1]
+    if law.phi is None:
+        found.append("φ, since no candidate runs any weights twice")
+    elif not _is_known(law.phi):
+        text = f"φ ({_edge(law.phi)}{_range(law.phi, '−3', '3')} fits about as well)"
+        if len(looped) == 1 and not law.has_unlooped:
+            text += f", since all candidates run their shared weights {looped[0]} times"
+        found.append(text)
+    few = f"the parameters of candidates differ by a factor of {law.span:.1f} only"
+    if law.alpha.is_open or law.alpha.value is None:
+        found.append(
+            f"α ({_edge(law.alpha)}{_range(law.alpha, '0', '6')})"
+            + (f", since {few}" if law.span < 10 else "")
+        )
+    if law.e.is_open or law.e.value is None or law.e.low == 0:
+        text = "E, which may be 0"
+        if law.e.high is None:
+            text = "E, which nothing bounds"
+        found.append(text + (f", since {few}" if law.span < 10 else ""))
+    return found
+
+
+def _saturation_sentence(one: Saturation) -> str:
+    value, low, high = (
+        end or 0.0 for end in (one.doubling.value, one.doubling.low, one.doubling.high)
+    )
+    up = low > 0 if one.measure == "accuracy" else high < 0
+    down = high < 0 if one.measure == "accuracy" else low > 0
+    among = f"{one.candidates:,} candidates"
+    if one.families > 1:
+        among += f" in {one.families:,} families that differ in loops alone"
+    unit = "points" if one.measure == "accuracy" else "%"
+    text = f"Each doubling of executions changes {one.measure} by {points(value)} {unit}"
+    if one.doubling.is_open:
+        few = "one seed" if one.seeds == 1 else "so few candidates"
+        return f"{text} ({among}); {few} cannot tell whether another would show the same."
+    text += f" (95 % interval {points(low)} to {points(high)}, over {one.seeds} seeds; {among})"
+    if not up:
+        return f"{text}: deeper is {'worse' if down else 'neither better nor worse, as far as these tell'}."
+    if one.beta is None:
+        return f"{text}; a law that saturates fits no better than none."
+    if one.beta.value is None or one.near is None:
+        return f"{text}; how fast the gain falls is not estimated from these depths."
+    if one.beta.is_open:
+        return f"{text}; whether that comes to an end cannot be told from these depths."
+    text += f"; the gain falls as executions^−{_number(one.beta)}"
+    if one.near <= one.deepest:
+        text += f", so that a tenth of it is left at {one.near:,.0f} executions"
+    else:
+        text += f", and more than a tenth of it is left at {one.deepest:,} executions, the most there are"
+    if one.limit is not None and one.limit.value is not None and not one.limit.is_open:
+        shown = in_percent if one.measure == "accuracy" else "{:.3g}".format
+        ends = f"{shown(one.limit.low or 0.0)} to {shown(one.limit.high or 0.0)}"
+        text += f"; it comes to {shown(one.limit.value)} in the end (95 % interval {ends})"
+    return f"{text}."
+
+
+def _best_depth(own: Sequence[Slice]) -> str:
+    cost = COSTS[own[0].cost]
+    budgets = f"{len(own)} budgets from {own[0].low:,} to {own[-1].high:,}"
+    if len(own) == 1:
+        budgets = f"1 budget, {own[0].span}"
+    equal = f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets})"
+    if all(one.error is None for one in own):
+        return f"{equal} one seed cannot tell which depth is best."
+    told = [one for one in own if not one.is_open]
+    if not told:
+        return f"{equal} no depth is measurably worse than the best."
+    first, last = (
+        f"{_executions(one.best.executions)}{_interval(one)} at {one.low:,}"
+        for one in (told[0], told[-1])
+    )
+    best = f"the best are {first}" if len(told) == 1 else f"the best go from {first} to {last}"
+    others = len(own) - len(told)
+    rest = (
+        f", and at the other {others} no depth is measurably worse than the best" if others else ""
+    )
+    return f"{equal} depths can be told apart at {len(told)}: {best} {cost}{rest}."
+
+
+def _executions(count: int) -> str:
+    return f"{count:,} execution{'s' if count != 1 else ''}"
+
+
+def _interval(one: Slice) -> str:
+    low, high = one.interval
+    return f" ({low:,} to {high:,})" if low < high else " (and no other)"
+
+
+def _is_known(phi: Estimate | None) -> bool:
+    """Whether an interval of φ tells more than that it is some number."""
+    if phi is None or phi.value is None or (phi.low is None and phi.high is None):
+        return False
+    low = -np.inf if phi.low is None else phi.low
+    high = np.inf if phi.high is None else phi.high
+    # What is far below 0 needs no lower end to be said.
+    return high < 0 or low > 1 or high - low <= _VAGUE
+
+
+def _number(estimate: Estimate) -> str:
+    if estimate.low is None and estimate.high is not None:
+        text = f"less than {_signed(estimate.high)}"
+    elif estimate.high is None and estimate.low is not None:
+        text = f"more than {_signed(estimate.low)}"
+    elif estimate.low is None or estimate.high is None:
+        text = "nothing bounds it"
+        return (
+            f"not estimated ({text})"
+            if estimate.value is None
+            else f"{_signed(estimate.value)} ({text})"
+        )
+    elif estimate.value is None:
+        text = f"{_signed(estimate.low)} to {_signed(estimate.high)}"
+    else:
+        return f"{_signed(estimate.value)} ({_signed(estimate.low)} to {_signed(estimate.high)})"
+    return text if estimate.value is not None else f"not estimated ({text})"
+
+
+def _equals(estimate: Estimate) -> str:
+    is_half_open = (estimate.low is None) != (estimate.high is None)
+    is_bare = is_half_open or estimate.value is None
+    return _number(estimate) if is_bare else f"= {_number(estimate)}"
+
+
+def _edge(estimate: Estimate) -> str:
+    """A reason, where there is an interval but no estimate."""
+    return "the best fit lies on an end of what was tried; " if estimate.value is None else ""
+
+
+def _range(estimate: Estimate, lowest: str, highest: str) -> str:
+    low = lowest if estimate.low is None else _signed(estimate.low)
+    high = highest if estimate.high is None else _signed(estimate.high)
+    return f"any value from {low} to {high}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

@@ -1,0 +1,292 @@
+"""Each candidate beside its twins: what its recursion is worth at equal parameters or compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sret_search.config.controls import CONTROLS
+from sret_search.reporting.analyses.base import (
+    P_COLUMNS,
+    Analysis,
+    Block,
+    Column,
+    Table,
+    difference_cell,
+    drawn,
+    family_note,
+    fields,
+    p_cells,
+)
+from sret_search.reporting.formatting import PARTS, in_percent, percent, points
+from sret_search.reporting.recommendation import answer
+from sret_search.reporting.render.chart import (
+    Axis,
+    Chart,
+    Marker,
+    Panel,
+    Series,
+    ends,
+    percents,
+    rows,
+)
+from sret_search.reporting.render.colours import BLUE, GREEN, ORANGE, PURPLE, SKY
+from sret_search.reporting.results import Results
+from sret_search.reporting.statistics import paired
+from sret_search.reporting.statistics.verdict import Comparison, family, verdict_note
+from sret_search.search.controls import beside
+from sret_search.space.twins import TOLERANCE, Twin
+from sret_search.trials.trial import TrialRecord
+
+_LOOKS: tuple[tuple[str, Marker], ...] = (
+    (BLUE, "circle"), (ORANGE, "square"), (GREEN, "triangle"), (SKY, "diamond"), (PURPLE, "down"),
+)  # fmt: skip
+TWINS = [name for name, control in CONTROLS.items() if control.trains]
+LOOKS = dict(zip(TWINS, _LOOKS, strict=True))
+"""The colour and marker of each kind of twin."""
+_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A candidate and one of its twins. Accuracies are means over seeds, in fractions.
+
+    Attributes:
+        executions, params, macs, train_macs: the twin's.
+        matched, gap: the cost that is to be equal, and by which part the twin's is larger.
+        part: of the data, on which they are compared: "test" for arms, else "val"; "val", too,
+            where one of the two was declared after the results.
+        difference: accuracy of the candidate less that of its twin.
+    """
+
+    candidate: str
+    candidate_executions: int
+    control: str
+    twin: str
+    executions: int
+    params: int
+    macs: int
+    train_macs: int
+    matched: str | None
+    gap: float
+    part: str
+    accuracy: float
+    twin_accuracy: float
+    seeds: int
+    difference: Comparison
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the cost that is to be equal is."""
+        return abs(self.gap) <= TOLERANCE
+
+    @property
+    def verdict(self) -> str:
+        """What the candidate is beside its twin, in words."""
+        is_unpaired = self.seeds == 0 and not self.difference.is_closed
+        return "no pair of seeds" if is_unpaired else self.difference.verdict
+
+
+def pairs(results: Results) -> list[Pair]:
+    """Every candidate with every twin of which both have a complete trial, by executions."""
+    if not any(CONTROLS[control].trains for control in results.study.file.controls):
+        return []
+    by_name: dict[str, list[TrialRecord]] = {}
+    for entry in results.complete:
+        by_name.setdefault(entry.candidate, []).append(entry)
+    trained = results.having("twin") | by_name
+    firsts = {entry.candidate: entry for entry in reversed(results.own)}
+    found, missing = [], 0
+    for name, its_twins in beside(results.study, firsts.values(), results.entries).items():
+        for twin in its_twins:
+            mine, theirs = by_name.get(name), trained.get(twin.candidate.name)
+            if mine is None or theirs is None:
+                missing += 1
+            else:
+                found.append(_pair(results, twin, mine, theirs))
+    tests = family([pair.difference for pair in found], missing)
+    found = [replace(pair, difference=test) for pair, test in zip(found, tests, strict=True)]
+    return sorted(found, key=lambda pair: pair.candidate_executions)
+
+
+def _pair(results: Results, twin: Twin, mine: list[TrialRecord], theirs: list[TrialRecord]) -> Pair:
+    part, known = paired.part(results), theirs[0].cost
+    if part == "test" and paired.is_closed(results, [*mine, *theirs]):
+        part, difference = "val", paired.on_validation(results, mine, theirs)
+    else:
+        difference = paired.compared(results, mine, theirs, part)
+    return Pair(
+        candidate=mine[0].candidate,
+        candidate_executions=mine[0].cost["executions"],
+        control=twin.control,
+        twin=twin.candidate.name,
+        executions=known["executions"],
+        params=known["params"],
+        macs=known["macs"],
+        train_macs=known["train_macs"],
+        matched=twin.matched,
+        gap=twin.gap,
+        part=part,
+        accuracy=_mean(mine, part),
+        twin_accuracy=_mean(theirs, part),
+        seeds=difference.seeds,
+        difference=difference,
+    )
+
+
+def _mean(entries: list[TrialRecord], part: str) -> float:
+    return float(np.mean([entry.result.accuracy(part) for entry in entries]))
+
+
+def analyse(results: Results) -> Analysis:
+    """The candidates beside their twins."""
+    found, best = results.once(pairs), results.once(answer)
+    return Analysis(
+        sentences=[] if best is None else sentences(found, best.best.candidate),
+        charts=drawn(chart(found)),
+        blocks=[_block(found)] if found else [],
+        facts={"twins": [_facts(pair) for pair in found]},
+        compares=bool(found),
+    )
+
+
+def chart(found: list[Pair]) -> Chart | None:
+    """How much better each candidate is than each of its twins, of the most accurate ones; None
+    where there are no twins."""
+    by_candidate: dict[str, list[Pair]] = {}
+    for pair in found:
+        by_candidate.setdefault(pair.candidate, []).append(pair)
+    best = sorted(by_candidate.values(), key=lambda own: -own[0].accuracy)[:_ROWS]
+    drawn = sorted(best, key=lambda own: own[0].candidate_executions)
+    kinds = [kind for kind in LOOKS if any(pair.control == kind for pair in found)]
+    series = [
+        _series(kind, drawn, (place - (len(kinds) - 1) / 2) / (len(kinds) + 1))
+        for place, kind in enumerate(kinds)
+    ]
+    shown = tuple(one for one in series if len(one.x))
+    if not shown:
+        return None
+    left_out = len(by_candidate) - len(drawn)
+    some = f" (the best {len(drawn)} of {len(by_candidate)})" if left_out else ""
+    hollow = (
+        ""
+        if all(pair.is_matched for pair in found)
+        else " Hollow: its cost is off by more than 2 %."
+    )
+    names = [f"{own[0].candidate_executions:,} executions ({own[0].candidate})" for own in drawn]
+    return Chart(
+        name="twins",
+        title=f"Candidates beside their twins{some}",
+        caption="Accuracy of a candidate less that of its twin, which runs no weights twice, paired"
+        " by seed, with 95 % intervals of each alone. Right of 0 the candidate is ahead; whether it is"
+        f" better, the corrected p-values of the table say.{hollow}",
+        panels=(
+            Panel(
+                x=Axis(
+                    f"{' or '.join(sorted({PARTS[pair.part] for pair in found}))} accuracy less that of its twin, points",
+                    line=0,
+                ),
+                y=rows(names),
+                series=shown,
+            ),
+        ),
+        height=2.2 + 0.2 * len(drawn) * (len(kinds) + 1),
+    )
+
+
+def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
+    """All twins of a kind, so far beside the middles of their candidates' rows."""
+    placed = [
+        (place + offset, pair)
+        for place, own in enumerate(drawn)
+        for pair in own
+        if pair.control == kind and pair.difference.difference is not None
+    ]
+    colour, marker = LOOKS[kind]
+    gains = percents([pair.difference.difference for _, pair in placed])
+    left, right = ends([pair.difference.interval for _, pair in placed])
+    known = not np.isnan(left).all()
+    return Series(
+        f"{kind}: {CONTROLS[kind].label}", "points", gains, [place for place, _ in placed],
+        left=left if known else None, right=right if known else None,
+        colour=colour, marker=marker, hollow=[not pair.is_matched for _, pair in placed],
+        hover=[
+            f"{pair.candidate}\n{kind} twin: {pair.twin}\n{pair.params:,} parameters, {pair.macs:,} MACs,"
+            f" {pair.train_macs:.3g} of training\n"
+            f"{100 * pair.accuracy:.1f} % less {100 * pair.twin_accuracy:.1f} %: {gain:+.2f} points"
+            + (f" ({below:+.2f} to {above:+.2f})" if np.isfinite(below) else "")
+            + f", {pair.seeds} seed{'s' if pair.seeds != 1 else ''}: {pair.verdict}"
+            for (_, pair), gain, below, above in zip(placed, gains, left, right, strict=True)
+        ],
+    )  # fmt: skip
+
+
+def sentences(found: list[Pair], best: str) -> list[str]:
+    """The best candidate beside its twins, or, where it has none, the deepest that has some."""
+    if not found:
+        return []
+    own = [pair for pair in found if pair.candidate == best]
+    own = own or [pair for pair in found if pair.candidate == found[-1].candidate]
+    said = []
+    for pair in own:
+        if pair.difference.difference is None:
+            continue
+        part = PARTS[pair.part]
+        text = (
+            f"{pair.candidate_executions:,} executions beside the same {CONTROLS[pair.control].words}"
+            f" ({pair.params:,} parameters, {pair.macs:,} MACs): {in_percent(pair.accuracy)} and"
+            f" {in_percent(pair.twin_accuracy)} on {part}, {points(pair.difference.difference)} points"
+        )
+        text += verdict_note(pair.difference, "twins")
+        if not pair.is_matched:
+            text += f"; the twin's {pair.matched} are off by {100 * pair.gap:+.0f} %"
+        said.append(f"{text}.")
+    return said
+
+
+_COLUMNS = (
+    Column("candidate", "word"), Column("executions"), Column("twin", "word"),
+    Column("its executions"), Column("its parameters"), Column("its MACs"),
+    Column("its training MACs"), Column("seeds"), Column("candidate"), Column("twin"),
+    Column("difference, points"), *P_COLUMNS, Column("the candidate is", "wrap"),
+)  # fmt: skip
+
+
+def _block(found: list[Pair]) -> Block:
+    parts = " or ".join(dict.fromkeys(PARTS[pair.part] for pair in found)).capitalize()
+    note = (
+        f"{parts} accuracy in %, means over seeds. None of the twins runs any weights twice."
+        " Differences, candidate less twin, in points, paired by seed, with 95 % intervals. A cost"
+        " that is to be equal is so within 2 %, unless it is said by how much not."
+    )
+    return Block(
+        heading="Twins",
+        name="twins",
+        notes=[note + family_note([pair.difference for pair in found], "twins")],
+        table=Table(_COLUMNS, [_row(pair) for pair in found]),
+    )
+
+
+def _row(pair: Pair) -> tuple[str, ...]:
+    off = "" if pair.is_matched else f" ({pair.matched} off by {100 * pair.gap:+.0f} %)"
+    return (
+        pair.candidate,
+        f"{pair.candidate_executions:,}",
+        f"{pair.control}{off}",
+        f"{pair.executions:,}",
+        f"{pair.params:,}",
+        f"{pair.macs:,}",
+        f"{pair.train_macs:.3g}",
+        str(pair.seeds),
+        percent(pair.accuracy),
+        percent(pair.twin_accuracy),
+        difference_cell(pair.difference),
+        *p_cells(pair.difference),
+        pair.verdict,
+    )
+
+
+def _facts(pair: Pair) -> dict[str, Any]:
+    return fields(pair, "difference") | pair.difference.plain() | {"verdict": pair.verdict}

@@ -1,0 +1,70 @@
+"""The table of contents of a report: every analysis, in the order of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sret_search.reporting.analyses import (
+    arms,
+    confirmation,
+    costs,
+    curves,
+    early_stopping,
+    failures,
+    front,
+    hypervolume,
+    importances,
+    learning_rates,
+    trials,
+    twins,
+)
+from sret_search.reporting.analyses.base import Analyse, Analysis, Block
+from sret_search.reporting.analyses.contrasts import analysis as contrasts
+from sret_search.reporting.analyses.depth import analysis as depth
+from sret_search.reporting.analyses.elastic import analysis as elastic
+from sret_search.reporting.analyses.scaling import analysis as scaling
+from sret_search.reporting.results import Results
+
+_COMPARISONS = (
+    "All comparisons of one kind are one family of tests at 5 %. Their p-values are corrected together"
+    " (Holm, 1979), and a verdict is by the corrected one: where nothing is true, at most one page in"
+    " twenty has a false verdict of a kind. What is not complete yet counts as a test with p = 1; what"
+    " was declared after the results does not count, and gets no verdict. Every interval is at 95 % for"
+    " its comparison alone, so it may leave out 0 where there is no verdict. One seed gives no verdict:"
+    " its interval is over images. “No measurable difference” says that a difference was not found, not"
+    " that there is none."
+)
+
+
+ANALYSES: tuple[Analyse, ...] = (
+    costs.analyse,
+    front.analyse,
+    confirmation.analyse,
+    depth.analyse,
+    scaling.analyse,
+    arms.analyse,
+    contrasts.analyse,
+    elastic.analyse,
+    twins.analyse,
+    learning_rates.analyse,
+    hypervolume.analyse,
+    curves.analyse,
+    importances.analyse,
+    early_stopping.analyse,
+    trials.analyse,
+    failures.analyse,
+)
+
+
+def analyses(results: Results) -> list[Analysis]:
+    """Make every analysis, in the order of the page."""
+    return [analyse(results) for analyse in ANALYSES]
+
+
+def blocks(found: Sequence[Analysis]) -> Iterator[Block]:
+    """The blocks of the page; before the first one with verdicts, what a verdict is."""
+    first = next((one for one in found if one.compares), None)
+    for one in found:
+        if one is first:
+            yield Block("Comparisons", "comparisons", notes=[_COMPARISONS])
+        yield from one.blocks

@@ -1,0 +1,66 @@
+"""The files of a report."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sret_search.reporting.render.style import styled  # before any other import of Matplotlib
+
+# isort: split
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from PIL import Image
+
+_DPI = 300
+
+
+def pictures(figure: Figure) -> dict[str, bytes]:
+    """The figure as each kind of file, the same bytes for the same results; bitmaps have 300 dpi
+    and 256 colours, since a chart has few."""
+    with (
+        ThreadPoolExecutor(1) as beside,
+        styled(),
+        warnings.catch_warnings(),
+    ):
+        # A name may have letters that the font has not: the picture has boxes for them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        # Another core packs the bitmap meanwhile.
+        bitmap = beside.submit(_png, _bitmap(figure))
+        figure.set_layout_engine("none")  # all kinds have the layout of the first
+        # Each canvas prints by itself: `savefig` draws a figure once more to lay it out.
+        svg, pdf = io.BytesIO(), io.BytesIO()
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        undated = {"CreationDate": None, "Producer": None}
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata=undated)
+    return {"png": bitmap.result(), "svg": svg.getvalue(), "pdf": pdf.getvalue()}
+
+
+def _bitmap(figure: Figure) -> Image.Image:
+    figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # A view of the canvas: at 300 dpi each copy takes 20 MB.
+    view = Image.frombuffer(
+        "RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1
+    )
+    return view.convert("RGB")
+
+
+def _png(image: Image.Image) -> bytes:
+    few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    few.save(buffer, format="png", dpi=(_DPI, _DPI))
+    return buffer.getvalue()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader never sees half of a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
