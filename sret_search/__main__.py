@@ -27,7 +27,7 @@ COMMANDS = {
     "plan": Command(
         "sret_search.commands.plan",
         "STUDY",
-        "what a study will train, its hours and disk; trains nothing",
+        "show the trainings of a study, their hours and disk; trains nothing",
     ),
     "run": Command(
         "sret_search.run",
@@ -42,12 +42,12 @@ COMMANDS = {
     "cost": Command(
         "sret_search.commands.cost",
         "ARCHITECTURE",
-        "parameters, multiply-adds, depth and memory of an architecture",
+        "show parameters, multiply-adds, depth and memory of an architecture",
     ),
     "evaluate": Command(
         "sret_search.commands.evaluate",
         "MODEL",
-        "accuracy of a trained or published model on a data set",
+        "measure the accuracy of a trained or published model on a data set",
     ),
     "export": Command(
         "sret_search.commands.export",
@@ -57,7 +57,7 @@ COMMANDS = {
     "schema": Command(
         "sret_search.commands.schema",
         "",
-        "JSON schemas of study and space files, for editors",
+        "print the JSON schemas of study and space files, for editors",
     ),
     "doctor": Command(
         "sret_search.commands.doctor",

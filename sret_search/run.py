@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Train the candidates of a study, keep every result, and draw its report.
 
-The same command again resumes where it was stopped or killed: nothing finished runs again.
-State lies in runs/<study>/, the report in reports/<study>/, both in this directory.
+The same command resumes a study that was stopped or killed: no finished trial runs again.
+State is in runs/<study>/, the report in reports/<study>/, both in this directory.
 
-exit codes: 0 done, 2 something in your files, 3 stopped before the study was complete
+exit codes: 0 done, 2 an error in your files, 3 stopped before the study was complete
 (run again to resume), 1 a trial or this program failed
 """
 

@@ -28,7 +28,7 @@ def check(model: type[Model], document: SourceFile) -> Model:
     known = field_names(model, ())
     if document.data and not set(document.data) & set(known):
         # The file may be one that was not meant, and that nobody is to see.
-        message = f"no key here is of such a file; its keys are {', '.join(sorted(known))}"
+        message = f"no key here belongs in such a file; its keys are {', '.join(sorted(known))}"
         raise StudyError([Problem(message, document.file, 1, 1)])
     try:
         return TypeAdapter(model).validate_json(json.dumps(document.data))

@@ -125,7 +125,7 @@ def _parsed(text: str, file: File) -> SourceFile:
             [Problem(f"not valid YAML: {_unquoted(error.problem or error.context)}", file, *place)]
         ) from None
     except ReaderError as error:
-        message = f"not valid YAML: the character U+{error.character:04X} stands here; take it away"
+        message = f"not valid YAML: the character U+{error.character:04X} stands here; remove it"
         raise StudyError([Problem(message, file, *_place(text, error.position))]) from None
     except YAMLError as error:
         raise StudyError(
@@ -190,12 +190,14 @@ def _plain(
     """Convert a node; `around` are the nodes that it lies in, since an alias may name one."""
     place = (node.start_mark.line + 1, node.start_mark.column + 1)
     if id(node) in around:
-        raise StudyError([Problem("an alias stands inside what it names", document.file, *place)])
+        raise StudyError(
+            [Problem("an alias refers to a value that contains it", document.file, *place)]
+        )
     around = (*around, id(node))
     if len(around) > _DEEPEST:
         raise StudyError([Problem(_DEEP, document.file, *place)])
     if len(document.values) >= _LARGEST:
-        message = f"with what its aliases repeat, the file has more than {_LARGEST:,} values"
+        message = f"with its aliases expanded, the file has more than {_LARGEST:,} values"
         raise StudyError([Problem(message, document.file, *place)])
     # A value that is not written starts where the next line does: its key is the place to name.
     written = node.end_mark.index > node.start_mark.index
@@ -211,7 +213,7 @@ def _plain(
                 named = masked_value(key) if _NAME.fullmatch(key) else "this key"
                 raise StudyError([Problem(f"{named} stands here twice", document.file, *place)])
             if key == "<<":
-                message = "YAML 1.2 has no merge keys: write out here what << is to bring"
+                message = "YAML 1.2 has no merge keys: write out the keys that << would merge"
                 raise StudyError([Problem(message, document.file, *place)])
             document.keys[*path, key] = place
             mapping[key] = _plain(value_node, (*path, key), document, yaml, around)
@@ -237,7 +239,7 @@ def _plain(
 def _unquoted(problem: str) -> str:
     """What the parser says, without what it quotes: the file may be one that was not meant."""
     if problem.startswith("but found another document"):
-        return "a second document begins here, and one is the most"
+        return "a second document begins here, but a file has only one"
     return re.sub(r"(alias|anchor|tag handle|character) '\w[^\n]*?'", r"\1", problem)
 
 

@@ -74,7 +74,7 @@ def reason_of(
         return written["cause"], written["reason"]
     if ledger.folders.size(attempt.folder, HANG):
         return failures.HUNG, f"its worker hung (no step in {timeout}; stacks in {HANG})"
-    return failures.DIED, attempt.reason or "its worker ended without a word"
+    return failures.DIED, attempt.reason or "its worker ended without a message"
 
 
 def node_of(ledger: Ledger, attempt: Attempt) -> str:

@@ -55,7 +55,7 @@ _TOKEN = (
     "it asks for a token: set RAY_AUTH_MODE=token and put the token of its nodes into"
     " ~/.ray/auth_token or RAY_AUTH_TOKEN"
 )
-_STRANGER = "this machine is none of its nodes; first run here: ray start --address={address}"
+_STRANGER = "this machine is not one of its nodes; first run here: ray start --address={address}"
 
 
 @contextmanager
@@ -240,7 +240,7 @@ def _folder() -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     except OSError as error:
         raise local_ray.CannotStartError(
-            f"no folder for Ray's own files: {error}; let TMPDIR name one that can be written"
+            f"no folder for Ray's own files: {error}; set TMPDIR to a writable folder"
         ) from error
     try:
         with (folder / _LOCK).open("w") as lock:

@@ -112,7 +112,7 @@ def _say_missing(study: Study, ledger: Ledger, entries: list[TrialRecord]) -> No
             where += ": name one place for all as storage.trials, beside storage.url"
     print(
         f"{folders.name} lacks the folders of {len(gone):,} of {len(entries):,} trials ({numbers}):"
-        " their results are in the ledger, but nothing can be exported or go on from them, nor be"
+        " their results are in the ledger, but these trials cannot be exported, continued or"
         f" compared image by image{where}",
         file=sys.stderr,
     )

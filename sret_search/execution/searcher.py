@@ -311,7 +311,7 @@ class LedgerSearcher(Searcher):
                 f" a step: {reason}"
             )
         elif cause == failures.MACHINE and self.left_out.is_last(node):
-            self.trouble = f"this machine cannot train: {reason}; mend it, and run again"
+            self.trouble = f"this machine cannot train: {reason}; repair it, and run again"
 
     def _tell(self, entry: TrialRecord, outcome: dict[str, Any]) -> None:
         entry = self.ledger.tell(entry, outcome)

@@ -96,7 +96,7 @@ def _wait(ended: Callable[[], int]) -> int:
     if said:
         result = int(said)
     elif (error := _kept_from_starting(child.pid)) is not None:
-        print(f"Ray did not start, since its workers do not: {error}", file=sys.stderr)
+        print(f"Ray did not start, because its workers did not: {error}", file=sys.stderr)
         result = INPUT
     else:
         if code != _ENDED_BY_ITSELF:

@@ -48,7 +48,7 @@ def _working_directory() -> Iterator[Problem]:
     if encodable(here) != here:
         yield Problem(
             f"the name of the working directory, {one_line(here)}, is not UTF-8, and Ray does not"
-            " start there: rename it, or run this in another one"
+            " start there: rename it, or run this in another folder"
         )
 
 

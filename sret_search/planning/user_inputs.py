@@ -77,8 +77,8 @@ def _see_data(study: Study) -> Study:
     notes = list(split.notes)
     if isinstance(split.train, data.StreamPart) and (why := data.no_workers()) is not None:
         notes.append(
-            f"images are decoded by the process that trains, since no semaphore can be made ({why}):"
-            " a /dev/shm that can be written lets workers do it meanwhile"
+            f"images are decoded in the training process, since no semaphore can be made ({why}):"
+            " with a writable /dev/shm, workers decode them in parallel"
         )
     for note in notes:
         print(note, file=sys.stderr, flush=True)

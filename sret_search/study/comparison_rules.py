@@ -24,7 +24,7 @@ def comparison_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     yield from contrast_problems(study, doc)
     yield from _control_problems(study, doc)
     if study.file.confirm is not None and study.file.arms is not None:
-        message = "arms are declared before training, so that there is no choice to confirm"
+        message = "arms are declared before training, so there is no choice to confirm"
         yield doc.problem(("confirm",), f"{message}: leave out `confirm` or `arms`", at_key=True)
 
 
@@ -50,7 +50,7 @@ def _arm_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     if others:
         message = (
             f"arms compare one axis, but the space also has {', '.join(others)}; an axis may stand"
-            f" beside it where it belongs to some of the arms: `when: {{{arms.axis}: [...]}}`"
+            f" beside it only under a condition on the arms: `when: {{{arms.axis}: [...]}}`"
         )
         yield doc.problem(("arms", "axis"), message)
     if axis.choices is None or arms.reference not in axis.choices:
@@ -66,7 +66,9 @@ def _rate_problems(study: Study, rates: Rates, doc: SourceFile) -> Iterator[Prob
     here = ("arms", "lr")
     for i, (one, following) in enumerate(pairwise(rates.grid)):
         if not math.isclose(following, 2 * one, rel_tol=_TWICE):
-            message = f"each rate is twice the one before, but {following:g} comes after {one:g}"
+            message = (
+                f"each rate must be twice the previous rate, but {following:g} comes after {one:g}"
+            )
             yield doc.problem((*here, "grid", i + 1), f"{message}; {2 * one:g} would do")
     recipe = study.file.recipe
     for name in ("lr_start", "lr_end"):

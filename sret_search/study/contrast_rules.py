@@ -60,7 +60,7 @@ def _wrong(study: Study, contrast: Contrast, here: KeyPath, doc: SourceFile) -> 
         message = f"the space has no axis {contrast.axis}; {nearest(contrast.axis, axes)}"
         yield doc.problem((*here, "axis"), message)
     elif axis.same_as is not None:
-        message = f"{contrast.axis} follows {axis.same_as}: contrast that one"
+        message = f"{contrast.axis} follows {axis.same_as}: contrast {axis.same_as} instead"
         yield doc.problem((*here, "axis"), message)
     else:
         for side in ("of", "against"):
@@ -68,7 +68,7 @@ def _wrong(study: Study, contrast: Contrast, here: KeyPath, doc: SourceFile) -> 
             if value not in study.space.options(contrast.axis):
                 yield doc.problem((*here, side), _no_value(study, contrast.axis, value))
         if contrast.of == contrast.against:
-            message = f"{value_text(contrast.of)} cannot be held against itself"
+            message = f"{value_text(contrast.of)} cannot be compared with itself"
             yield doc.problem((*here, "against"), message)
     for path, wanted in contrast.within.items():
         place = (*here, "within", path)
@@ -76,7 +76,7 @@ def _wrong(study: Study, contrast: Contrast, here: KeyPath, doc: SourceFile) -> 
             message = f"the space has no axis {path}; {nearest(path, axes)}"
             yield doc.problem(place, message, at_key=True)
         elif path == contrast.axis:
-            message = f"{path} is what is compared: `within` is for the other axes"
+            message = f"{path} is the compared axis: `within` is for the other axes"
             yield doc.problem(place, message, at_key=True)
         elif wanted not in study.space.options(path):
             several = isinstance(wanted, list) and wanted

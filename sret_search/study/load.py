@@ -100,7 +100,7 @@ def load_architecture(name: str) -> Architecture:
     file = named_path(name)
     if not file.suffix and not os.path.exists(file):
         valid = nearest(name, VARIANTS)
-        raise StudyError(f"no architecture is named {name}, nor is there such a file; {valid}")
+        raise StudyError(f"{name} is neither a named architecture nor a file; {valid}")
     found = yaml_source.read(file)
     if "architecture" in found.data:
         return check(SpaceFile, _with_variant(found)).architecture

@@ -61,11 +61,12 @@ def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Ite
     if search.sampler == "grid":
         if search.trials is not None:
             yield doc.problem(
-                ("search", "trials"), "a grid has its own number of trials; leave this out"
+                ("search", "trials"),
+                "the space gives the number of trials of a grid; leave this out",
             )
         for path, axis in space.axes.items():
             if axis.choices is None and not space.is_whole(path):
-                message = f"a grid needs `choices` for {path}, whose range has no end of values"
+                message = f"a grid needs `choices` for {path}: its range has infinitely many values"
                 yield space_doc.problem(("axes", path), message)
         if space.size is not None and study.points.whole is None:
             message = (
@@ -81,7 +82,7 @@ def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Ite
         if direction != best:
             yield doc.problem(("objectives", name), f"{name} can only be {best}")
     if study.latency is None and "latency" in study.file.model_fields_set:
-        message = "`latency` says how latency_ms is measured, which is no objective here"
+        message = "`latency` is for the objective latency_ms, which this study does not have"
         yield doc.problem(("latency",), message, at_key=True)
     if not {"accuracy", "loss"} & set(study.file.objectives):
         yield doc.problem(
@@ -156,7 +157,7 @@ def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         ("controls", "twins stand beside candidates that are trained to their end"),
     ):
         if getattr(study.file, name):
-            message = f"{why}, and {scheduler.name} stops trials before: leave out one of them"
+            message = f"{why}, and {scheduler.name} stops trials earlier: leave out one of them"
             yield doc.problem((name,), message, at_key=True)
 
 

@@ -85,7 +85,7 @@ def test_a_mistake_in_a_file_is_one_line_with_its_place(
 @pytest.mark.parametrize(
     ("arguments", "fragment"),
     [
-        (["sret_m"], "no architecture is named sret_m, nor is there such a file; did you mean"),
+        (["sret_m"], "sret_m is neither a named architecture nor a file; did you mean"),
         (["missing.yaml"], "missing.yaml: no such file"),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_table_shows_the_accuracy(tiny, capsys):
         (["tiny.safetensors", "--data", "{name: digit}"], "--data: unknown data set 'digit'"),
         (["tiny.safetensors", "--data", "{val: many}"], "--data: a number is needed"),
         (["tiny.safetensors", "--data", "{name: digits"], "--data: not valid YAML: "),
-        (["tiny.safetensors", "--data", "{name: &a [*a]}"], "--data: an alias stands inside what it names"),
+        (["tiny.safetensors", "--data", "{name: &a [*a]}"], "--data: an alias refers to a value that contains it"),
         (["tiny.safetensors", "--data", "{imagefolder: none}"], "no folder of images at "),
         (["tiny.safetensors", "--data", "{imagefolder: photos}"], "tiny.safetensors does not fit: "),
         (["photos.safetensors", "--data", "{imagefolder: broken}"], "cannot read "),

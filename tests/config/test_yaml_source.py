@@ -11,18 +11,26 @@ MERGE = "base: &base {a: 1}\ninner:\n  b: 2\n  <<: *base\n"
 
 # name: (content, place, part of the message)
 WRONG = {
-    "unprintable": (b"a: 1\nb: x\x01y\n", "2:5", "the character U+0001 stands here; take it away"),
+    "unprintable": (b"a: 1\nb: x\x01y\n", "2:5", "the character U+0001 stands here; remove it"),
     "zero": (b"a: 1\n# \x00\n", "2:3", "the character U+0000 stands here"),
     "after wide": ("a: größe\nb: ü\x7f\n".encode(), "2:5", "the character U+007F stands here"),
     "utf-16": ("a: 1\n".encode("utf-16"), "1:1", "it is UTF-16 or UTF-32 text; save it as UTF-8"),
     "utf-16-be": ("a: 1\n".encode("utf-16-be"), "1:1", "it is UTF-16 or UTF-32 text; save it"),
     "utf-32": ("a: 1\n".encode("utf-32"), "1:1", "it is UTF-16 or UTF-32 text; save it as UTF-8"),
     "latin-1": ("a: 1\nb: grün\n".encode("latin-1"), "2:6", "not UTF-8 text from here on; save it"),
-    "merge": (MERGE.encode(), "4:3", "YAML 1.2 has no merge keys: write out here what << is to"),
+    "merge": (
+        MERGE.encode(),
+        "4:3",
+        "YAML 1.2 has no merge keys: write out the keys that << would merge",
+    ),
     "1.1": (b"# x\n%YAML 1.1\n---\na: 1e-3\n", "2:1", "YAML 1.2: leave out this line"),
     "2.0": (b"%YAML 2.0\n---\na: 1\n", "1:1", "YAML 1.2: leave out this line"),
     "1.10": (b"%YAML 1.20\n---\na: 1\n", "1:1", "YAML 1.2: leave out this line"),
-    "second": (b"a: 1\n---\nb: 2\n", "2:1", "a second document begins here, and one is the most"),
+    "second": (
+        b"a: 1\n---\nb: 2\n",
+        "2:1",
+        "a second document begins here, but a file has only one",
+    ),
     "half": (b'a: 1\nb: "\\ud800"\n', "2:4", "an escape that is no character"),
     "nul": (b'a: [1, "x\\0"]\n', "1:8", "an escape that is no character"),
 }
@@ -95,7 +103,7 @@ def test_a_file_without_a_known_key_is_told_its_keys(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as caught:
         load_study(tmp_path / "study.yaml")
     assert (
-        "study.yaml:1:1: no key here is of such a file; its keys are architecture, axes, budget"
+        "study.yaml:1:1: no key here belongs in such a file; its keys are architecture, axes, budget"
         in (str(caught.value))
     )
 

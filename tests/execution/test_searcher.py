@@ -299,7 +299,7 @@ def test_a_machine_that_fails_all_its_trials_ends_the_run_and_costs_none() -> No
         assert name is not None
         played.break_down(name)
     assert played.searcher.trouble == (
-        "this machine cannot train: CUDA error: uncorrectable ECC error; mend it, and run again"
+        "this machine cannot train: CUDA error: uncorrectable ECC error; repair it, and run again"
     )
     assert played.searcher.suggest("x") == Searcher.FINISHED
     assert set(played.states()) == {"running"}
