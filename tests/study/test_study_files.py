@@ -249,7 +249,7 @@ WRONG = {
     "wrong_direction_of_cost": (study("params: min", "params: »max"), "params can only be min"),
     "unknown_objective": (study("accuracy: max", "»acuracy: max"), "'memory' or 'latency_ms' is needed"),
     "wrong_direction_of_memory": (study("params: min", "memory: »max"), "memory can only be min"),
-    "latency_that_nobody_asks_for": (study(SEARCH, f"{SEARCH}»latency: {{batch_size: 8}}\n"), "`latency` says how latency_ms is measured"),
+    "latency_that_nobody_asks_for": (study(SEARCH, f"{SEARCH}»latency: {{batch_size: 8}}\n"), "`latency` is for the objective latency_ms"),
     "latency_of_no_image": (study(SEARCH, f"{SEARCH}latency: {{batch_size: »0}}\n"), "at least 1 is needed, but got 0"),
     "nothing_to_learn": (study("objectives: {accuracy: max, params: min}", "objectives: »{params: min}"), "one objective must be accuracy or loss"),
     "two_to_learn": (frontier("{accuracy: max, »loss: min, params: min}"), "the sampler frontier learns one objective"),
