@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,6 @@ from sret_search.space.candidate import Candidate, CostContext, Values
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
 from sret_search.space.space import Space
-from sret_search.space.table import Table
 from sret_search.study.study import Study
 
 COSTS = ("params", "macs", "train_macs", "executions", "memory", "seconds")
@@ -91,26 +91,25 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
     if at_most >= AT_MOST:
         screened = study.points.whole
     else:
-        whole = Table.whole(space, at_most)
-        screened = None if whole is None else screen(whole, terms)
+        every = space.points(at_most)
+        screened = None if every is None else screen(space, every, terms)
     exact = screened is not None
     if screened is None:
         rng = random.Random(0)
-        screened = screen(
-            Table.of(space, [space.draw(rng) for _ in range(min(_DRAWS, at_most))]), terms
-        )
-    table, found = screened.table, screened.distinct
+        points = [space.draw(rng) for _ in range(min(_DRAWS, at_most))]
+        screened = screen(space, points, terms)
+    found, looked_at = screened.distinct, len(screened.points)
     costs = {name: column[found] for name, column in screened.costs.items()}
     costs["memory"] = screened.memory(found)
     if terms.images:
-        costs["train_macs"] = screened.train_macs(found, costs["macs"])
+        costs["train_macs"] = screened.train_macs(found)
     shown = found[np.linspace(0, len(found) - 1, min(len(found), _POINTS)).astype(int)]
     closest = None
     if not screened.feasible.any() and screened.closest is not None:
         closest = _closest(screened.candidate(screened.closest), space, terms)
     return Survey(
-        combinations=table.rows if exact else combinations(space),
-        looked_at=table.rows,
+        combinations=looked_at if exact else combinations(space),
+        looked_at=looked_at,
         exact=exact,
         built=len(screened.rows),
         feasible=int(screened.feasible.sum()),
@@ -134,15 +133,14 @@ def combinations(space: Space) -> int | None:
         if path in asked:
             asked |= set(axis.when)
     axes = {path: axis for path, axis in space.axes.items() if path in asked}
-    table = Table.whole(replace(space, axes=axes), 100_000)
-    if table is None:
+    points = replace(space, axes=axes).points(100_000)
+    if points is None:
         return None
-    found = np.ones(table.rows, object)
-    for path, axis in space.axes.items():
-        if path not in asked and axis.same_as is None:
-            counts = Table(space, table.columns, table.rows).counting(path)
-            found = found * np.where(counts, len(space.options(path)), 1)
-    return int(found.sum())
+    free = [path for path, axis in space.axes.items() if path not in asked and axis.same_as is None]
+    return sum(
+        math.prod(len(space.options(path)) for path in free if space.counts(path, values))
+        for values in points
+    )
 
 
 def _closest(candidate: Candidate, space: Space, terms: CostContext) -> Closest:

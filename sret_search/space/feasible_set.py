@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,9 @@ from numpy.typing import NDArray
 from sret_search.space.candidate import Candidate, CostContext, Values
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
-from sret_search.space.table import Table
 
-AT_MOST = 2_000_000
-"""Combinations that a space is gone through to the last one for."""
+AT_MOST = 100_000
+"""Combinations that a space is gone through to the last one for: some ten seconds of one core."""
 _SMALL = 50_000
 """Combinations that are gone through rather than drawn from."""
 _EACH, _LAST = 32_768, 1_000_000
@@ -38,8 +39,8 @@ class FeasibleSet:
     @cached_property
     def whole(self) -> Screened | None:
         """Every combination of the space; None where there are too many."""
-        table = Table.whole(self.space, AT_MOST)
-        return None if table is None else screen(table, self.terms)
+        points = self.space.points(AT_MOST)
+        return None if points is None else self.screened(points)
 
     @property
     def number(self) -> int:
@@ -75,12 +76,12 @@ class FeasibleSet:
 
     def screened(self, points: Sequence[Values]) -> Screened:
         """Some points of the space, looked at."""
-        return screen(Table.of(self.space, points), self.terms)
+        return screen(self.space, points, self.terms)
 
     @cached_property
     def is_small(self) -> bool:
         """Whether it takes no time to go through the whole space."""
-        return Table.whole(self.space, _SMALL) is not None
+        return self.space.points(_SMALL) is not None
 
     def _drawn(self, place: int, draws: int) -> Iterator[Candidate]:
         """The feasible ones of so many draws from that place on."""
@@ -91,11 +92,10 @@ class FeasibleSet:
             if batch == len(self._batches):
                 points = [self.space.draw(self._chance) for _ in range(size)]
                 screened = self.screened(points)
-                found = np.flatnonzero(screened.feasible).tolist()
-                self._batches.append([screened.table.values(screened.rows[i]) for i in found])
-            for values in self._batches[batch]:
+                self._batches.append(list(compress(screened.candidates, screened.feasible)))
+            for candidate in self._batches[batch]:
                 if number >= place:
-                    yield self.space.candidate(values)
+                    yield candidate
                 number += 1
             done, size = done + size, min(2 * size, _BATCH[1])
 
@@ -104,7 +104,7 @@ class FeasibleSet:
         return random.Random(self.seed)
 
     @cached_property
-    def _batches(self) -> list[list[Values]]:
+    def _batches(self) -> list[list[Candidate]]:
         """The feasible ones of all draws so far, batch by batch."""
         return []
 
@@ -125,19 +125,19 @@ class FeasibleSet:
         """The feasible rows, and how likely a draw is to be each."""
         assert self.whole is not None
         places = np.flatnonzero(self.whole.feasible)
-        rows = self.whole.rows[places]
         weights = np.ones(len(places))
+        candidates = [self.whole.candidates[place] for place in places.tolist()]
         for path, axis in self.space.axes.items():
             if axis.same_as is None:
-                of_value = np.append(self._chances(path), 1.0)
-                weights *= of_value[self.whole.table.columns[path].codes[rows]]
+                chance = self._chances(path)
+                weights *= [chance(c.values[path]) if path in c.values else 1.0 for c in candidates]
         return places, weights
 
-    def _chances(self, path: str) -> NDArray[np.float64]:
-        """How likely each value of an axis is drawn."""
+    def _chances(self, path: str) -> Callable[[Any], float]:
+        """How likely a value of an axis is drawn."""
         options, axis = self.space.options(path), self.space.axes[path]
         if axis.choices is not None or not axis.log:
-            return np.full(len(options), 1 / len(options))
+            return lambda _: 1 / len(options)
         edges = np.log(np.arange(options[0], options[-1] + 2) - 0.5)
-        chances: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
-        return chances
+        chances = np.diff(edges) / (edges[-1] - edges[0])
+        return lambda value: float(chances[value - options[0]])
