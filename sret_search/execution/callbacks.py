@@ -8,7 +8,6 @@ from typing import Any
 from ray.tune import Callback
 
 from sret_search import importing
-from sret_search.config import yaml_source
 from sret_search.study import Study, StudyError
 from sret_search.trials.trial import TrialRecord
 
@@ -19,7 +18,7 @@ def named(study: Study) -> list[Callback]:
     Raises:
         StudyError: one cannot be imported or made, or is no callback.
     """
-    found, problems, doc = [], [], yaml_source.read(study.path)
+    found, problems, doc = [], [], study.source
     for i, path in enumerate(study.file.compute.callbacks):
         try:
             found.append(_made(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -19,6 +19,8 @@ from sret_search.space.space import Space
 
 AT_MOST = 100_000
 """Combinations that a space is gone through to the last one for: some ten seconds of one core."""
+AT_MOST_OF_GRID = 2_000_000
+"""The same where every candidate is asked for: some minutes, and some gigabytes."""
 _SMALL = 50_000
 """Combinations that are gone through rather than drawn from."""
 _EACH, _LAST = 32_768, 1_000_000
@@ -30,17 +32,30 @@ _BATCH = 64, 8192
 
 @dataclass(frozen=True)
 class FeasibleSet:
-    """The candidates of a space that can be built and fit its budget; a seed for chance."""
+    """The candidates of a space that can be built and fit its budget.
+
+    Attributes:
+        seed: of random draws.
+        at_most: combinations of which all are built; a space of more is drawn from.
+    """
 
     space: Space
     terms: CostContext
     seed: int = 0
+    at_most: int = AT_MOST
 
     @cached_property
     def whole(self) -> Screened | None:
         """Every combination of the space; None where there are too many."""
-        points = self.space.points(AT_MOST)
+        points = self.space.points(self.at_most)
         return None if points is None else self.screened(points)
+
+    def on(self, terms: CostContext) -> FeasibleSet:
+        """The same set where costs depend on other terms; what was built is kept."""
+        found = replace(self, terms=terms)
+        if "whole" in vars(self):
+            vars(found)["whole"] = None if self.whole is None else self.whole.on(terms)
+        return found
 
     @property
     def number(self) -> int:

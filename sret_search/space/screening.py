@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -90,6 +90,13 @@ class Screened:
             if value is not None and limit.min is not None:
                 worst = np.maximum(worst, limit.min / np.maximum(value, 1e-9))
         return int(worst.argmin())
+
+    def on(self, terms: CostContext) -> Screened:
+        """The same candidates where costs depend on other terms."""
+        found = replace(self, terms=terms)
+        if "identity" in vars(self):
+            vars(found)["identity"] = self.identity
+        return found
 
     def memory(self, places: Rows) -> Numbers:
         """Bytes of a training step (places,)."""

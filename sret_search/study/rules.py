@@ -11,7 +11,7 @@ from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.job.paths import PathError, expanded, is_url
 from sret_search.space.assembly import as_key
 from sret_search.space.candidate import Values
-from sret_search.space.feasible_set import AT_MOST
+from sret_search.space.feasible_set import AT_MOST_OF_GRID
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
 from sret_search.study.study import Study
@@ -68,7 +68,7 @@ def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Ite
                 yield space_doc.problem(("axes", path), message)
         if space.size is not None and study.points.whole is None:
             message = (
-                f"a grid trains every candidate, and this space has more than {AT_MOST:,}"
+                f"a grid trains every candidate, and this space has more than {AT_MOST_OF_GRID:,}"
                 " combinations: narrow it, or name another sampler with `trials`"
             )
             yield doc.problem(("search", "sampler"), message)

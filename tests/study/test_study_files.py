@@ -241,7 +241,7 @@ WRONG = {
     "budget_of_words": (space("max: 50_000", "max: »many"), 'a number is needed, but got "many"'),
     # Search, objectives, arms, controls.
     "endless_grid": (axis("recipe.lr: »{low: 1e-4, high: 1e-2, log: true}"), "a grid needs `choices` for recipe.lr"),
-    "boundless_grid": (axis("recipe.batch_size: {low: 1, high: 5000}\n  recipe.accumulate: {low: 1, high: 900}") + study("sampler: grid", "sampler: »grid"), "more than 100,000 combinations"),
+    "boundless_grid": (axis("recipe.batch_size: {low: 1, high: 5000}\n  recipe.accumulate: {low: 1, high: 900}") + study("sampler: grid", "sampler: »grid"), "more than 2,000,000 combinations"),
     "grid_with_trials": (study("seeds: 2", "trials: »3"), "a grid has its own number of trials"),
     "random_without_trials": ([("study.yaml", f"{SEARCH}{ARMS}", "search: {sampler: »random}\n")], "random needs `trials`"),
     "tpe_without_trials": ([("study.yaml", f"{SEARCH}{ARMS}", "search: {sampler: »tpe}\n")], "tpe needs `trials`"),
