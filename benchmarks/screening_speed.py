@@ -1,12 +1,12 @@
 """How long it takes to go through every combination of a space, and what is then known of it.
 
-    python benchmarks/screening_speed.py            # 100,000 and 1,000,000 combinations, one core
+    python benchmarks/screening_speed.py            # some 10 seconds of one core
+    python benchmarks/screening_speed.py --large    # 2,322,432 combinations, some 2 minutes and 2 GB
 
-The spaces are pyramids of three stages for images of 224 pixels, with widths, loops, slice groups,
-MLPs and NLLs, a rule that some combinations break, and a budget of parameters, multiply-adds and
-memory that about half of the others are beyond. Printed are seconds of the processor, for each step
-of what `sret-search plan` does: enumerate and build, count parameters and multiply-adds, estimate
-the memory, tell apart what is built.
+The space is a pyramid of three stages for images of 224 pixels, with widths, loops, slice groups,
+MLPs and NLLs. A rule forbids two thirds of the combinations, and the budget of parameters,
+multiply-adds and memory most of the others. Printed are seconds of the processor for each step of
+what `sret-search plan` does: build, count and estimate costs, tell apart what is built.
 """
 
 from __future__ import annotations
@@ -21,37 +21,31 @@ from sret_search.architecture.variants import VARIANTS
 from sret_search.config.space_file import Axis, Budget, Limit, SizeLimit
 from sret_search.job import Recipe
 from sret_search.space.candidate import CostContext
-from sret_search.space.feasible_set import FeasibleSet
+from sret_search.space.feasible_set import AT_MOST_OF_GRID, FeasibleSet
 from sret_search.space.space import Space
 
 _IMAGES = 1_000_000
-_WIDTHS = [48, 64, 72, 96, 128, 144, 192]
-_LOOPS = [1, 2, 3, 4, 6, 8]
-
-
-def pyramid(combinations: int) -> Space:
-    """A space of about so many combinations, before rules and budget."""
-    loops = _LOOPS[: 4 if combinations <= 100_000 else 6]
-    axes = {
-        "stages.0.width": Axis(choices=_WIDTHS),
-        "stages.1.width": Axis(choices=[128, 144, 192, 288], same_as=None),
-        "stages.2.width": Axis(choices=[384, 576]),
-        **{f"stages.{i}.loops": Axis(choices=loops) for i in range(3)},
-        "stages.0.groups": Axis(choices=[[1], [8, 2], [16, 4]]),
-        "stages.1.groups": Axis(choices=[[1], [4, 1]]),
-        "stages.*.mlp_ratio": Axis(choices=[2.0, 3.0, 3.6, 4.0][: max(len(loops) - 2, 1)]),
-        "nll.share": Axis(choices=["none", "stage", "block", "execution"]),
-        "recipe.lr": Axis(choices=[1e-3, 2e-3] if combinations > 100_000 else [1e-3]),
-    }
-    if combinations <= 100_000:
-        axes["stages.*.mlp_ratio"] = Axis(choices=[3.0, 4.0])
-        axes["stages.1.width"] = Axis(choices=[144, 192, 288])
-    limits = Budget(
-        params=Limit(max=12_000_000),
-        macs=Limit(max=3_000_000_000),
-        memory=SizeLimit(max=8 * 2**30),
-    )
-    return Space(VARIANTS["sret_t"], Recipe(epochs=10, batch_size=64), axes, limits)
+_BUDGET = Budget(
+    params=Limit(max=12_000_000),
+    macs=Limit(max=3_000_000_000),
+    memory=SizeLimit(max=8 * 2**30),
+)
+_CHOICES: dict[str, list[Any]] = {
+    "stages.0.width": [48, 64, 72, 96, 128, 144, 192],
+    "stages.1.width": [144, 192, 288],
+    "stages.2.width": [384, 576],
+    **{f"stages.{i}.loops": [1, 2, 3, 4] for i in range(3)},
+    "stages.0.groups": [[1], [8, 2], [16, 4]],
+    "stages.1.groups": [[1], [4, 1]],
+    "stages.*.mlp_ratio": [3.0, 4.0],
+    "nll.share": ["none", "stage", "block", "execution"],
+}
+_LARGE = _CHOICES | {
+    "stages.1.width": [128, 144, 192, 288],
+    **{f"stages.{i}.loops": [1, 2, 3, 4, 6, 8] for i in range(3)},
+    "stages.*.mlp_ratio": [2.0, 3.0, 3.6, 4.0],
+    "recipe.lr": [1e-3, 2e-3],
+}
 
 
 def timed(step: Callable[[], Any]) -> tuple[Any, float]:
@@ -62,21 +56,23 @@ def timed(step: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def main() -> None:
-    """Print a line for each size."""
+    """Print one line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000])
-    for size in parser.parse_args().sizes:
-        points = FeasibleSet(pyramid(size), CostContext(images=_IMAGES), at_most=10 * size)
-        whole, build = timed(lambda points=points: points.whole)
-        within, costs = timed(lambda whole=whole: whole.feasible)
-        distinct, identity = timed(lambda whole=whole: whole.distinct)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            f"{points.space.size:,} combinations, {len(whole.rows):,} built,"
-            f" {int(within.sum()):,} feasible, {len(distinct):,} distinct:"
-            f" {build:.2f} s to build, {costs:.2f} s for costs, {identity:.2f} s to tell apart,"
-            f" {build + costs + identity:.2f} s in all; {peak:.0f} MB"
-        )
+    parser.add_argument("--large", action="store_true", help="twenty times as many combinations")
+    choices = _LARGE if parser.parse_args().large else _CHOICES
+    axes = {path: Axis(choices=values) for path, values in choices.items()}
+    space = Space(VARIANTS["sret_t"], Recipe(epochs=10, batch_size=64), axes, _BUDGET)
+    terms = CostContext(images=_IMAGES)
+    points = FeasibleSet(space, terms, at_most=2 * AT_MOST_OF_GRID)
+    whole, build = timed(lambda: points.whole)
+    within, costs = timed(lambda: whole.feasible)
+    distinct, identity = timed(lambda: whole.distinct)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{space.size:,} combinations, {len(whole.rows):,} built, {int(within.sum()):,} feasible,"
+        f" {len(distinct):,} distinct: {build:.2f} s to build, {costs:.2f} s for costs,"
+        f" {identity:.2f} s to tell apart, {build + costs + identity:.2f} s in all; {peak:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sret_search.space.candidate import Candidate, CostContext, Values
+from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
 from sret_search.space.space import Space
 from sret_search.study.study import Study
 
-COSTS = ("params", "macs", "train_macs", "executions", "memory", "seconds")
 _DRAWS = 100_000
 _POINTS = 4000
 
@@ -91,7 +90,7 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
     if at_most >= AT_MOST:
         screened = study.points.whole
     else:
-        every = space.points(at_most)
+        every = space.enumerated(at_most)
         screened = None if every is None else screen(space, every, terms)
     exact = screened is not None
     if screened is None:
@@ -99,10 +98,11 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
         points = [space.draw(rng) for _ in range(min(_DRAWS, at_most))]
         screened = screen(space, points, terms)
     found, looked_at = screened.distinct, len(screened.points)
-    costs = {name: column[found] for name, column in screened.costs.items()}
-    costs["memory"] = screened.memory(found)
-    if terms.images:
-        costs["train_macs"] = screened.train_macs(found)
+    costs = {
+        name: screened.cost(name, found)
+        for name, kind in COSTS.items()
+        if name in screened.costs or (kind.is_known(terms) and not kind.is_slow)
+    }
     shown = found[np.linspace(0, len(found) - 1, min(len(found), _POINTS)).astype(int)]
     closest = None
     if not screened.feasible.any() and screened.closest is not None:
@@ -114,7 +114,7 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
         built=len(screened.rows),
         feasible=int(screened.feasible.sum()),
         distinct=len(found),
-        costs={name: _range(costs[name]) for name in COSTS if len(costs.get(name, ()))},
+        costs={name: _range(column) for name, column in costs.items() if len(column)},
         params=screened.costs["params"][shown],
         macs=screened.costs["macs"][shown],
         closest=closest,
@@ -133,7 +133,7 @@ def combinations(space: Space) -> int | None:
         if path in asked:
             asked |= set(axis.when)
     axes = {path: axis for path, axis in space.axes.items() if path in asked}
-    points = replace(space, axes=axes).points(100_000)
+    points = replace(space, axes=axes).enumerated(100_000)
     if points is None:
         return None
     free = [path for path, axis in space.axes.items() if path not in asked and axis.same_as is None]

@@ -47,7 +47,7 @@ class FeasibleSet:
     @cached_property
     def whole(self) -> Screened | None:
         """Every combination of the space; None where there are too many."""
-        points = self.space.points(self.at_most)
+        points = self.space.enumerated(self.at_most)
         return None if points is None else self.screened(points)
 
     def on(self, terms: CostContext) -> FeasibleSet:
@@ -96,7 +96,7 @@ class FeasibleSet:
     @cached_property
     def is_small(self) -> bool:
         """Whether it takes no time to go through the whole space."""
-        return self.space.points(_SMALL) is not None
+        return self.space.enumerated(_SMALL) is not None
 
     def _drawn(self, place: int, draws: int) -> Iterator[Candidate]:
         """The feasible ones of so many draws from that place on."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sret_search.architecture.parts import CACHED
 from sret_search.cost import cost
-from sret_search.job import Recipe, step_memory, train_macs
-from sret_search.space.candidate import Candidate, CostContext, Values
+from sret_search.job import Recipe
+from sret_search.space.candidate import COSTS, COUNTS, Candidate, CostContext, Values
 from sret_search.space.space import Space
 
 Rows = NDArray[np.int64]
@@ -49,19 +49,20 @@ class Screened:
 
     @cached_property
     def costs(self) -> dict[str, Numbers]:
-        """What takes little time, params, macs and executions; and what the budget limits, as far
-        as it is known."""
+        """What is counted, and what the budget limits, by name, as far as it is known."""
         known = (cost(c.architecture) for c in self.candidates)
-        counts = [(float(one.params), float(one.macs), float(one.executions)) for one in known]
-        columns = np.array(counts, np.float64).reshape(-1, 3).T
-        found = dict(zip(("params", "macs", "executions"), columns, strict=True))
-        limits, every = self.space.limits, np.arange(len(self.rows))
-        if "memory" in limits:
-            found["memory"] = self.memory(every)
-        if "train_macs" in limits and self.terms.images:
-            found["train_macs"] = self.train_macs(every)
-        if "seconds" in limits and self.terms.timing is not None and self.terms.images:
-            found["seconds"] = self._seconds(self._within(found))
+        counts = [[float(getattr(one, name)) for name in COUNTS] for one in known]
+        columns = np.array(counts, np.float64).reshape(-1, len(COUNTS)).T
+        found = dict(zip(COUNTS, columns, strict=True))
+        limited = [name for name in COSTS if name in self.space.limits and name not in COUNTS]
+        for name in sorted(limited, key=lambda name: COSTS[name].is_slow):
+            if COSTS[name].is_known(self.terms):
+                # What is out of the question anyway is left out of what takes long.
+                among = (
+                    self._within(found) if COSTS[name].is_slow else np.ones(len(self.rows), bool)
+                )
+                found[name] = np.full(len(self.rows), np.inf)
+                found[name][among] = self._worked_out(name, np.flatnonzero(among))
         return found
 
     @cached_property
@@ -98,35 +99,10 @@ class Screened:
             vars(found)["identity"] = self.identity
         return found
 
-    def memory(self, places: Rows) -> Numbers:
-        """Bytes of a training step (places,)."""
-        chosen = [self.candidates[place] for place in places.tolist()]
-        processes = self.terms.processes
-        return _column([step_memory(c.architecture, c.recipe, processes) for c in chosen])
-
-    def train_macs(self, places: Rows) -> Numbers:
-        """Multiply-adds of whole trainings (places,)."""
-        images, known = self.terms.images, dict[int, int]()
-        found = []
-        for place in places.tolist():
-            one = self.candidates[place]
-            if not one.recipe.is_elastic:
-                found.append(train_macs(one.architecture, one.recipe, images))
-                continue
-            # Those of many depths take long.
-            kind = int(self.identity[place])
-            if kind not in known:
-                known[kind] = train_macs(one.architecture, one.recipe, images)
-            found.append(known[kind])
-        return _column(found)
-
     def cost(self, name: str, places: Rows) -> Numbers:
-        """A cost of some candidates, in `costs` or not: train_macs and memory take time (places,)."""
-        if name == "memory":
-            return self.memory(places)
-        if name == "train_macs":
-            return self.train_macs(places)
-        return self.costs[name][places]
+        """A cost of some candidates that is known, in `costs` or not (places,)."""
+        known = self.costs.get(name)
+        return self._worked_out(name, places) if known is None else known[places]
 
     def candidate(self, place: int) -> Candidate:
         """The candidate at a place: the same object each time, since its name takes longer than
@@ -141,20 +117,16 @@ class Screened:
                 fits &= costs[name] >= (-np.inf if limit.min is None else limit.min)
         return fits
 
-    def _seconds(self, among: NDArray[np.bool_]) -> Numbers:
-        """Of some candidates; of the others, which are out of the question anyway, infinitely
-        many."""
-        found = np.full(len(self.rows), np.inf)
-        assert self.terms.timing is not None
+    def _worked_out(self, name: str, places: Rows) -> Numbers:
+        """A cost of some candidates, once for all that build the same (places,)."""
+        of = COSTS[name].of
+        assert of is not None, "a count, which is in `costs`"
         known: dict[int, float] = {}
-        for place in np.flatnonzero(among).tolist():
-            kind, one = int(self.identity[place]), self.candidates[place]
+        for place in places.tolist():
+            kind = int(self.identity[place])
             if kind not in known:
-                known[kind] = self.terms.timing.seconds(
-                    one.architecture, one.recipe, self.terms.images
-                )
-            found[place] = known[kind]
-        return found
+                known[kind] = float(of(self.candidates[place], self.terms))
+        return np.array([known[kind] for kind in self.identity[places].tolist()], np.float64)
 
 
 def screen(space: Space, points: Sequence[Values], terms: CostContext) -> Screened:
@@ -167,10 +139,6 @@ def screen(space: Space, points: Sequence[Values], terms: CostContext) -> Screen
             continue
         rows.append(row)
     return Screened(space, terms, points, np.array(rows, np.int64), candidates)
-
-
-def _column(values: Sequence[float]) -> Numbers:
-    return np.array([float(value) for value in values], np.float64)
 
 
 @lru_cache(maxsize=CACHED)

@@ -17,7 +17,7 @@ from sret_search.config.fields import field_type
 from sret_search.config.space_file import Axis, Budget
 from sret_search.job import Recipe, check_depths
 from sret_search.space.assembly import Assembly, addresses, at
-from sret_search.space.candidate import Candidate, CostContext, Values
+from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Space:
         check_depths(architecture, recipe)
         return Candidate(active, architecture, recipe)
 
-    def points(self, at_most: int) -> list[Values] | None:
+    def enumerated(self, at_most: int) -> list[Values] | None:
         """Every combination of the values of axes that count, the last axis changing fastest.
         None where an axis is continuous, or where there are more than so many."""
         if any(self.count(path) is None for path in self.axes):
@@ -147,12 +147,13 @@ class Space:
         """Why a candidate does not fit the budget; None where it does, as far as is known."""
         for name, limit in self.limits.items():
             value = candidate.known(name, terms)
-            shown = f"{value:,.1f}" if name == "seconds" else f"{value:,}"
-            unit = "bytes of memory" if name == "memory" else name
-            if value is not None and limit.max is not None and value > limit.max:
-                return f"{shown} {unit} are more than {limit.max:,.0f}"
-            if value is not None and limit.min is not None and value < limit.min:
-                return f"{shown} {unit} are fewer than {limit.min:,.0f}"
+            if value is None:
+                continue
+            shown = f"{COSTS[name].amount(value)} {COSTS[name].unit}"
+            if limit.max is not None and value > limit.max:
+                return f"{shown} are more than {limit.max:,.0f}"
+            if limit.min is not None and value < limit.min:
+                return f"{shown} are fewer than {limit.min:,.0f}"
         return None
 
     @cached_property

@@ -10,7 +10,7 @@ from sret_search.config.problems import Problem, typed
 from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.job.paths import PathError, expanded, is_url
 from sret_search.space.assembly import as_key
-from sret_search.space.candidate import Values
+from sret_search.space.candidate import COUNTS, Values
 from sret_search.space.feasible_set import AT_MOST_OF_GRID
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
@@ -19,7 +19,6 @@ from sret_search.study.study import Study
 _DRAWS = 1000, 20_000
 """Candidates that are drawn at first, and before a space that is not gone through is called
 impossible."""
-_SHOWN = ("params", "macs", "executions")
 
 
 def home_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
@@ -197,7 +196,7 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         yield doc.problem(("axes",), f"no candidate can be built: {reason}", at_key=True)
     elif not screened.feasible.any():
         candidate = screened.candidate(screened.closest)
-        names = dict.fromkeys((*_SHOWN, *space.limits))
+        names = dict.fromkeys((*COUNTS, *space.limits))
         known = {name: candidate.known(name, study.terms) for name in names}
         has = ", ".join(f"{v:,.10g} {name}" for name, v in known.items() if v is not None)
         message = (
