@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sret_search import wilson
 from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
@@ -77,10 +78,8 @@ class Survey:
         """A 95 % interval of the share (Wilson); a point where it is exact."""
         if self.exact or not self.looked_at:
             return self.share, self.share
-        n, p, z = self.looked_at, self.share, 1.96
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-        return max(middle - half, 0.0), min(middle + half, 1.0)
+        low, high = (wilson.end(self.share, self.looked_at, z) for z in (-wilson.Z, wilson.Z))
+        return max(low, 0.0), min(high, 1.0)
 
 
 def survey(study: Study, at_most: int = AT_MOST) -> Survey:

@@ -128,7 +128,11 @@ def replaced(whole: Any, place: Place, value: Any) -> Any:
         return value
     first, *rest = place
     copy: Any = dict(whole) if isinstance(whole, dict) else list(whole)
-    copy[first] = replaced(copy[first], tuple(rest), value)
+    if rest:
+        # A mapping may leave out what it has a default for.
+        inner = copy.get(first, {}) if isinstance(copy, dict) else copy[first]
+        value = replaced(inner, tuple(rest), value)
+    copy[first] = value
     return copy
 
 

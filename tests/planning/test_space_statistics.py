@@ -5,6 +5,7 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from candidates import SPACE
 from points import points_of
 
 from sret_search.config.space_file import Budget, Limit
+from sret_search.config.study_file import Objective
 from sret_search.planning.space_statistics import combinations, survey
-from sret_search.space.candidate import COSTS, CostContext
+from sret_search.space.candidate import COSTS, COUNTS, CostContext
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
 from sret_search.study import Study, StudyError, load_study
@@ -151,6 +153,12 @@ def test_the_closest_misses_the_worst_limit_by_the_smallest_factor(tmp_path):
     assert max(known["params"] / 3000, known["macs"] / 40_000) == worst
     assert "are more than" in found.closest.reason
     assert set(known) == KNOWN
+
+
+def test_every_cost_that_a_study_names_is_in_the_one_table():
+    assert set(Budget.model_fields) == set(COSTS)
+    assert set(get_args(Objective)) - {"accuracy", "loss", "latency_ms"} < set(COSTS)
+    assert COUNTS == ("params", "macs", "executions")
 
 
 def test_any_points_are_screened_as_they_are_built_one_by_one():
