@@ -69,7 +69,7 @@ def main() -> None:
     distinct, identity = timed(lambda: whole.distinct)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{space.size:,} combinations, {len(whole.rows):,} built, {int(within.sum()):,} feasible,"
+        f"{space.size:,} combinations, {len(whole.candidates):,} built, {int(within.sum()):,} feasible,"
         f" {len(distinct):,} distinct: {build:.2f} s to build, {costs:.2f} s for costs,"
         f" {identity:.2f} s to tell apart, {build + costs + identity:.2f} s in all; {peak:.0f} MB"
     )

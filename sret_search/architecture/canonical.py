@@ -49,8 +49,8 @@ def of_stage(
 
 
 def _loops(s: Stage) -> Loops:
-    found = s.blocks_by_loops
-    return next(iter(found)) if len(found) == 1 else s.loops
+    different = s.blocks_by_loops.keys()
+    return next(iter(different)) if len(different) == 1 else s.loops
 
 
 def _groups(groups: tuple[int, ...], loops: int) -> tuple[int, ...]:

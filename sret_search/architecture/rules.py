@@ -137,11 +137,11 @@ def _loops(i: int, unique: int, loops: int | tuple[int, ...]) -> Broken | None:
             f" unique blocks, but got {len(loops)}: {list(loops)}"
         )
         return here, message
-    for block, own in enumerate(loops):
-        if own <= 0:
-            return (*here, block), f"{of}`loops > 0` must hold, but block {block} has {own}"
-        if own > MOST:
-            return _positive((*here, block), own, of=of)
+    for block, runs in enumerate(loops):
+        if runs <= 0:
+            return (*here, block), f"{of}`loops > 0` must hold, but block {block} has {runs}"
+        if runs > MOST:
+            return _positive((*here, block), runs, of=of)
     return None
 
 
@@ -186,11 +186,11 @@ def _groups(
     if not groups:
         return here, f"stage {i}: groups needs at least one entry"
     tokens = sides(image_size, strides, i + 1)[i] ** 2
-    for loop, own in enumerate(groups):
-        if own <= 0 or tokens % own:
+    for loop, number in enumerate(groups):
+        if number <= 0 or tokens % number:
             message = (
-                f"stage {i}: {tokens} tokens cannot be cut into {own} groups;"
-                f" {_divisors(tokens, own)} would do"
+                f"stage {i}: {tokens} tokens cannot be cut into {number} groups;"
+                f" {_divisors(tokens, number)} would do"
             )
             return (*here, loop), message
     return None
@@ -216,14 +216,14 @@ def of_scale(i: int, stage: Stage, residual: Residual, blocks: int) -> Broken | 
     if residual.kind != "scaled":
         return None
     p, q = residual.p, residual.q
-    for own in stage.blocks_by_loops:
+    for loops in stage.blocks_by_loops:
         try:
-            scale = residual.branch_scale(own, blocks)
+            scale = residual.branch_scale(loops, blocks)
         except OverflowError:
             scale = math.inf
         if not 0 < scale < math.inf:
             message = (
-                f"stage {i}: lam · loops^-p · unique^-q must be a positive number, but with {own}"
+                f"stage {i}: lam · loops^-p · unique^-q must be a positive number, but with {loops}"
                 f" loops, {blocks} unique blocks, p {p:g} and q {q:g} it is {scale:g}"
             )
             return ("residual", "p" if abs(p) > abs(q) else "q"), message

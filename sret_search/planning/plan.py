@@ -46,8 +46,8 @@ def training_plan(study: Study, draws: int = EXAMPLES) -> list[TrainingPlan]:
     draws = 0 if study.is_listed else draws
     if draws not in study.plans:
         study.plans[draws] = list(_planned(study, draws))
-    found: list[TrainingPlan] = study.plans[draws]
-    return found
+    phases: list[TrainingPlan] = study.plans[draws]
+    return phases
 
 
 def _planned(study: Study, draws: int) -> Iterator[TrainingPlan]:

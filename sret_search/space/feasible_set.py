@@ -18,7 +18,7 @@ from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
 
 AT_MOST = 100_000
-"""Combinations that a space is gone through to the last one for: some ten seconds of one core."""
+"""Combinations of a space up to which all are built: some ten seconds of one core."""
 AT_MOST_OF_GRID = 2_000_000
 """The same where every candidate is asked for: some minutes, and some gigabytes."""
 _SMALL = 50_000
@@ -36,7 +36,7 @@ class FeasibleSet:
 
     Attributes:
         seed: of random draws.
-        at_most: combinations of which all are built; a space of more is drawn from.
+        at_most: combinations up to which all are built; a space of more is drawn from.
     """
 
     space: Space
@@ -52,10 +52,10 @@ class FeasibleSet:
 
     def on(self, terms: CostContext) -> FeasibleSet:
         """The same set where costs depend on other terms; what was built is kept."""
-        found = replace(self, terms=terms)
+        other = replace(self, terms=terms)
         if "whole" in vars(self):
-            vars(found)["whole"] = None if self.whole is None else self.whole.on(terms)
-        return found
+            vars(other)["whole"] = None if self.whole is None else self.whole.on(terms)
+        return other
 
     @property
     def number(self) -> int:

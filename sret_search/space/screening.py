@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,6 +19,7 @@ from sret_search.space.candidate import COSTS, COUNTS, Candidate, CostContext, V
 from sret_search.space.space import Space
 
 Rows = NDArray[np.int64]
+"""Places of candidates."""
 Numbers = NDArray[np.float64]
 
 
@@ -27,43 +29,43 @@ class Screened:
 
     Attributes:
         points: all of them, by the values of their active axes.
-        rows: the numbers of those that can be built (candidates,).
-        candidates: what these build.
+        candidates: those that can be built, in order.
     """
 
     space: Space
     terms: CostContext
     points: Sequence[Values]
-    rows: Rows
     candidates: Sequence[Candidate]
 
     @cached_property
     def identity(self) -> Rows:
         """A number that two candidates have in common just if they build the same (candidates,)."""
         numbers: dict[Any, int] = {}
-        found = (
+        built = (
             (c.architecture.built, _trained(c.recipe, c.architecture.loops))
             for c in self.candidates
         )
-        return np.array([numbers.setdefault(built, len(numbers)) for built in found], np.int64)
+        return np.array([numbers.setdefault(each, len(numbers)) for each in built], np.int64)
 
     @cached_property
     def costs(self) -> dict[str, Numbers]:
         """What is counted, and what the budget limits, by name, as far as it is known."""
-        known = (cost(c.architecture) for c in self.candidates)
-        counts = [[float(getattr(one, name)) for name in COUNTS] for one in known]
+        counted = (cost(c.architecture) for c in self.candidates)
+        counts = [[float(getattr(each, name)) for name in COUNTS] for each in counted]
         columns = np.array(counts, np.float64).reshape(-1, len(COUNTS)).T
-        found = dict(zip(COUNTS, columns, strict=True))
+        costs = dict(zip(COUNTS, columns, strict=True))
         limited = [name for name in COSTS if name in self.space.limits and name not in COUNTS]
         for name in sorted(limited, key=lambda name: COSTS[name].is_slow):
             if COSTS[name].is_known(self.terms):
                 # What is out of the question anyway is left out of what takes long.
                 among = (
-                    self._within(found) if COSTS[name].is_slow else np.ones(len(self.rows), bool)
+                    self._within(costs)
+                    if COSTS[name].is_slow
+                    else np.ones(len(self.candidates), bool)
                 )
-                found[name] = np.full(len(self.rows), np.inf)
-                found[name][among] = self._worked_out(name, np.flatnonzero(among))
-        return found
+                costs[name] = np.full(len(self.candidates), np.inf)
+                costs[name][among] = self._worked_out(name, np.flatnonzero(among))
+        return costs
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
@@ -81,9 +83,9 @@ class Screened:
     @cached_property
     def closest(self) -> int | None:
         """The place of the candidate that misses the budget by the smallest factor."""
-        if not len(self.rows):
+        if not len(self.candidates):
             return None
-        worst = np.ones(len(self.rows))
+        worst = np.ones(len(self.candidates))
         for name, limit in self.space.limits.items():
             value = self.costs.get(name)
             if value is not None and limit.max is not None:
@@ -94,10 +96,10 @@ class Screened:
 
     def on(self, terms: CostContext) -> Screened:
         """The same candidates where costs depend on other terms."""
-        found = replace(self, terms=terms)
+        other = replace(self, terms=terms)
         if "identity" in vars(self):
-            vars(found)["identity"] = self.identity
-        return found
+            vars(other)["identity"] = self.identity
+        return other
 
     def cost(self, name: str, places: Rows) -> Numbers:
         """A cost of some candidates that is known, in `costs` or not (places,)."""
@@ -110,7 +112,7 @@ class Screened:
         return self.candidates[place]
 
     def _within(self, costs: dict[str, Numbers]) -> NDArray[np.bool_]:
-        fits = np.ones(len(self.rows), bool)
+        fits = np.ones(len(self.candidates), bool)
         for name, limit in self.space.limits.items():
             if name in costs:
                 fits &= costs[name] <= (np.inf if limit.max is None else limit.max)
@@ -131,14 +133,11 @@ class Screened:
 
 def screen(space: Space, points: Sequence[Values], terms: CostContext) -> Screened:
     """Build what can be built of some points, each given by the values of its active axes."""
-    rows, candidates = [], []
-    for row, values in enumerate(points):
-        try:
+    candidates = []
+    for values in points:
+        with suppress(ValueError):
             candidates.append(space.build(values))
-        except ValueError:
-            continue
-        rows.append(row)
-    return Screened(space, terms, points, np.array(rows, np.int64), candidates)
+    return Screened(space, terms, points, candidates)
 
 
 @lru_cache(maxsize=CACHED)

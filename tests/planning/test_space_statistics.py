@@ -166,24 +166,24 @@ def test_any_points_are_screened_as_they_are_built_one_by_one():
     points = [SPACE.draw(rng) for _ in range(4000)]
     terms = CostContext(images=1000, processes=2)
     screened = screen(SPACE, points, terms)
-    places = np.arange(len(screened.rows))
+    places = np.arange(len(screened.candidates))
     memory = screened.cost("memory", places)
     train = screened.cost("train_macs", places)
     names: dict[int, str] = {}
     expected = []
-    for row, values in enumerate(points):
+    for values in points:
         try:
             candidate = SPACE.candidate(values)
         except ValueError:
             continue
         place = len(expected)
-        expected.append(row)
+        expected.append(values)
         for name in ("params", "macs", "executions"):
             assert screened.costs[name][place] == getattr(candidate.cost, name)
         assert train[place] == candidate.known("train_macs", terms)
         assert memory[place] == candidate.known("memory", terms)
         assert names.setdefault(int(screened.identity[place]), candidate.name) == candidate.name
-    assert screened.rows.tolist() == expected
+    assert [candidate.values for candidate in screened.candidates] == expected
     assert len(expected) > 300
     assert len(set(names.values())) == len(names) == len(screened.distinct)
 
