@@ -71,7 +71,7 @@ def test_every_path_of_a_study_may_begin_at_home(home: Path) -> None:
     made = load_study("~/study.yaml")
     assert made.path == home / "study.yaml"
     assert made.trials_root == f"{home}/trials/at_home"
-    assert made.space_path == home / "space.yaml"
+    assert made.space_source.file == home / "space.yaml"
     preflight.check(made)
     # What identifies a training says what the file says.
     assert made.file.recipe.init == "~/model.safetensors"

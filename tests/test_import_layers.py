@@ -11,7 +11,7 @@ import sret_search
 
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
-    "errors", "terminal", "units", "importing", "writing", "pareto", "architecture", "cost", "job",
+    "errors", "terminal", "units", "importing", "writing", "pareto", "wilson", "architecture", "cost", "job",
     "config", "machine", "space", "study", "artifacts", "model", "training", "planning",
     "export", "trials", "search", "execution", "reporting", "run", "api", "commands", "__main__",
 ]  # fmt: skip
@@ -26,6 +26,7 @@ FORBIDDEN = {
     "importing": HEAVY,
     "writing": HEAVY,
     "pareto": HEAVY,
+    "wilson": HEAVY,
     "architecture": HEAVY,
     "cost": HEAVY,
     "job": HEAVY,

@@ -7,102 +7,80 @@ pieces have the same weights under the same names, draw them alike, and run alik
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from sret_search.architecture.parts import NetworkFields, hidden_of, loops_by_block, nll_hidden
+from sret_search.architecture.parts import CACHED, NLL, Relax, Residual, Stage
 
 Loops = int | tuple[int, ...]
 
 
-def canonical_form(a: NetworkFields) -> tuple[Any, ...]:
-    """Plain data that two architectures have in common just if they build the same."""
-    return tuple(piece(*fields) for piece, fields in pieces(a))
+def of_residual(residual: Residual, relax: Relax, unique: int) -> tuple[Any, ...]:
+    """What all stages have in common.
+
+    Args:
+        unique: unique blocks of the whole network.
+    """
+    strength = {"lrc": None, "layerscale": residual.init, "scaled": residual.lam}[residual.kind]
+    power = residual.q if residual.kind == "scaled" and unique > 1 else None
+    return relax.experts, (residual.kind, strength), power
 
 
-def pieces(a: NetworkFields) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """Each piece of what is built, as a function and the fields that it reads. Nothing is
-    computed here, so that a field may also be a column of many values."""
-    for field in (a.image_size, a.in_channels, a.classes, a.stem, a.stem_strides, a.drop_path):
-        yield _same, (field,)
-    yield _same, (a.relax.experts,)
-    yield _residual, (a.residual.kind, a.residual.init, a.residual.lam)
-    yield _power_of_unique, (a.residual.kind, a.residual.q, *(s.unique for s in a.stages))
-    for s in a.stages:
-        runs = (s.unique, s.loops)
-        for field in (s.width, s.heads, s.unique):
-            yield _same, (field,)
-        yield hidden_of, (s.width, s.mlp_ratio)
-        yield _loops, runs
-        yield _groups, (s.groups, *runs)
-        yield _order, (a.order, *runs)
-        yield _permutation, (a.permutation, s.groups, *runs)
-        yield _nll, (s.width, a.nll.share, a.nll.ratio, a.nll.rank, *runs)
-        yield _relax, (a.relax.norm, a.relax.gain, a.relax.lora, *runs)
-        yield _power_of_loops, (a.residual.kind, a.residual.p, *runs)
+@lru_cache(maxsize=CACHED)
+def of_stage(
+    s: Stage, order: str, permutation: str, nll: NLL, residual: Residual, relax: Relax
+) -> tuple[Any, ...]:
+    """What a stage builds."""
+    loops, loop = s.most_loops, s.most_loops > 1
+    return (
+        s.width,
+        s.heads,
+        s.unique,
+        s.hidden,
+        _loops(s),
+        _groups(s.groups, loops),
+        _order(order, s),
+        _permutation(permutation, s.groups, loops),
+        _nll(nll, s),
+        (relax.norm, relax.gain, relax.lora) if loop else None,
+        residual.p if residual.kind == "scaled" and loop else None,
+    )
 
 
-def most_loops(unique: int, loops: Loops) -> int:
-    """The most executions of any one block."""
-    return max(loops_by_block(unique, loops))
+def _loops(s: Stage) -> Loops:
+    different = s.blocks_by_loops.keys()
+    return next(iter(different)) if len(different) == 1 else s.loops
 
 
-def _same(field: Any) -> Any:
-    return field
-
-
-def _loops(unique: int, loops: Loops) -> Loops:
-    found = loops_by_block(unique, loops)
-    return next(iter(found)) if len(found) == 1 else loops
-
-
-def _groups(groups: tuple[int, ...], unique: int, loops: Loops) -> tuple[int, ...]:
+def _groups(groups: tuple[int, ...], loops: int) -> tuple[int, ...]:
     """Those of the loops that run, without the last ones that only repeat."""
-    used = groups[: most_loops(unique, loops)]
+    used = groups[:loops]
     while len(used) > 1 and used[-1] == used[-2]:
         used = used[:-1]
     return used
 
 
-def _order(order: str, unique: int, loops: Loops) -> str:
+def _order(order: str, s: Stage) -> str:
     """Blocks take turns only with neighbours that loop as often."""
-    if isinstance(loops, int):
-        turns = loops > 1 and unique > 1
+    if isinstance(s.loops, int):
+        turns = s.loops > 1 and s.unique > 1
     else:
-        turns = any(one == other > 1 for one, other in pairwise(loops))
+        turns = any(loops == other > 1 for loops, other in pairwise(s.loops))
     return order if turns else "sequence"
 
 
-def _permutation(permutation: str, groups: tuple[int, ...], unique: int, loops: Loops) -> str:
+def _permutation(permutation: str, groups: tuple[int, ...], loops: int) -> str:
     """The first loop is not permuted, nor is global attention."""
-    used = _groups(groups, unique, loops)
-    later = used[1:] or (used if most_loops(unique, loops) > 1 else ())
-    return permutation if any(own > 1 for own in later) else "none"
+    used = _groups(groups, loops)
+    later = used[1:] or (used if loops > 1 else ())
+    return permutation if any(number > 1 for number in later) else "none"
 
 
-def _nll(
-    width: int, share: str, ratio: float, rank: int | None, unique: int, loops: Loops
-) -> tuple[str, int] | None:
+def _nll(nll: NLL, s: Stage) -> tuple[str, int] | None:
+    share: str = nll.share
     if share == "none":
         return None
-    most = most_loops(unique, loops)
-    if (share == "stage" and unique == 1) or (share == "execution" and most == 1):
+    if (share == "stage" and s.unique == 1) or (share == "execution" and s.most_loops == 1):
         share = "block"
-    return share, nll_hidden(width, "block", ratio, rank)
-
-
-def _relax(norm: bool, gain: bool, lora: int | None, unique: int, loops: Loops) -> Any:
-    return (norm, gain, lora) if most_loops(unique, loops) > 1 else None
-
-
-def _residual(kind: str, init: float, lam: float) -> tuple[str, float | None]:
-    return kind, {"lrc": None, "layerscale": init, "scaled": lam}[kind]
-
-
-def _power_of_unique(kind: str, q: float, *uniques: int) -> float | None:
-    return q if kind == "scaled" and sum(uniques) > 1 else None
-
-
-def _power_of_loops(kind: str, p: float, unique: int, loops: Loops) -> float | None:
-    return p if kind == "scaled" and most_loops(unique, loops) > 1 else None
+    return share, nll.hidden(s.width)

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sret_search.architecture import rules
-from sret_search.architecture.canonical import canonical_form
+from sret_search.architecture import canonical, rules
 from sret_search.architecture.parts import (
     NLL,
     STRICT,
@@ -26,7 +25,6 @@ from sret_search.architecture.parts import (
     Residual,
     Stage,
     Stem,
-    nlls_of,
     sides,
     stem_channels,
 )
@@ -93,9 +91,28 @@ class Architecture:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "drop_path", float(self.drop_path))
-        broken = rules.broken(self)
+        broken = self._broken()
         if broken is not None:
             raise ArchitectureError(*broken)
+
+    def _broken(self) -> rules.Broken | None:
+        """The first broken rule; later rules rely on those before them."""
+        broken = rules.of_network(
+            self.image_size, self.in_channels, self.classes,
+            self.stem, self.stem_strides, self.order, self.permutation,
+            self.nll, self.residual, self.relax, self.drop_path, len(self.stages),
+        )  # fmt: skip
+        previous = 0
+        for i, stage in enumerate(self.stages):
+            broken = broken or rules.of_stage(
+                i, stage, self.nll, self.image_size, self.stem_strides, previous
+            )
+            previous = stage.width
+        if broken is None and self.residual.kind == "scaled":
+            blocks = self.unique_blocks
+            for i, stage in enumerate(self.stages):
+                broken = broken or rules.of_scale(i, stage, self.residual, blocks)
+        return broken
 
     @property
     def executions(self) -> int:
@@ -105,7 +122,7 @@ class Architecture:
     @property
     def loops(self) -> int:
         """The most executions of any one block."""
-        return max(max(stage.blocks_by_loops) for stage in self.stages)
+        return max(stage.most_loops for stage in self.stages)
 
     def at_loops(self, loops: int) -> Architecture:
         """The same blocks run so often: those with the most loops, others in proportion, and
@@ -144,7 +161,7 @@ class Architecture:
 
     def nlls(self, stage: Stage) -> int:
         """Distinct NLLs of a stage."""
-        return nlls_of(self.nll.share, stage.unique, stage.loops)
+        return self.nll.count(stage)
 
     def schedule(self, stage: Stage) -> list[Execution]:
         """The executions of a stage, in the order in which they run."""
@@ -159,7 +176,16 @@ class Architecture:
     @property
     def built(self) -> tuple[Any, ...]:
         """Equal for architectures that build the same network, however they are written."""
-        return canonical_form(self)
+        network: tuple[Any, ...] = (
+            self.image_size, self.in_channels, self.classes,
+            self.stem, self.stem_strides, self.drop_path,
+            *canonical.of_residual(self.residual, self.relax, self.unique_blocks),
+        )  # fmt: skip
+        for stage in self.stages:
+            network += canonical.of_stage(
+                stage, self.order, self.permutation, self.nll, self.residual, self.relax
+            )
+        return network
 
     @property
     def weights(self) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 Stem = Literal["convolutions", "patch"]
 Order = Literal["sequence", "cycle"]
@@ -15,6 +15,10 @@ ResidualKind = Literal["lrc", "layerscale", "scaled"]
 
 # Read by pydantic where a file is checked; the rooms that build and train do without pydantic.
 STRICT = {"extra": "forbid", "strict": True}
+
+CACHED = 1 << 15
+"""Parts of architectures for which rules and costs are kept: those of a space of a million
+candidates are some thousands."""
 
 
 @lru_cache(maxsize=4096)
@@ -38,35 +42,6 @@ def stem_channels(strides: tuple[int, ...], width: int) -> tuple[int, ...]:
 def hidden_of(width: int, ratio: float) -> int:
     """Hidden width of an MLP."""
     return int(ratio * width)
-
-
-def nll_hidden(width: int, share: NLLShare, ratio: float, rank: int | None) -> int:
-    """Hidden width of an NLL; 0 where there is none."""
-    if share == "none":
-        return 0
-    return hidden_of(width, ratio) if rank is None else rank
-
-
-def loops_by_block(unique: int, loops: int | tuple[int, ...]) -> dict[int, int]:
-    """How many blocks run how often: {loops: blocks}."""
-    return {loops: unique} if isinstance(loops, int) else Counter(loops)
-
-
-def executions_of(unique: int, loops: int | tuple[int, ...]) -> int:
-    """Executions of so many blocks."""
-    return unique * loops if isinstance(loops, int) else sum(loops)
-
-
-def nlls_of(share: NLLShare, unique: int, loops: int | tuple[int, ...]) -> int:
-    """Distinct NLLs of a stage."""
-    if share == "execution":
-        return executions_of(unique, loops)
-    return {"none": 0, "stage": 1, "block": unique}[share]
-
-
-def scale_of(lam: float, p: float, q: float, loops: float, unique: int) -> float:
-    """The constant weight of a branch whose residual is "scaled"."""
-    return float(lam * loops**-p * unique**-q)
 
 
 def as_floats(part: Any) -> None:
@@ -112,7 +87,9 @@ class Stage:
 
     @property
     def executions(self) -> int:
-        return executions_of(self.unique, self.loops)
+        if isinstance(self.loops, int):
+            return self.unique * self.loops
+        return sum(self.loops)
 
     @property
     def hidden(self) -> int:
@@ -125,7 +102,14 @@ class Stage:
     @property
     def blocks_by_loops(self) -> dict[int, int]:
         """How many blocks run how often: {loops: blocks}."""
-        return loops_by_block(self.unique, self.loops)
+        if isinstance(self.loops, int):
+            return {self.loops: self.unique}
+        return Counter(self.loops)
+
+    @property
+    def most_loops(self) -> int:
+        """The most executions of any one block."""
+        return self.loops if isinstance(self.loops, int) else max(self.loops)
 
     def groups_at(self, loop: int) -> int:
         """Slice groups of the loop with this index (0 is the first)."""
@@ -151,9 +135,17 @@ class NLL:
     def __post_init__(self) -> None:
         as_floats(self)
 
+    def count(self, stage: Stage) -> int:
+        """Distinct NLLs of a stage."""
+        if self.share == "execution":
+            return stage.executions
+        return {"none": 0, "stage": 1, "block": stage.unique}[self.share]
+
     def hidden(self, width: int) -> int:
         """Hidden width at a stage of this width; 0 where there is no NLL."""
-        return nll_hidden(width, self.share, self.ratio, self.rank)
+        if self.share == "none":
+            return 0
+        return hidden_of(width, self.ratio) if self.rank is None else self.rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +174,7 @@ class Residual:
 
     def branch_scale(self, loops: float, unique: int) -> float:
         """The constant weight of a branch where `kind` is "scaled"."""
-        return scale_of(self.lam, self.p, self.q, loops, unique)
+        return float(self.lam * loops**-self.p * unique**-self.q)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,43 +202,3 @@ class Relax:
     def per_loop(self) -> bool:
         """Whether loops have weights of their own."""
         return self.norm or self.gain or self.lora is not None
-
-
-class NetworkFields(Protocol):
-    """The fields of a whole network, which rules and the canonical form read."""
-
-    @property
-    def image_size(self) -> int: ...
-
-    @property
-    def in_channels(self) -> int: ...
-
-    @property
-    def classes(self) -> int: ...
-
-    @property
-    def stem_strides(self) -> tuple[int, ...]: ...
-
-    @property
-    def stages(self) -> tuple[Stage, ...]: ...
-
-    @property
-    def stem(self) -> Stem: ...
-
-    @property
-    def order(self) -> Order: ...
-
-    @property
-    def nll(self) -> NLL: ...
-
-    @property
-    def residual(self) -> Residual: ...
-
-    @property
-    def relax(self) -> Relax: ...
-
-    @property
-    def permutation(self) -> Permutation: ...
-
-    @property
-    def drop_path(self) -> float: ...

@@ -1,31 +1,34 @@
-"""What must hold of an architecture: each rule, with the fields that it reads."""
+"""The rules of an architecture.
+
+Each reads some of its parts only. Candidates of a space share most of theirs, so that what a rule
+says of parts is kept.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, get_args
 
 from sret_search.architecture.parts import (
-    NetworkFields,
+    CACHED,
+    NLL,
     NLLShare,
     Order,
     Permutation,
+    Relax,
+    Residual,
     ResidualKind,
+    Stage,
     Stem,
     hidden_of,
-    loops_by_block,
-    nll_hidden,
-    scale_of,
     sides,
 )
 
 Place = tuple[str | int, ...]
 Broken = tuple[Place, str]
 """The path of a field, and what is wrong with it."""
-
-Rule = Callable[..., Broken | None]
 
 MAX_STRIDE = 4
 MOST = 1_000_000
@@ -34,54 +37,68 @@ _LOOKED_AT = 10_000
 """Numbers on both sides of a wrong one, among which the nearest right ones are looked for."""
 
 
-def broken(a: NetworkFields) -> Broken | None:
-    """The first rule that is broken; None where all hold."""
-    for rule, values in checks(a):
-        found = rule(*values)
-        if found is not None:
-            return found
-    return None
+@lru_cache(maxsize=CACHED)
+def of_network(
+    image_size: int, in_channels: int, classes: int,
+    stem: str, strides: tuple[int, ...], order: str, permutation: str,
+    nll: NLL, residual: Residual, relax: Relax, drop_path: float, stages: int,
+) -> Broken | None:  # fmt: skip
+    """The first broken rule among those that read no stage; None where all hold.
 
-
-def checks(a: NetworkFields) -> Iterator[tuple[Rule, tuple[Any, ...]]]:
-    """Every rule with the values that it reads, the network's first; later rules rely on those
-    before them. Nothing is computed here, so that a field may also be a column of many values.
+    Args:
+        stages: the number of stages.
     """
-    for name in ("image_size", "in_channels", "classes"):
-        yield partial(_positive, (name,)), (getattr(a, name),)
-    for name, kinds in (("stem", Stem), ("order", Order), ("permutation", Permutation)):
-        yield partial(_known, (name,), kinds), (getattr(a, name),)
-    yield _strides, (a.stem, a.stem_strides, a.image_size)
-    if not a.stages:
-        yield _no_stage, ()
-    yield partial(_known, ("nll", "share"), NLLShare), (a.nll.share,)
-    yield partial(_positive, ("nll", "ratio")), (a.nll.ratio,)
-    yield partial(_positive, ("nll", "rank")), (a.nll.rank,)
-    yield partial(_known, ("residual", "kind"), ResidualKind), (a.residual.kind,)
-    for name in ("init", "lam"):
-        yield partial(_positive, ("residual", name)), (getattr(a.residual, name),)
-    for name in ("p", "q"):
-        yield partial(_finite, ("residual", name)), (getattr(a.residual, name),)
-    yield partial(_positive, ("relax", "experts")), (a.relax.experts,)
-    yield partial(_positive, ("relax", "lora")), (a.relax.lora,)
-    yield _drop_path, (a.drop_path,)
-    for i, stage in enumerate(a.stages):
-        of = f"stage {i}: "
+
+    def every() -> Iterator[Broken | None]:
+        yield _positive(("image_size",), image_size)
+        yield _positive(("in_channels",), in_channels)
+        yield _positive(("classes",), classes)
+        yield _known(("stem",), Stem, stem)
+        yield _known(("order",), Order, order)
+        yield _known(("permutation",), Permutation, permutation)
+        yield _strides(stem, strides, image_size)
+        yield None if stages else (("stages",), "at least one stage is needed")
+        yield _known(("nll", "share"), NLLShare, nll.share)
+        yield _positive(("nll", "ratio"), nll.ratio)
+        yield _positive(("nll", "rank"), nll.rank)
+        yield _known(("residual", "kind"), ResidualKind, residual.kind)
+        yield _positive(("residual", "init"), residual.init)
+        yield _positive(("residual", "lam"), residual.lam)
+        yield _finite(("residual", "p"), residual.p)
+        yield _finite(("residual", "q"), residual.q)
+        yield _positive(("relax", "experts"), relax.experts)
+        yield _positive(("relax", "lora"), relax.lora)
+        yield _drop_path(drop_path)
+
+    return next(filter(None, every()), None)
+
+
+@lru_cache(maxsize=CACHED)
+def of_stage(
+    i: int, stage: Stage, nll: NLL, image_size: int, strides: tuple[int, ...], previous: int
+) -> Broken | None:
+    """The first broken rule of a stage; None where all hold.
+
+    Args:
+        i: its index.
+        previous: the width of the stage before it; 0 for the first.
+    """
+    width = stage.width
+
+    def every() -> Iterator[Broken | None]:
         for name in ("width", "heads", "unique", "mlp_ratio"):
-            yield partial(_positive, ("stages", i, name), of=of), (getattr(stage, name),)
-        yield partial(_loops, i), (stage.unique, stage.loops)
-        yield partial(_heads, i), (stage.width, stage.heads)
-        yield partial(_hidden, i), (stage.width, stage.mlp_ratio)
-        yield partial(_nll_hidden, i), (stage.width, a.nll.share, a.nll.ratio, a.nll.rank)
+            yield _positive(("stages", i, name), getattr(stage, name), of=f"stage {i}: ")
+        yield _loops(i, stage.unique, stage.loops)
+        yield _heads(i, width, stage.heads)
+        yield _hidden(i, width, stage.mlp_ratio)
+        yield _nll_hidden(i, width, nll)
         if i == 0:
-            yield _even, (stage.width, a.stem_strides)
-        yield partial(_groups, i), (stage.groups, a.image_size, a.stem_strides)
+            yield _even(width, strides)
+        yield _groups(i, stage.groups, image_size, strides)
         if i > 0:
-            yield partial(_multiple, i), (stage.width, a.stages[i - 1].width)
-    uniques = [stage.unique for stage in a.stages]
-    residual = (a.residual.kind, a.residual.lam, a.residual.p, a.residual.q)
-    for i, stage in enumerate(a.stages):
-        yield partial(_scale, i), (*residual, stage.loops, stage.unique, *uniques)
+            yield _multiple(i, width, previous)
+
+    return next(filter(None, every()), None)
 
 
 def _strides(stem: str, strides: tuple[int, ...], image_size: int) -> Broken | None:
@@ -104,10 +121,6 @@ def _strides(stem: str, strides: tuple[int, ...], image_size: int) -> Broken | N
     return None
 
 
-def _no_stage() -> Broken:
-    return ("stages",), "at least one stage is needed"
-
-
 def _drop_path(rate: float) -> Broken | None:
     if 0 <= rate < 1:
         return None
@@ -124,11 +137,11 @@ def _loops(i: int, unique: int, loops: int | tuple[int, ...]) -> Broken | None:
             f" unique blocks, but got {len(loops)}: {list(loops)}"
         )
         return here, message
-    for block, own in enumerate(loops):
-        if own <= 0:
-            return (*here, block), f"{of}`loops > 0` must hold, but block {block} has {own}"
-        if own > MOST:
-            return _positive((*here, block), own, of=of)
+    for block, runs in enumerate(loops):
+        if runs <= 0:
+            return (*here, block), f"{of}`loops > 0` must hold, but block {block} has {runs}"
+        if runs > MOST:
+            return _positive((*here, block), runs, of=of)
     return None
 
 
@@ -149,12 +162,10 @@ def _hidden(i: int, width: int, ratio: float) -> Broken | None:
     return ("stages", i, "mlp_ratio"), message
 
 
-def _nll_hidden(
-    i: int, width: int, share: NLLShare, ratio: float, rank: int | None
-) -> Broken | None:
-    if share == "none" or nll_hidden(width, share, ratio, rank):
+def _nll_hidden(i: int, width: int, nll: NLL) -> Broken | None:
+    if nll.share == "none" or nll.hidden(width):
         return None
-    message = f"stage {i}: nll ratio {ratio} leaves no hidden channel; {_least(width)}"
+    message = f"stage {i}: nll ratio {nll.ratio} leaves no hidden channel; {_least(width)}"
     return ("nll", "ratio"), message
 
 
@@ -175,11 +186,11 @@ def _groups(
     if not groups:
         return here, f"stage {i}: groups needs at least one entry"
     tokens = sides(image_size, strides, i + 1)[i] ** 2
-    for loop, own in enumerate(groups):
-        if own <= 0 or tokens % own:
+    for loop, number in enumerate(groups):
+        if number <= 0 or tokens % number:
             message = (
-                f"stage {i}: {tokens} tokens cannot be cut into {own} groups;"
-                f" {_divisors(tokens, own)} would do"
+                f"stage {i}: {tokens} tokens cannot be cut into {number} groups;"
+                f" {_divisors(tokens, number)} would do"
             )
             return (*here, loop), message
     return None
@@ -195,21 +206,24 @@ def _multiple(i: int, width: int, previous: int) -> Broken | None:
     return ("stages", i, "width"), message
 
 
-def _scale(
-    i: int, kind: str, lam: float, p: float, q: float,
-    loops: int | tuple[int, ...], unique: int, *uniques: int,
-) -> Broken | None:  # fmt: skip
-    if kind != "scaled":
+@lru_cache(maxsize=CACHED)
+def of_scale(i: int, stage: Stage, residual: Residual, blocks: int) -> Broken | None:
+    """Whether the constant weights of a stage's branches are numbers; None where they are.
+
+    Args:
+        blocks: unique blocks of the whole network.
+    """
+    if residual.kind != "scaled":
         return None
-    blocks = sum(uniques)
-    for own in loops_by_block(unique, loops):
+    p, q = residual.p, residual.q
+    for loops in stage.blocks_by_loops:
         try:
-            scale = scale_of(lam, p, q, own, blocks)
+            scale = residual.branch_scale(loops, blocks)
         except OverflowError:
             scale = math.inf
         if not 0 < scale < math.inf:
             message = (
-                f"stage {i}: lam · loops^-p · unique^-q must be a positive number, but with {own}"
+                f"stage {i}: lam · loops^-p · unique^-q must be a positive number, but with {loops}"
                 f" loops, {blocks} unique blocks, p {p:g} and q {q:g} it is {scale:g}"
             )
             return ("residual", "p" if abs(p) > abs(q) else "q"), message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from sret_search.commands import tables
@@ -23,6 +23,7 @@ from sret_search.planning.user_inputs import check_folders
 from sret_search.search.samplers.registry import learnt_trials
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study, StudyError, load_study
+from sret_search.study.load import with_calibration
 
 _DESCRIPTION = """\
 Print what a study will train, before it does: the size of its space and its feasible share, the
@@ -65,9 +66,7 @@ def main(argv: list[str], prog: str) -> None:
     """
     arguments = parser(prog).parse_args(argv)
     if arguments.calibrate:
-        calibrated = calibrate(load_study(arguments.study, calibrated=False))
-        seen, contents = calibrated.seen, calibrated.contents
-        study = replace(load_study(arguments.study), seen=seen, contents=contents)
+        study = with_calibration(calibrate(load_study(arguments.study, calibrated=False)))
     else:
         study = check_folders(load_study(arguments.study))
     preflight.check_folders(study)

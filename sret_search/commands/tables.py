@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sret_search.space.candidate import COSTS
 from sret_search.units import size_text
 
 _UNITS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
@@ -16,14 +17,6 @@ _ROLES = {
     "rate": "to find learning rates",
     "twin": "twins",
     "confirmation": "to confirm the front",
-}
-_COSTS = {
-    "params": "parameters",
-    "macs": "MACs of an image",
-    "train_macs": "training MACs",
-    "executions": "executions",
-    "memory": "memory of a step",
-    "seconds": "seconds of steps",
 }
 
 
@@ -98,21 +91,16 @@ def _costs(facts: dict[str, Any]) -> Table:
     for column in ("least", "median", "most", "budget"):
         table.add_column(column, justify="right")
     for name, ends in facts["space"]["costs"].items():
-        cells = [_cost(name, ends[column]) for column in ("least", "median", "most")]
+        kind = COSTS[name]
+        cells = [kind.rounded(ends[column]) for column in ("least", "median", "most")]
         limit = facts["budget"].get(name) or {}
         given = [
-            f"{sign} {_cost(name, limit[end])}"
+            f"{sign} {kind.rounded(limit[end])}"
             for end, sign in (("min", "≥"), ("max", "≤"))
             if limit.get(end) is not None
         ]
-        table.add_row(_COSTS[name], *cells, " ".join(given))
+        table.add_row(kind.label, *cells, " ".join(given))
     return table
-
-
-def _cost(name: str, value: float) -> str:
-    if name == "memory":
-        return size_text(round(value))
-    return f"{value:,.3g}" if name == "train_macs" else f"{value:,.10g}"
 
 
 def _sampled(facts: dict[str, Any]) -> Table:

@@ -39,10 +39,11 @@ _NAME = re.compile(r"[A-Za-z_][\w.*]{0,39}")
 
 @dataclass(slots=True)
 class SourceFile:
-    """The data of a file, and the line and column of every key and value in it."""
+    """The text of a file, its data, and the line and column of every key and value in it."""
 
     file: File
     data: dict[str, Any]
+    text: str = ""
     keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
 
@@ -133,7 +134,7 @@ def _parsed(text: str, file: File) -> SourceFile:
         ) from None
     if not isinstance(root, MappingNode):
         raise StudyError([Problem("a mapping of keys to values is needed", file, 1, 1)])
-    document = SourceFile(file, {})
+    document = SourceFile(file, {}, text)
     document.data = _plain(root, (), document, yaml)
     return document
 

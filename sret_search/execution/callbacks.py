@@ -8,7 +8,6 @@ from typing import Any
 from ray.tune import Callback
 
 from sret_search import importing
-from sret_search.config import yaml_source
 from sret_search.execution import messages
 from sret_search.execution.messages import AttemptEnded, AttemptFailed
 from sret_search.study import Study, StudyError
@@ -22,7 +21,7 @@ def named(study: Study) -> list[Callback]:
     Raises:
         StudyError: one cannot be imported or made, or is no callback.
     """
-    callbacks, problems, doc = [], [], yaml_source.read(study.path)
+    callbacks, problems, doc = [], [], study.source
     for i, path in enumerate(study.file.compute.callbacks):
         try:
             callbacks.append(_made(path))

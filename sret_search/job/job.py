@@ -145,6 +145,8 @@ def check_depths(architecture: Architecture, recipe: Recipe) -> None:
         ValueError: a depth is beyond the architecture's, there are too many depths, or the weights
             do not fit a depth.
     """
+    if not recipe.is_elastic:
+        return
     loops = _depths(architecture, recipe)
     most = architecture.loops
     if recipe.depths and recipe.depths[-1] > most:

@@ -45,7 +45,7 @@ class Hours:
 
 def trainings(study: Study) -> list[TrainingPlan]:
     """All that a study trains, in the order in which it begins."""
-    found = list(training_plan(study, EXAMPLES))
+    found = training_plan(study, EXAMPLES)
     example = found[0].candidates[0]
     branches = [replace(example, recipe=branch.recipe) for branch in study.file.branches]
     return (

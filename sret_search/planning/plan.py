@@ -37,12 +37,20 @@ class TrainingPlan:
     exact: bool
 
 
-def training_plan(study: Study, draws: int = EXAMPLES) -> Iterator[TrainingPlan]:
-    """What a study will train. Branches of trials are not among it.
+def training_plan(study: Study, draws: int = EXAMPLES) -> list[TrainingPlan]:
+    """What a study will train, worked out once. Branches of trials are not among it.
 
     Args:
         draws: that stand for it, where its candidates are drawn, or too many to be listed.
     """
+    draws = 0 if study.is_listed else draws
+    if draws not in study.plans:
+        study.plans[draws] = list(_planned(study, draws))
+    phases: list[TrainingPlan] = study.plans[draws]
+    return phases
+
+
+def _planned(study: Study, draws: int) -> Iterator[TrainingPlan]:
     search, arms, confirm = study.file.search, study.file.arms, study.file.confirm
     found = study.examples(draws)
     listed = search.entry.exhaustive and len(found) * search.seeds == study.trials

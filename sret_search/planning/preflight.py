@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from sret_search.config import yaml_source
 from sret_search.config.problems import Problem, StudyError, shown
+from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.errors import encodable, one_line
 from sret_search.job import Recipe
 from sret_search.job.paths import PathError, is_url, located, model_parts, trial_named
@@ -53,7 +53,7 @@ def _working_directory() -> Iterator[Problem]:
 
 
 def _resources(study: Study) -> Iterator[Problem]:
-    doc, compute = yaml_source.read(study.path), study.file.compute
+    doc, compute = study.source, study.file.compute
     if compute.gpus_per_trial != "auto" and compute.gpus_per_trial > gpus():
         message = f"{compute.gpus_per_trial:g} GPUs for a trial, but this machine has {gpus()}"
         yield doc.problem(("compute", "gpus_per_trial"), message)
@@ -75,17 +75,17 @@ def _models(study: Study) -> Iterator[Problem]:
             yield doc.problem(place, message)
 
 
-def models(study: Study) -> Iterator[tuple[yaml_source.SourceFile, yaml_source.KeyPath, str]]:
+def models(study: Study) -> Iterator[tuple[SourceFile, KeyPath, str]]:
     """The models that recipes start from or learn from, by name, and where each is named."""
-    doc = yaml_source.read(study.path)
-    recipes: list[tuple[yaml_source.KeyPath, Recipe]] = [(("recipe",), study.file.recipe)]
+    doc = study.source
+    recipes: list[tuple[KeyPath, Recipe]] = [(("recipe",), study.file.recipe)]
     recipes += [(("branches", i, "recipe"), b.recipe) for i, b in enumerate(study.file.branches)]
     for place, recipe in recipes:
         if recipe.init is not None:
             yield doc, (*place, "init"), recipe.init
         if recipe.distill is not None:
             yield doc, (*place, "distill", "teacher"), recipe.distill.teacher
-    doc = yaml_source.read(study.space_path)
+    doc = study.space_source
     for path in ("recipe.init", "recipe.distill", "recipe.distill.teacher"):
         axis = study.space.axes.get(path)
         for i, choice in enumerate(axis.choices or [] if axis is not None else []):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sret_search.space.candidate import Candidate, CostContext, Values
+from sret_search import wilson
+from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
 from sret_search.space.space import Space
-from sret_search.space.table import Table
 from sret_search.study.study import Study
 
-COSTS = ("params", "macs", "train_macs", "executions", "memory", "seconds")
 _DRAWS = 100_000
 _POINTS = 4000
 
@@ -78,10 +78,8 @@ class Survey:
         """A 95 % interval of the share (Wilson); a point where it is exact."""
         if self.exact or not self.looked_at:
             return self.share, self.share
-        n, p, z = self.looked_at, self.share, 1.96
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-        return max(middle - half, 0.0), min(middle + half, 1.0)
+        low, high = (wilson.end(self.share, self.looked_at, z) for z in (-wilson.Z, wilson.Z))
+        return max(low, 0.0), min(high, 1.0)
 
 
 def survey(study: Study, at_most: int = AT_MOST) -> Survey:
@@ -91,31 +89,31 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
     if at_most >= AT_MOST:
         screened = study.points.whole
     else:
-        whole = Table.whole(space, at_most)
-        screened = None if whole is None else screen(whole, terms)
+        every = space.enumerated(at_most)
+        screened = None if every is None else screen(space, every, terms)
     exact = screened is not None
     if screened is None:
         rng = random.Random(0)
-        screened = screen(
-            Table.of(space, [space.draw(rng) for _ in range(min(_DRAWS, at_most))]), terms
-        )
-    table, found = screened.table, screened.distinct
-    costs = {name: column[found] for name, column in screened.costs.items()}
-    costs["memory"] = screened.memory(found)
-    if terms.images:
-        costs["train_macs"] = screened.train_macs(found, costs["macs"])
+        points = [space.draw(rng) for _ in range(min(_DRAWS, at_most))]
+        screened = screen(space, points, terms)
+    found, looked_at = screened.distinct, len(screened.points)
+    costs = {
+        name: screened.cost(name, found)
+        for name, kind in COSTS.items()
+        if name in screened.costs or (kind.is_known(terms) and not kind.is_slow)
+    }
     shown = found[np.linspace(0, len(found) - 1, min(len(found), _POINTS)).astype(int)]
     closest = None
     if not screened.feasible.any() and screened.closest is not None:
         closest = _closest(screened.candidate(screened.closest), space, terms)
     return Survey(
-        combinations=table.rows if exact else combinations(space),
-        looked_at=table.rows,
+        combinations=looked_at if exact else combinations(space),
+        looked_at=looked_at,
         exact=exact,
-        built=len(screened.rows),
+        built=len(screened.candidates),
         feasible=int(screened.feasible.sum()),
         distinct=len(found),
-        costs={name: _range(costs[name]) for name in COSTS if len(costs.get(name, ()))},
+        costs={name: _range(column) for name, column in costs.items() if len(column)},
         params=screened.costs["params"][shown],
         macs=screened.costs["macs"][shown],
         closest=closest,
@@ -134,15 +132,14 @@ def combinations(space: Space) -> int | None:
         if path in asked:
             asked |= set(axis.when)
     axes = {path: axis for path, axis in space.axes.items() if path in asked}
-    table = Table.whole(replace(space, axes=axes), 100_000)
-    if table is None:
+    points = replace(space, axes=axes).enumerated(100_000)
+    if points is None:
         return None
-    found = np.ones(table.rows, object)
-    for path, axis in space.axes.items():
-        if path not in asked and axis.same_as is None:
-            counts = Table(space, table.columns, table.rows).counting(path)
-            found = found * np.where(counts, len(space.options(path)), 1)
-    return int(found.sum())
+    free = [path for path, axis in space.axes.items() if path not in asked and axis.same_as is None]
+    return sum(
+        math.prod(len(space.options(path)) for path in free if space.counts(path, values))
+        for values in points
+    )
 
 
 def _closest(candidate: Candidate, space: Space, terms: CostContext) -> Closest:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sret_search import importing
-from sret_search.config import yaml_source
 from sret_search.config.problems import Problem
+from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.job import Data, Seen, located
 from sret_search.job.paths import is_url, model_parts, trial_named
 from sret_search.planning import preflight
@@ -44,15 +44,15 @@ def _see_code(study: Study) -> None:
         raise StudyError(problems)
 
 
-def _named(study: Study) -> Iterator[tuple[yaml_source.SourceFile, yaml_source.KeyPath, str]]:
+def _named(study: Study) -> Iterator[tuple[SourceFile, KeyPath, str]]:
     """The optimizers and losses that are import paths, and where they are named."""
-    doc = yaml_source.read(study.path)
+    doc = study.source
     for key, path in study.file.recipe.user_code.items():
         yield doc, ("recipe", key), path
     for i, branch in enumerate(study.file.branches):
         for key, path in branch.recipe.user_code.items():
             yield doc, ("branches", i, "recipe", key), path
-    doc = yaml_source.read(study.space_path)
+    doc = study.space_source
     for name in ("recipe.optimizer", "recipe.loss"):
         axis = study.space.axes.get(name)
         for i, path in enumerate(axis.choices or [] if axis is not None else []):
@@ -83,7 +83,7 @@ def _see_data(study: Study) -> Study:
     for note in notes:
         print(note, file=sys.stderr, flush=True)
     sizes = (len(split.train), len(split.val), len(split.test))
-    seen = replace(study, seen=sizes, contents=split.contents)
+    seen = study.with_data(sizes, split.contents)
     if study.sizes[0] != seen.sizes[0]:
         check_budget(seen)
     return seen
@@ -104,7 +104,7 @@ def check_folders(study: Study) -> Study:
 
 def data_problem(study: Study, message: str, key: str = "name") -> Problem:
     """A problem of the data, placed at one of their keys; for `name`, at the key that names them."""
-    doc = yaml_source.read(study.path)
+    doc = study.source
     given = doc.data.get("data", {})
     if key == "name":
         key = next((name for name in ("imagefolder", "root", "name") if name in given), key)

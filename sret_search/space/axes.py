@@ -24,7 +24,8 @@ from sret_search.config.space_file import Axis
 from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.errors import nearest
 from sret_search.job import Recipe
-from sret_search.space.space import Space, addresses, followed
+from sret_search.space.assembly import addresses, replaced
+from sret_search.space.space import Space, followed
 
 MOST = 10_000
 """Values that one axis is written out to."""
@@ -187,8 +188,11 @@ def _tokens(path: str, space: Space) -> set[int]:
     which = [int(place[2]) for place in addresses(path, stages)]
     found = set()
     for combination in itertools.product(*options.values()):
-        plain = space.replaced(dict(zip(options, combination, strict=True)))["architecture"]
-        size, strides = plain["image_size"], plain["stem_strides"]
+        plain: Any = space.template
+        for path, value in zip(options, combination, strict=True):
+            plain = replaced(plain, addresses(path, stages)[0], value)
+        size = plain["architecture"]["image_size"]
+        strides = plain["architecture"]["stem_strides"]
         if size > 0 and strides and all(isinstance(s, int) and s > 0 for s in strides):
             of = sides(size, tuple(strides), stages)
             found |= {of[stage] ** 2 for stage in which}

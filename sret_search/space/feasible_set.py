@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +19,11 @@ from sret_search.space.batches import FIRST, MOST, Batches
 from sret_search.space.candidate import Candidate, CostContext, Values
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
-from sret_search.space.table import Table
 
-AT_MOST = 2_000_000
-"""Combinations that a space is gone through to the last one for."""
+AT_MOST = 100_000
+"""Combinations of a space up to which all are built: some ten seconds of one core."""
+AT_MOST_OF_GRID = 2_000_000
+"""The same where every candidate is asked for: some minutes, and some gigabytes."""
 _SMALL = 50_000
 """Combinations that are gone through rather than drawn from."""
 _EACH, _LAST = 32_768, 1_000_000
@@ -29,17 +33,30 @@ that has no end counts as used up."""
 
 @dataclass(frozen=True)
 class FeasibleSet:
-    """The candidates of a space that can be built and fit its budget; a seed for chance."""
+    """The candidates of a space that can be built and fit its budget.
+
+    Attributes:
+        seed: of random draws.
+        at_most: combinations up to which all are built; a space of more is drawn from.
+    """
 
     space: Space
     terms: CostContext
     seed: int = 0
+    at_most: int = AT_MOST
 
     @cached_property
     def whole(self) -> Screened | None:
         """Every combination of the space; None where there are too many."""
-        table = Table.whole(self.space, AT_MOST)
-        return None if table is None else screen(table, self.terms)
+        points = self.space.enumerated(self.at_most)
+        return None if points is None else self.screened(points)
+
+    def on(self, terms: CostContext) -> FeasibleSet:
+        """The same set where costs depend on other terms; what was built is kept."""
+        other = replace(self, terms=terms)
+        if "whole" in vars(self):
+            vars(other)["whole"] = None if self.whole is None else self.whole.on(terms)
+        return other
 
     @property
     def number(self) -> int:
@@ -75,27 +92,25 @@ class FeasibleSet:
 
     def screened(self, points: Sequence[Values]) -> Screened:
         """Some points of the space, looked at."""
-        return screen(Table.of(self.space, points), self.terms)
+        return screen(self.space, points, self.terms)
 
     @cached_property
     def is_small(self) -> bool:
         """Whether it takes no time to go through the whole space."""
-        return Table.whole(self.space, _SMALL) is not None
+        return self.space.enumerated(_SMALL) is not None
 
     def _drawn(self, place: int, draws: int) -> Iterator[Candidate]:
         """The feasible ones of so many draws from that place on."""
-        for values in itertools.islice(self._batches.within(draws), place, None):
-            yield self.space.candidate(values)
+        yield from itertools.islice(self._batches.within(draws), place, None)
 
     @cached_property
-    def _batches(self) -> Batches[Values]:
+    def _batches(self) -> Batches[Candidate]:
         """The feasible ones of all draws so far."""
         chance = random.Random(self.seed)
 
-        def make(size: int) -> list[Values]:
+        def make(size: int) -> list[Candidate]:
             screened = self.screened([self.space.draw(chance) for _ in range(size)])
-            found = np.flatnonzero(screened.feasible).tolist()
-            return [screened.table.values(screened.rows[i]) for i in found]
+            return list(compress(screened.candidates, screened.feasible))
 
         return Batches(lambda done: min(done + FIRST, MOST), make)
 
@@ -116,10 +131,17 @@ class FeasibleSet:
         """The feasible rows, and how likely a draw is to be each."""
         assert self.whole is not None
         places = np.flatnonzero(self.whole.feasible)
-        rows = self.whole.rows[places]
         weights = np.ones(len(places))
+        candidates = [self.whole.candidates[place] for place in places.tolist()]
         for path, axis in self.space.axes.items():
             if axis.same_as is None:
-                of_value = np.append(distribution.chances(axis), 1.0)
-                weights *= of_value[self.whole.table.columns[path].codes[rows]]
+                options = self.space.options(path)
+                chance = dict(zip(map(_key, options), distribution.chances(axis), strict=True))
+                weights *= [
+                    chance[_key(c.values[path])] if path in c.values else 1.0 for c in candidates
+                ]
         return places, weights
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value)

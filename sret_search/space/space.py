@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -10,6 +9,7 @@ import random
 import typing
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import compress
 from typing import Any
 
 from sret_search.architecture import Architecture
@@ -17,7 +17,8 @@ from sret_search.config.fields import field_type
 from sret_search.config.space_file import Axis, Budget
 from sret_search.job import Recipe, check_depths
 from sret_search.space import distribution
-from sret_search.space.candidate import Candidate, CostContext, Values
+from sret_search.space.assembly import Assembly, addresses, at
+from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,17 @@ class Space:
         sizes = [self.count(path) for path, axis in self.axes.items() if axis.same_as is None]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
+    @cached_property
     def template(self) -> dict[str, Any]:
-        """The space's own architecture and recipe as plain data, which axes replace fields of."""
-        plain: dict[str, Any] = json.loads(self._text)
-        return plain
-
-    @cached_property
-    def _text(self) -> str:
+        """The space's architecture and recipe as plain data, which axes replace fields of."""
         recipe = dataclasses.asdict(self.recipe)
-        return json.dumps({"architecture": self.architecture.to_dict(), "recipe": recipe})
+        plain = {"architecture": self.architecture.to_dict(), "recipe": recipe}
+        found: dict[str, Any] = json.loads(json.dumps(plain))
+        return found
 
     @cached_property
-    def _plain(self) -> dict[str, Any]:
-        """The template, to look at."""
-        return self.template()
+    def _assembly(self) -> Assembly:
+        return Assembly(self.template, list(self.axes))
 
     def candidate(self, values: Values) -> Candidate:
         """Build a point. Axes that follow others do so whatever is given for them.
@@ -56,26 +54,45 @@ class Space:
         Raises:
             ValueError: the values break a rule of the architecture or the recipe, or of both.
         """
-        values = {
-            path: value if self.axes[path].same_as is None else self.following(path, values)
-            for path, value in values.items()
-        }
-        plain = self.replaced(values)
-        architecture = Architecture.from_dict(plain["architecture"])
-        recipe = Recipe.from_dict(plain["recipe"])
-        check_depths(architecture, recipe)
-        return Candidate(values, architecture, recipe)
+        return self.build(
+            {
+                path: value if self.axes[path].same_as is None else self.following(path, values)
+                for path, value in values.items()
+            }
+        )
 
-    def replaced(self, values: Values) -> dict[str, Any]:
-        """The template with values at their places."""
-        plain = self.template()
-        for path, value in values.items():
-            for *way, last in addresses(path, len(self.architecture.stages)):
-                holder: Any = plain
-                for part in way:
-                    holder = holder[part]
-                holder[last] = copy.deepcopy(value)
-        return plain
+    def build(self, active: Values) -> Candidate:
+        """Build a point whose axes that follow others have the values that follow.
+
+        Raises:
+            ValueError: the values break a rule of the architecture or the recipe, or of both.
+        """
+        architecture = self._assembly.architecture(active)
+        recipe = self._assembly.recipe(active)
+        check_depths(architecture, recipe)
+        return Candidate(active, architecture, recipe)
+
+    def enumerated(self, at_most: int) -> list[Values] | None:
+        """Every combination of the values of axes that count, the last axis changing fastest.
+        None where an axis is continuous, or where there are more than so many."""
+        if any(self.count(path) is None for path in self.axes):
+            return None
+        found: list[Values] = [{}]
+        for path, axis in self.axes.items():
+            counts = [self.counts(path, values) for values in found]
+            if axis.same_as is not None:
+                for values in compress(found, counts):
+                    values[path] = self.following(path, values)
+                continue
+            options = self.options(path)
+            if sum(len(options) if holds else 1 for holds in counts) > at_most:
+                return None
+            found = [
+                {**values, path: option} if holds else values
+                for values, holds in zip(found, counts, strict=True)
+                for option in (options if holds else (None,))
+            ]
+        return found
 
     def draw(self, rng: random.Random) -> Values:
         """A random point: choices evenly, ranges evenly or evenly in the logarithm."""
@@ -127,21 +144,19 @@ class Space:
         Raises:
             LookupError: it has no such place.
         """
-        found: Any = self._plain
-        for part in place:
-            found = _inside(found, part)
-        return found
+        return at(self.template, place)
 
     def over_budget(self, candidate: Candidate, terms: CostContext) -> str | None:
         """Why a candidate does not fit the budget; None where it does, as far as is known."""
         for name, limit in self.limits.items():
             value = candidate.known(name, terms)
-            shown = f"{value:,.1f}" if name == "seconds" else f"{value:,}"
-            unit = "bytes of memory" if name == "memory" else name
-            if value is not None and limit.max is not None and value > limit.max:
-                return f"{shown} {unit} are more than {limit.max:,.0f}"
-            if value is not None and limit.min is not None and value < limit.min:
-                return f"{shown} {unit} are fewer than {limit.min:,.0f}"
+            if value is None:
+                continue
+            shown = f"{COSTS[name].amount(value)} {COSTS[name].unit}"
+            if limit.max is not None and value > limit.max:
+                return f"{shown} are more than {limit.max:,.0f}"
+            if limit.min is not None and value < limit.min:
+                return f"{shown} are fewer than {limit.min:,.0f}"
         return None
 
     @cached_property
@@ -198,26 +213,8 @@ def followed(axis: Axis, value: Any, whole: bool) -> Any:
     return int(found) if whole and found % 1 == 0 else found
 
 
-def _inside(whole: Any, part: str | int) -> Any:
-    if isinstance(whole, dict if isinstance(part, str) else list):
-        found: Any = whole[part]  # type: ignore[index]
-        return found
-    raise LookupError(part)
-
-
 @cache
 def _is_whole(path: str) -> bool:
     kind = field_type(path)
     kinds = typing.get_args(kind) or (kind,)
     return int in kinds and float not in kinds
-
-
-def addresses(path: str, stages: int) -> list[tuple[str | int, ...]]:
-    """The places in {"architecture": …, "recipe": …} that an axis path names; * is each stage."""
-    parts: list[str | int] = [int(part) if part.isdecimal() else part for part in path.split(".")]
-    if parts[0] != "recipe":
-        parts = ["architecture", *parts]
-    if "*" not in parts:
-        return [tuple(parts)]
-    star = parts.index("*")
-    return [(*parts[:star], stage, *parts[star + 1 :]) for stage in range(stages)]

@@ -35,9 +35,27 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
         StudyError: everything that is wrong with either file, with line and column.
     """
     path = named_path(str(path))
-    study_document = _with_recipe(yaml_source.read(path))
+    return _checked(_with_recipe(yaml_source.read(path)), None, calibrated)
+
+
+def with_calibration(study: Study) -> Study:
+    """A study that was read before seconds could be predicted here, checked again now that they
+    can; what was seen of its data is kept.
+
+    Raises:
+        StudyError: everything that is wrong with either file, with line and column.
+    """
+    found = _checked(study.source, study.space_source, calibrated=True)
+    return found if study.seen is None else found.with_data(study.seen, study.contents)
+
+
+def _checked(
+    study_document: SourceFile, space_document: SourceFile | None, calibrated: bool
+) -> Study:
+    """The study of two files; the space is read where it is not given."""
+    path = study_document.file
     problems: list[Problem] = []
-    study_file = space_file = space_document = None
+    study_file = space_file = None
     try:
         study_file = check(StudyFile, study_document)
     except StudyError as error:
@@ -45,7 +63,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     space_name = study_document.data.get("space")
     if isinstance(space_name, str):
         try:
-            space_document = _read_space(path, space_name, study_document)
+            space_document = space_document or _read_space(path, space_name, study_document)
             space_file = check(SpaceFile, space_document)
         except StudyError as error:
             problems += error.problems
@@ -59,7 +77,7 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     space = Space(space_file.architecture, study_file.recipe, space_file.axes, space_file.budget)
     space, wrong = axes.read(space, space_document)
     problems += wrong
-    study = Study(path, study_file, space)
+    study = Study(study_document, space_document, study_file, space)
     problems += rules.home_problems(study, study_document)
     problems += rules.data_problems(study, space_document)
     if not problems:
@@ -83,8 +101,7 @@ def check_budget(study: Study) -> None:
     Raises:
         StudyError: none does.
     """
-    space = _read_space(study.path, study.file.space, yaml_source.read(study.path))
-    problems = list(rules.feasibility_problems(study, space))
+    problems = list(rules.feasibility_problems(study, study.space_source))
     if problems:
         raise StudyError(problems)
 
@@ -139,7 +156,8 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
     found = check(SpaceFile, SourceFile(study.path, space))
     known = description.get("contents")  # which earlier programs did not keep
     return Study(
-        study.path,
+        study.source,
+        study.space_source,
         file,
         Space(architecture, file.recipe, found.axes, found.budget),
         seen=tuple(description["data"]["sizes"]),

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-
-import numpy as np
+from typing import Any
 
 from sret_search.config.problems import Problem, typed
 from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.job.paths import PathError, expanded, is_url
-from sret_search.space.candidate import Values
-from sret_search.space.feasible_set import AT_MOST
+from sret_search.space.assembly import as_key
+from sret_search.space.candidate import COUNTS, Values
+from sret_search.space.feasible_set import AT_MOST_OF_GRID
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
-from sret_search.space.table import Table
 from sret_search.study.study import Study
 
 _DRAWS = 1000, 20_000
 """Candidates that are drawn at first, and before a space that is not gone through is called
 impossible."""
-_SHOWN = ("params", "macs", "executions")
 
 
 def home_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
@@ -70,7 +68,7 @@ def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Ite
                 yield space_doc.problem(("axes", path), message)
         if space.size is not None and study.points.whole is None:
             message = (
-                f"a grid trains every candidate, and this space has more than {AT_MOST:,}"
+                f"a grid trains every candidate, and this space has more than {AT_MOST_OF_GRID:,}"
                 " combinations: narrow it, or name another sampler with `trials`"
             )
             yield doc.problem(("search", "sampler"), message)
@@ -183,23 +181,23 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     space = study.space
     rng = random.Random(0)
     for draws in _DRAWS:
-        screened = screen(Table.of(space, [space.draw(rng) for _ in range(draws)]), study.terms)
+        screened = screen(space, [space.draw(rng) for _ in range(draws)], study.terms)
         if screened.feasible.any() and not _unused(screened):
             return
     screened = study.points.whole or screened
     found = False
-    for path, i, row in _unused(screened):
+    for path, i, values in _unused(screened):
         found = True
-        reason = _reason(space, screened.table.values(row))
+        reason = _reason(space, values)
         yield doc.problem(("axes", path, "choices", i), reason)
     if found:
         return
     if screened.closest is None:
-        reason = _reason(space, screened.table.values(0))
+        reason = _reason(space, screened.points[0])
         yield doc.problem(("axes",), f"no candidate can be built: {reason}", at_key=True)
     elif not screened.feasible.any():
         candidate = screened.candidate(screened.closest)
-        names = dict.fromkeys((*_SHOWN, *space.limits))
+        names = dict.fromkeys((*COUNTS, *space.limits))
         known = {name: candidate.known(name, study.terms) for name in names}
         has = ", ".join(f"{v:,.10g} {name}" for name, v in known.items() if v is not None)
         message = (
@@ -209,16 +207,21 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         yield doc.problem(("budget",), message)
 
 
-def _unused(screened: Screened) -> list[tuple[str, int, int]]:
-    """Choices that no candidate can be built with, and for each a row that has it."""
+def _unused(screened: Screened) -> list[tuple[str, int, Values]]:
+    """Choices that no candidate can be built with, and for each a point that has it."""
     found = []
-    for path, axis in screened.table.space.axes.items():
-        codes = screened.table.columns[path].codes
-        built = set(codes[screened.rows].tolist())
-        for i in range(len(axis.choices or [])):
-            rows = np.flatnonzero(codes == i)
-            if i not in built and len(rows):
-                found.append((path, i, int(rows[0])))
+    for path, axis in screened.space.axes.items():
+        if axis.choices is None:
+            continue
+        built = {as_key(c.values[path]) for c in screened.candidates if path in c.values}
+        having: dict[Any, Values] = {}
+        for values in screened.points if len(built) < len(axis.choices) else ():
+            if path in values:
+                having.setdefault(as_key(values[path]), values)
+        for i, choice in enumerate(axis.choices):
+            key = as_key(choice)
+            if key not in built and key in having:
+                found.append((path, i, having[key]))
     return found
 
 

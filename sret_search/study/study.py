@@ -13,10 +13,11 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.config.study_file import StudyFile
+from sret_search.config.yaml_source import SourceFile
 from sret_search.job import Contents, Job, train_macs, trained_depths
 from sret_search.job.paths import expanded, is_url, path_below
 from sret_search.space.candidate import Candidate, CostContext, Values
-from sret_search.space.feasible_set import FeasibleSet
+from sret_search.space.feasible_set import AT_MOST, AT_MOST_OF_GRID, FeasibleSet
 from sret_search.space.space import Space
 
 _LISTED = 4096
@@ -32,16 +33,22 @@ class Study:
     """A study file and its space.
 
     Attributes:
-        path: the file that it was read from.
+        source, space_source: the files as they were read, with the places of what they say.
         seen: images for training, validation and test, where that took loading the data.
         contents: what was loaded, of data in folders.
     """
 
-    path: Path
+    source: SourceFile
+    space_source: SourceFile
     file: StudyFile
     space: Space
     seen: tuple[int, int, int] | None = None
     contents: Contents | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from."""
+        return self.source.file
 
     @property
     def name(self) -> str:
@@ -76,15 +83,6 @@ class Study:
         if given is None or is_url(given) or os.path.isdir(Path(given, self.name)):
             return given
         return expanded(given)
-
-    @property
-    def space_path(self) -> Path:
-        """The file of its space.
-
-        Raises:
-            PathError: it begins at a home folder that there is not.
-        """
-        return self.path.parent / expanded(self.file.space)
 
     @property
     def latency(self) -> int | None:
@@ -151,10 +149,32 @@ class Study:
             timing = StepTime.known(self.file.compute)
         return CostContext(self.sizes[0], self.file.compute.processes, timing)
 
+    def with_data(self, sizes: tuple[int, int, int], contents: Contents | None) -> Study:
+        """The same study once its data is known; what was worked out and still holds is kept.
+
+        Args:
+            sizes: images for training, validation and test.
+        """
+        known = replace(self, seen=sizes, contents=contents)
+        if known.sizes == self.sizes:
+            names = ("points", "grid", "terms", "strata", "plans")
+            vars(known).update({name: vars(self)[name] for name in names if name in vars(self)})
+        else:
+            vars(known)["points"] = self.points.on(known.terms)
+        return known
+
+    @cached_property
+    def plans(self) -> dict[int, Any]:
+        """The trainings that were planned so far, by the number of draws that stand for them;
+        `planning` fills it in."""
+        return {}
+
     @cached_property
     def points(self) -> FeasibleSet:
         """Its feasible candidates."""
-        return FeasibleSet(self.space, self.terms, self.file.search.seed)
+        search = self.file.search
+        at_most = AT_MOST_OF_GRID if search.entry.exhaustive else AT_MOST
+        return FeasibleSet(self.space, self.terms, search.seed, at_most)
 
     @cached_property
     def grid(self) -> list[Candidate]:
@@ -173,10 +193,15 @@ class Study:
         assert self.file.search.trials is not None
         return self.file.search.trials
 
+    @cached_property
+    def is_listed(self) -> bool:
+        """Whether all that its sampler asks for is known before it runs."""
+        return self.file.search.entry.exhaustive and self.points.number <= _LISTED
+
     def examples(self, draws: int) -> list[Candidate]:
         """What it will train: all of a grid that can be listed; otherwise so many feasible random
         draws, the same at each call, or, where there are none, the space's own architecture."""
-        if self.file.search.entry.exhaustive and self.points.number <= _LISTED:
+        if self.is_listed:
             return self.grid
         own = Candidate({}, self.space.architecture, self.space.recipe)
         return list(itertools.islice(self.points.at_random(), draws)) or [own]

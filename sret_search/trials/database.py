@@ -26,7 +26,6 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from sret_search.config import yaml_source
 from sret_search.config.addresses import masked, masked_value
 from sret_search.config.problems import Problem
 from sret_search.study import Study, StudyError
@@ -294,7 +293,7 @@ def _refused_as(study: Study, message: str) -> StudyError:
         return StudyError([Problem(message, sqlite.file(study))])
     said = postgres.without_secrets(study, message).removeprefix("the database ")
     message = f"the database {masked_value(url)} {said}"
-    return StudyError([yaml_source.read(study.path).problem(("storage", "url"), message)])
+    return StudyError([study.source.problem(("storage", "url"), message)])
 
 
 def _nothing(study: Study) -> StudyError:

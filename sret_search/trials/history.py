@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from sret_search.space.assembly import addresses
 from sret_search.space.candidate import Candidate, Values
-from sret_search.space.space import addresses
 from sret_search.study import Study
 from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import RungResult

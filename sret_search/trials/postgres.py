@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from sret_search.config import yaml_source
 from sret_search.config.addresses import is_shown, masked_value, without
 from sret_search.study import Study, StudyError
 
@@ -119,4 +118,4 @@ def _url(study: Study) -> URL:
     except (ArgumentError, ValueError):
         wrong = "postgresql://USER@HOST:PORT/DATABASE is needed"
     message = f"{wrong}, but got {masked_value(given)}"
-    raise StudyError([yaml_source.read(study.path).problem(("storage", "url"), message)])
+    raise StudyError([study.source.problem(("storage", "url"), message)])

@@ -12,6 +12,7 @@ import pytest
 from sret_search.artifacts import staging
 from sret_search.artifacts.backends import Disk
 from sret_search.artifacts.trial_folders import TrialFolders
+from sret_search.config.yaml_source import SourceFile
 from sret_search.job import Distill, Recipe
 from sret_search.job.paths import located
 from sret_search.study import StudyError
@@ -214,7 +215,7 @@ def test_a_url_that_cannot_be_used_is_refused_in_one_line(url, message):
 def test_a_study_has_its_own_part_of_a_place(given, root):
     storage = SimpleNamespace(trials=given)
     file = SimpleNamespace(study="depth", storage=storage)
-    assert Study(Path("depth.yaml"), file, None).trials_root == root
+    assert Study(SourceFile(Path("depth.yaml"), {}), None, file, None).trials_root == root
 
 
 def test_trials_that_a_recipe_reads_are_known_by_number():

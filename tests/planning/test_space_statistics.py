@@ -5,6 +5,7 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from candidates import SPACE
 from points import points_of
 
 from sret_search.config.space_file import Budget, Limit
-from sret_search.planning.space_statistics import COSTS, combinations, survey
-from sret_search.space.candidate import CostContext
+from sret_search.config.study_file import Objective
+from sret_search.planning.space_statistics import combinations, survey
+from sret_search.space.candidate import COSTS, COUNTS, CostContext
+from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
-from sret_search.space.table import Table
 from sret_search.study import Study, StudyError, load_study
 
+KNOWN = set(COSTS) - {"seconds"}
 FINITE = """\
 architecture:
   image_size: 8
@@ -84,12 +87,12 @@ def test_a_finite_space_is_counted_exactly(tmp_path, budget):
     assert (found.built, found.feasible) == (len(built), len(fits))
     assert found.distinct == len(distinct) < len(fits)
     assert found.share_interval == (found.share, found.share)
-    for name in COSTS[:-1]:
+    for name in KNOWN:
         known = sorted(c.known(name, made.terms) for c in distinct.values())
         of = found.costs[name]
         assert (of.least, of.most) == (known[0], known[-1]), name
         assert of.median == np.median(known)
-    assert set(found.costs) == set(COSTS[:-1])
+    assert set(found.costs) == KNOWN
     points = {(c.cost.params, c.cost.macs) for c in distinct.values()}
     assert set(zip(found.params.tolist(), found.macs.tolist(), strict=True)) == points
     assert {c.name for c in made.points.all()} == set(distinct)
@@ -149,50 +152,52 @@ def test_the_closest_misses_the_worst_limit_by_the_smallest_factor(tmp_path):
     known = found.closest.costs
     assert max(known["params"] / 3000, known["macs"] / 40_000) == worst
     assert "are more than" in found.closest.reason
-    assert set(known) == set(COSTS[:-1])
+    assert set(known) == KNOWN
+
+
+def test_every_cost_that_a_study_names_is_in_the_one_table():
+    assert set(Budget.model_fields) == set(COSTS)
+    assert set(get_args(Objective)) - {"accuracy", "loss", "latency_ms"} < set(COSTS)
+    assert COUNTS == ("params", "macs", "executions")
 
 
 def test_any_points_are_screened_as_they_are_built_one_by_one():
     rng = random.Random(2)
     points = [SPACE.draw(rng) for _ in range(4000)]
     terms = CostContext(images=1000, processes=2)
-    table = Table.of(SPACE, points)
-    screened = screen(table, terms)
-    places = np.arange(len(screened.rows))
-    memory = screened.memory(places)
-    train = screened.train_macs(places, screened.costs["macs"])
+    screened = screen(SPACE, points, terms)
+    places = np.arange(len(screened.candidates))
+    memory = screened.cost("memory", places)
+    train = screened.cost("train_macs", places)
     names: dict[int, str] = {}
     expected = []
-    for row, values in enumerate(points):
-        assert table.values(row) == values
+    for values in points:
         try:
             candidate = SPACE.candidate(values)
         except ValueError:
             continue
         place = len(expected)
-        expected.append(row)
+        expected.append(values)
         for name in ("params", "macs", "executions"):
             assert screened.costs[name][place] == getattr(candidate.cost, name)
         assert train[place] == candidate.known("train_macs", terms)
-        assert memory[place] == pytest.approx(candidate.known("memory", terms), abs=64)
+        assert memory[place] == candidate.known("memory", terms)
         assert names.setdefault(int(screened.identity[place]), candidate.name) == candidate.name
-    assert screened.rows.tolist() == expected
+    assert [candidate.values for candidate in screened.candidates] == expected
     assert len(expected) > 300
     assert len(set(names.values())) == len(names) == len(screened.distinct)
 
 
-MILLION = """\
+LARGE = """\
 architecture: sret_digits
 axes:
   stages.0.width: {choices: [8, 16, 24, 32, 40, 48, 56, 64]}
   stages.0.heads: {choices: [1, 2, 4, 8]}
   stages.0.unique: {low: 1, high: 5}
-  stages.0.loops: {choices: [1, 2, 3, 5, 8, 13, 25, 50, 100]}
+  stages.0.loops: {choices: LOOPS}
   stages.0.groups: {divisors: tokens, high: 8, entries: 2}
-  stages.0.mlp_ratio: {choices: [1, 2, 3]}
   nll.share: {choices: [none, stage, block, execution]}
   nll.ratio: {choices: [0.5, 1.0], when: {nll.share: [stage, block, execution]}}
-  residual.kind: {choices: [lrc, scaled]}
 budget:
   params: {max: 100_000}
   macs: {max: 5e7}
@@ -201,18 +206,36 @@ budget:
 """
 
 
-@pytest.mark.slow
-def test_a_million_candidates_take_less_than_a_minute_of_one_core(tmp_path):
-    (tmp_path / "space.yaml").write_text(MILLION)
-    (tmp_path / "study.yaml").write_text(
+def large(folder: Path, loops: str) -> Study:
+    (folder / "space.yaml").write_text(LARGE.replace("LOOPS", loops))
+    (folder / "study.yaml").write_text(
         "study: s\nspace: space.yaml\nsearch: {sampler: random, trials: 9}\n"
     )
+    return load_study(folder / "study.yaml")
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_candidates_take_less_than_half_a_minute_of_one_core(tmp_path):
     begun = time.process_time()
-    made = load_study(tmp_path / "study.yaml")
+    made = large(tmp_path, "[1, 2, 3, 5, 8, 13, 25, 50, 100]")
+    points = made.space.enumerated(1_000_000)
+    assert len(points) == 8 * 4 * 5 * 9 * 16 * 7 == 161_280
+    found = survey(made, at_most=AT_MOST)
+    assert time.process_time() - begun < 30
+    assert not found.exact
+    assert (found.combinations, found.looked_at) == (len(points), AT_MOST)
+    low, high = found.share_interval
+    assert low < found.share < high < low + 0.01
+
+
+@pytest.mark.slow
+def test_a_space_of_almost_as_many_as_are_gone_through_is_looked_at_whole(tmp_path):
+    made = large(tmp_path, "[1, 2, 5, 13, 100]")
+    begun = time.process_time()
     found = survey(made)
-    assert time.process_time() - begun < 60
+    assert time.process_time() - begun < 30
     assert found.exact
-    assert found.looked_at == 8 * 4 * 5 * 9 * 16 * 3 * 7 * 2 == 967_680
+    assert found.looked_at == 8 * 4 * 5 * 5 * 16 * 7 == 89_600
     assert found.looked_at > found.feasible > found.distinct > 1000
     for candidate in itertools.islice(made.points.at_random(), 100):
         assert made.feasible(candidate.values) is not None

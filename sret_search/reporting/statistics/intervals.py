@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
+from sret_search import wilson
+
 Interval = tuple[float, float]
-_Z = float(special.ndtri(0.975))
 LEAST = 0.25
 """Images: seeds of one accuracy are not taken to spread less. A few seeds that are right on as many
 images each would otherwise leave no doubt; with more than this, intervals near 100 % are too wide."""
@@ -27,15 +28,8 @@ def proportion(fraction: float, images: int, among: int = 1) -> Interval:
         among: trainings that it was chosen from as the best; for each of so many the lower end has
             the level that Bonferroni's correction asks for.
     """
-    low = _wilson(fraction, images, float(special.ndtri(0.025 / among)))
-    return max(0.0, low), min(1.0, _wilson(fraction, images, _Z))
-
-
-def _wilson(fraction: float, images: int, z: float) -> float:
-    """The end of the score interval on the side of the quantile `z`."""
-    centre = fraction + z**2 / (2 * images)
-    spread = fraction * (1 - fraction) / images + z**2 / (4 * images**2)
-    return (centre + z * math.sqrt(spread)) / (1 + z**2 / images)
+    low = wilson.end(fraction, images, float(special.ndtri(0.025 / among)))
+    return max(0.0, low), min(1.0, wilson.end(fraction, images, wilson.Z))
 
 
 def accuracy(values: Sequence[float], images: int) -> Interval:
@@ -60,7 +54,7 @@ def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
     images = len(first)
     gained = (np.sum(first & ~second) + 1) / (images + 2)
     lost = (np.sum(~first & second) + 1) / (images + 2)
-    half = _Z * math.sqrt((gained + lost - (gained - lost) ** 2) / (images + 2))
+    half = wilson.Z * math.sqrt((gained + lost - (gained - lost) ** 2) / (images + 2))
     return float(gained - lost - half), float(gained - lost + half)
 
 

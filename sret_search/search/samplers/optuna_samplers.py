@@ -22,7 +22,6 @@ from optuna.samplers import BaseGASampler, BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sret_search import importing
-from sret_search.config import yaml_source
 from sret_search.config.samplers import SAMPLERS
 from sret_search.search.samplers import optuna_storage
 from sret_search.search.samplers.base import Ask
@@ -260,7 +259,7 @@ class OptunaSampler(Drawn):
 
     def _error(self, message: str) -> StudyError:
         """What is wrong with the sampler, at its place in the study file."""
-        doc, path = yaml_source.read(self.study.path), self.study.file.search.entry.path
+        doc, path = self.study.source, self.study.file.search.entry.path
         return StudyError([doc.problem(("search", "sampler"), f"{path}: {message}")])
 
     def _suggested(self, trial: optuna.Trial) -> Candidate | None:

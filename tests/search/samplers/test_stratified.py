@@ -35,10 +35,7 @@ axes:
 def _ends(sample: Screened, cost: str) -> list[int]:
     """Places of the cheapest and the dearest feasible candidates."""
     places = sample.distinct
-    costs = sample.costs | {"memory": sample.memory(np.arange(len(sample.rows)))}
-    macs = sample.costs["macs"]
-    costs["train_macs"] = sample.train_macs(np.arange(len(sample.rows)), macs)
-    order = places[np.argsort(costs[cost][places])]
+    order = places[np.argsort(sample.cost(cost, places))]
     return [int(order[0]), int(order[-1])]
 
 

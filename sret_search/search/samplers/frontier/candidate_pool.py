@@ -50,8 +50,7 @@ class Pool:
     @cached_property
     def keys(self) -> list[str]:
         """What tells points of the space apart."""
-        rows = self.screened.rows[self.places].tolist()
-        return [key(self.screened.table.values(row)) for row in rows]
+        return [key(self.screened.candidates[place].values) for place in self.places.tolist()]
 
 
 def key(values: Values) -> str:

@@ -57,11 +57,10 @@ class Encoding:
 
     def all(self, screened: Screened, places: Rows) -> Numbers:
         """The features of some of many candidates (places, features)."""
-        rows, parts = screened.rows[places], []
+        points, parts = [screened.candidates[place].values for place in places.tolist()], []
         for path, axis in self._axes.items():
-            *values, _ = screened.table.columns[path].values
-            of_value = np.array([*(axis.at(value) for value in values), axis.neutral])
-            parts.append(of_value[screened.table.columns[path].codes[rows]])
+            columns = [axis.at(v[path]) if path in v else axis.neutral for v in points]
+            parts.append(np.array(columns).reshape(len(points), axis.width))
         for name in self._bounds:
             parts.append(self._scaled(name, np.log(screened.costs[name][places]))[:, None])
         return np.concatenate(parts, 1) if parts else np.zeros((len(places), 0))
