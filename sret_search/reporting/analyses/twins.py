@@ -55,6 +55,12 @@ _CONTROLS = {
     "iso_macs": "with each block run once, as wide as gives its multiply-adds",
     "iso_train_macs": "with each block run once, trained for as many multiply-adds",
 }
+_COLUMNS = (
+    Column("candidate", "word"), Column("executions"), Column("twin", "word"),
+    Column("its executions"), Column("its parameters"), Column("its MACs"),
+    Column("its training MACs"), Column("seeds"), Column("candidate"), Column("twin"),
+    Column("difference, points"), *P_COLUMNS, Column("the candidate is", "wrap"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -252,14 +258,6 @@ def sentences(found: list[Pair], best: str) -> list[str]:
             text += f"; the twin's {pair.matched} are off by {100 * pair.gap:+.0f} %"
         said.append(f"{text}.")
     return said
-
-
-_COLUMNS = (
-    Column("candidate", "word"), Column("executions"), Column("twin", "word"),
-    Column("its executions"), Column("its parameters"), Column("its MACs"),
-    Column("its training MACs"), Column("seeds"), Column("candidate"), Column("twin"),
-    Column("difference, points"), *P_COLUMNS, Column("the candidate is", "wrap"),
-)  # fmt: skip
 
 
 def _block(found: list[Pair]) -> Block:
