@@ -17,6 +17,13 @@ from sret_search.search.confirmation import members, on_the_front
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord
 
+_COLUMNS = (
+    Column("candidate", "word"), Column("executions"), Column("parameters"), Column("MACs"),
+    Column("seeds"), Column("front of the search", "word"), Column("in the search, validation"),
+    Column("again, validation"), Column("again, test"), Column("finding", "word"),
+)  # fmt: skip
+_FINDINGS = {None: "nothing decides", True: "stays on the front", False: "is beaten by another"}
+
 
 @dataclass(frozen=True)
 class Confirmed:
@@ -132,14 +139,6 @@ def analyse(results: Results) -> Analysis:
         blocks=[_block(found)] if found else [],
         facts={"confirmed": [asdict(one) for one in found]},
     )
-
-
-_COLUMNS = (
-    Column("candidate", "word"), Column("executions"), Column("parameters"), Column("MACs"),
-    Column("seeds"), Column("front of the search", "word"), Column("in the search, validation"),
-    Column("again, validation"), Column("again, test"), Column("finding", "word"),
-)  # fmt: skip
-_FINDINGS = {None: "nothing decides", True: "stays on the front", False: "is beaten by another"}
 
 
 def _block(found: list[Confirmed]) -> Block:

@@ -47,6 +47,12 @@ TWINS = [name for name, control in CONTROLS.items() if control.trains]
 LOOKS = dict(zip(TWINS, _LOOKS, strict=True))
 """The colour and marker of each kind of twin."""
 _ROWS = 12
+_COLUMNS = (
+    Column("candidate", "word"), Column("executions"), Column("twin", "word"),
+    Column("its executions"), Column("its parameters"), Column("its MACs"),
+    Column("its training MACs"), Column("seeds"), Column("candidate"), Column("twin"),
+    Column("difference, points"), *P_COLUMNS, Column("the candidate is", "wrap"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -244,14 +250,6 @@ def sentences(found: list[Pair], best: str) -> list[str]:
             text += f"; the twin's {pair.matched} are off by {100 * pair.gap:+.0f} %"
         said.append(f"{text}.")
     return said
-
-
-_COLUMNS = (
-    Column("candidate", "word"), Column("executions"), Column("twin", "word"),
-    Column("its executions"), Column("its parameters"), Column("its MACs"),
-    Column("its training MACs"), Column("seeds"), Column("candidate"), Column("twin"),
-    Column("difference, points"), *P_COLUMNS, Column("the candidate is", "wrap"),
-)  # fmt: skip
 
 
 def _block(found: list[Pair]) -> Block:

@@ -66,7 +66,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "percent": formatting.percent, "points": formatting.points, "plain": _plain, "yaml": partial(yaml_text, inline=True),
+        "percent": formatting.percent, "plain": _plain, "yaml": partial(yaml_text, inline=True),
     }  # fmt: skip
     return environment
 
