@@ -71,7 +71,7 @@ def begun(study: Any, number: int, ask: Any) -> Any:
 
 def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds of one sampler, by the number of finished trials."""
-    from sret_search.search.samplers import registry
+    from sret_search.search.samplers import build
     from sret_search.study import load_study
 
     Path("space.yaml").write_text(SPACE)
@@ -81,7 +81,7 @@ def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
     drawn = study.points.at_random()
     for size in sizes:
         while len(entries) < size:
-            ask = registry.Ask(next(drawn), 0)
+            ask = build.Ask(next(drawn), 0)
             entries.append(ended(begun(study, len(entries), ask)))
         repeats = [_asks(study, entries) for _ in range(REPEATS)]
         found[str(size)] = {
@@ -91,10 +91,10 @@ def measured(sampler: str, sizes: list[int]) -> dict[str, dict[str, float]]:
 
 
 def _asks(study: Any, entries: list[Any]) -> dict[str, float]:
-    from sret_search.search.samplers import registry
+    from sret_search.search.samplers import build
     from sret_search.trials.history import History
 
-    history, asker = History(study, entries), registry.build(study)
+    history, asker = History(study, entries), build.build(study)
     times, walls = [], []
     for _ in range(ASKS):
         start, begins = time.process_time(), time.perf_counter()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sret_search.config.study_file import Objective
 from sret_search.pareto import hypervolume, pareto
 from sret_search.search.phases import next_step
-from sret_search.search.samplers import registry
+from sret_search.search.samplers import build
 from sret_search.search.samplers.base import Ask, Sampler
 from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.space.feasible_set import FeasibleSet
@@ -223,7 +223,7 @@ def replay(
     named = {"sampler": sampler} if isinstance(sampler, str) else sampler
     keys = named if isinstance(named, Mapping) else {"sampler": "random"}
     searched = _with_search(study, keys, index, trials, scheduler)
-    asked = registry.build(searched) if isinstance(named, Mapping) else named(searched)
+    asked = build.build(searched) if isinstance(named, Mapping) else named(searched)
     rungs = Scheduler(searched, asked)
     history = History(searched, ())
     found = Replay(index, seen, [])

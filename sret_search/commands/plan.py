@@ -20,7 +20,7 @@ from sret_search.planning.disk_usage import estimate_disk_usage
 from sret_search.planning.plan import TrainingPlan, share_trained
 from sret_search.planning.space_statistics import Survey, survey
 from sret_search.planning.user_inputs import check_folders
-from sret_search.search.samplers.registry import learnt_trials
+from sret_search.search.samplers.build import learnt_trials
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study, StudyError, load_study
 from sret_search.study.load import with_calibration

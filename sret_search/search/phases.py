@@ -13,7 +13,7 @@ from sret_search.search.confirmation import Confirmation
 from sret_search.search.controls import Controls
 from sret_search.search.learning_rates import LearningRates
 from sret_search.search.samplers.base import WAIT, Ask, PredictiveSampler, Sampler
-from sret_search.search.samplers.registry import build as build_sampler
+from sret_search.search.samplers.build import build as build_sampler
 from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.study import Study
 from sret_search.trials.history import History

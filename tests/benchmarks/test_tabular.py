@@ -16,7 +16,7 @@ from tabular import replay as replays
 from tabular import table as tables
 from tabular.replay import Replay, Table, hypervolumes, replay
 
-from sret_search.search.samplers import registry
+from sret_search.search.samplers import build
 from sret_search.search.samplers.base import Ask
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
@@ -195,7 +195,7 @@ def test_a_trial_is_asked_for_without_the_results_of_those_that_run(
 ) -> None:
     class Watching:
         def __init__(self, of: Study) -> None:
-            self.random = registry.build(of)
+            self.random = build.build(of)
             self.open: list[int] = []
 
         def ask(self, history: History) -> Ask | None:
@@ -236,7 +236,7 @@ def test_hypervolumes_are_of_the_means_of_the_other_seeds(study: Study, table: T
 def test_a_sampler_selects_by_a_front_of_its_own(study: Study, table: Table) -> None:
     class First:
         def __init__(self, of: Study) -> None:
-            self.random = registry.build(of)
+            self.random = build.build(of)
 
         def ask(self, history: History) -> Ask | None:
             asked = self.random.ask(history)
@@ -280,7 +280,7 @@ def test_a_packed_ledger_goes_on_without_the_folders_of_its_trials(
     assert not Path(study.trials_root).exists()
     ledger = Ledger.create(study)
     assert ledger.entries() == before
-    assert registry.build(study).ask(History(study, before)) is None
+    assert build.build(study).ask(History(study, before)) is None
     one = study.grid[0]
     entry = ledger.begin(study.job(one, SEEDS, "cpu"), one.values, study.sizes[0])
     ledger.tell(entry, TrialResult.from_dict(outcome(np.random.default_rng(0))))

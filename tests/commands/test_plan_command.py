@@ -9,7 +9,7 @@ from sret_search.__main__ import main
 from sret_search.machine.step_time import FILE
 from sret_search.planning import calibration
 from sret_search.planning.disk_usage import estimate_disk_usage
-from sret_search.search.samplers.registry import learnt_trials
+from sret_search.search.samplers.build import learnt_trials
 from sret_search.study import load_study
 from sret_search.training import speed
 from sret_search.training.speed import MeasuringError, Speed

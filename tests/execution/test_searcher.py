@@ -22,7 +22,7 @@ from sret_search.execution.resources import Slots
 from sret_search.execution.searcher import PREFETCH, LedgerSearcher
 from sret_search.execution.shutdown import Stopping
 from sret_search.job.contents import Contents, Group
-from sret_search.search.samplers import registry
+from sret_search.search.samplers import build
 from sret_search.study import load_study
 from sret_search.trials import failures
 from sret_search.trials.database import LedgerLostError
@@ -57,7 +57,7 @@ class Played:
         self.nodes = {"a": "this machine"}
         self.console = Console(record=True, width=200, file=io.StringIO())
         self.searcher = LedgerSearcher(
-            study, self.ledger, history, registry.build(study),
+            study, self.ledger, history, build.build(study),
             lambda: Slots(slots, 1, 0.0), self.stopping, Progress(4, slots, 1.0, self.console),
             Keeper(self.ledger.folders, 10**9), self.watermark, NodeExclusion(lambda: self.nodes),
         )  # fmt: skip

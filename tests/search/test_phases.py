@@ -16,7 +16,7 @@ from sret_search.planning.plan import competitors, least_trials, training_plan
 from sret_search.search import phases
 from sret_search.search.controls import beside
 from sret_search.search.learning_rates import Tried
-from sret_search.search.samplers import registry
+from sret_search.search.samplers import build
 from sret_search.search.samplers.base import WAIT
 from sret_search.search.samplers.frontier.sampler import Frontier
 from sret_search.study import Study, load_study
@@ -255,7 +255,7 @@ def test_the_front_that_a_sampler_believes_in_is_the_one_that_is_confirmed(tmp_p
 
     driver = Driver(made, accuracy).run()
     searched = History(made, driver.of("search"))
-    sampler = registry.build(made)
+    sampler = build.build(made)
     assert isinstance(sampler, Frontier)
     confirmed = {entry.candidate for entry in driver.of("confirmation")}
     assert confirmed == set(sampler.front(searched)) != set()

@@ -13,7 +13,7 @@ from optuna.storages import RDBStorage
 from sret_search.cost import cost, train_memory
 from sret_search.job import train_macs
 from sret_search.run import _keep_aside, _retry_failed
-from sret_search.search.samplers import registry
+from sret_search.search.samplers import build
 from sret_search.study import Study, StudyError, load_study
 from sret_search.trials import worker_files
 from sret_search.trials.compatibility import FORMAT
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("here")
 
 def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:
     """Ask and end trials until the sampler has no more."""
-    sampler, history = registry.build(made), History(made, ledger.entries())
+    sampler, history = build.build(made), History(made, ledger.entries())
     numbers = []
     while len(numbers) < limit and (asked := sampler.ask(history)) is not None:
         job = made.job(asked.candidate, made.file.search.seed + asked.seed, "cpu")
@@ -63,7 +63,7 @@ def begin_all(made: Study, ledger: Ledger, limit: int = 100) -> list[int]:
 
 def begin(made: Study, ledger: Ledger) -> TrialRecord:
     """Begin the first trial."""
-    asked = registry.build(made).ask(History(made, [])) or pytest.fail("nothing asked")
+    asked = build.build(made).ask(History(made, [])) or pytest.fail("nothing asked")
     return ledger.begin(made.job(asked.candidate, asked.seed, "cpu"), asked.candidate.values, 1258)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sret_search.search.samplers import registry
+from sret_search.search.samplers import build
 from sret_search.search.samplers.optuna_samplers import OptunaSampler
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
@@ -71,7 +71,7 @@ class Driver:
         """Build everything anew, as after a crash, or after an edit of the study."""
         self.made = made or self.made
         self.history = History(self.made, self.entries, self.window)
-        self.sampler = registry.build(self.made)
+        self.sampler = build.build(self.made)
 
     def begin(self) -> bool:
         """Ask for a trial and begin it, if there is one."""
