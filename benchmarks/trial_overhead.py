@@ -179,12 +179,11 @@ def timed_alone(sampler: str, trials: int) -> None:
 
 def soaked(sampler: str, trials: int) -> None:
     from sret_search.execution.worker import resident_bytes
-    from sret_search.search.samplers import build
     from sret_search.trials import ledger
 
     spent: list[list[float]] = [[], [], []]
     memory: list[float] = []
-    kind = type(registry.build(study("soak", sampler, trials)))
+    kind = type(build.build(study("soak", sampler, trials)))
     tell = ledger.Ledger.tell
 
     def watched(self: Any, *args: Any) -> Any:

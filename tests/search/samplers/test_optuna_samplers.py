@@ -7,8 +7,8 @@ import pytest
 from optuna.samplers import BaseSampler, RandomSampler
 from test_samplers import EDITED, NSGA2, TUNED, Driver, study
 
-from sret_search.search.samplers.optuna_samplers import OptunaSampler
 from sret_search.search.samplers.build import build
+from sret_search.search.samplers.optuna_samplers import OptunaSampler
 from sret_search.study import StudyError
 
 GP = "optuna.samplers:GPSampler"
