@@ -179,6 +179,7 @@ def timed_alone(sampler: str, trials: int) -> None:
 
 def soaked(sampler: str, trials: int) -> None:
     from sret_search.execution.worker import resident_bytes
+    from sret_search.search.samplers import build
     from sret_search.trials import ledger
 
     spent: list[list[float]] = [[], [], []]
