@@ -37,7 +37,7 @@ class InProcess:
         self.ledger.freeze(slots + PREFETCH)
         history = History(made, self.ledger.entries(), self.ledger.window)
         self.searcher = LedgerSearcher(
-            made, self.ledger, history, phases.build(made, self.ledger.memory),
+            made, self.ledger, history, phases.build(made),
             lambda: Slots(slots, 1, 0.0), Stopping(self.ledger.folders.ask_to_stop, print, None),
             Progress(9, slots, 1.0, Console(file=io.StringIO())),
             Keeper(self.ledger.folders, 10**9), Watermark(), NodeExclusion(lambda: {"": "here"}),
