@@ -139,8 +139,7 @@ class History:
         return first + seed in self.seeds.get(candidate.name, ())
 
     def lacking(self) -> tuple[Values, int] | None:
-        """Values and next seed index of the first candidate that lacks seeds; None if there is
-        none.
+        """Values and next seed index of the first candidate that lacks seeds; None without one.
 
         Only candidates that belong to the study count.
         """

@@ -52,7 +52,7 @@ _NOTICE = text(
     ") AS wanted (name, value) USING (name)"
 )
 """Settings of the server. It notices after 20 seconds that a holder is gone without a message, and
-it keeps a silent connection until then. Settings that an older server lacks are left out."""
+never ends the connection of a silent holder. Settings that an older server lacks are left out."""
 
 
 _LETS_GO = 10.0
