@@ -1,5 +1,4 @@
-"""Attempts at trials: those that wait for a slot, those that Ray runs, and the reasons of
-failures."""
+"""Attempts at trials: waiting for a slot, running on Ray, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ from sret_search.trials.trial import TrialRecord
 
 
 class Waiting:
-    """Queue of trials, by the time from which each may have its next attempt, the earliest
-    first."""
+    """Queue of trials, in order of the time from which each may have its next attempt."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._due = [(0.0, number) for number in numbers]
@@ -69,8 +67,7 @@ class Attempt:
 def reason_of(
     ledger: Ledger, entry: TrialRecord, attempt: Attempt, timeout: str
 ) -> tuple[str, str]:
-    """The cause and reason of an attempt without an outcome, as its worker reported or wrote
-    them."""
+    """The cause and reason of an attempt without an outcome, from its worker's report or files."""
     if attempt.cause not in (None, failures.DIED):
         return attempt.cause, attempt.reason
     written = worker_files.error(ledger.folders, entry, attempt.folder)

@@ -91,8 +91,7 @@ def _trials(study: Study) -> Path | None:
 
 
 def _by_disk(study: Study, asked: DiskEstimate, trials: int) -> list[tuple[Path, int]]:
-    """Bytes needed by the trials and the ledger on each file system, with a folder that is on
-    it."""
+    """A folder on each file system, with the bytes that trials and ledger need there."""
     found: dict[int, tuple[Path, int]] = {}
     for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
         if folder is None:

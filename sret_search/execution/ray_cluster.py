@@ -215,8 +215,7 @@ def reach(address: str) -> None:
 
 
 def _entering(folder: str) -> Callable[[], None]:
-    """A hook that lets each worker enter the working directory, so that relative paths are the
-    same."""
+    """A hook with which each worker enters this folder, so that relative paths are the same."""
 
     def enter() -> None:
         with suppress(OSError):
@@ -226,8 +225,7 @@ def _entering(folder: str) -> Callable[[], None]:
 
 
 def _silence() -> None:
-    """Suppress Ray's messages about nodes that join and leave. The run reports their effect on
-    trials."""
+    """Suppress Ray's messages about nodes that join and leave. The run reports the effects."""
     import ray._private.worker as worker
 
     worker.print_to_stdstream = lambda *_, **__: None

@@ -37,14 +37,12 @@ from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import TrialResult, failed
 
 PREFETCH = 1
-"""Trials that begin in the ledger while all slots are taken, so that no slot waits for a
-sampler."""
+"""Trials that begin in the ledger while all slots are taken. No slot waits for a sampler."""
 _LOST = LedgerLostError, StudyHeldError, OSError
 """Errors after which a run cannot continue, although the study itself is correct."""
 _FINISHED: str = Searcher.FINISHED
 _A_TUNER = 1000
-"""Attempts after which Ray's Tuner is replaced by a new one. It grows by 36 kB with each
-attempt."""
+"""Attempts after which Ray's Tuner is replaced. It grows by 36 kB with each attempt."""
 
 
 class LedgerSearcher(Searcher):
@@ -336,8 +334,7 @@ class LedgerSearcher(Searcher):
         return _FINISHED
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out all state. Ray pickles its searcher for a restore that never happens: the
-        ledger has it."""
+        """Leave out all state. Ray pickles its searcher for a restore that never happens."""
         return {}
 
     def save(self, checkpoint_path: str) -> None: ...

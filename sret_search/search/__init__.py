@@ -1,2 +1,1 @@
-"""Decisions of a search: the next candidate to train, and the trials that continue. No Ray, no
-SQL."""
+"""Decisions of a search: the next candidate to train, and the trials that continue."""

@@ -24,8 +24,7 @@ from sret_search.trials.objectives import objective_values
 from sret_search.trials.trial import TrialRecord
 
 _STAND_INS = {"latency_ms": "macs"}
-"""Objectives that are measured only at the end of a training, each with its substitute at a
-rung."""
+"""Objectives measured only at the end of a training, each with its substitute at a rung."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,7 @@ class Scheduler:
         """Numbers of the trials at (cohort, rung, stratum), in order of number and ranked; kept
         until these change."""
         self._last: tuple[History, int, bool] | None = None
-        """The history, its number of changes and `is_over` of the last call that decided
-        nothing."""
+        """History, its number of changes and `is_over` of the last call without a decision."""
 
     def until(self, entry: TrialRecord) -> int | None:
         """The epoch of the rung that a trial is at, or trains to; None if it trains to its end."""
@@ -187,7 +185,7 @@ class Scheduler:
     def _ranked(
         self, own: Iterable[TrialRecord], epoch: int, cohort: int = 0
     ) -> list[list[tuple[int, TrialRecord]]]:
-        """All trials that reached a rung, with their numbers: a list for each stratum, the best
+        """Trials that reached a rung, with their numbers: a list for each stratum, the best
         first."""
         strata: dict[int, dict[int, TrialRecord]] = defaultdict(dict)
         for entry in own:

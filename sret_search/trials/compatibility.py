@@ -40,8 +40,7 @@ _LONGEST = 80
 
 
 def describe(study: Study) -> dict[str, Any]:
-    """The description of a study, as plain data: the input of its reports and of later
-    comparisons."""
+    """The description of a study, as plain data, for its reports and for later comparisons."""
     root = study.trials_root
     description = {
         **study.file.model_dump(mode="json"),

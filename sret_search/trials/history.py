@@ -62,8 +62,8 @@ class History:
         self._add(entries)
 
     def under(self, window: int | None) -> History:
-        """The same trials under another window. It reuses the check of which trials belong to the
-        study."""
+        """The same trials under another window. Which of them belong to the study is not checked
+        again."""
         other = History(self.study, (), window)
         other._found = self._found
         other._add(self.entries)
@@ -121,8 +121,8 @@ class History:
         self._count()
 
     def replace(self, entry: TrialRecord) -> None:
-        """Replace an open trial by its next state, still open: failed attempts counted, at a rung,
-        or promoted."""
+        """Replace an open trial by its next open state: with more failures, at a rung, or
+        promoted."""
         assert entry.open, f"trial {entry.number} has ended"
         self._replace(entry)
 

@@ -1,5 +1,4 @@
-"""The lease of a study: only one driver writes at a time, and a second gets the name of the
-first."""
+"""The lease of a study: a single driver writes at a time. A second one is shown its name."""
 
 from __future__ import annotations
 
@@ -69,8 +68,7 @@ class StudyHeldError(Exception):
 
 
 class HolderAwayError(StudyHeldError, LedgerAwayError):
-    """The connection that held a study is gone, and the study cannot be held again at the
-    moment."""
+    """The connection that held a study is gone. The study cannot be held again at the moment."""
 
 
 class Lease(Protocol):

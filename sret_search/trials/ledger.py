@@ -131,8 +131,7 @@ class Ledger:
 
     @property
     def declarations(self) -> list[Declaration]:
-        """The declarations of the study, in the order of its runs; empty if earlier programs stored
-        none."""
+        """The declarations of the study, in the order of its runs; earlier programs stored none."""
         return [Declaration(**plain) for plain in self._attributes.get("declarations", [])]
 
     @property

@@ -37,8 +37,7 @@ _UNREACHABLE = (
 )  # fmt: skip
 
 _MAKING = 0x73726574
-"""The advisory lock for making tables. In the server, two processes that make tables at once
-fail."""
+"""The advisory lock for making tables. Two processes that make tables at once fail."""
 
 
 def options(study: Study) -> tuple[str, dict[str, Any]]:

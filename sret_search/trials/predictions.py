@@ -1,5 +1,4 @@
-"""Correct classifications of each trial, image by image, from its predictions or a packed
-ledger."""
+"""Correct classifications of each trial by image, from its predictions or a packed ledger."""
 
 from __future__ import annotations
 

@@ -43,8 +43,7 @@ class Keeper:
         self._total = 0
 
     def restore(self, entries: Iterable[TrialRecord]) -> None:
-        """Read which checkpoints all ended trials have, and remove the files that a killed run
-        left."""
+        """Read the checkpoints of all ended trials, and remove the files that a killed run left."""
         attempts = self._folders.all_attempts()
         for entry in entries:
             if not entry.open:
@@ -81,8 +80,7 @@ class Keeper:
             self._total += self._bytes[entry.number]
 
     def _full(self, attempts: Sequence[str]) -> list[tuple[str, str]]:
-        """Full checkpoints in order of step; at equal steps, that of the last attempt comes
-        last."""
+        """Full checkpoints in order of step; at equal steps, in order of attempt."""
         found = [(a, name) for a in attempts for name in self._folders.checkpoints(a)]
         return sorted(found, key=lambda file: _step(file[1]))
 

@@ -156,8 +156,7 @@ def _unfit(study: Study, where: str) -> StudyError:
 
 
 def mounts() -> str:
-    """The file systems mounted on this machine, as the text of /proc/self/mounts; empty if
-    unknown."""
+    """The text of /proc/self/mounts with the mounted file systems; empty if unknown."""
     try:
         return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:

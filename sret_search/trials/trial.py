@@ -110,8 +110,8 @@ class TrialRecord:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The data that are stored when it begins. Samplers of earlier programs stored notes in
-        them."""
+        """The data that are stored when it begins. Samplers of earlier programs stored notes
+        there."""
         facts = {name: getattr(self, name) for name in _FACTS}
         facts["about"] = about_records.to_dict(self.about)
         return {
@@ -239,8 +239,7 @@ class TrialRecord:
 
     @property
     def confirmed_on(self) -> str | None:
-        """The images on which it confirms a candidate, "train" or "train+val"; None for other
-        roles."""
+        """The images on which it confirms a candidate, "train" or "train+val", or None."""
         return self.about.on if isinstance(self.about, ConfirmationTrial) else None
 
     @property
@@ -259,8 +258,7 @@ class TrialRecord:
 
     @property
     def forgiven(self) -> int:
-        """Number of first attempts whose failures no longer count, since the trial was opened
-        again."""
+        """Number of first attempts whose failures no longer count after a retry."""
         return int(self.retried.get("attempts", 0))
 
     def at_rung(self, epoch: int, reached: RungResult) -> TrialRecord:

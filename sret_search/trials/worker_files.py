@@ -21,8 +21,7 @@ from sret_search.trials.trial_result import RungResult, TrialResult
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Amount = Annotated[float, Field(ge=0)]
 _Any = Annotated[float, Field(allow_inf_nan=True)]
-"""A value of a rerun. It may be NaN or infinite, since the weights were not trained for this
-depth."""
+"""A value of a rerun, which may be NaN or infinite: its weights were trained for another depth."""
 
 
 class _Content(BaseModel):
@@ -121,8 +120,7 @@ def reached(folders: TrialFolders, entry: TrialRecord, epoch: int) -> RungResult
 def _content(
     folders: TrialFolders, entry: TrialRecord, attempt: str, name: str
 ) -> Mapping[str, Any] | None:
-    """The content of a file of an attempt, if it is undamaged and of exactly this job; else
-    None."""
+    """The content of a file of an attempt; None if it is damaged, absent or of another job."""
     content = folders.read_json(attempt, name)
     if not content or content.get("job") != entry.job.identity:
         return None

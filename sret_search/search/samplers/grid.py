@@ -8,8 +8,7 @@ from sret_search.trials.history import History
 
 
 class Grid:
-    """Asks for every candidate, the most expensive first, then for every candidate with the next
-    seed."""
+    """Asks for all candidates, the most expensive first, then for all with the next seed."""
 
     def __init__(self, study: Study) -> None:
         self.study = study

@@ -49,8 +49,7 @@ class Drawn:
         raise NotImplementedError
 
     def at_random(self, index: int) -> Iterator[Candidate]:
-        """Feasible candidates for place `index`, in random order. In a small space, all are
-        included."""
+        """Feasible candidates for place `index`, in random order; all of them in a small space."""
         return self.study.points.at_random(index)
 
     def _used_up(self, history: History) -> bool:

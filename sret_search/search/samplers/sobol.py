@@ -1,5 +1,4 @@
-"""The sampler `sobol`: candidates from a Sobol sequence, which fill a space more evenly than random
-ones."""
+"""The sampler `sobol`: points of a Sobol sequence, which are more even than random candidates."""
 
 from __future__ import annotations
 

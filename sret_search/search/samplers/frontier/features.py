@@ -19,8 +19,7 @@ COSTS = ("params", "macs", "executions")
 _LOG = 8.0
 """Factor between the ends of an axis from which its numbers are taken in the logarithm."""
 _WORDS = 16
-"""Choices up to which each has a column. Of more choices that are lists, length and mean are the
-columns."""
+"""Choices up to which each has a column. Longer lists of lists have columns of length and mean."""
 _NEUTRAL = 0.5
 """The feature of an axis that is not active."""
 

@@ -40,8 +40,7 @@ from sret_search.trials.history import History
 LEARNT = ("accuracy", "loss")
 _STARTUP = SAMPLERS["frontier"].startup or 0
 _EACH = 30
-"""Results up to which the settings are fitted after each result; beyond, after each further
-tenth."""
+"""Results up to which the settings are fitted after each; beyond, after each further tenth."""
 _SURE = 384
 """Candidates with the highest estimated gains, for which the exact uncertainty is computed."""
 _UNSURE = 0.3
@@ -119,7 +118,7 @@ class Frontier(Drawn):
         return self._front(history, ended=True)
 
     def promising(self, history: History) -> list[str]:
-        """Candidates on the front of posterior means, by name, also those not trained to their
+        """Names of candidates on the front of posterior means, also of those not trained to their
         end."""
         return self._front(history, ended=False)
 
@@ -149,8 +148,7 @@ class Frontier(Drawn):
             self._begun = self._told = 0
             self._latest: tuple[int, _Model | None] | None = None
             self._names: list[str] = []
-            """Candidates in the order in which they began. Their places in this list identify
-            them."""
+            """Candidates in the order in which they began. Their places here identify them."""
             self._place: dict[str, int] = {}
             self._x: list[Numbers] = []
             self._paid: list[list[float]] = []
@@ -173,8 +171,8 @@ class Frontier(Drawn):
         self._begun, self._told = len(history), len(history.results)
 
     def _model(self, history: History) -> _Model | None:
-        """The model at the latest change, which is kept; None if fewer than two candidates have
-        results."""
+        """The model at the latest change, which is kept; None if it has fewer than two
+        candidates."""
         if self._latest is None or self._latest[0] != history.changes:
             self._latest = history.changes, self._learn(history)
         return self._latest[1]
