@@ -37,8 +37,8 @@ def _made(path: str) -> Callback:
     try:
         callback = make()
     except (Exception, SystemExit) as error:
-        told = importing.summary(error)
-        raise importing.NotImportedError(f"{path} cannot be made: {told}") from error
+        reason = importing.summary(error)
+        raise importing.NotImportedError(f"{path} cannot be made: {reason}") from error
     if not isinstance(callback, Callback):
         kind = type(callback).__name__
         raise importing.NotImportedError(f"{path} makes a {kind}, not a ray.tune.Callback")
@@ -107,9 +107,9 @@ class CallbackAdapter(Callback):
         seen = self._seen[trial.trial_id]
         report = messages.from_dict(result)
         if isinstance(report, EpochMetrics):
-            told = {**result, "config": dict(seen.config)}
+            shown = {**result, "config": dict(seen.config)}
             given = {"iteration": iteration, "trials": self._trials, "trial": seen}
-            self._tell("on_trial_result", **given, result=told)
+            self._tell("on_trial_result", **given, result=shown)
         elif isinstance(report, AttemptFailed | AttemptEnded):
             # A failure is reported first, then the end. A worker may be replaced after either.
             self._ends.setdefault(trial.trial_id, isinstance(report, AttemptEnded))
@@ -144,5 +144,5 @@ class CallbackAdapter(Callback):
             getattr(self._callback, hook)(**given)
         except Exception as error:  # noqa: BLE001  whatever code of others raises
             self._failed = True
-            told = importing.summary(error)
-            self._say(f"the callback {self._name} failed in {hook}: {told}; it is told no more")
+            reason = importing.summary(error)
+            self._say(f"the callback {self._name} failed in {hook}: {reason}; it is told no more")

@@ -92,14 +92,14 @@ def _trials(study: Study) -> Path | None:
 
 def _by_disk(study: Study, asked: DiskEstimate, trials: int) -> list[tuple[Path, int]]:
     """A folder on each file system, with the bytes that trials and ledger need there."""
-    found: dict[int, tuple[Path, int]] = {}
+    disks: dict[int, tuple[Path, int]] = {}
     for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
         if folder is None:
             continue
         disk = os.stat(existing_above(folder.absolute())).st_dev
-        first, before = found.get(disk, (folder, SPARE))
-        found[disk] = first, before + wanted
-    return list(found.values())
+        first, before = disks.get(disk, (folder, SPARE))
+        disks[disk] = first, before + wanted
+    return list(disks.values())
 
 
 def _lack(folder: Path, reserve: int) -> str:

@@ -81,8 +81,8 @@ def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
     waiting = {
         node: ask.options(scheduling_strategy=Here(node, soft=False)).remote() for node in named
     }
-    found = {node: answer(asked) for node, asked in waiting.items()}
-    return {node: f"{named[node]} {problem}" for node, problem in found.items() if problem}
+    problems = {node: answer(asked) for node, asked in waiting.items()}
+    return {node: f"{named[node]} {problem}" for node, problem in problems.items() if problem}
 
 
 def look_for_cuda() -> str:
@@ -122,7 +122,7 @@ def answer(waiting: Any) -> str | None:
     import ray
 
     try:
-        found: str | None = ray.get(waiting, timeout=_ANSWER)
+        problem: str | None = ray.get(waiting, timeout=_ANSWER)
     except ray.exceptions.GetTimeoutError:
         return f"did not start a worker within {_ANSWER:g} s"
     except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
@@ -130,7 +130,7 @@ def answer(waiting: Any) -> str | None:
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         return f"cannot run this program ({reason}); it needs the packages that are here"
-    return found or None
+    return problem or None
 
 
 def look(probe: str | None, data: str | None, node: str) -> str:

@@ -191,7 +191,7 @@ def _train(
             disk_space.Watermark(study, first.number),
             left_out,
         )
-        told = [
+        adapters = [
             callbacks.CallbackAdapter(callback, path, searcher.entry_of, progress.write)
             for callback, path in zip(named, study.file.compute.callbacks, strict=True)
         ]
@@ -200,7 +200,7 @@ def _train(
             signals.raise_swallowed()
             while not searcher.over:
                 searcher.renew()
-                _fit(searcher, first, tune_folder, work, told)
+                _fit(searcher, first, tune_folder, work, adapters)
             signals.note()
         if searcher.lost is not None:
             raise searcher.lost
@@ -235,13 +235,13 @@ def _looked_up(study: Study, first: Slots, left_out: NodeExclusion) -> Callable[
     """A function that returns the slots, checked again at intervals as nodes join and leave."""
     from sret_search.execution.resources import slots
 
-    looked, found = time.monotonic(), first
+    looked, latest = time.monotonic(), first
 
     def current() -> Slots:
-        nonlocal looked, found
+        nonlocal looked, latest
         if study.file.compute.address != "local" and time.monotonic() - looked > _CLUSTER:
-            looked, found = time.monotonic(), slots(study, first, left_out.ids)
-        return found
+            looked, latest = time.monotonic(), slots(study, first, left_out.ids)
+        return latest
 
     return current
 

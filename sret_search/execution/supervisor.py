@@ -44,7 +44,7 @@ def driven(work: Callable[[], int], ended: Callable[[], int]) -> int:
     global _is_child
     _is_child = True
     signals.ignored()
-    alive, told = map(int, channels.split(","))
+    alive, code_write = map(int, channels.split(","))
     threading.Thread(target=_die_with_parent, args=[alive], daemon=True).start()
     code = 1
     try:
@@ -54,7 +54,7 @@ def driven(work: Callable[[], int], ended: Callable[[], int]) -> int:
         raise
     finally:
         with suppress(OSError):
-            os.write(told, str(code).encode())
+            os.write(code_write, str(code).encode())
     return code
 
 
@@ -74,23 +74,23 @@ def _die_with_parent(alive: int) -> None:
 
 
 def _wait(ended: Callable[[], int]) -> int:
-    (alive, parent), (heard, told) = os.pipe(), os.pipe()
+    (alive, parent), (code_read, code_write) = os.pipe(), os.pipe()
     # Blocked signals wait in the child until it has handlers.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     child = subprocess.Popen(
         sys.orig_argv,
-        env=os.environ | {_CHANNELS: f"{alive},{told}"},
-        pass_fds=(alive, told),
+        env=os.environ | {_CHANNELS: f"{alive},{code_write}"},
+        pass_fds=(alive, code_write),
         process_group=0,  # a signal to a whole group must reach the child once
     )
     os.close(alive)
-    os.close(told)
+    os.close(code_write)
     signals.ignored()
     with signals.forwarded(child):
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         code = child.wait()
-    said = os.read(heard, 16)
-    os.close(heard)
+    said = os.read(code_read, 16)
+    os.close(code_read)
     os.close(parent)
     if said:
         result = int(said)

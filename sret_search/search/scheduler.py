@@ -191,13 +191,13 @@ class Scheduler:
         for entry in own:
             if self._has_come(entry, epoch):
                 strata[bisect_right(self.study.strata, entry.cost["macs"])][entry.number] = entry
-        found = []
+        orders = []
         for stratum, members in sorted(strata.items()):
             place, numbers = (cohort, epoch, stratum), list(members)
             if self._orders.get(place, ([], []))[0] != numbers:
                 self._orders[place] = numbers, self._order(members, epoch)
-            found.append([(number, members[number]) for number in self._orders[place][1]])
-        return found
+            orders.append([(number, members[number]) for number in self._orders[place][1]])
+        return orders
 
     def _order(self, members: Mapping[int, TrialRecord], epoch: int) -> list[int]:
         objectives = self.study.file.objectives
@@ -241,15 +241,15 @@ def ranking(points: np.ndarray, numbers: Sequence[int]) -> list[int]:
     """
     ranks = np.stack([_double_ranks(column) for column in points.T], axis=1)
     left = np.argsort(numbers, kind="stable")
-    found: list[int] = []
+    ranked: list[int] = []
     while len(left):
         on_front = nondominated(ranks[left].tolist())
         front = left[on_front]
         alone = contributions([tuple(point) for point in ranks[front].tolist()])
         order = sorted(range(len(front)), key=lambda i: (-alone[i], i))
-        found += [numbers[front[i]] for i in order]
+        ranked += [numbers[front[i]] for i in order]
         left = left[~on_front]
-    return found
+    return ranked
 
 
 def _double_ranks(values: np.ndarray) -> np.ndarray:

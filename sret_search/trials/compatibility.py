@@ -80,12 +80,16 @@ def refuse_other_format(where: str, description: dict[str, Any]) -> None:
     Raises:
         StudyError: another version wrote it.
     """
-    found = description.get("format", 1)
-    if found != FORMAT:
-        age = "a newer" if found > FORMAT else "an older"
+    version = description.get("format", 1)
+    if version != FORMAT:
+        age = "a newer" if version > FORMAT else "an older"
         raise StudyError(
-            f"{where}: written by {age} sret_search (format {found}; this one reads {FORMAT});"
-            + (" update this one" if found > FORMAT else " --fresh keeps it aside and starts anew")
+            f"{where}: written by {age} sret_search (format {version}; this one reads {FORMAT});"
+            + (
+                " update this one"
+                if version > FORMAT
+                else " --fresh keeps it aside and starts anew"
+            )
         )
 
 
@@ -155,13 +159,13 @@ def differences(study: Study, description: dict[str, Any]) -> list[str]:
         "budget": study.space.budget.model_dump(mode="json"),
         "architecture": study.space.architecture.to_dict(),
     }
-    found = []
+    texts = []
     for name in (*_REPORTED, "axes", "budget", "architecture"):
         before: Any = description.get(name, now[name])  # earlier programs stored less
         if name == "data":
             before = {key: value for key, value in before.items() if key != "sizes"}
-        found += list(_different(name, before, json.loads(json.dumps(now[name]))))
-    return found
+        texts += list(_different(name, before, json.loads(json.dumps(now[name]))))
+    return texts
 
 
 def _different(path: str, before: Any, now: Any) -> Iterator[str]:
@@ -198,12 +202,12 @@ def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:
     Args:
         before: the distributions so far.
     """
-    found = dict(before)
+    distributions = dict(before)
     for path in study.space.axes:
         joined = _joined(before.get(path), study.space, path)
         assert joined is not None, "what cannot be joined is refused before"
-        found[path] = distribution_to_json(joined)
-    return found
+        distributions[path] = distribution_to_json(joined)
+    return distributions
 
 
 def as_stored(value: Any, kind: BaseDistribution) -> Any:

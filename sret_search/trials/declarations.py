@@ -67,12 +67,12 @@ def next_declarations(
         now: the description of the new run.
         begun, ended: numbers of trials in the ledger.
     """
-    found = list(known)
-    if not found and begun and before is not None:
-        found.append(Declaration(before, _hash(before), None, None))
-    if not found or not found[-1].declares(now):
-        found.append(Declaration(now, _hash(now), begun, ended))
-    return found
+    declarations = list(known)
+    if not declarations and begun and before is not None:
+        declarations.append(Declaration(before, _hash(before), None, None))
+    if not declarations or not declarations[-1].declares(now):
+        declarations.append(Declaration(now, _hash(now), begun, ended))
+    return declarations
 
 
 def _hash(description: dict[str, Any]) -> str:

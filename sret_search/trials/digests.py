@@ -45,10 +45,10 @@ def without_digest(text: str, beside: Mapping[str, str] | None = None) -> dict[s
         if digest != _digest(rest, beside or {}):
             raise DamagedError("its digest differs")
         text = rest
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
         raise DamagedError(f"a mapping is needed, but it is {text[:20]}")
-    return found
+    return plain
 
 
 def begun(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -108,9 +108,9 @@ class History:
         assert entry.number == len(self), f"trial {entry.number} cannot follow {len(self) - 1}"
         self.entries.append(entry)
         self.seeds.setdefault(entry.candidate, set()).add(entry.seed)
-        own = self._own(entry)
-        if own is not None:
-            self.own[entry.number] = own
+        values = self._own(entry)
+        if values is not None:
+            self.own[entry.number] = values
             if entry.candidate not in self.firsts:
                 self.firsts[entry.candidate] = entry.number
                 self._short.append(entry.candidate)
@@ -207,15 +207,15 @@ class History:
             LookupError, TypeError: the job has no such path, or different values in different
                 stages.
         """
-        found = []
+        values = []
         for way in addresses(path, len(self.study.space.architecture.stages)):
             place: Any = entry.plain
             for part in way:
                 place = place[part]
-            found.append(place)
-        if any(value != found[0] for value in found):
+            values.append(place)
+        if any(value != values[0] for value in values):
             raise LookupError(path)
-        return found[0]
+        return values[0]
 
 
 def _is_measured(entry: TrialRecord) -> bool:

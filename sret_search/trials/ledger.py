@@ -224,8 +224,8 @@ class Ledger:
         now = datetime.now()
         ended = replace(entry, result=replace(result, attempts=len(begun)), ended=now)
         beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
-        told = {"state": ended.state, "ended": now.isoformat(), **ended.outcome}
-        self._attribute(entry, "outcome", digests.with_digest(told, beside))
+        outcome = {"state": ended.state, "ended": now.isoformat(), **ended.outcome}
+        self._attribute(entry, "outcome", digests.with_digest(outcome, beside))
         state, values = TrialState[OPTUNA_STATES[ended.state]], None
         if state == TrialState.COMPLETE:
             names = self.description["objectives"]

@@ -81,8 +81,8 @@ class Keeper:
 
     def _full(self, attempts: Sequence[str]) -> list[tuple[str, str]]:
         """Full checkpoints in order of step; at equal steps, in order of attempt."""
-        found = [(a, name) for a in attempts for name in self._folders.checkpoints(a)]
-        return sorted(found, key=lambda file: _step(file[1]))
+        checkpoints = [(a, name) for a in attempts for name in self._folders.checkpoints(a)]
+        return sorted(checkpoints, key=lambda file: _step(file[1]))
 
     def _count(self, entry: TrialRecord) -> None:
         if entry.state == "complete" and entry.number not in self._ended:
@@ -110,7 +110,7 @@ class Keeper:
     def _front(self) -> set[str]:
         """Names of the candidates on the Pareto front, with all equal ones."""
         names = list(self._accuracies)
-        means = [sum(found) / len(found) for found in self._accuracies.values()]
+        means = [sum(accuracies) / len(accuracies) for accuracies in self._accuracies.values()]
         on_front = pareto.pareto(means, [self._params[name] for name in names])
         return {names[i] for i in on_front.nonzero()[0]}
 

@@ -46,17 +46,17 @@ def entries(connection: Connection, study_id: int) -> Iterator[tuple[int, TrialR
     # Pages limit the texts in memory, and let a driver write between them.
     for start in range(0, len(trials), _PAGE):
         page = trials[start : start + _PAGE]
-        found: dict[int, dict[str, str]] = defaultdict(dict)
+        attributes: dict[int, dict[str, str]] = defaultdict(dict)
         ids = [trial.trial_id for trial in page]
         ends = {"first": min(ids), "last": max(ids)}
         for trial_id, name, value in connection.execute(_ATTRIBUTES, study | ends).all():
-            found[trial_id][name] = value
+            attributes[trial_id][name] = value
         for number, trial in enumerate(page, start):
             if trial.number != number:
                 raise DamagedError(f"trial {number} is missing")
             try:
                 entry = TrialRecord.stored(
-                    number, trial.state, trial.datetime_complete, found[trial.trial_id]
+                    number, trial.state, trial.datetime_complete, attributes[trial.trial_id]
                 )
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise DamagedError(f"trial {number}: {_reason(error)}") from None

@@ -55,14 +55,14 @@ def network_file_system(folder: Path, mounts: str) -> str | None:
         folder: an absolute path without links. It need not exist.
         mounts: the text of /proc/self/mounts.
     """
-    found, deepest = "", -1
+    nearest, deepest = "", -1
     for line in mounts.splitlines():
         point, kind = line.split(" ")[1:3]
         parts = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)).parts
         # Of two mounts at the same point, the later hides the earlier.
         if folder.parts[: len(parts)] == parts and len(parts) >= deepest:
-            found, deepest = kind, len(parts)
-    return found if found.removeprefix("fuse.") in _SHARED else None
+            nearest, deepest = kind, len(parts)
+    return nearest if nearest.removeprefix("fuse.") in _SHARED else None
 
 
 def examine(study: Study) -> None:
@@ -78,16 +78,16 @@ def examine(study: Study) -> None:
     try:
         # A closed database is checked without creating the files of an open one.
         with closing(_connect(path, "mode=rw" if unfinished else "immutable=1")) as connection:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_NOTADB:
             raise StudyError([Problem(f"not a study's database ({error})", path)]) from None
         if code != sqlite3.SQLITE_CORRUPT:
             raise
-        found = str(error)
-    if found != "ok":
-        message = f"the database is damaged ({' '.join(found.split())}): {REPAIR}"
+        state = str(error)
+    if state != "ok":
+        message = f"the database is damaged ({' '.join(state.split())}): {REPAIR}"
         raise StudyError([Problem(message, path)])
 
 

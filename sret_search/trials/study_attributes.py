@@ -28,16 +28,16 @@ def read(attributes: Mapping[str, Any], where: str) -> dict[str, Any]:
         StudyError: another version wrote it.
         ValueError, LookupError, TypeError: it is damaged.
     """
-    found = dict(attributes)
-    if "study" in found:
-        compatibility.refuse_other_format(where, found["study"])
-        found["study"] = compatibility.without_secrets(without_digest(json.dumps(found["study"])))
-    found |= {
+    values = dict(attributes)
+    if "study" in values:
+        compatibility.refuse_other_format(where, values["study"])
+        values["study"] = compatibility.without_secrets(without_digest(json.dumps(values["study"])))
+    values |= {
         name: [_declaration(each) for each in plain]
         for name, plain in attributes.items()
         if name == "declarations"
     }
-    return found
+    return values
 
 
 def hold_secrets(attributes: Mapping[str, Any]) -> bool:

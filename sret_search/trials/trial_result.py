@@ -147,8 +147,8 @@ class TrialResult:
         reruns: dict[str, Any] = {}
         if self.state == "complete":
             reruns["reruns"] = [rerun.to_dict() for rerun in self.reruns]
-        found = self._singles(*_SINGLE_BEFORE) | reruns | self._singles(*_SINGLE_AFTER)
-        return found | lists | self._singles("attempts")
+        singles = self._singles(*_SINGLE_BEFORE) | reruns | self._singles(*_SINGLE_AFTER)
+        return singles | lists | self._singles("attempts")
 
     def accuracy(self, part: str) -> float:
         """The accuracy on a part of the data, "val" or "test", as a fraction.

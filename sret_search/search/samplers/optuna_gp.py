@@ -76,8 +76,8 @@ class GP(OptunaSampler):
         places = np.random.default_rng(self.study.file.search.seed).permutation(sample.distinct)
         candidates = [sample.candidate(place) for place in places[:_POOL].tolist()]
         params = [
-            {path: self._encoded(path, one.values[path]) for path in self._seen}
-            for one in candidates
+            {path: self._encoded(path, candidate.values[path]) for path in self._seen}
+            for candidate in candidates
         ]
         trials = [optuna_storage.trial(i, TrialState.COMPLETE, p) for i, p in enumerate(params)]
         return candidates, SearchSpace(self._seen).get_normalized_params(trials)

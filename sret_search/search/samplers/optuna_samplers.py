@@ -167,10 +167,10 @@ class OptunaSampler(Drawn):
         self._begun, self._told = len(history), len(history.results)
 
     def _shown(self, entry: TrialRecord, history: History) -> FrozenTrial:
-        own = history.own.get(entry.number)
-        if own is None or history.firsts[entry.candidate] != entry.number:
+        values = history.own.get(entry.number)
+        if values is None or history.firsts[entry.candidate] != entry.number:
             return optuna_storage.trial(entry.number, TrialState.FAIL)
-        return self._running(entry.number, own)
+        return self._running(entry.number, values)
 
     def _running(self, number: int, values: Values) -> FrozenTrial:
         """A running trial of the mirror, with its values alone."""
@@ -181,11 +181,11 @@ class OptunaSampler(Drawn):
     def _tell(self, entry: TrialRecord, history: History) -> None:
         measured = entry.result.measured if entry.state == "complete" else LOST
         self._results[entry.candidate].append(measured)
-        told = [entry.candidate]
+        changed = [entry.candidate]
         if (measured.latency_ms or 0.0) > self._slowest:
             self._slowest = measured.latency_ms or 0.0
-            told += [name for name, results in self._results.items() if LOST in results]
-        for name in told:
+            changed += [name for name, results in self._results.items() if LOST in results]
+        for name in changed:
             first = history.firsts[name]
             values = mean_objectives(
                 self.study.file.objectives,

@@ -59,7 +59,7 @@ class Drawn:
             return False
         if len(history.seeds) < len(points.whole.distinct):
             return False
-        return all(one.name in history.seeds for one in points.all())
+        return all(candidate.name in history.seeds for candidate in points.all())
 
 
 class Random(Drawn):

@@ -36,7 +36,7 @@ class Stratified(Drawn):
     def draw(self, history: History) -> Iterator[Ask]:
         place = len(history.firsts)
         wanted = stratum(self.study.file.search.seed, place)
-        for near in sorted(range(STRATA), key=lambda one: (abs(one - wanted), one)):
+        for near in sorted(range(STRATA), key=lambda each: (abs(each - wanted), each)):
             for number in self._strata[near]:
                 yield Ask(self._sample.candidate(number), 0)
         if self.study.points.whole is None:
@@ -59,7 +59,7 @@ class Stratified(Drawn):
         chance = np.random.default_rng(self.study.file.search.seed)
         places = chance.permutation(self._sample.distinct)
         slices = _slices(np.log(self._sample.cost(self.cost, places)))
-        return [places[slices == one].tolist() for one in range(STRATA)]
+        return [places[slices == each].tolist() for each in range(STRATA)]
 
 
 def stratum(seed: int, place: int) -> int:

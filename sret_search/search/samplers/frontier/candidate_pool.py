@@ -111,8 +111,8 @@ class Pools:
         points = [space.draw(rng) for _ in range(_DRAWN)]
         screened = self.study.points.screened(points)
         if len(screened.distinct) < _KEPT:
-            found = self.study.points.at_random(number * _KEPT)
-            points += [one.values for one in islice(found, _KEPT)]
+            candidates = self.study.points.at_random(number * _KEPT)
+            points += [candidate.values for candidate in islice(candidates, _KEPT)]
             screened = self.study.points.screened(points)
         return screened, screened.distinct
 

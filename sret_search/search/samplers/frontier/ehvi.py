@@ -35,12 +35,12 @@ class ExpectedHypervolume:
         inside = (merits > floor) & (costs < reference).all(1)
         merits, costs = merits[inside], costs[inside]
         most = int(_CELLS ** (1 / len(reference)) + 1e-9) - 1
-        self._edges = [_some(np.unique(one), most) for one in costs.T]
+        self._edges = [_some(np.unique(column), most) for column in costs.T]
         heights = np.full([len(edges) + 1 for edges in self._edges], floor)
         places = [
             # The lowest edge at or above the cost: merged edges must not make a point cheaper.
-            np.searchsorted(edges, one) + 1
-            for edges, one in zip(self._edges, costs.T, strict=True)
+            np.searchsorted(edges, column) + 1
+            for edges, column in zip(self._edges, costs.T, strict=True)
         ]
         np.maximum.at(heights, tuple(places), merits)
         for axis in range(heights.ndim):
@@ -51,7 +51,7 @@ class ExpectedHypervolume:
 
     def improvement(self, mean: Numbers, deviation: Numbers, costs: Numbers) -> Numbers:
         """The expected improvement by points whose merits are normally distributed (points,)."""
-        found = np.empty(len(mean))
+        gains = np.empty(len(mean))
         for part in _parts(len(mean)):
             gain = expected(mean[part, None], deviation[part, None], self._heights)
             by_cell = gain.reshape(len(gain), -1)[:, self._step_of]
@@ -59,23 +59,23 @@ class ExpectedHypervolume:
                 width = self._widths(axis, costs[part, axis])
                 width = width.reshape(len(gain), *[1] * axis, -1)
                 by_cell = (by_cell * width).sum(-1)
-            found[part] = by_cell
-        return found
+            gains[part] = by_cell
+        return gains
 
     def _widths(self, axis: int, costs: Numbers) -> Numbers:
         """Width of the part of each interval that lies above a cost (points, intervals)."""
         edges = np.concatenate([[-math.inf], self._edges[axis], [self._reference[axis]]])
         low = np.maximum(edges[:-1], costs[:, None])
-        found: Numbers = np.maximum(edges[1:] - low, 0.0)
-        return found
+        widths: Numbers = np.maximum(edges[1:] - low, 0.0)
+        return widths
 
 
 def expected(mean: Numbers, deviation: Numbers, height: Numbers) -> Numbers:
     """The expected excess of a normally distributed number over a height."""
     off = (mean - height) / deviation
     density = np.exp(-0.5 * off**2) / math.sqrt(2 * math.pi)
-    found: Numbers = deviation * (off * ndtr(off) + density)
-    return np.maximum(found, 0.0)
+    excess: Numbers = deviation * (off * ndtr(off) + density)
+    return np.maximum(excess, 0.0)
 
 
 def _some(edges: Numbers, most: int) -> Numbers:

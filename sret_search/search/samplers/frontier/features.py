@@ -55,12 +55,12 @@ class Encoding:
 
     def one(self, values: Values, costs: Mapping[str, float]) -> Numbers:
         """The features of a candidate (features,)."""
-        found = [
+        encoded = [
             axis.at(values[path]) if path in values else axis.neutral
             for path, axis in self._axes.items()
         ]
         scaled = [[self._scaled(name, math.log(costs[name]))] for name in self._bounds]
-        return np.concatenate([*found, *scaled]) if found or scaled else np.zeros(0)
+        return np.concatenate([*encoded, *scaled]) if encoded or scaled else np.zeros(0)
 
     def all(self, screened: Screened, places: Rows) -> Numbers:
         """The features of the candidates at these places (places, features)."""
@@ -114,8 +114,8 @@ def _codes(choices: Sequence[Any]) -> list[list[float]]:
         sizes = [[len(choice), *_mean(choice)] for choice in choices]
         low, high = np.min(sizes, axis=0), np.max(sizes, axis=0)
         codes = (np.array(sizes) - low) / np.where(high > low, high - low, 1.0)
-    found: list[list[float]] = codes.tolist()
-    return found
+    columns: list[list[float]] = codes.tolist()
+    return columns
 
 
 def _mean(choice: list[Any]) -> list[float]:

@@ -118,8 +118,8 @@ class Settings:
     def variances(self, x: Numbers) -> Numbers:
         """Variances of points (x,)."""
         inside = 2 * _SLOPE * (x[:, self.features.plane] - 0.5)
-        found: Numbers = 1.0 + (inside**2).sum(1) + self.remainder**2
-        return found
+        variances: Numbers = 1.0 + (inside**2).sum(1) + self.remainder**2
+        return variances
 
     def noises(self, results: Results) -> Numbers:
         """Variances of the noise (results,)."""
@@ -170,10 +170,10 @@ class _Likelihood:
         start[:-2] += math.log(length)
         start[-1] += math.log(noise)
         bounds = list(zip(self.centre - 4 * self.width, self.centre + 4 * self.width, strict=True))
-        found = minimize(
+        end = minimize(
             self, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
         )
-        return float(found.fun), found.x
+        return float(end.fun), end.x
 
     def __call__(self, point: Numbers) -> tuple[float, Numbers]:
         lengths, remainder, noise = np.exp(point[:-2]), math.exp(point[-2]), math.exp(point[-1])
@@ -231,27 +231,25 @@ class Posterior:
         return self._mean(across), self._variance(x, across)
 
     def _mean(self, across: Numbers) -> Numbers:
-        found: Numbers = self._pull @ across
-        return self.settings.centre + self.settings.scale * found
+        pulled: Numbers = self._pull @ across
+        return self.settings.centre + self.settings.scale * pulled
 
     def _variance(self, x: Numbers, across: Numbers) -> Numbers:
         first = self._solved(self._inner, across)
         second = self._solved(self._outer, first)
         left = self.settings.variances(x) - (first**2).sum(0) + (second**2).sum(0)
-        found: Numbers = np.maximum(left, 1e-10) * self.settings.scale**2
-        return found
+        variance: Numbers = np.maximum(left, 1e-10) * self.settings.scale**2
+        return variance
 
     @cached_property
     def _pull(self) -> Numbers:
         back = solve_triangular(self._outer, self._target, lower=True, trans=1, check_finite=False)
-        found: Numbers = solve_triangular(
-            self._inner, back, lower=True, trans=1, check_finite=False
-        )
-        return found
+        pull: Numbers = solve_triangular(self._inner, back, lower=True, trans=1, check_finite=False)
+        return pull
 
     def _solved(self, factor: Numbers, right: Numbers) -> Numbers:
-        found: Numbers = solve_triangular(factor, right, lower=True, check_finite=False)
-        return found
+        solution: Numbers = solve_triangular(factor, right, lower=True, check_finite=False)
+        return solution
 
 
 def _matern(squares: Numbers) -> tuple[Numbers, Numbers]:
@@ -264,5 +262,5 @@ def _matern(squares: Numbers) -> tuple[Numbers, Numbers]:
 def _plane(features: Features, a: Numbers, b: Numbers) -> Numbers:
     left = 2 * _SLOPE * (a[:, features.plane] - 0.5)
     right = 2 * _SLOPE * (b[:, features.plane] - 0.5)
-    found: Numbers = 1.0 + left @ right.T
-    return found
+    plane: Numbers = 1.0 + left @ right.T
+    return plane

@@ -63,13 +63,13 @@ class Accuracy:
         tried = known.seeds > 0
         count = images * known.seeds[tried]
         accuracy = (known.accuracy[tried] * count + 0.5) / (count + 1)
-        own, odds = logit(accuracy), known.odds[tried]
+        accuracy_odds, odds = logit(accuracy), known.odds[tried]
         noise = 1 / (count * accuracy * (1 - accuracy))
-        self._line = Line.through(odds, own, noise, _SPREAD)
+        self._line = Line.through(odds, accuracy_odds, noise, _SPREAD)
         self._off = np.zeros(len(tried))
         self._left = np.full(len(tried), self._line.spread**2)
         share = self._line.spread**2 / (self._line.spread**2 + noise)
-        self._off[tried] = share * (own - self._line.at(odds))
+        self._off[tried] = share * (accuracy_odds - self._line.at(odds))
         self._left[tried] *= 1 - share
 
     def of(self, mean: Numbers, variance: Numbers) -> tuple[Numbers, Numbers]:

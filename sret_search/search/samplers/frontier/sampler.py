@@ -178,13 +178,13 @@ class Frontier(Drawn):
         return self._latest[1]
 
     def _learn(self, history: History) -> _Model | None:
-        told = self._so_far(history)
-        if len({place for place, _ in told}) < 2:
+        outcomes = self._so_far(history)
+        if len({place for place, _ in outcomes}) < 2:
             return None
         x = np.array(self._x)
-        known = targets.known(told, self._chance)
+        known = targets.known(outcomes, self._chance)
         results = known.results(x)
-        settings = self._fitted(told, x)
+        settings = self._fitted(outcomes, x)
         learnt = self._merit(known)
         posterior = Posterior(settings, results, self._onto(results))
         means = learnt.of_known(known, posterior.mean(results.x))
@@ -203,13 +203,13 @@ class Frontier(Drawn):
 
         The outcome of a trial that has not ended is that at its last rung.
         """
-        found = dict(self._outcomes)
+        outcomes = dict(self._outcomes)
         for entry in history.entries if self.study.rungs else ():
-            if entry.number in history.own and entry.number not in found:
+            if entry.number in history.own and entry.number not in outcomes:
                 reached = history.reached(entry)
                 if reached:
-                    found[entry.number] = self._place[entry.candidate], Outcome.so_far(reached)
-        return [found[number] for number in sorted(found)]
+                    outcomes[entry.number] = self._place[entry.candidate], Outcome.so_far(reached)
+        return [outcomes[number] for number in sorted(outcomes)]
 
     def _merit(self, known: Known) -> objective_transform.Merit:
         if self._learnt == "loss":
@@ -289,5 +289,5 @@ class Frontier(Drawn):
         for x in self._x:
             far = np.minimum(far, np.sqrt(((pool.x - x) ** 2).mean(1)))
         near = off <= np.sort(off)[len(off) // 8]
-        found: Numbers = np.where(near, 1.0, -off) + far * rng.uniform(0.5, 1.0, len(pool))
-        return found
+        scores: Numbers = np.where(near, 1.0, -off) + far * rng.uniform(0.5, 1.0, len(pool))
+        return scores

@@ -126,19 +126,21 @@ def known(outcomes: list[tuple[int, Outcome]], chance: float) -> Known:
         chance: the accuracy of chance.
     """
     places = np.array([place for place, _ in outcomes])
-    odds = np.array([one.odds for _, one in outcomes])
-    accuracy = np.array([one.accuracy for _, one in outcomes])
-    stopped = np.array([one.epoch for _, one in outcomes]) > 0
+    odds = np.array([outcome.odds for _, outcome in outcomes])
+    accuracy = np.array([outcome.accuracy for _, outcome in outcomes])
+    stopped = np.array([outcome.epoch for _, outcome in outcomes]) > 0
     extra = np.zeros(len(odds))
-    for epoch in sorted({one.epoch for _, one in outcomes} - {0}):
-        curves = [one for _, one in outcomes if one.epoch == 0 and epoch in one.rungs]
+    for epoch in sorted({outcome.epoch for _, outcome in outcomes} - {0}):
+        curves = [
+            outcome for _, outcome in outcomes if outcome.epoch == 0 and epoch in outcome.rungs
+        ]
         line = Line.through(
-            np.array([one.rungs[epoch] for one in curves]),
-            np.array([one.odds for one in curves]),
+            np.array([outcome.rungs[epoch] for outcome in curves]),
+            np.array([outcome.odds for outcome in curves]),
             np.zeros(len(curves)),
             _STEADY,
         )
-        here = np.array([one.epoch == epoch for _, one in outcomes])
+        here = np.array([outcome.epoch == epoch for _, outcome in outcomes])
         extra[here] = line.spread**2
         odds[here] = line.at(odds[here])
     lost = np.isnan(odds)
@@ -183,15 +185,15 @@ class Line:
         prior = np.diag([1 / _CONSTANT**2, 1 / _SLOPE**2])
         start = np.array([0.0, 1.0])
         design = np.column_stack([np.ones(len(x)), x])
-        found, variance = start, spread**2
+        line, variance = start, spread**2
         for _ in range(5):
-            off = y - design @ found
+            off = y - design @ line
             total = noise + max(variance, 1e-6)
             # Outliers have a lower weight (Huber).
             weights = np.minimum(1.0, 2.0 * np.sqrt(total) / np.maximum(np.abs(off), 1e-12)) / total
             precision = design.T @ (weights[:, None] * design) + prior
-            found = np.linalg.solve(precision, design.T @ (weights * y) + prior @ start)
-            off = np.minimum(np.abs(y - design @ found), 3.0 * np.sqrt(total))
+            line = np.linalg.solve(precision, design.T @ (weights * y) + prior @ start)
+            off = np.minimum(np.abs(y - design @ line), 3.0 * np.sqrt(total))
             excess = float((off**2 - noise).sum())
             variance = max(4 * spread**2 + excess, 0.02 * spread**2) / (4 + len(x))
-        return cls(float(found[0]), max(float(found[1]), 0.1), math.sqrt(variance))
+        return cls(float(line[0]), max(float(line[1]), 0.1), math.sqrt(variance))
