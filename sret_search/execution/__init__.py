@@ -1,1 +1,1 @@
-"""Running a study on Ray: workers, attempts, resources, signals, and what the user sees."""
+"""Execution of a study on Ray: workers, attempts, resources, signals, and messages to the user."""

@@ -1,4 +1,4 @@
-"""Attempts at trials: those that wait for a slot, those that Ray has, and why some died."""
+"""Attempts at trials: waiting for a slot, running on Ray, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sret_search.trials.trial import TrialRecord
 
 
 class Waiting:
-    """Trials by the moment from which each may have its next attempt, the earliest first."""
+    """Queue of trials, in order of the time from which each may have its next attempt."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._due = [(0.0, number) for number in numbers]
@@ -27,20 +27,20 @@ class Waiting:
 
     @property
     def is_due(self) -> bool:
-        """Whether a trial waits for a slot alone."""
+        """Whether a trial waits only for a slot."""
         return bool(self._due) and self._due[0][0] <= time.monotonic()
 
     def add(self, number: int) -> None:
-        """Let a trial wait for a slot alone, behind those that do already."""
-        # The sort is stable: trials that never had to wait keep the order in which they came.
+        """Add a trial that waits only for a slot, behind those that do already."""
+        # The sort is stable: trials without a delay keep their order.
         self._put(0.0, number)
 
     def delay(self, number: int, seconds: float) -> None:
-        """Let a trial wait for some time first."""
+        """Add a trial that first waits for some seconds."""
         self._put(time.monotonic() + seconds, number)
 
     def take(self) -> int | None:
-        """The next trial that is due."""
+        """Remove and return the next trial that is due; None if there is none."""
         return self._due.pop(0)[1] if self.is_due else None
 
     def _put(self, due: float, number: int) -> None:
@@ -50,10 +50,11 @@ class Waiting:
 
 @dataclass(slots=True)
 class Attempt:
-    """An attempt at a trial that Ray has, and what its worker told of its failure.
+    """An attempt that Ray runs, with the failure that its worker reported.
 
     Attributes:
-        has_trained: whether it told of an epoch.
+        number: of the trial.
+        has_trained: whether it has reported an epoch.
     """
 
     number: int
@@ -66,7 +67,7 @@ class Attempt:
 def reason_of(
     ledger: Ledger, entry: TrialRecord, attempt: Attempt, timeout: str
 ) -> tuple[str, str]:
-    """Why an attempt has no outcome: what its worker said, or what it left."""
+    """The cause and reason of an attempt without an outcome, from its worker's report or files."""
     if attempt.cause not in (None, failures.DIED):
         return attempt.cause, attempt.reason
     written = worker_files.error(ledger.folders, entry, attempt.folder)
@@ -78,16 +79,16 @@ def reason_of(
 
 
 def node_of(ledger: Ledger, attempt: Attempt) -> str:
-    """What Ray calls the node that an attempt ran on; nothing where the attempt never began."""
+    """The id of the node on which an attempt ran; empty if the attempt never began."""
     written = ledger.folders.read_json(attempt.folder, WORKER) or {}
     return str(written.get("node", ""))
 
 
 class ErrorListener(Callback):
-    """Tells why workers died, which Tune tells callbacks alone.
+    """Reports why workers died. Tune gives the reason only to callbacks.
 
     Args:
-        died: told the id of Tune's trial, and the text of its error.
+        died: called with the id of Tune's trial and the text of its error.
     """
 
     def __init__(self, died: Callable[[str, str], None]) -> None:
@@ -97,13 +98,12 @@ class ErrorListener(Callback):
         self.died(trial.trial_id, _written(trial.error_file))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles its callbacks for a restore that is never asked for."""
+        """Leave out all state. Ray pickles its callbacks for a restore that never happens."""
         return {}
 
 
 def _written(file: str | None) -> str:
-    """The text of Tune's file of an error. `Trial.get_error` reads a copy of it, which is made
-    later."""
+    """The text of Tune's file of an error. `Trial.get_error` reads a copy, which is made later."""
     try:
         return "" if file is None else Path(file).read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Trials that go on where another one ended: each has a parent, and a recipe of its own."""
+"""Branches: trials that continue another trial, their parent, with another recipe."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from sret_search.trials.trial import TrialRecord
 
 
 class Trajectories:
-    """The trials from whose checkpoints others can go on: under `wsd` those that take the same
-    path until one of them decays."""
+    """Trials from whose checkpoints others can continue.
+
+    Under `wsd` they are the trials that share a trajectory until one of them decays.
+    """
 
     def __init__(self, entries: Iterable[TrialRecord]) -> None:
         self._trials: dict[str, list[int]] = defaultdict(list)
@@ -23,23 +25,25 @@ class Trajectories:
             self.add(entry)
 
     def add(self, entry: TrialRecord) -> None:
-        """Take note of a trial that has begun."""
+        """Add a trial that has begun."""
         if entry.schedule == "wsd":
             self._trials[entry.job.trajectory].append(entry.number)
 
     def sources(self, entry: TrialRecord) -> list[int]:
-        """This trial, its parent, and those from whose checkpoints before a decay it could go
-        on."""
+        """Numbers of the trials whose checkpoints a trial may continue.
+
+        They are the trial itself, those with a shared trajectory before the decay, and its parent.
+        """
         wsd = entry.schedule == "wsd"
         same = self._trials[entry.job.trajectory] if wsd else [entry.number]
         return same if entry.parent is None else [*same, entry.parent]
 
 
 def next_branch(study: Study, ledger: Ledger, history: History) -> tuple[Job, TrialRecord] | None:
-    """The first branch that has not begun and whose parent has ended, and its parent.
+    """The first branch that has not begun and whose parent has ended, with its parent.
 
     Raises:
-        StudyError: the parent is no complete trial, or its full checkpoint is gone.
+        StudyError: the parent does not exist or is not complete, or its full checkpoint is gone.
     """
     begun = {entry.candidate for entry in history.entries}
     for i, branch in enumerate(study.file.branches):

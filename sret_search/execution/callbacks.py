@@ -1,4 +1,4 @@
-"""Ray Tune callbacks of the user's, which see trials as the ledger has them."""
+"""Ray Tune callbacks of the user, which see trials as the ledger records them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sret_search.trials.trial import TrialRecord
 
 
 def named(study: Study) -> list[Callback]:
-    """What `compute.callbacks` names, made.
+    """Make the callbacks that `compute.callbacks` names.
 
     Raises:
         StudyError: one cannot be imported or made, or is no callback.
@@ -37,8 +37,8 @@ def _made(path: str) -> Callback:
     try:
         callback = make()
     except (Exception, SystemExit) as error:
-        told = importing.summary(error)
-        raise importing.NotImportedError(f"{path} cannot be made: {told}") from error
+        reason = importing.summary(error)
+        raise importing.NotImportedError(f"{path} cannot be made: {reason}") from error
     if not isinstance(callback, Callback):
         kind = type(callback).__name__
         raise importing.NotImportedError(f"{path} makes a {kind}, not a ray.tune.Callback")
@@ -46,7 +46,7 @@ def _made(path: str) -> Callback:
 
 
 class TrialView:
-    """An attempt at a trial, as a user's callback sees it: Ray's trial with another `config`."""
+    """View of an attempt for a callback of the user: Ray's trial with another `config`."""
 
     def __init__(self, trial: Any, config: dict[str, Any]) -> None:
         self._trial = trial
@@ -60,22 +60,25 @@ class TrialView:
 
 
 def config_of(entry: TrialRecord) -> dict[str, Any]:
-    """What a callback may know of a trial from its beginning. `stages.*.loops` is called
-    `stages.loops`, since MLflow refuses an asterisk."""
+    """The configuration of a trial that a callback sees.
+
+    `stages.*.loops` is named `stages.loops`, since MLflow refuses an asterisk.
+    """
     values = {path.replace("*.", ""): value for path, value in entry.values.items()}
     known = {"trial": entry.number, "candidate": entry.candidate, "seed": entry.seed}
     return {**known, **entry.cost, **values}
 
 
 class CallbackAdapter(Callback):
-    """Tells a user's callback of attempts and of their epochs. One that fails is told of nothing
-    more, and the study goes on.
+    """Reports attempts and their epochs to a callback of the user.
+
+    A callback that fails is not called again, and the study continues.
 
     Args:
-        callback: the user's.
-        name: what to call it.
-        entry: the trial that an attempt is at, by Ray's name of the attempt.
-        say: tells the user.
+        callback: of the user.
+        name: of the callback, for messages.
+        entry: returns the trial of an attempt, by Ray's name of the attempt.
+        say: prints a message to the user.
     """
 
     def __init__(
@@ -104,11 +107,11 @@ class CallbackAdapter(Callback):
         seen = self._seen[trial.trial_id]
         report = messages.from_dict(result)
         if isinstance(report, EpochMetrics):
-            told = {**result, "config": dict(seen.config)}
+            shown = {**result, "config": dict(seen.config)}
             given = {"iteration": iteration, "trials": self._trials, "trial": seen}
-            self._tell("on_trial_result", **given, result=told)
+            self._tell("on_trial_result", **given, result=shown)
         elif isinstance(report, AttemptFailed | AttemptEnded):
-            # A failure is told first, then the end. A worker may be replaced after either.
+            # A failure is reported first, then the end. A worker may be replaced after either.
             self._ends.setdefault(trial.trial_id, isinstance(report, AttemptEnded))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -121,7 +124,7 @@ class CallbackAdapter(Callback):
         self._tell("on_experiment_end", trials=self._trials)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles its callbacks for a restore that is never asked for."""
+        """Leave out all state. Ray pickles its callbacks for a restore that never happens."""
         return {}
 
     @property
@@ -141,5 +144,5 @@ class CallbackAdapter(Callback):
             getattr(self._callback, hook)(**given)
         except Exception as error:  # noqa: BLE001  whatever code of others raises
             self._failed = True
-            told = importing.summary(error)
-            self._say(f"the callback {self._name} failed in {hook}: {told}; it is told no more")
+            reason = importing.summary(error)
+            self._say(f"the callback {self._name} failed in {hook}: {reason}; it is told no more")

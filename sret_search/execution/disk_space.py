@@ -1,4 +1,4 @@
-"""Room on the disk for a study, before it starts and while it runs."""
+"""Free disk space for a study, before it starts and while it runs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sret_search.study import Study, StudyError
 from sret_search.units import size_text
 
 _FRESH = 1.0
-"""Seconds for which a look at the disk holds."""
+"""Seconds for which a measurement of the disk is used."""
 
 
 def check_space(study: Study, live: int | None = None) -> str:
-    """See that there is room for the trials that run at a time, and say what a study will need.
+    """Check that the disk has space for concurrent trials. Returns the study's needs in words.
 
-    Of an object store only what is written on this machine on the way there is looked at.
+    For an object store, only files on their way to it count, which are on this machine.
 
     Args:
-        live: trials that run at a time; as many as this machine can run where not given.
+        live: trials that run at a time; by default as many as this machine can run.
 
     Raises:
-        StudyError: the disk has less than it takes to run at all.
+        StudyError: the disk has less space than the study needs to run at all.
     """
     asked = estimate_disk_usage(study, live)
     for folder, least in _by_disk(study, asked, asked.kept + asked.writing):
@@ -49,11 +49,12 @@ def check_space(study: Study, live: int | None = None) -> str:
 
 
 class Watermark:
-    """Whether a disk is too full to begin anything: what runs must still be able to write its
-    next checkpoints, and the ledger its rows.
+    """Monitor of the disks of a study.
+
+    A disk is full if running trials might not write their next checkpoints, or the ledger its rows.
 
     Args:
-        live: trials that run at a time; as many as this machine can run where not given.
+        live: trials that run at a time; by default as many as this machine can run.
     """
 
     def __init__(self, study: Study, live: int | None = None) -> None:
@@ -63,7 +64,7 @@ class Watermark:
 
     @property
     def full(self) -> bool:
-        """Looks at the disk once a second, however often it is asked."""
+        """Whether a disk is full, measured at most once a second."""
         if time.monotonic() - self._looked >= _FRESH:
             self._looked = time.monotonic()
             lacks = [lack for place in self._reserves if (lack := _lack(*place))]
@@ -79,8 +80,10 @@ def _folders(study: Study) -> TrialFolders:
 
 
 def _trials(study: Study) -> Path | None:
-    """Where trials are written to: on the way to an object store, on a worker's own disk; None
-    where that is not this machine's."""
+    """The folder on this machine in which trials are written; None if they are written elsewhere.
+
+    On the way to an object store they are written on the worker's disk.
+    """
     folders = _folders(study)
     if not folders.is_remote:
         return Path(folders.root)
@@ -88,19 +91,19 @@ def _trials(study: Study) -> Path | None:
 
 
 def _by_disk(study: Study, asked: DiskEstimate, trials: int) -> list[tuple[Path, int]]:
-    """What the trials and the ledger take, by file system, each named by one of its folders."""
-    found: dict[int, tuple[Path, int]] = {}
+    """A folder on each file system, with the bytes that trials and ledger need there."""
+    disks: dict[int, tuple[Path, int]] = {}
     for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
         if folder is None:
             continue
         disk = os.stat(existing_above(folder.absolute())).st_dev
-        first, before = found.get(disk, (folder, SPARE))
-        found[disk] = first, before + wanted
-    return list(found.values())
+        first, before = disks.get(disk, (folder, SPARE))
+        disks[disk] = first, before + wanted
+    return list(disks.values())
 
 
 def _lack(folder: Path, reserve: int) -> str:
-    """What a disk lacks, for the reader; nothing where it has enough."""
+    """The lack of space or inodes on a disk, for the reader; empty if it has enough."""
     if lacks_files(folder):
         return _no_inodes(folder)
     there = free(folder)

@@ -1,4 +1,4 @@
-"""A Ray of one's own on this machine, started and watched."""
+"""A private Ray on this machine: starting and watching it."""
 
 from __future__ import annotations
 
@@ -23,43 +23,44 @@ from sret_search.machine.gpus import gpus
 from sret_search.machine.processors import cpus
 
 _CONTROL, _PARENT = "gcs_server", "raylet"
-"""The processes of Ray without which nothing goes on; the second one starts the workers."""
+"""Processes of Ray that must live. The second one starts the workers."""
 _PATIENCE = 5.0
-"""Seconds after the death of Ray in which a run ends by itself, or not at all."""
+"""Seconds that a run has to end by itself after the death of Ray."""
 _LOOK = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _START = 180.0
-"""Seconds that Ray may take to start. A call into it that does not return, as where its workers end at
-once, holds the interpreter: nothing but a watchdog outside of it ends this process then."""
+"""Seconds that Ray may take to start. A call into Ray that never returns holds the interpreter, as
+when its workers end at once. Only a watchdog outside of the interpreter can then end this
+process."""
 
 
 class NotStartedError(Exception):
-    """Ray did not start, or was gone before it had; it may at the next run."""
+    """Ray did not start, or died while it started. The next run may succeed."""
 
 
 class CannotStartError(NotStartedError):
-    """Ray does not start here before the user has mended something."""
+    """Ray cannot start before the user has fixed an error."""
 
 
 _PASSING = ConnectionError, TimeoutError, BlockingIOError, MemoryError
-"""A machine that is busy, or a process that was killed."""
+"""Errors of a busy machine, or of a process that was killed."""
 _LASTING = ValueError, TypeError, LookupError, AttributeError, AssertionError, ImportError, OSError
-"""Settings that Ray refuses, a package that does not load, a folder that cannot be written. What
-Ray says of its own processes, which end or do not answer in time, is none of these."""
+"""Errors that remain: settings that Ray refuses, a package that cannot be loaded, a folder that
+cannot be written. Ray's errors about its processes, which end or do not answer in time, are not
+among them."""
 
 
 def start(folder: Path) -> None:
-    """Start Ray. It listens on the loopback interface only, and asks for a token that nobody else
-    knows.
+    """Start Ray. It listens only on the loopback interface and asks for a secret token.
 
     Args:
-        folder: for its own files, of which only this user can see any. Exists.
+        folder: an existing folder for Ray's files, in a folder that only this user can read.
 
     Raises:
-        NotStartedError, CannotStartError: for whatever reason Ray gives.
+        NotStartedError, CannotStartError: with the reason that Ray gives.
     """
-    # The address 127.0.0.1 alone is not enough: Ray replaces it by that of the network, and
-    # then listens on every interface, unless it is told that this is no machine for clusters.
+    # The address 127.0.0.1 alone is not enough. Ray replaces it by the network address and then
+    # listens on every interface, unless this setting says that the machine is not for clusters.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ.pop("RAY_AUTH_MODE", None)
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -81,14 +82,14 @@ def start(folder: Path) -> None:
                 log_to_driver=False,
                 logging_level="CRITICAL",
                 _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),  # which Ray lets everybody write into; around it is ours
+                _temp_dir=str(folder),  # Ray lets everybody write there; its parent is private
             )
-    except Exception as error:  # Ray has no class of its own for this
+    except Exception as error:  # Ray has no specific class
         raise not_started(error) from error
 
 
 def not_started(error: Exception) -> NotStartedError:
-    """What is told of an error that kept Ray from starting."""
+    """The error for the user, from an error that kept Ray from starting."""
     lasts = isinstance(error, _LASTING) and not isinstance(error, _PASSING)
     kind = CannotStartError if lasts else NotStartedError
     reason = " ".join(str(error).split())
@@ -97,7 +98,7 @@ def not_started(error: Exception) -> NotStartedError:
 
 @contextmanager
 def _ended_if_it_hangs(stacks: Path) -> Iterator[None]:
-    """End this process where this lasts too long, and write its stacks."""
+    """End this process and write its stacks, if the block takes too long."""
     with stacks.open("w") as file:
         faulthandler.dump_traceback_later(_START, exit=True, file=file)
         try:
@@ -108,12 +109,14 @@ def _ended_if_it_hangs(stacks: Path) -> Iterator[None]:
 
 @contextmanager
 def _importing_alike(folder: Path) -> Iterator[None]:
-    """Let workers import what this process imports. Ray puts the working directory of a driver
-    before all else that its workers import: a `numpy.py` that lies there would be taken for numpy.
+    """Let workers import the same modules as this process.
+
+    Ray searches the working directory of a driver before all other places. A file `numpy.py` there
+    would be imported instead of numpy.
 
     Args:
-        folder: to be made, and put there instead. Where this package itself lies in the working
-            directory, it has a link to it, and nothing else.
+        folder: a new folder that Ray searches instead. It has a link to this package if the package
+            is in the working directory, and nothing else.
     """
     from ray._private import worker
 
@@ -124,7 +127,8 @@ def _importing_alike(folder: Path) -> Iterator[None]:
     connect = worker.connect
 
     def connect_there(*arguments: Any, **named: Any) -> Any:
-        # The processes that start the workers, which are to work here, are there before.
+        # The processes that start the workers exist already, so workers still run in this
+        # directory.
         with contextlib.chdir(folder):
             return connect(*arguments, **named)
 
@@ -147,14 +151,14 @@ def end() -> None:
 
 @contextmanager
 def watched(died: Callable[[str], None], abandon: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, see whether the Ray that was started here lives.
+    """Watch in the block whether the Ray that was started here lives.
 
-    A call into a Ray that is dead blocks the thread that makes it, and no signal ends that; after
-    a minute Ray's own code ends the whole process. So this looks from a thread of its own.
+    A call into a dead Ray blocks its thread, and no signal ends it. After a minute Ray ends the
+    whole process. So a separate thread watches.
 
     Args:
-        died: told once what happened. The workers of that Ray are killed after it.
-        abandon: called where this has still not ended some seconds later. It is to end the
+        died: called once with the reason. The workers of that Ray are killed afterwards.
+        abandon: called if the block has still not ended some seconds later. It must end the
             process.
     """
     processes, left = _processes(), threading.Event()
@@ -163,7 +167,7 @@ def watched(died: Callable[[str], None], abandon: Callable[[], None]) -> Iterato
         while (death := _death(processes)) is None:
             if left.wait(_LOOK):
                 return
-        if left.is_set():  # it may just have been shut down
+        if left.is_set():  # Ray may just have been shut down
             return
         died(death)
         _kill_workers(processes)
@@ -179,8 +183,11 @@ def watched(died: Callable[[str], None], abandon: Callable[[], None]) -> Iterato
 
 @dataclass(frozen=True)
 class _Processes:
-    """Those of Ray that must live: by name, and the port at which the first of them is asked. None
-    in a cluster that others started."""
+    """Processes of Ray that must live, by name; none in a cluster that others started.
+
+    Attributes:
+        port: the port of the first of them.
+    """
 
     by_name: dict[str, subprocess.Popen[bytes]]
     port: int
@@ -204,19 +211,21 @@ def _death(processes: _Processes) -> str | None:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
             return f"Ray on this machine died: its {name} ended {how}"
     if _CONTROL in processes.by_name:
-        # After SIGTERM it may take a minute to end, but hears nothing any more.
+        # After SIGTERM it may take a minute to end, but no longer answers.
         try:
             socket.create_connection(("127.0.0.1", processes.port), timeout=_LOOK).close()
         except ConnectionRefusedError:
             return f"Ray on this machine died: its {_CONTROL} was stopped"
         except OSError:
-            pass  # busy, as machines that train are
+            pass  # busy, as usual during training
     return None
 
 
 def _kill_workers(processes: _Processes) -> None:
-    """Those whose Ray is gone may go on for a minute. They are in the session of the process that
-    started them, whether it lives or not."""
+    """Kill the workers of a dead Ray, which could otherwise run on for a minute.
+
+    They are in the session of the process that started them, whether it lives or not.
+    """
     if _PARENT not in processes.by_name:
         return
     session = processes.by_name[_PARENT].pid

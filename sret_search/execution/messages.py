@@ -1,7 +1,7 @@
-"""Messages between the driver and its workers, which Ray carries as plain data.
+"""Messages between the driver and its workers, which Ray transfers as plain data.
 
-The driver gives an order (`AttemptOrder`) for each attempt. Its worker answers with reports: the
-metrics of each epoch, perhaps a failure, and the end.
+The driver sends an order (`AttemptOrder`) for each attempt. Its worker sends reports: the metrics
+of each epoch, a failure if there is one, and the end.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class AttemptOrder:
     """The order to train the job of a trial in the folder of an attempt.
 
     Attributes:
-        job: as JSON text, which the ledger has.
+        job: as JSON text, from the ledger.
         root: the folder of all trials, or its URL.
         attempt: the folder of this attempt, or its URL.
-        earlier: the folders of attempts from whose checkpoints it may go on.
+        earlier: folders of attempts whose checkpoints it may continue.
         checkpoint_every: seconds between two checkpoints.
-        step_timeout: seconds without a step after which a worker hangs.
-        gpus: perhaps a share of a GPU.
+        step_timeout: seconds without a step after which a worker counts as hung.
+        gpus: number of GPUs, which may be a fraction.
         tensorboard: whether to write event files.
-        until: the epoch of the rung to train to; None for the end.
-        contents: what the data held when the run began; None where that is not known.
+        until: the epoch of the rung at which it ends; None for the end of the training.
+        contents: content of the data when the run began; None if unknown.
         avoided: nodes on which Ray must not run it, by id.
     """
 
@@ -49,21 +49,21 @@ class AttemptOrder:
         """Read an order from the configuration of Ray's trial.
 
         Raises:
-            KeyError: a part is missing.
+            KeyError: a value is missing.
         """
         parts = {each.name: plain[each.name] for each in fields(cls)}
         contents = parts["contents"]
         return cls(**parts | {"contents": contents and Contents.from_dict(contents)})
 
     def to_dict(self) -> dict[str, Any]:
-        """The order as Ray's configuration of a trial, by the names of the attributes."""
+        """The order as the configuration of Ray's trial, by the names of the attributes."""
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         return parts | {"contents": self.contents and self.contents.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """The report of a failure that the worker itself could name.
+    """The report of a failure whose cause the worker knows.
 
     Attributes:
         cause: as `failures` names it.
@@ -76,10 +76,10 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class FolderUnseen:
-    """The report that the worker's machine has no such folder as the driver has.
+    """The report that the worker's machine lacks the driver's folder of trials.
 
     Attributes:
-        reason: which machine lacks which folder, for the reader.
+        reason: the machine and the folder, for the reader.
     """
 
     reason: str
@@ -87,14 +87,14 @@ class FolderUnseen:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The last report of an attempt, after a failure too."""
+    """The last report of an attempt, also after a failure."""
 
 
 Report = EpochMetrics | AttemptFailed | FolderUnseen | AttemptEnded
 
 
 def to_dict(report: Report) -> dict[str, Any]:
-    """The report as Tune takes it. A user's callback sees that of an epoch."""
+    """The report as Tune's result. A callback of the user sees that of an epoch."""
     match report:
         case EpochMetrics():
             return report.to_dict()
@@ -107,10 +107,10 @@ def to_dict(report: Report) -> dict[str, Any]:
 
 
 def from_dict(plain: Mapping[str, Any]) -> Report | None:
-    """Read a report from a result of Tune, which adds keys of its own; None for another result.
+    """Read a report from a result of Tune, which adds keys; None for another result.
 
     Raises:
-        KeyError: a part is missing.
+        KeyError: a value is missing.
     """
     if "epoch" in plain:
         return EpochMetrics.from_dict(plain)

@@ -1,4 +1,4 @@
-"""Nodes that fail what they are given, and get nothing more."""
+"""Exclusion of nodes on which attempts fail."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 _IN_A_ROW = 3
-"""Attempts that fail on a node one after the other, without a step, before it is left out."""
+"""Consecutive failures on a node, without a training step, before it is excluded."""
 
 
 class NodeExclusion:
-    """Nodes that get no attempts, since several in a row failed there without a step; and where
-    each trial is not tried again.
+    """Nodes that get no attempts, since several in a row failed there without a step.
+
+    For each trial it also stores the node of its last failure, so that the next attempt runs
+    elsewhere.
 
     Args:
-        nodes: those of the cluster that are alive and have what a trial takes: by id, for the
-            reader.
+        nodes: returns the names of living nodes with the resources of a trial, by id.
     """
 
     def __init__(self, nodes: Callable[[], Mapping[str, str]]) -> None:
@@ -26,16 +27,19 @@ class NodeExclusion:
 
     @property
     def suspects(self) -> bool:
-        """Whether any node has failed an attempt since it last trained."""
+        """Whether an attempt has failed on any node since that node last trained."""
         return bool(self._failed)
 
     def trains(self, node: str) -> None:
-        """Take that a node has trained a trial, or a step of it."""
+        """Record that a node has trained a trial, or a step of it."""
         self._failed.pop(node, None)
 
     def fails(self, node: str, number: int) -> str | None:
-        """Take that an attempt failed on a node without a step; the name of the node, where it is
-        left out from now on."""
+        """Record that an attempt failed on a node without a step.
+
+        Returns:
+            The name of the node if it is excluded from now on, else None.
+        """
         self._failed[node] += 1
         self._last[number] = node
         nodes = self._nodes()
@@ -45,20 +49,22 @@ class NodeExclusion:
         return nodes[node]
 
     def leave(self, node: str) -> None:
-        """Give a node nothing from now on."""
+        """Exclude a node."""
         self.ids.add(node)
         self._failed.pop(node, None)
 
     def is_last(self, node: str) -> bool:
-        """Whether a node fails all that it is given, and no other is left."""
+        """Whether attempts fail on a node, and no other node is left."""
         others = self._others(self._nodes(), {node})
-        # A worker that could not say where it was can only have been on the node that is left.
+        # An attempt from an unknown node must have run on the only node that is left.
         alone = len(others) <= (not node)
         return alone and self._failed[node] >= _IN_A_ROW
 
     def avoided(self, number: int) -> list[str]:
-        """The nodes that the next attempt at a trial is not to run on: those that are left out,
-        and the one on which it failed last, where there is another."""
+        """Ids of the nodes on which the next attempt at a trial must not run.
+
+        They are the excluded ones, and that of its last failure if there is another node.
+        """
         if not self.ids and number not in self._last:
             return []
         nodes = self._nodes()

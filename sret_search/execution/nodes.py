@@ -1,4 +1,4 @@
-"""The nodes of a cluster: whether each of them sees what a study needs."""
+"""Nodes of a cluster: checks that each of them has what a study needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sret_search.job.paths import expanded, is_url
 from sret_search.study import Study, StudyError
 
 _ANSWER = 120.0
-"""Seconds that a node has to start a worker and look at a folder."""
+"""Seconds that a node has to start a worker and check a folder."""
 
 _SHARED = (
     "storage.trials must be a folder that all nodes share, or a URL such as s3://bucket/folder"
@@ -20,16 +20,17 @@ _SHARED = (
 
 
 def check(study: Study, trials_root: str) -> None:
-    """See that every node of a cluster reads and writes the folder of trials, and has the data.
+    """Check that every node of a cluster reads and writes the folder of trials, and has the data.
 
-    Nothing is left in the folder. There is nothing to see where the cluster has one node, nor in
-    an object store.
+    No file is left in the folder. A cluster with a single node is not checked, and neither is the
+    folder in an object store.
 
     Args:
         trials_root: the folder of all trials, absolute, or its URL.
 
     Raises:
-        StudyError: which node does not see which folder, or cannot run this program.
+        StudyError: a node does not see a folder, or cannot run this program. The message names
+            both.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -66,8 +67,10 @@ def check(study: Study, trials_root: str) -> None:
 
 
 def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
-    """The nodes that declare the GPUs that a trial takes, but on which torch sees none: by what
-    Ray calls them, what is wrong. Empty where trials take no GPU."""
+    """Problems of the nodes that declare GPUs on which torch sees none, by node id.
+
+    Empty if trials take no GPU.
+    """
     if not gpus:
         return {}
     import ray
@@ -78,12 +81,12 @@ def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
     waiting = {
         node: ask.options(scheduling_strategy=Here(node, soft=False)).remote() for node in named
     }
-    found = {node: answer(asked) for node, asked in waiting.items()}
-    return {node: f"{named[node]} {problem}" for node, problem in found.items() if problem}
+    problems = {node: answer(asked) for node, asked in waiting.items()}
+    return {node: f"{named[node]} {problem}" for node, problem in problems.items() if problem}
 
 
 def look_for_cuda() -> str:
-    """Run on a node: why torch sees no GPU there, if it sees none."""
+    """The reason why torch sees no GPU on this node; empty if it sees one. Runs on a node."""
     import torch
 
     if torch.cuda.is_available():
@@ -94,7 +97,7 @@ def look_for_cuda() -> str:
 
 
 def with_room(cpus: float, gpus: float) -> dict[str, str]:
-    """The living nodes that have what a trial takes: by what Ray calls them, for the reader."""
+    """Names of the living nodes that have the resources of a trial, by node id."""
     import ray
 
     return {
@@ -111,11 +114,15 @@ def _name(node: dict[str, Any]) -> str:
 
 
 def answer(waiting: Any) -> str | None:
-    """What is wrong with a node; None also where it is gone by now."""
+    """The problem of a node; None if it has none or has left the cluster.
+
+    Args:
+        waiting: Ray's reference to the result of a check.
+    """
     import ray
 
     try:
-        found: str | None = ray.get(waiting, timeout=_ANSWER)
+        problem: str | None = ray.get(waiting, timeout=_ANSWER)
     except ray.exceptions.GetTimeoutError:
         return f"did not start a worker within {_ANSWER:g} s"
     except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
@@ -123,11 +130,16 @@ def answer(waiting: Any) -> str | None:
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         return f"cannot run this program ({reason}); it needs the packages that are here"
-    return found or None
+    return problem or None
 
 
 def look(probe: str | None, data: str | None, node: str) -> str:
-    """Run on a node: what it does not see, if anything, with what would be right."""
+    """The problem of this node, with its solution; empty if there is none. Runs on a node.
+
+    Args:
+        probe: a file that the driver wrote into the folder of trials; None if it is not checked.
+        data: the folder of the data; None if it is not checked.
+    """
     if probe is not None:
         path = Path(probe)
         try:

@@ -1,4 +1,4 @@
-"""What the person who waits sees: trials done, running, failed, the best so far, time left."""
+"""Progress of a study for the terminal: counts of trials, best accuracy, time left."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from sret_search.trials.trial import TrialRecord
 from sret_search.units import duration_text
 
 _QUIET = 20.0
-"""Seconds between two lines where the output is not a terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 
 
 @dataclass(slots=True)
 class Running:
-    """A trial in training: its label, epochs done, epochs in all, multiply-adds an epoch."""
+    """A trial in training.
+
+    Attributes:
+        epochs: number of epochs of the whole training.
+        macs: multiply-adds of an epoch.
+        epoch: last epoch that has ended.
+        seconds: of all attempts until then.
+        accuracy: on validation, as a fraction.
+    """
 
     label: str
     epochs: int
@@ -33,7 +41,14 @@ class Running:
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of a study; `total` trials, of which `to_do` multiply-adds are still to train."""
+    """Counts of a study.
+
+    Attributes:
+        total: number of trials.
+        to_do: multiply-adds of this run, trained or still to train.
+        trained: multiply-adds that this run has trained.
+        busy: seconds of training, summed over slots.
+    """
 
     total: int
     slots: int
@@ -75,10 +90,15 @@ class Progress:
         self.say(quiet=True)
 
     def epoch(self, number: int, epoch: int, accuracy: float, seconds: float) -> None:
-        """An epoch ended; `seconds` are the trial's own, of all its attempts."""
+        """Record the end of an epoch.
+
+        Args:
+            accuracy: on validation, as a fraction.
+            seconds: of all attempts at the trial until then.
+        """
         trial = self.running[number]
         if trial.epoch == 0:
-            # Epochs of an earlier run are taken to have been as long as this one.
+            # Epochs of earlier runs are assumed to have taken as long as this one.
             self.to_do -= (epoch - 1) * trial.macs
             trial.epoch, trial.seconds = epoch - 1, seconds * (epoch - 1) / epoch
         self.trained += (epoch - trial.epoch) * trial.macs
@@ -88,7 +108,7 @@ class Progress:
 
     def end(self, entry: TrialRecord) -> None:
         trial = self.running.pop(entry.number, None) or self.interrupted.pop(entry.number, None)
-        # That trials are stopped at rungs is foreseen.
+        # The planned work already includes stops at rungs.
         if trial is not None and entry.state != "stopped":
             self.to_do -= (trial.epochs - trial.epoch) * trial.macs
         self.count(entry)
@@ -112,7 +132,7 @@ class Progress:
         self.write(f"trial {number}: {why}")
 
     def rest(self, number: int) -> None:
-        """A trial came to a rung."""
+        """Record that a trial has reached a rung."""
         if number in self.running:
             self.interrupted[number] = self.running.pop(number)
         self.say(quiet=True)
@@ -140,9 +160,9 @@ class Progress:
         return ", ".join(parts)
 
     def left(self) -> float | None:
-        """Seconds to go: what is left over the rate of all slots, no less than the longest trial.
+        """Estimated seconds left, from the rate of all slots; at least those of the longest trial.
 
-        Multiply-adds stand for time; very small models train slower than they say.
+        Multiply-adds are the measure of work. Very small models train slower than this predicts.
         """
         if self.busy == 0:
             return None
@@ -163,7 +183,11 @@ class Progress:
         return grid
 
     def say(self, *, quiet: bool = False) -> None:
-        """Print the counts, unless they are on the screen already or were just printed."""
+        """Print the counts, unless they are displayed already.
+
+        Args:
+            quiet: print only if the last line is older than `_QUIET` seconds.
+        """
         if self.live is not None or (quiet and time.monotonic() - self.last_line < _QUIET):
             return
         self.last_line = time.monotonic()
@@ -178,7 +202,7 @@ def _accuracy(entry: TrialRecord) -> str:
 
 
 def _label(entry: TrialRecord) -> Iterator[str]:
-    """What a trial is, where it is not what the sampler asked for, and the values of its axes."""
+    """The role of a trial that is not of the search, and the values of its axes."""
     match entry.about:
         case TwinTrial(of=of, control=control):
             yield f"{control} twin of {of}"

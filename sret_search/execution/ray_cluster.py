@@ -1,4 +1,4 @@
-"""A Ray of one's own on this machine, or a cluster that others started, for as long as a run."""
+"""Connection to Ray during a run: a private Ray on this machine, or an existing cluster."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ _ENVIRONMENT = {
     "TUNE_STATE_REFRESH_PERIOD": "3600",
     "TUNE_WARN_THRESHOLD_S": "60",
 }
-"""Read by Ray when it is imported, here and in its workers. Under `uv run` it would pack the working
-directory, data and all, and unpack it elsewhere for its workers; they use this environment as it is."""
+"""Settings that Ray reads when it is imported, here and in its workers. Under `uv run` Ray would
+copy the working directory with all data to its workers. They use the present environment
+instead."""
 
 _STORES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
-"""Where an object store is; Tune itself passes the keys on to its workers."""
+"""Variables that say where an object store is. Tune itself passes the keys to its workers."""
 
 _REACH = 10.0
 """Seconds that a cluster has to answer."""
 
 _PREFIX, _LOCK = "sret-", "driver.lock"
 _LONGEST = 25
-"""Characters of the system's temporary folder: the path of a Unix socket may have 107, of which
-ours and Ray's own names take up to 82."""
+"""Longest path of the system's temporary folder, in characters. The path of a Unix socket may have
+107, of which names below that folder take up to 82."""
 
 _TOKEN = (
     "it asks for a token: set RAY_AUTH_MODE=token and put the token of its nodes into"
@@ -60,18 +61,18 @@ _STRANGER = "this machine is not one of its nodes; first run here: ray start --a
 
 @contextmanager
 def connected(study: Study) -> Iterator[Path]:
-    """Start Ray, or join a cluster; in the end shut it down, or leave.
+    """Start Ray, or join a cluster. Afterwards shut it down, or leave the cluster.
 
-    A Ray that is started here listens on the loopback interface only, and asks for a token that
-    nobody else knows. Workers of a cluster get this package as it is here, and work in this
-    working directory where they see it. Ray must not have been imported before.
+    A Ray that is started here listens only on the loopback interface and asks for a secret token.
+    Workers of a cluster get a copy of this package, and work in the same working directory if they
+    see it. Ray must not have been imported before.
 
     Yields:
-        A folder for Tune's own files, which is gone in the end, as are those that dead drivers
-        left behind.
+        A folder for Tune's files. It is removed afterwards. Folders that dead drivers left are
+        removed first.
 
     Raises:
-        StudyError: there is no such cluster, or it does not answer or take this machine.
+        StudyError: the cluster does not exist, does not answer, or does not accept this machine.
         NotStartedError, CannotStartError: Ray does not start on this machine.
     """
     _prepare()
@@ -89,10 +90,10 @@ def connected(study: Study) -> Iterator[Path]:
 
 
 def try_out() -> None:
-    """Start a Ray on this machine as a study does, have a worker answer, and shut it down.
+    """Start a Ray on this machine as a study does, let a worker answer, and shut it down.
 
     Raises:
-        NotStartedError: it does not start, or its workers do not.
+        NotStartedError: Ray or its workers do not start.
     """
     _prepare()
     with _folder() as folder:
@@ -109,11 +110,13 @@ def try_out() -> None:
 
 
 def hung(pid: int) -> str | None:
-    """The error that kept Ray's workers from starting, where a process was ended since Ray did not
-    start; None where that is not known.
+    """The error of Ray's workers in a process that was ended because Ray did not start.
 
     Args:
-        pid: of the process, which is gone.
+        pid: of the process, which has ended.
+
+    Returns:
+        None if the error is unknown.
     """
     for lock in Path(_parent()).glob(f"{_PREFIX}*/{_LOCK}"):
         with suppress(OSError):
@@ -128,7 +131,7 @@ def _prepare() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if os.path.expanduser("~").startswith("~"):
-        # Ray is not imported without a home folder. In this one nothing can be written.
+        # Ray cannot be imported without a home folder. In this one nothing can be written.
         os.environ["HOME"] = os.devnull
 
 
@@ -147,8 +150,8 @@ def _join(study: Study, address: str, folder: Path) -> None:
             "worker_process_setup_hook": _entering(os.getcwd()),
         }
         try:
-            # Ray puts the working directory of a driver before all else that its workers import:
-            # an older copy of this package that lies there would be taken for this one.
+            # Ray searches the working directory of a driver before all other places. An older copy
+            # of this package there would be imported instead.
             with contextlib.chdir(folder), signals.sigterm_stays():
                 ray.init(
                     address=address,
@@ -166,8 +169,11 @@ def _join(study: Study, address: str, folder: Path) -> None:
 
 
 def _unreachable(address: str) -> str | None:
-    """Why a cluster cannot be reached. Asked in a process of its own: Ray itself would wait for
-    minutes where something else listens there, and fill the terminal meanwhile."""
+    """The reason why a cluster cannot be reached; None if it can.
+
+    A separate process tries it. If something else than Ray listens there, Ray would wait for
+    minutes and print many lines.
+    """
     ask = f"from {__name__} import reach; reach({address!r})"
     try:
         asked = subprocess.run(
@@ -185,7 +191,7 @@ def _unreachable(address: str) -> str | None:
 
 
 def reach(address: str) -> None:
-    """Connect to a cluster and leave it; where that fails, print why, and exit with 1."""
+    """Connect to a cluster and leave it. If that fails, print the reason and exit with code 1."""
     import ray
     from ray._private import services
     from ray._private.authentication import authentication_token_setup as token
@@ -209,7 +215,7 @@ def reach(address: str) -> None:
 
 
 def _entering(folder: str) -> Callable[[], None]:
-    """What each worker does first: relative paths then mean there what they mean here."""
+    """A hook with which each worker enters this folder, so that relative paths are the same."""
 
     def enter() -> None:
         with suppress(OSError):
@@ -219,8 +225,7 @@ def _entering(folder: str) -> Callable[[], None]:
 
 
 def _silence() -> None:
-    """Keep what Ray has to say about nodes that come and go off the terminal: what it means for
-    trials is said by the run."""
+    """Suppress Ray's messages about nodes that join and leave. The run reports the effects."""
     import ray._private.worker as worker
 
     worker.print_to_stdstream = lambda *_, **__: None
@@ -233,7 +238,11 @@ def _parent() -> str:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A folder of this process, removed in the end; what dead ones left behind is removed now."""
+    """A temporary folder of this process. Folders that dead processes left are removed first.
+
+    Raises:
+        CannotStartError: no folder can be made.
+    """
     try:
         parent = _parent()
         _remove_leftovers(Path(parent))
@@ -244,7 +253,7 @@ def _folder() -> Iterator[Path]:
         ) from error
     try:
         with (folder / _LOCK).open("w") as lock:
-            # The system lets go of it when this process dies, however it dies.
+            # The system releases the lock when this process ends for any reason.
             fcntl.flock(lock, fcntl.LOCK_EX)
             print(os.getpid(), file=lock, flush=True)
             yield folder
@@ -256,6 +265,6 @@ def _remove_leftovers(parent: Path) -> None:
     for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         with suppress(OSError), lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # One without a name in it is just being made.
+            # A lock file without a process id is just being made.
             if file.read() and lock.parent.stat().st_uid == os.getuid():
                 shutil.rmtree(lock.parent, ignore_errors=True)

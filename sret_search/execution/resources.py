@@ -1,4 +1,4 @@
-"""How many trials run at a time, and what each of them takes."""
+"""Resources: the number of trials that run at a time, and the CPUs and GPUs of each."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sret_search.study import Study, StudyError
 CONTEXT = 600 * 2**20
 """Bytes of a GPU that a process takes for CUDA itself."""
 _SLACK = 1.2
-"""The allocator's fragments, over what a training step is predicted to hold."""
+"""Factor over the predicted memory of a training step, for fragments of the allocator."""
 _SMALLEST = 16
-"""Trials that share a GPU, at most: beyond that they take turns and gain nothing."""
+"""Largest number of trials that share a GPU. More would take turns and gain nothing."""
 _DRAWS = 256
-"""Candidates that are looked at where the space is not a grid."""
+"""Candidates whose memory is computed if the space is not a grid."""
 
 
 @dataclass(frozen=True)
 class Slots:
-    """How many trials run at a time, and the CPUs and GPUs that each takes."""
+    """The number of trials that run at a time, and the CPUs and GPUs of each."""
 
     number: int
     cpus: int
@@ -33,36 +33,36 @@ class Slots:
 
 @dataclass(frozen=True)
 class Room:
-    """What one node has for trials: CPUs, GPUs, and the bytes of its smallest GPU."""
+    """Resources of a node for trials: CPUs, GPUs, and bytes of memory of its smallest GPU."""
 
     cpus: float
     gpus: float = 0.0
     memory: int = 0
 
     def fits(self, cpus: int, gpus: float) -> int:
-        """Trials at a time, none of which spans two nodes."""
+        """Number of trials that fit the node at a time. No trial spans two nodes."""
         by_cpus = int(self.cpus // cpus)
         if gpus == 0:
             return by_cpus
-        # Several whole GPUs belong to one trial, but no trial has parts of two.
+        # A trial may have several whole GPUs, but not parts of two.
         by_gpus = int(self.gpus // gpus) if gpus >= 1 else int(self.gpus) * int(1 / gpus + 1e-9)
         return min(by_cpus, by_gpus)
 
 
 def slots(study: Study, before: Slots | None = None, left_out: Collection[str] = ()) -> Slots:
-    """What fits the cluster as it is at the moment.
+    """The slots of the cluster in its present state.
 
-    A number in `compute.concurrent` is not doubted on a cluster: trials wait until it grows to
-    it. On one machine it is a maximum.
+    On a cluster, a number in `compute.concurrent` is used as it is: trials wait until the cluster
+    has grown. On a single machine it is a maximum.
 
     Args:
-        before: what was found when the run began. What each trial takes then stays as it is,
-            the number follows the nodes that come and go, and nothing is refused: with no
-            nodes left, one trial waits for the next.
-        left_out: nodes that get no trials.
+        before: the slots when the run began. The resources of a trial then stay the same, only the
+            number changes, and no error is raised. Without nodes, one trial waits for the next
+            node.
+        left_out: ids of nodes that get no trials.
 
     Raises:
-        StudyError: no node has the CPUs or the GPUs that a trial asks for.
+        StudyError: no node has the CPUs and GPUs that a trial asks for.
     """
     compute = study.file.compute
     rooms = _rooms(before is None and compute.gpus_per_trial == "auto", left_out)
@@ -82,14 +82,14 @@ def slots(study: Study, before: Slots | None = None, left_out: Collection[str] =
 def part_of_gpu(
     rooms: list[Room], cpus: int, processes: int, need: float, limit: int | None
 ) -> float:
-    """The GPUs of a trial: one for each of its processes, or 1, 1/2, 1/4, … of one.
+    """The GPUs of a trial: one for each of its processes, or 1, 1/2, 1/4, … of a GPU.
 
-    A part is the smallest that holds what a trial needs, and no smaller than the CPUs, and the
-    number of trials at a time, have a use for.
+    A part is the smallest that holds a trial. It is not smaller than the CPUs and the number of
+    trials at a time can use.
 
     Args:
-        need: bytes of GPU memory that a trial takes; 0 where that is not known.
-        limit: trials at a time, or None for as many as there is room for.
+        need: bytes of GPU memory of a trial; 0 if unknown.
+        limit: number of trials at a time; None if the resources alone limit it.
     """
     with_gpus = [room for room in rooms if room.gpus >= 1]
     if not with_gpus:
@@ -107,7 +107,7 @@ def part_of_gpu(
 
 
 def needed_memory(candidates: list[Candidate], processes: int) -> float:
-    """Bytes of GPU memory that the largest of some candidates takes in training."""
+    """Bytes of GPU memory of the candidate that needs most in training."""
     needs = (step_memory(c.architecture, c.recipe, processes) for c in candidates)
     return _SLACK * max(needs, default=0) + CONTEXT
 
@@ -136,7 +136,12 @@ def _refusal(rooms: list[Room], each: Slots, address: str) -> str:
 
 
 def _rooms(measure: bool, left_out: Collection[str]) -> list[Room]:
-    """The nodes of the cluster; with the memory of their GPUs, if that is to be measured."""
+    """The resources of the nodes of the cluster.
+
+    Args:
+        measure: whether to measure the memory of their GPUs.
+        left_out: ids of nodes to leave out.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -165,7 +170,7 @@ def _measured(answer: Any) -> int:
 
 
 def gpu_memory() -> int:
-    """Bytes of the smallest NVIDIA GPU of this machine; 0 where they cannot be told."""
+    """Bytes of the smallest NVIDIA GPU of this machine; 0 if unknown."""
     from ray._private.thirdparty import pynvml
 
     try:

@@ -1,4 +1,4 @@
-"""Run a study: connect to Ray, train what the sampler asks for, keep it in the ledger."""
+"""A run of a study: connect to Ray, train the trials that the sampler asks for, record them."""
 
 from __future__ import annotations
 
@@ -35,24 +35,25 @@ if TYPE_CHECKING:
     from sret_search.execution.shutdown import Stopping
 
 _NAMED = 8
-"""Trials that a message names by their numbers."""
+"""Trials that a message names by number, at most."""
 _PAUSE = 1.0
-"""Seconds between two tries to write to a disk that is full, or a server that is away."""
+"""Seconds between two attempts to write to a full disk, or to a server that is away."""
 _REMIND = 60.0
-"""Seconds after which it is said again that a study is paused."""
+"""Seconds after which the message that a study is paused is repeated."""
 _CLUSTER = 5.0
-"""Seconds between two looks at the resources of the cluster."""
+"""Seconds between two checks of the cluster's resources."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
-        total: trials in all.
-        trained: by this run.
-        complete: whether all that the study asks for has ended.
-        used_up: candidates of the space, where those are too few for the trials asked for.
+        total: number of trials of the study.
+        trained: number of trials that this run ended.
+        failed: all failed trials of the study.
+        complete: whether all trials that the study asks for have ended.
+        used_up: number of candidates of the space, if it is smaller than the study asks for.
     """
 
     total: int
@@ -68,15 +69,15 @@ def search(
     work: Callable[..., None] | None = None,
     abandon: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Train what is left of a study.
+    """Train the remaining trials of a study.
 
     Args:
-        work: what a worker does for a trial, in place of training it.
-        abandon: ends this process, where Ray died and will never let this function return.
+        work: function that a worker runs for a trial, in place of training.
+        abandon: ends this process, if Ray has died and this function can never return.
 
     Raises:
-        StudyError: there is no room for it; the cluster has no such GPU, or does not answer; or
-            a trial could not read its data.
+        StudyError: the disk has no space, the cluster does not answer or has no such GPU, or a
+            trial could not read its data.
         LedgerLostError, StudyHeldError: the ledger could no longer be written.
     """
     entries = [_adopted(ledger, entry) for entry in ledger.entries()]
@@ -87,7 +88,7 @@ def search(
         print(disk_space.check_space(study), flush=True)
         try:
             history = _train(study, ledger, history, work, abandon)
-        except KeyboardInterrupt:  # while Ray was shut down, perhaps after the last trial
+        except KeyboardInterrupt:  # while Ray shuts down, perhaps after the last trial
             history = History(study, ledger.entries(), ledger.window)
     complete = _is_complete(study, ledger, history)
     return Outcome(
@@ -100,7 +101,7 @@ def search(
 
 
 def _say_missing(study: Study, ledger: Ledger, entries: list[TrialRecord]) -> None:
-    """Name the trials whose folders are not where they should be, and what that costs."""
+    """Warn of trials whose folders are missing, and of the consequences."""
     folders = ledger.folders
     gone = retention.without_folder(folders.all_attempts(), entries)
     if not gone:
@@ -120,14 +121,14 @@ def _say_missing(study: Study, ledger: Ledger, entries: list[TrialRecord]) -> No
 
 
 def _used_up(study: Study, history: History) -> int | None:
-    """The candidates of a space that has too few for the trials that its sampler is to ask for."""
+    """The number of candidates, if the space has fewer than the sampler is asked for; else None."""
     if study.file.search.entry.exhaustive or len(history.own) >= study.trials:
         return None
     return len(history.firsts)
 
 
 def _adopted(ledger: Ledger, entry: TrialRecord) -> TrialRecord:
-    """A trial with the outcome that an earlier run could no longer tell."""
+    """A trial with the outcome that an earlier run could not record."""
     result = ledger.outcome(entry) if entry.open else None
     return entry if result is None else ledger.tell(entry, result)
 
@@ -190,7 +191,7 @@ def _train(
             disk_space.Watermark(study, first.number),
             left_out,
         )
-        told = [
+        adapters = [
             callbacks.CallbackAdapter(callback, path, searcher.entry_of, progress.write)
             for callback, path in zip(named, study.file.compute.callbacks, strict=True)
         ]
@@ -199,7 +200,7 @@ def _train(
             signals.raise_swallowed()
             while not searcher.over:
                 searcher.renew()
-                _fit(searcher, first, tune_folder, work, told)
+                _fit(searcher, first, tune_folder, work, adapters)
             signals.note()
         if searcher.lost is not None:
             raise searcher.lost
@@ -209,7 +210,11 @@ def _train(
 
 
 def _without_blind(study: Study, first: Slots, left_out: NodeExclusion) -> Slots:
-    """The slots without the nodes on which torch does not see the GPUs that they declare."""
+    """The slots without the nodes that declare GPUs on which torch sees none.
+
+    Raises:
+        StudyError: torch sees no GPU on any node.
+    """
     from sret_search.execution import nodes
     from sret_search.execution.resources import slots
 
@@ -227,29 +232,29 @@ def _without_blind(study: Study, first: Slots, left_out: NodeExclusion) -> Slots
 
 
 def _looked_up(study: Study, first: Slots, left_out: NodeExclusion) -> Callable[[], Slots]:
-    """The slots, looked at again now and then: nodes of a cluster come and go."""
+    """A function that returns the slots, checked again at intervals as nodes join and leave."""
     from sret_search.execution.resources import slots
 
-    looked, found = time.monotonic(), first
+    looked, latest = time.monotonic(), first
 
     def current() -> Slots:
-        nonlocal looked, found
+        nonlocal looked, latest
         if study.file.compute.address != "local" and time.monotonic() - looked > _CLUSTER:
-            looked, found = time.monotonic(), slots(study, first, left_out.ids)
-        return found
+            looked, latest = time.monotonic(), slots(study, first, left_out.ids)
+        return latest
 
     return current
 
 
 def _waiting(progress: Progress, stopping: Stopping, until: str) -> Callable[[str], None]:
-    """What the driver does while its own disk is full, or its database's server away: it says so
-    once a while, and waits."""
+    """A function that waits while the disk of the database is full or its server is away. It prints
+    a message at intervals."""
     said = waited = -math.inf
 
     def wait(reason: str) -> None:
         nonlocal said, waited
         now = time.monotonic()
-        # It went on meanwhile, or has been silent for long.
+        # The run had continued, or the last message is old.
         if now - waited > 2 * _PAUSE or now - said > _REMIND:
             progress.pause(reason, until)
             said = now
@@ -262,12 +267,12 @@ def _waiting(progress: Progress, stopping: Stopping, until: str) -> Callable[[st
 
 
 def _dead(progress: Progress, stopping: Stopping) -> Callable[[str], None]:
-    """What the driver does when its Ray is dead: it waits for no checkpoints."""
+    """A function that stops the run when Ray has died, without waiting for checkpoints."""
 
     def died(why: str) -> None:
         stopping.now()
         if progress.live is not None:
-            progress.live.stop()  # which nothing else may come to do
+            progress.live.stop()  # the main thread may never return to do this
         progress.write(f"stopping: {why}")
 
     return died
@@ -287,7 +292,7 @@ def _progress(study: Study, entries: list[TrialRecord], slots: Slots) -> Progres
 
 
 def _trained(entry: TrialRecord) -> float:
-    """Multiply-adds that an ended trial took, or would have taken, had it not failed."""
+    """Multiply-adds of an ended trial. A failed trial counts as if trained to its end."""
     if entry.state != "stopped" or entry.result.epochs is None:
         return entry.train_macs
     return entry.train_macs * entry.result.epochs / entry.job.recipe.length
@@ -305,7 +310,7 @@ def _fit(
     from sret_search.execution.attempts import ErrorListener
     from sret_search.execution.worker import attempt_trial
 
-    # How many wait for a place is the searcher's to say, not Ray's.
+    # The searcher limits the number of waiting trials, not Ray.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
     try:
         tune.Tuner(
@@ -329,7 +334,7 @@ def _fit(
 
 
 def _placed(slots: Slots) -> Callable[[dict[str, Any]], Any]:
-    """What an attempt takes, and where it may not run, for Tune, which asks for each."""
+    """A function that gives Tune the resources of an attempt and the nodes to avoid."""
 
     def placed(config: dict[str, Any]) -> Any:
         from ray.tune import PlacementGroupFactory

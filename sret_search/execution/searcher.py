@@ -1,4 +1,4 @@
-"""The seam between Ray Tune and the ledger: Tune asks here what to train and tells how it ended."""
+"""Interface between Ray Tune and the ledger: it gives attempts to Tune and records how they end."""
 
 from __future__ import annotations
 
@@ -37,26 +37,25 @@ from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import TrialResult, failed
 
 PREFETCH = 1
-"""Trials that are begun in the ledger while all slots are taken, so that none waits for a sampler."""
+"""Trials that begin in the ledger while all slots are taken. No slot waits for a sampler."""
 _LOST = LedgerLostError, StudyHeldError, OSError
-"""What a run cannot go on after, although nothing of the study is wrong."""
+"""Errors after which a run cannot continue, although the study itself is correct."""
 _FINISHED: str = Searcher.FINISHED
 _A_TUNER = 1000
-"""Attempts after which Ray's Tuner, which grows by 36 kB each, is replaced by a fresh one."""
+"""Attempts after which Ray's Tuner is replaced. It grows by 36 kB with each attempt."""
 
 
 class LedgerSearcher(Searcher):
-    """Hands out attempts: first at trials that were begun and have no end, or were promoted at a
-    rung, then at new ones.
+    """Gives attempts to Tune: at open trials and at those promoted at a rung, then at new ones.
 
-    Ray's trials are attempts; ours are known by their number in the ledger. Ray would run as
-    many as the machine has room for, and never fills the place of a dead worker again when
-    trials are short, so this limits concurrency itself: Ray never has more attempts than slots.
-    The next trial is asked for ahead, while all slots are taken, and waits here.
+    A trial of Ray is an attempt, and a trial of the study has a number in the ledger. Ray would run
+    as many attempts as the machine has room for. It also never replaces a dead worker when few
+    trials are left. So the searcher itself limits concurrency: Ray never has more attempts than
+    slots. While all slots are taken, the next trial is chosen ahead and waits here.
 
     Attributes:
-        over: whether all trials have ended, or no more are to be handed out.
-        trouble: what the user must mend before the study can go on.
+        over: whether all trials have ended, or no more attempts are to be given.
+        trouble: a problem that the user must fix before the study can continue.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class LedgerSearcher(Searcher):
         self.lost: Exception | None = None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next attempt; None while there is none to give, FINISHED when all trials ended."""
+        """The next attempt; None while there is none, FINISHED when all trials have ended."""
         if self.stopping.look() or self.trouble is not None or self.lost is not None:
             self.over = not self.attempts
             return None if self.attempts else _FINISHED
@@ -115,15 +114,15 @@ class LedgerSearcher(Searcher):
         return _FINISHED
 
     def _look_ahead(self) -> None:
-        """Begin the trial that the next free slot takes. Tune starts what it was just given only
-        after it has asked for more, so the first question after that is not made to wait."""
+        """Begin the trial for the next free slot. The first call after an attempt was given does
+        not: Tune starts that attempt only after the call."""
         if self.has_just_handed:
             self.has_just_handed = False
         elif not self.waiting.is_due and (number := self._next()) is not None:
             self.waiting.add(number)
 
     def renew(self) -> None:
-        """Begin with a fresh Tuner."""
+        """Prepare for a new Tuner."""
         self.handed = 0
 
     def _hand_out(self, trial_id: str, number: int, slots: Slots) -> dict[str, Any]:
@@ -154,13 +153,13 @@ class LedgerSearcher(Searcher):
     def _next(self) -> int | None:
         while True:
             while (number := self.waiting.take()) is not None:
-                # A worker whose driver was killed may have ended the attempt a moment ago.
+                # A worker whose driver was killed may have ended the attempt since.
                 if not self._has_ended(self.history.entries[number]):
                     return number
             is_idle = not (self.attempts or self.waiting)
             try:
                 step = next_step(self.history, self.sampler, self.rungs, is_idle)
-            except StudyError as error:  # of a sampler that is the user's
+            except StudyError as error:  # from the user's sampler
                 self.trouble = str(error)
                 return None
             if isinstance(step, Ask):
@@ -170,8 +169,7 @@ class LedgerSearcher(Searcher):
             self._carry_out(step)
 
     def _has_ended(self, entry: TrialRecord) -> bool:
-        """Whether an attempt has ended a trial, or has come to the rung that it was to come to;
-        the ledger is told then."""
+        """Whether an attempt has ended a trial or reached its rung. The ledger then records it."""
         result = self.ledger.outcome(entry)
         if result is not None:
             self._tell(entry, result)
@@ -229,7 +227,7 @@ class LedgerSearcher(Searcher):
         return entry.number
 
     def entry_of(self, trial_id: str) -> TrialRecord:
-        """The trial that an attempt, which Ray has, is at."""
+        """The trial of an attempt that Ray runs."""
         return self.history.entries[self.attempts[trial_id].number]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -254,13 +252,13 @@ class LedgerSearcher(Searcher):
     ) -> None:
         attempt = self.attempts.pop(trial_id)
         if error:
-            # Tune says why in a moment, to its callbacks.
+            # Tune gives the reason later, to its callbacks.
             self.dead[trial_id] = attempt
         else:
             self._end(attempt)
 
     def died(self, trial_id: str, text: str) -> None:
-        """Take what Ray has to say of a worker that did not end as it should."""
+        """Record Ray's message about a worker that died."""
         attempt = self.dead.pop(trial_id)
         if attempt.cause is None:
             attempt.cause, attempt.reason = failures.told(text)
@@ -299,7 +297,7 @@ class LedgerSearcher(Searcher):
         self._tell(entry, failed(cause, f"{reason}{times}"))
 
     def _blame(self, attempt: Attempt, cause: str, reason: str, progress: bool) -> None:
-        """Count a failure against the node that it happened on."""
+        """Count a failure of the node on which an attempt ran."""
         node = node_of(self.ledger, attempt)
         if progress or attempt.has_trained:
             self.left_out.trains(node)
@@ -319,7 +317,7 @@ class LedgerSearcher(Searcher):
         self.keeper.ended(entry)
 
     def _is_full(self) -> bool:
-        """Whether the disk is: nothing new is begun then, and all goes on once it is not."""
+        """Whether the disk is full. Then no attempt begins until it has space again."""
         full = self.watermark.full
         if full and not self.paused:
             self.progress.pause(str(self.watermark))
@@ -336,7 +334,7 @@ class LedgerSearcher(Searcher):
         return _FINISHED
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles its searcher for a restore that is never asked for: the ledger has it all."""
+        """Leave out all state. Ray pickles its searcher for a restore that never happens."""
         return {}
 
     def save(self, checkpoint_path: str) -> None: ...

@@ -1,4 +1,4 @@
-"""A stop that loses nothing: by Ctrl-C, SIGTERM, SIGHUP, or when the hours of a study are over."""
+"""Stopping without a loss: after Ctrl-C, SIGTERM, SIGHUP, or the hours of a study."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ray.tune import Callback
 from sret_search.execution import signals
 
 GRACE = 60.0
-"""Seconds that running trials have for the step that they are in, and for a checkpoint."""
+"""Seconds that running trials have to end their step and write a checkpoint."""
 
 
 class Stopping(Callback):
-    """Whether a run is to end, and since when.
+    """The state of a stop: whether a run is to end, and until when it waits.
 
-    First the workers are asked, who write a checkpoint each; those that have not done so when
-    the time is over keep their last one.
+    First each worker is asked to write a checkpoint. A worker that has not done so when the time is
+    over keeps its last checkpoint.
 
     Args:
-        ask: tells the workers.
-        say: tells the user.
+        ask: asks the workers to stop.
+        say: prints a message to the user.
         hours: after which the run stops by itself.
     """
 
@@ -39,8 +39,7 @@ class Stopping(Callback):
         self._why = "stopping: running trials save a checkpoint (Ctrl-C stops at once)"
 
     def look(self) -> bool:
-        """Whether the run is to end; asks the workers, and tells the user, once. Called all the
-        time."""
+        """Whether the run is to end. The first such call asks the workers and prints a message."""
         if self._ends is not None and time.monotonic() > self._ends and not self.asked:
             self.asked = True
             self._why = (
@@ -54,12 +53,12 @@ class Stopping(Callback):
         return self.asked
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Ends Tune's loop by a KeyboardInterrupt, between two of its steps."""
+        """End Tune's loop by a KeyboardInterrupt, between two of its steps."""
         if self.look() and time.monotonic() > self._deadline:
             raise KeyboardInterrupt
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles its callbacks for a restore that is never asked for."""
+        """Leave out all state. Ray pickles its callbacks for a restore that never happens."""
         return {}
 
     def now(self) -> None:
@@ -68,14 +67,14 @@ class Stopping(Callback):
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Take the first Ctrl-C, SIGTERM or SIGHUP as the wish to stop; a second Ctrl-C stops at once.
+        """Stop in order at the first Ctrl-C, SIGTERM or SIGHUP, and at once at a second Ctrl-C.
 
-        Tune's own handler would first wait for the workers to end their epochs. Ray replaces the
-        handlers when it connects, so this comes after.
+        Tune's handler would first wait for the workers to end their epochs. Ray replaces the
+        handlers when it connects, so these are set afterwards.
         """
 
         def stop(number: int, frame: FrameType | None) -> None:
-            # A signal may come while the user is being told of something else: `look` tells.
+            # A signal may arrive while another message is printed. So `look` prints this one.
             if self.asked and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.asked = True

@@ -1,4 +1,4 @@
-"""Signals that ask to stop, at any moment, and what Ray makes of them, set right while it starts."""
+"""Signals that ask to stop, at any moment, and corrections of Ray's handling of them."""
 
 from __future__ import annotations
 
@@ -11,42 +11,48 @@ from types import FrameType
 from typing import Any
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that ask a process to stop: by Ctrl-C, by a scheduler, by a terminal that is closed."""
+"""Signals that ask a process to stop: from Ctrl-C, a batch system, or a terminal that closes."""
 
 _Handler = Callable[[int, FrameType | None], Any]
 
 _came = False
-"""Whether a signal came, or there is nothing left that SIGTERM could stop. What it raised may have
-got no further than a library."""
+"""Whether a signal arrived, or no work is left that SIGTERM could stop. A library may have
+swallowed the exception of the signal."""
 
 
 def note() -> None:
-    """Take no more SIGTERM: one came, or the last work is being done. Those who send it again and
-    again, as batch systems do, want an end in order. Ctrl-C still interrupts."""
+    """Ignore further SIGTERM: one has arrived, or the last work is running.
+
+    Senders that repeat it, as batch systems do, want an end in order. Ctrl-C still interrupts.
+    """
     global _came
     _came = True
 
 
 def ignored() -> None:
-    """Let signals that come outside of `interrupting` and `forwarded` do nothing: this process is
-    about to end, with an exit code that is known."""
-    # Not SIG_IGN, which processes that are started from here would inherit.
+    """Ignore signals outside of `interrupting` and `forwarded`: this process is about to end with a
+    known exit code."""
+    # SIG_IGN would be inherited by child processes.
     handle(lambda number, frame: None)
 
 
 def handle(handler: _Handler) -> dict[signal.Signals, Any]:
-    """Set the handler of all signals that ask to stop, but for a SIGHUP that is ignored, as it is
-    under `nohup`; gives the handlers before."""
+    """Set the handler of all signals that ask to stop, and return the handlers before.
+
+    A SIGHUP that is ignored, as under `nohup`, stays ignored.
+    """
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
     return {kind: signal.signal(kind, handler) for kind in STOPS if kind not in ignored}
 
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """SIGTERM and SIGHUP as Ctrl-C at any moment, also where Ray's handler, which exits, is in place. All
-    raise KeyboardInterrupt, which some libraries swallow while they are imported: it is raised
-    again at the next `raise_swallowed`. Only the first SIGTERM does that: those after it would cut
-    short what the first one asked for."""
+    """Treat SIGTERM and SIGHUP as Ctrl-C, also while Ray's handler is set, which exits.
+
+    All raise KeyboardInterrupt. Some libraries swallow it while they are imported, so the next
+    `raise_swallowed` raises it again. Only the first SIGTERM raises it: later ones would cut short
+    the stop that the first one began.
+    """
     global _came
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -70,10 +76,10 @@ def interrupting() -> Iterator[None]:
 
 
 def raise_swallowed() -> None:
-    """Stop where a signal came that was to stop this process, and that a library swallowed.
+    """Stop if a signal arrived whose exception a library swallowed.
 
     Raises:
-        KeyboardInterrupt: there was one.
+        KeyboardInterrupt: there was such a signal.
     """
     if _came:
         raise KeyboardInterrupt
@@ -81,7 +87,7 @@ def raise_swallowed() -> None:
 
 @contextmanager
 def forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """What asks this process to stop asks a child instead, which has a group of its own."""
+    """Send signals that ask this process to stop to a child, which has its own process group."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         child.send_signal(number)
@@ -96,12 +102,12 @@ def forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 @contextmanager
 def sessions_of_their_own() -> Iterator[None]:
-    """Keep signals to the group of this process (Ctrl-C, `timeout`, `kill -- -PGID`) from those
-    that Ray starts here: workers can then save a checkpoint while this process waits for them.
+    """Protect the processes that Ray starts here from signals to the group of this process.
 
-    Ray has no setting for this. It calls this function of its own in each process it starts where
-    the system ends them with their parent; elsewhere they must stay in the group, by which Ray
-    ends them.
+    Such signals are Ctrl-C, `timeout` and `kill -- -PGID`. Without them workers can save a
+    checkpoint while this process waits. Ray has no setting for this. It calls the function patched
+    here in each process that it starts, where the system ends such a process with its parent.
+    Elsewhere the processes must stay in the group, through which Ray ends them.
     """
     from ray._private import utils
 
@@ -123,11 +129,11 @@ def sessions_of_their_own() -> Iterator[None]:
 
 @contextmanager
 def sigterm_stays() -> Iterator[None]:
-    """Keep SIGTERM as it is where this process connects to Ray, whose own code takes it for a
-    crash from then on: it would print a trace and abort three seconds later.
+    """Keep the handling of SIGTERM while this process connects to Ray.
 
-    While it connects, SIGTERM waits. The processes of Ray, which would inherit that, are there
-    before.
+    Ray's code would treat SIGTERM as a crash: it would print a trace and abort three seconds later.
+    SIGTERM is blocked while the process connects. Ray's processes exist before and do not inherit
+    the block.
     """
     from ray._private import worker
 
@@ -150,14 +156,17 @@ def sigterm_stays() -> Iterator[None]:
         yield
     finally:
         worker.connect = connect
-        # Ray puts a handler of its own in its place, which exits.
+        # Ray sets its own handler, which exits.
         signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
 def kept_at_shutdown() -> Iterator[None]:
-    """Keep the handlers where Ray is shut down, which gives SIGTERM back to the system without
-    telling Python: from then on it would end this process while the report is drawn."""
+    """Keep the handlers while Ray is shut down.
+
+    Ray resets SIGTERM in the system without Python's knowledge. Then SIGTERM would end this process
+    while the report is drawn.
+    """
     from ray._private import worker
 
     manager = getattr(worker, "FunctionActorManager", None)
@@ -167,7 +176,7 @@ def kept_at_shutdown() -> Iterator[None]:
             signal.signal(kind, signal.getsignal(kind))
 
     def made(*arguments: Any) -> Any:
-        # The first that Ray does after it, long before it has ended its processes.
+        # This is Ray's first call after the reset, long before its processes have ended.
         again()
         return manager(*arguments)  # type: ignore[misc]
 

@@ -1,8 +1,7 @@
-"""The process that drives a study, and the one that waits for it and answers for its end.
+"""The supervisor: a process that starts the driver of a study, waits for it and handles its end.
 
-Ray's own code may end the process that uses it at once, with an exit code of its own, and the
-system may kill it. So the command is run again as a child: whatever becomes of that one, somebody
-is left to draw the report and to say how to go on.
+Ray may end its process at once with its own exit code, and the system may kill it. So the command
+runs again as a child. The parent remains to draw the report and to say how to continue.
 """
 
 from __future__ import annotations
@@ -19,33 +18,33 @@ from sret_search.errors import INPUT
 from sret_search.execution import signals
 
 _CHANNELS = "SRET_SEARCH_CHANNELS"
-"""Names to the child, and to nobody else, its ends of two pipes: one is closed when its parent is
-gone, into the other it writes its exit code."""
+"""Environment variable with the child's ends of two pipes. The first is closed when the parent
+ends. The child writes its exit code into the second."""
 _ENDED_BY_ITSELF = 3
-"""The exit code of a driver that could only end at once, and had said why."""
+"""The exit code of a driver that had to end at once, after it had printed the reason."""
 
 _is_child = False
 
 
 def driven(work: Callable[[], int], ended: Callable[[], int]) -> int:
-    """Do the work of this command in a child of this process, and end as it does.
+    """Run the work of this command in a child of this process, and return its exit code.
 
     Args:
-        work: the work, done by the child; its exit code.
-        ended: what this process does where the child was ended by others; its exit code.
+        work: run by the child. It returns an exit code.
+        ended: run by this process if the child was ended by others. It returns an exit code.
     """
     channels = os.environ.pop(_CHANNELS, None)
     if channels is None:
         try:
             return _wait(ended)
         finally:
-            # Python gives handled signals back their defaults while it ends, before it has ended.
+            # Python resets signal handlers before its process has ended.
             for kind in signals.STOPS:
                 signal.signal(kind, signal.SIG_IGN)
     global _is_child
     _is_child = True
     signals.ignored()
-    alive, told = map(int, channels.split(","))
+    alive, code_write = map(int, channels.split(","))
     threading.Thread(target=_die_with_parent, args=[alive], daemon=True).start()
     code = 1
     try:
@@ -55,17 +54,17 @@ def driven(work: Callable[[], int], ended: Callable[[], int]) -> int:
         raise
     finally:
         with suppress(OSError):
-            os.write(told, str(code).encode())
+            os.write(code_write, str(code).encode())
     return code
 
 
 def pid() -> int:
-    """The process that the user started: who ends it ends the driver."""
+    """Id of the process that the user started. Its end also ends the driver."""
     return os.getppid() if _is_child else os.getpid()
 
 
 def leave() -> None:
-    """End this process at once, where Ray holds its main thread and will never let go."""
+    """End this process at once, because Ray blocks its main thread for ever."""
     os._exit(_ENDED_BY_ITSELF)
 
 
@@ -75,23 +74,23 @@ def _die_with_parent(alive: int) -> None:
 
 
 def _wait(ended: Callable[[], int]) -> int:
-    (alive, parent), (heard, told) = os.pipe(), os.pipe()
-    # They wait in the child until it can take them.
+    (alive, parent), (code_read, code_write) = os.pipe(), os.pipe()
+    # Blocked signals wait in the child until it has handlers.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     child = subprocess.Popen(
         sys.orig_argv,
-        env=os.environ | {_CHANNELS: f"{alive},{told}"},
-        pass_fds=(alive, told),
-        process_group=0,  # so that what reaches a whole group reaches the child once
+        env=os.environ | {_CHANNELS: f"{alive},{code_write}"},
+        pass_fds=(alive, code_write),
+        process_group=0,  # a signal to a whole group must reach the child once
     )
     os.close(alive)
-    os.close(told)
+    os.close(code_write)
     signals.ignored()
     with signals.forwarded(child):
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         code = child.wait()
-    said = os.read(heard, 16)
-    os.close(heard)
+    said = os.read(code_read, 16)
+    os.close(code_read)
     os.close(parent)
     if said:
         result = int(said)
@@ -102,13 +101,13 @@ def _wait(ended: Callable[[], int]) -> int:
         if code != _ENDED_BY_ITSELF:
             print(f"stopping: {_how(code)}", flush=True)
         result = ended()
-    # Python gives signals back to the system before it ends: the exit code would be lost.
+    # Python resets signals before its process ends. A signal would then replace the exit code.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOPS)
     return result
 
 
 def _kept_from_starting(pid: int) -> str | None:
-    """The error of Ray's workers, where the driver was ended since Ray did not start."""
+    """The error of Ray's workers, if the driver was ended because Ray did not start; else None."""
     from sret_search.execution import ray_cluster
 
     return ray_cluster.hung(pid)

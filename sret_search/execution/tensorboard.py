@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a trial while it trains."""
+"""TensorBoard events of a trial, written while it trains."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sret_search.artifacts.names import TENSORBOARD
 from sret_search.training.results import EpochMetrics
 
 _PLACE = {"epoch", "step"}
-"""Metrics that say where a training is, not how it fares."""
+"""Metrics that give the position in a training, not its quality."""
 
 
 class Events:
-    """The metrics of an attempt's epochs, as scalars in an event file under `tensorboard/`.
+    """Metrics of an attempt's epochs, as scalars in an event file under `tensorboard/`.
 
-    Each epoch is on disk when `epoch` returns: nothing waits in a thread of its own, as it does
-    in tensorboardX's `SummaryWriter`, for a worker that may be killed.
+    Each epoch is on disk when `epoch` returns, since the worker may be killed. tensorboardX's
+    `SummaryWriter` would keep it in a separate thread.
     """
 
     def __init__(self, attempt: Path) -> None:
@@ -50,5 +50,5 @@ class Events:
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file; nothing can be written after it."""
+        """Close the file. Nothing can be written afterwards."""
         self._file.close()

@@ -1,4 +1,4 @@
-"""What a Ray worker runs: one attempt at one trial after the other, in a process that stays warm."""
+"""The work of a Ray worker: successive attempts at trials, in a process that stays alive."""
 
 from __future__ import annotations
 
@@ -36,24 +36,30 @@ from sret_search.trials.trial_result import failed
 _ATTEMPTS = 500
 """Attempts after which a process is replaced."""
 _GROWTH = 2 * 2**30
-"""Bytes that a process may hold beyond what it held after its first attempt."""
+"""Bytes by which the memory of a process may grow after its first attempt."""
 _POLL = 10.0
-"""Seconds between two looks into an object store at whether the run is to stop."""
+"""Seconds between two checks in an object store whether the run is to stop."""
 
 
 class Recycled(Exception):
-    """Ends a process after an attempt that is over: Tune replaces the process of a trial that
-    raises, and what became of the trial is read in its folder."""
+    """Ends a process after a finished attempt.
+
+    Tune replaces the process of a trial that raises. The outcome of the trial is read from its
+    folder.
+    """
 
 
 def attempt_trial(config: dict[str, Any]) -> None:
     """Train the job of a trial in the folder of this attempt.
 
-    The outcome, a failure included, is in that folder before this returns. A worker that dies
-    leaves neither result nor error there, which is how the driver tells a death from a failure.
+    The outcome, also a failure, is in that folder before this function returns. A worker that dies
+    leaves neither result nor error there. So the driver distinguishes a death from a failure.
 
     Args:
         config: an `AttemptOrder`, as plain data.
+
+    Raises:
+        Recycled: the process must be replaced.
     """
     from ray import tune
 
@@ -63,7 +69,7 @@ def attempt_trial(config: dict[str, Any]) -> None:
     order = AttemptOrder.from_dict(config)
     folders = TrialFolders(order.root)
     if not folders.is_remote and not Path(order.attempt).is_dir():
-        # Another machine, whose disk is not the driver's: what it would write is never found.
+        # This is another machine, and the driver would never see what is written to its disk.
         report(FolderUnseen(encodable(f"{platform.node()} does not see {order.attempt}")))
         return
     job = Job.from_dict(json.loads(order.job))
@@ -71,7 +77,7 @@ def attempt_trial(config: dict[str, Any]) -> None:
     with staging.attempt(order.attempt, order.earlier, models) as (path, earlier, upload):
         cause = _train(order, job, path, earlier, upload, _stop_asked(folders), report)
     report(AttemptEnded())
-    # A process in which CUDA failed can train nothing more.
+    # A process in which CUDA failed cannot train again.
     if cause in (MEMORY, MACHINE) or _worn.after_attempt():
         raise Recycled
 
@@ -85,7 +91,7 @@ def _train(
     stopping: Callable[[], bool],
     report: Callable[[Report], None],
 ) -> str | None:
-    """Train; the cause of a failure that could be told."""
+    """Train the job, and return the cause of a failure; None after a success."""
     import torch
 
     from sret_search.training import files, train, watchdog
@@ -108,8 +114,8 @@ def _train(
         files.write_json(attempt / WORKER, _here())
         upload()
         if 0 < order.gpus < 1:
-            # Ray shares a GPU between trials, but bounds none of them; and CUDA itself takes a
-            # part of each one's share.
+            # Ray shares a GPU between trials without limits. CUDA itself takes a part of each
+            # share.
             total = torch.cuda.get_device_properties(0).total_memory
             torch.cuda.set_per_process_memory_fraction(order.gpus - CONTEXT / total)
         every, timeout = order.checkpoint_every, order.step_timeout
@@ -125,7 +131,7 @@ def _train(
             raise
         result = failed(kind, reason)
         content = {"state": result.state, **result.to_dict(), "job": job.identity}
-        with suppress(OSError):  # on a full disk the driver finds neither, and waits for room
+        with suppress(OSError):  # on a full disk the driver finds neither file, and waits for space
             trace = encodable(traceback.format_exc())
             (attempt / TRACEBACK).write_text(trace, encoding="utf-8")
             files.write_json(attempt / ERROR, content)
@@ -139,7 +145,7 @@ def _train(
 
 
 def _here() -> dict[str, Any]:
-    """Which process this is, and where."""
+    """The id, machine and node of this process."""
     import ray
 
     node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
@@ -147,7 +153,7 @@ def _here() -> dict[str, Any]:
 
 
 def _stop_asked(folders: TrialFolders) -> Callable[[], bool]:
-    """Whether the run is to stop. An object store is not asked each second."""
+    """A function that tells whether the run is to stop. It asks an object store less often."""
     if not folders.is_remote:
         return folders.stop_asked
     asked, answer = -math.inf, False
@@ -156,7 +162,7 @@ def _stop_asked(folders: TrialFolders) -> Callable[[], bool]:
         nonlocal asked, answer
         if time.monotonic() - asked >= _POLL:
             asked = time.monotonic()
-            with suppress(OSError):  # a store that does not answer asks for nothing
+            with suppress(OSError):  # without an answer of the store the run continues
                 answer = folders.stop_asked()
         return answer
 
@@ -164,14 +170,14 @@ def _stop_asked(folders: TrialFolders) -> Callable[[], bool]:
 
 
 class _Wear:
-    """How much a process has been used."""
+    """Use of a process: its attempts and the growth of its memory."""
 
     def __init__(self) -> None:
         self.attempts = 0
         self.first = 0
 
     def after_attempt(self) -> bool:
-        """Count an attempt; whether the process had better be replaced."""
+        """Count an attempt. Returns whether the process should be replaced."""
         self.attempts += 1
         held = resident_bytes()
         self.first = self.first or held
@@ -182,7 +188,7 @@ _worn = _Wear()
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds; its peak, where the system does not say more."""
+    """Bytes of memory that this process holds, or its peak if the system gives no more."""
     with suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * resource.getpagesize()

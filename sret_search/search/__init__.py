@@ -1,1 +1,1 @@
-"""Decisions of a search: which candidate to train next, which trials go on; without Ray or SQL."""
+"""Decisions of a search: the next candidate to train, and the trials that continue."""

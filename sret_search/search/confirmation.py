@@ -1,4 +1,7 @@
-"""The front, trained again with fresh seeds: what was chosen looks better than it is."""
+"""Confirmation: the front trained again with fresh seeds.
+
+Selection prefers candidates whose results are better by chance. Fresh seeds correct this.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,13 @@ from sret_search.trials.trial import TrialRecord
 
 
 class Confirmation:
-    """Asks for each member of the front, with each fresh seed, once all other trials ended.
+    """Asks for each member of the front, with each fresh seed, after all other trials have ended.
 
-    Where a study is edited and its front changes, new members are confirmed, and old ones stay.
+    If a study is edited and its front changes, new members are confirmed. Earlier confirmations
+    remain.
 
     Args:
-        front: the names of its members, where the sampler has a front of its own.
+        front: returns the names of the front's members. Without it, `members` does.
     """
 
     def __init__(
@@ -51,8 +55,11 @@ class Confirmation:
 
 
 def members(study: Study, history: History) -> list[str]:
-    """The candidates that no other one beats in all of the study's objectives, in the order in
-    which they were first trained. Of a candidate every seed must have been completed."""
+    """Names of the candidates on the Pareto front of the study's objectives.
+
+    They are in the order in which they were first trained. A candidate counts if all its trials are
+    complete.
+    """
     trials: dict[str, list[TrialRecord]] = defaultdict(list)
     for number in history.own:
         trials[history.entries[number].candidate].append(history.entries[number])
@@ -64,8 +71,11 @@ def members(study: Study, history: History) -> list[str]:
 def on_the_front(
     objectives: Mapping[Objective, Literal["max", "min"]], groups: Sequence[Sequence[TrialRecord]]
 ) -> np.ndarray:
-    """Which candidates, each with its trials, no other one beats in all objectives, by the means
-    over seeds."""
+    """Mask of the groups on the Pareto front (groups,), by their objectives' means over seeds.
+
+    Args:
+        groups: the trials of each candidate.
+    """
     signs = np.array([1.0 if direction == "max" else -1.0 for direction in objectives.values()])
     return nondominated(
         [

@@ -1,4 +1,4 @@
-"""The twins of what a study trains, as trials that stand beside it."""
+"""Controls of a study: the twins of its candidates, as trials."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from sret_search.trials.trial import TrialRecord
 
 
 class Controls:
-    """Asks for each twin of each candidate, with each seed; candidates in the order in which
-    they were first trained. What is trained already, for another reason, is not trained again."""
+    """Asks for each twin of each candidate, with each seed.
+
+    Candidates are in the order in which they were first trained. A twin that another trial has
+    trained already is not trained again.
+    """
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -44,11 +47,11 @@ class Controls:
 def beside(
     study: Study, firsts: Iterable[TrialRecord], entries: Iterable[TrialRecord]
 ) -> dict[str, list[Twin]]:
-    """The twins of candidates, by name.
+    """The twins of candidates, by the candidate's name.
 
     Args:
         firsts: a trial of each candidate.
-        entries: every trial of the study, for the rates that were chosen.
+        entries: every trial of the study, from which the chosen learning rates are read.
     """
     arms, images = study.file.arms, study.sizes[0]
     rated = arms is not None and arms.lr is not None
@@ -65,7 +68,7 @@ def beside(
         job = entry.job
         recipe = job.recipe
         if rated:
-            # A twin's rate was looked for under the name that it has at the study's own rate.
+            # The rates of a twin are stored under the name that it has at the study's rate.
             recipe = at_rate(Candidate({}, job.architecture, recipe), study.file.recipe.lr).recipe
         original = Candidate({}, job.architecture, recipe)
         by_name[entry.candidate] = [

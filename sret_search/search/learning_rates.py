@@ -1,4 +1,4 @@
-"""The learning rate of each arm: every arm tries the same ones, and is compared at its best."""
+"""The learning rate of each arm. Every arm tries the same rates and is compared at its best."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from sret_search.trials.objectives import mean_measured
 from sret_search.trials.trial import TrialRecord
 
 _MOST = 8
-"""Rates by which a grid may be extended at an end: a factor of 256."""
+"""Rates by which a grid may be extended at each end: a factor of 256."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The rates that one competitor has tried, in order, and what each reached.
+    """The learning rates that a competitor has tried, in rising order, with the score of each.
 
     Attributes:
-        scores: (validation accuracy, minus loss), or one of them, as the study's objective has
-            it, means over seeds; -inf where a training diverged.
+        scores: the objectives among validation accuracy and minus loss, then minus loss, each a
+            mean over seeds. (-inf,) if a training diverged or failed.
         is_interior: whether worse rates lie on both sides of the best.
     """
 
@@ -47,16 +47,16 @@ class Choice:
 
     @property
     def _place(self) -> int:
-        """Of equals, the lowest rate."""
+        """The place of the best rate; the lowest of equally good rates."""
         return max(range(len(self.rates)), key=lambda i: (self.scores[i], -i))
 
 
 class LearningRates:
-    """Trains every arm, and every twin of one, at each rate, and where the best is the lowest or
-    the highest, at the next; then the arms at their best.
+    """Trains every arm and every twin of an arm at each rate, then the arms at their best rates.
 
-    Grids are extended in rounds: a competitor's next rate is asked for when all trials of the
-    rounds before have ended, so that the table of trials does not depend on which end first.
+    If the best rate is the lowest or the highest, the next rate beyond it is tried. Such extensions
+    are made in rounds: a competitor's next rate is asked for after all trials of earlier rounds
+    have ended. So the table of trials does not depend on the order in which they end.
     """
 
     def __init__(self, study: Study, grid: Grid) -> None:
@@ -97,12 +97,16 @@ class LearningRates:
 
 
 class Tried:
-    """What is known of the rates of a study's competitors."""
+    """The results of all learning rates that the competitors of a study have tried."""
 
     def __init__(
         self, study: Study, entries: Iterable[TrialRecord], known: Sequence[Candidate] | None = None
     ) -> None:
-        """With the competitors, where they are known: to find them takes a while."""
+        """Collect the results.
+
+        Args:
+            known: the competitors, if the caller has them. To compute them takes time.
+        """
         self.competitors = competitors(study) if known is None else known
         arms = study.file.arms
         assert arms is not None
@@ -123,7 +127,7 @@ class Tried:
                 self._results[about.of][about.lr].append(entry)
 
     def rounds(self, competitor: Candidate) -> list[tuple[int, float]]:
-        """The rates that a competitor must try by now, each with the round in which it does."""
+        """The rates that a competitor must have tried by now, each with its round."""
         rates = [(0, lr) for lr in self.grid.grid]
         for turn in range(1, 2 * _MOST + 1):
             further = self._further(competitor, [lr for _, lr in rates], turn)
@@ -134,7 +138,7 @@ class Tried:
 
     @cached_property
     def choices(self) -> dict[str, Choice]:
-        """What each competitor tried, by its name; only of those that need no further rate."""
+        """The choice of each competitor that needs no further rate, by the competitor's name."""
         choices = {}
         for competitor in self.competitors:
             tried = sorted(lr for _, lr in self.rounds(competitor))
@@ -144,14 +148,14 @@ class Tried:
         return choices
 
     def accuracy(self, competitor: Candidate, lr: float) -> float | None:
-        """Mean validation accuracy at a rate; None where a training diverged."""
+        """Mean validation accuracy at a rate; None if a training diverged or failed."""
         entries = self._results[competitor.name][lr]
         if any(entry.state != "complete" for entry in entries):
             return None
         return math.fsum(entry.result.accuracy("val") for entry in entries) / len(entries)
 
     def _further(self, competitor: Candidate, rates: Sequence[float], turn: int) -> float | None:
-        """The next rate beyond an end that is the best so far, or None."""
+        """The next rate to try beyond the end that is the best so far; None if there is none."""
         choice = self._choice(competitor, sorted(rates))
         if choice is None or choice.is_interior or any(earlier < turn for earlier in self._open):
             return None
@@ -163,11 +167,11 @@ class Tried:
         try:
             at_rate(competitor, beyond)
         except ValueError:
-            return None  # below the rate that the recipe starts or ends with
+            return None  # lower than the first or last rate of the recipe's schedule
         return beyond
 
     def _choice(self, competitor: Candidate, rates: list[float]) -> Choice | None:
-        """None while not all of these rates have been tried with every seed."""
+        """The choice among these rates; None until each has been tried with every seed."""
         results = self._results.get(competitor.name, {})
         if any(
             len(results.get(lr, ())) < self.grid.seeds or any(e.open for e in results[lr])

@@ -1,8 +1,7 @@
-"""What a study trains, phase after phase: what its sampler asks for, the twins of that, and the
-confirmation of its front.
+"""Phases of a study: the trials of its sampler, their twins, and the confirmation of the front.
 
-Each phase is a function of the study and of the trials so far, so that a study that was killed
-in any of them goes on there, and one that was edited begins whatever is new.
+Each phase is a function of the study and its history. So a study that was killed continues in the
+same phase, and an edited study begins the trials that are new.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sret_search.trials.history import History
 
 
 def build(study: Study) -> Phases:
-    """All phases of a study.
+    """Make all phases of a study.
 
     Raises:
         StudyError: its sampler cannot be made.
@@ -39,7 +38,7 @@ def build(study: Study) -> Phases:
 
 
 class Phases:
-    """Asks one phase after the other."""
+    """Asks each phase in turn, until a phase has an answer."""
 
     def __init__(self, phases: list[Sampler]) -> None:
         self._phases = phases
@@ -52,7 +51,7 @@ class Phases:
         return None
 
     def promising(self, history: History) -> list[str]:
-        """What the first phase believes in; none where it has no model."""
+        """Candidates that the first phase expects on the front; empty if it has no model."""
         first = self._phases[0]
         return first.promising(history) if isinstance(first, PredictiveSampler) else []
 
@@ -60,11 +59,14 @@ class Phases:
 def next_step(
     history: History, sampler: Sampler, rungs: Scheduler, is_idle: bool
 ) -> Ask | Decision | Literal["wait"] | None:
-    """A new trial or a decision, to be carried out before the next question; WAIT while nothing
-    can be said before an attempt has ended; None where nothing is left to be asked for.
+    """The next step of a study: a trial to begin, or a decision to carry out.
 
     Args:
-        is_idle: whether no trial is in training, nor about to be.
+        is_idle: whether no trial is in training or about to be.
+
+    Returns:
+        WAIT while the next step depends on an attempt that has not ended; None if nothing is left
+        to do.
     """
     decision = rungs.decide(history)
     if decision:
@@ -74,7 +76,7 @@ def next_step(
     asked = sampler.ask(history)
     if isinstance(asked, Ask):
         return asked
-    # Who waits while nothing is in training waits for the trials at rungs.
+    # A phase that waits while nothing is in training waits for the trials at rungs.
     if asked is None or is_idle:
         decision = rungs.decide(history, is_over=True)
     return decision or asked

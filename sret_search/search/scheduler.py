@@ -1,9 +1,9 @@
-"""Rungs: epochs at which trials stop, and from which only the best of them go on.
+"""Rungs: epochs at which trials stop, and from which only the best continue.
 
-Successive halving (Jamieson & Talwalkar, 1502.07943; asynchronous: Li et al., 1810.05934), for
-several objectives by ranks. A trial at a rung is no longer in training, so that nothing is paused:
-to be promoted is to begin another attempt from the last checkpoint. All is decided from the
-history alone.
+The method is successive halving (Jamieson & Talwalkar, 1502.07943; asynchronous: Li et al.,
+1810.05934). Trials are ranked by several objectives. A trial at a rung is not in training: its
+promotion begins another attempt from the last checkpoint. Every decision is a function of the
+history.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from sret_search.trials.objectives import objective_values
 from sret_search.trials.trial import TrialRecord
 
 _STAND_INS = {"latency_ms": "macs"}
-"""What an objective that only the end of a training measures is compared by at a rung."""
+"""Objectives measured only at the end of a training, each with its substitute at a rung."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of trials that wait at rungs.
+    """Decision about trials that wait at rungs.
 
     Attributes:
-        promoted: the epoch that each of these trains until, by number.
-        stopped: numbers of those that are trained no further.
+        promoted: the epoch until which each promoted trial trains, by trial number.
+        stopped: numbers of the trials that are not trained further.
     """
 
     promoted: dict[int, int] = field(default_factory=dict)
@@ -46,22 +46,23 @@ class Decision:
 class Scheduler:
     """The scheduler of a study. Without rungs every trial is trained to its end.
 
-    Trials compete at a rung with all that ever came to it, in their stratum. As long as new
-    trials come, one that is among the best 1/eta is promoted as soon as it is, so that nobody
-    waits for others. In the end, when no new trial comes, rung after rung from the lowest is
-    decided for good, once all who may come to it are there: the best 1/eta of each stratum, and
-    at least one, go on, all others are stopped. So the best of each stratum is trained to its end.
+    A trial competes at a rung with all trials of its stratum that ever reached the rung. While new
+    trials begin, a trial is promoted as soon as it is among the best 1/eta, so that no trial waits
+    for others. After the last trial has begun, the rungs are closed, from the lowest. A rung is
+    closed when no trial is on the way to it: the best 1/eta of each stratum, and at least one
+    trial, continue, and the others are stopped. So the best trial of each stratum is trained to its
+    end.
 
-    Where the sampler has a model of how trials will end, this rather than ranks says who is worth
-    it: of those with room among the best 1/eta only trials that it believes to be on the front
-    are promoted; and in the end all of these are, as long as there are any, before the others are
-    stopped.
+    If the sampler has a model of how trials will end, its predictions replace the ranks. While new
+    trials begin, only trials that it expects on the front are promoted, up to 1/eta of a stratum.
+    After the last trial has begun, all such trials are promoted, and the others are stopped when no
+    such trial is left.
 
-    In strict order, where nothing may depend on who comes first, each cohort of trials is decided
-    by itself, in that latter way and by ranks alone.
+    In strict order no decision may depend on the order in which trials end. So each cohort of
+    trials is closed by itself, by ranks alone.
 
-    A trial that diverged or failed on the way to a rung counts as the last one there. Those that
-    the study would not train any more are stopped where they wait.
+    A trial that diverged or failed on the way to a rung counts as the worst there. Trials that the
+    study no longer asks for are stopped where they wait.
     """
 
     def __init__(self, study: Study, sampler: Sampler | None = None) -> None:
@@ -69,26 +70,27 @@ class Scheduler:
         self._believer = sampler if isinstance(sampler, PredictiveSampler) else None
         self._eta = study.file.scheduler.eta
         self._orders: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
-        """Members of a rung, and the same ranked, as they were when they were last asked for."""
+        """Numbers of the trials at (cohort, rung, stratum), in order of number and ranked; kept
+        until these change."""
         self._last: tuple[History, int, bool] | None = None
-        """A history, its changes, and whether it was asked in the end, for no decision."""
+        """History, its number of changes and `is_over` of the last call without a decision."""
 
     def until(self, entry: TrialRecord) -> int | None:
-        """The epoch of the rung that a trial is at or on its way to; None for its end."""
+        """The epoch of the rung that a trial is at, or trains to; None if it trains to its end."""
         if not self.epochs or entry.role != "search" or entry.parent is not None:
             return None
         epoch = self.epochs[0] if entry.until is None else entry.until
         return epoch if epoch in self.epochs else None
 
     def waits(self, entry: TrialRecord) -> bool:
-        """Whether a trial is at a rung, and neither promoted nor stopped."""
+        """Whether a trial is at a rung and neither promoted nor stopped."""
         return entry.open and bool(entry.rungs) and self.until(entry) in entry.rungs
 
     def decide(self, history: History, is_over: bool = False) -> Decision:
-        """What is decided next; nothing, until the history changes, where that is empty.
+        """The next decision. If it is empty, no decision follows until the history changes.
 
         Args:
-            is_over: whether no new trial comes.
+            is_over: whether no new trial will begin.
         """
         if not self.epochs or self._last == (history, history.changes, is_over):
             return Decision()
@@ -112,7 +114,7 @@ class Scheduler:
         return self._promotion(own) or (self._closed(own) if is_over else Decision())
 
     def _promotion(self, own: Sequence[TrialRecord]) -> Decision:
-        """The best trial of the highest rung that has one to promote."""
+        """Promote the best trial of the highest rung at which a trial may be promoted."""
         for epoch in reversed(self.epochs):
             for order in self._ranked(own, epoch):
                 for number, entry in order[: len(order) // self._eta]:
@@ -121,7 +123,11 @@ class Scheduler:
         return Decision()
 
     def _believed(self, own: Sequence[TrialRecord], promising: set[str], is_over: bool) -> Decision:
-        """What becomes of trials by what the sampler believes."""
+        """Decide by the model of the sampler.
+
+        Args:
+            promising: the candidates that it expects on the front.
+        """
         for epoch in reversed(self.epochs):
             for order in self._ranked(own, epoch):
                 went_on = sum(self._went_on(entry, epoch) for _, entry in order)
@@ -156,7 +162,7 @@ class Scheduler:
         return Decision()
 
     def _closed(self, own: Sequence[TrialRecord], cohort: int = 0) -> Decision:
-        """What becomes of all that wait at the lowest rung to which nobody is on the way."""
+        """Decide on all trials at the lowest rung to which no trial is on the way."""
         on_the_way = [self.until(e) or math.inf for e in own if e.open and not self.waits(e)]
         for epoch in self.epochs:
             if min(on_the_way, default=math.inf) <= epoch:
@@ -179,18 +185,19 @@ class Scheduler:
     def _ranked(
         self, own: Iterable[TrialRecord], epoch: int, cohort: int = 0
     ) -> list[list[tuple[int, TrialRecord]]]:
-        """All that came to a rung, with their numbers, the best first, for each stratum."""
+        """Trials that reached a rung, with their numbers: a list for each stratum, the best
+        first."""
         strata: dict[int, dict[int, TrialRecord]] = defaultdict(dict)
         for entry in own:
             if self._has_come(entry, epoch):
                 strata[bisect_right(self.study.strata, entry.cost["macs"])][entry.number] = entry
-        found = []
+        orders = []
         for stratum, members in sorted(strata.items()):
             place, numbers = (cohort, epoch, stratum), list(members)
             if self._orders.get(place, ([], []))[0] != numbers:
                 self._orders[place] = numbers, self._order(members, epoch)
-            found.append([(number, members[number]) for number in self._orders[place][1]])
-        return found
+            orders.append([(number, members[number]) for number in self._orders[place][1]])
+        return orders
 
     def _order(self, members: Mapping[int, TrialRecord], epoch: int) -> list[int]:
         objectives = self.study.file.objectives
@@ -216,17 +223,17 @@ class Scheduler:
         return entry.until is not None and entry.until > epoch
 
     def _above(self, epoch: int) -> int:
-        """The next rung, or the last epoch."""
+        """The epoch of the next rung, or the last epoch of the training."""
         later = [*self.epochs, int(self.study.file.recipe.length)]
         return later[later.index(epoch) + 1]
 
 
 def ranking(points: np.ndarray, numbers: Sequence[int]) -> list[int]:
-    """Trials from the best to the worst, by the ranks of their objectives alone.
+    """Numbers of trials from the best to the worst, by the ranks of their objectives.
 
-    Sorted by non-domination; inside a front by the hypervolume that a point alone dominates
-    among the front's ranks, of which equal points have none but for the first; and then by
-    number.
+    They are sorted by non-domination. Within a front they are sorted by the hypervolume of ranks
+    that only this point dominates, then by number. Of equal points, only the first has such a
+    hypervolume.
 
     Args:
         points: (n, objectives), all to be maximised.
@@ -234,28 +241,33 @@ def ranking(points: np.ndarray, numbers: Sequence[int]) -> list[int]:
     """
     ranks = np.stack([_double_ranks(column) for column in points.T], axis=1)
     left = np.argsort(numbers, kind="stable")
-    found: list[int] = []
+    ranked: list[int] = []
     while len(left):
         on_front = nondominated(ranks[left].tolist())
         front = left[on_front]
         alone = contributions([tuple(point) for point in ranks[front].tolist()])
         order = sorted(range(len(front)), key=lambda i: (-alone[i], i))
-        found += [numbers[front[i]] for i in order]
+        ranked += [numbers[front[i]] for i in order]
         left = left[~on_front]
-    return found
+    return ranked
 
 
 def _double_ranks(values: np.ndarray) -> np.ndarray:
-    """Twice the mean rank of each value among all (n). It is a whole number, so that what is added
-    up of them is exact, and the order of points and objectives does not show in it."""
+    """Twice the mean rank of each value (n).
+
+    These are whole numbers. So sums of them are exact and do not depend on the order of points and
+    objectives.
+    """
     ordered = np.sort(values)
     below = np.searchsorted(ordered, values, side="left")
     return below + np.searchsorted(ordered, values, side="right") + 1
 
 
 def contributions(front: Sequence[tuple[int, ...]]) -> list[int]:
-    """The volume above zero that each point of a front dominates alone; of equal points that of
-    one stands at the first, and zero at the others."""
+    """The volume above zero that only this point of a front dominates, for each point.
+
+    Of equal points, the first has the volume that they dominate, and the others have zero.
+    """
     distinct = list(dict.fromkeys(front))
     alone = {
         point: _exclusive(point, [other for other in distinct if other != point])
@@ -265,7 +277,7 @@ def contributions(front: Sequence[tuple[int, ...]]) -> list[int]:
 
 
 def _exclusive(point: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> int:
-    """The volume that a point dominates and others do not (While et al., 2012)."""
+    """The volume that a point dominates and the others do not (While et al., 2012)."""
     shared = {tuple(map(min, point, other)) for other in others}
     if not shared:
         return math.prod(point)
@@ -275,5 +287,5 @@ def _exclusive(point: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> int
 
 
 def _volume(points: Sequence[tuple[int, ...]]) -> int:
-    """The volume that points dominate together."""
+    """The volume that the points dominate together."""
     return sum(_exclusive(point, points[i + 1 :]) for i, point in enumerate(points))

@@ -1,5 +1,7 @@
-"""Why a trial stands beside those of the search, as a record for each role. Their JSON is made and
-read here, and nowhere else."""
+"""Records of the reason for a trial that is not of the search, one type for each role.
+
+Their JSON is written and read only here.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,10 @@ class RateTrial:
     """A trial that tries a learning rate.
 
     Attributes:
-        of: the name that its competitor has at the study's own rate.
+        of: the name that its competitor has at the study's rate.
         lr: the rate.
-        round: how often the competitor's grid had been extended, 0 for the grid itself.
+        round: number of extensions of the competitor's grid before this rate; 0 for the grid
+            itself.
     """
 
     of: str
@@ -61,7 +64,7 @@ _KINDS: Mapping[Role, type[About]] = {
 
 
 def to_dict(about: About | None) -> dict[str, Any]:
-    """The record as a ledger stores it; an empty mapping for a trial of the search."""
+    """The record as the ledger stores it; an empty mapping for a trial of the search."""
     return {} if about is None else asdict(about)
 
 
@@ -69,6 +72,6 @@ def from_dict(role: Role, plain: Mapping[str, Any]) -> About | None:
     """Read the record of a role from JSON; None for a trial of the search, which has none.
 
     Raises:
-        KeyError, TypeError: it is not what a trial of this role has.
+        KeyError, TypeError: the data do not fit the role.
     """
     return None if role == "search" else _KINDS[role](**plain)

@@ -1,4 +1,4 @@
-"""A study that was edited since it last ran: what still fits its ledger, and what does not."""
+"""Comparison of a study with its ledger, after the study was edited."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from sret_search.space.space import Space
 from sret_search.study import Study, StudyError
 
 FORMAT = 3
-"""Of the ledger; raised whenever an older program could no longer read it."""
+"""Version of the ledger's format. It rises when older programs can no longer read a ledger."""
 
 _COMPARED = ("data", "objectives", "latency")
 _REPORTED = (
     "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
     "confirm", "scheduler", "report",
 )  # fmt: skip
-"""Keys of a study file that a report depends on."""
+"""Keys of a study file on which a report depends."""
 _LONGEST = 80
-"""Letters of a value in a message."""
+"""Longest text of a value in a message, in characters."""
 
 
 def describe(study: Study) -> dict[str, Any]:
-    """What a report needs to know of a study, and what a later edit is held against."""
+    """The description of a study, as plain data, for its reports and for later comparisons."""
     root = study.trials_root
     description = {
         **study.file.model_dump(mode="json"),
@@ -61,7 +61,7 @@ def describe(study: Study) -> dict[str, Any]:
 
 
 def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
-    """A description with *** for the secrets in it, which earlier programs may have left there."""
+    """A description with *** for each secret. Earlier programs may have stored secrets."""
     texts = {
         name: yaml_source.without_secrets(description[name])
         for name in ("text", "space_text")
@@ -72,25 +72,35 @@ def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_other_format(where: str, description: dict[str, Any]) -> None:
-    """See that this program can read a ledger.
+    """Check that this program can read a ledger.
+
+    Args:
+        where: the place of the ledger, for the message.
 
     Raises:
         StudyError: another version wrote it.
     """
-    found = description.get("format", 1)
-    if found != FORMAT:
-        age = "a newer" if found > FORMAT else "an older"
+    version = description.get("format", 1)
+    if version != FORMAT:
+        age = "a newer" if version > FORMAT else "an older"
         raise StudyError(
-            f"{where}: written by {age} sret_search (format {found}; this one reads {FORMAT});"
-            + (" update this one" if found > FORMAT else " --fresh keeps it aside and starts anew")
+            f"{where}: written by {age} sret_search (format {version}; this one reads {FORMAT});"
+            + (
+                " update this one"
+                if version > FORMAT
+                else " --fresh keeps it aside and starts anew"
+            )
         )
 
 
 def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
-    """See that the trials of a ledger can stand beside those that the study asks for now.
+    """Check that the trials of a ledger can be compared with those that the study asks for now.
+
+    Args:
+        before: the description of the last run.
 
     Raises:
-        StudyError: they cannot; the message has the difference.
+        StudyError: they cannot; the message names the differences.
     """
     now = describe(study)
     _refuse_changed_data(study, before, now)
@@ -119,8 +129,12 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
 
 
 def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """See that the files and labels are those of before, where the study file names the same."""
-    known = before.get("contents")  # which earlier programs did not keep
+    """Check that files and labels are unchanged, if the study file names the same data.
+
+    Raises:
+        StudyError: they have changed.
+    """
+    known = before.get("contents")  # earlier programs did not store it
     named, was_named = (each["data"] | {"sizes": None} for each in (now, before))
     if known is None or study.contents is None or named != was_named:
         return
@@ -135,21 +149,23 @@ def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, An
 
 
 def differences(study: Study, description: dict[str, Any]) -> list[str]:
-    """In what a study file, or its space, differs from what a ledger describes, a text for each
-    field. Where trials run and are kept is left aside."""
+    """The differences between a study with its space and a description, as a text for each field.
+
+    The places where trials run and are stored are not compared.
+    """
     now = study.file.model_dump(mode="json") | {
         "data": study.file.data.to_dict(),
         "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
         "budget": study.space.budget.model_dump(mode="json"),
         "architecture": study.space.architecture.to_dict(),
     }
-    found = []
+    texts = []
     for name in (*_REPORTED, "axes", "budget", "architecture"):
-        before: Any = description.get(name, now[name])  # an earlier program stored less
+        before: Any = description.get(name, now[name])  # earlier programs stored less
         if name == "data":
             before = {key: value for key, value in before.items() if key != "sizes"}
-        found += list(_different(name, before, json.loads(json.dumps(now[name]))))
-    return found
+        texts += list(_different(name, before, json.loads(json.dumps(now[name]))))
+    return texts
 
 
 def _different(path: str, before: Any, now: Any) -> Iterator[str]:
@@ -178,29 +194,35 @@ def _short(value: Any) -> str:
 
 
 def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:
-    """How the values of each axis are stored, as JSON: what was stored, joined with what may
-    now come. An axis that is no longer there keeps its old values."""
-    found = dict(before)
+    """The distribution of each axis in the database, as JSON, by path.
+
+    It covers the stored values and those that the study allows now. An axis that was removed keeps
+    its distribution.
+
+    Args:
+        before: the distributions so far.
+    """
+    distributions = dict(before)
     for path in study.space.axes:
         joined = _joined(before.get(path), study.space, path)
         assert joined is not None, "what cannot be joined is refused before"
-        found[path] = distribution_to_json(joined)
-    return found
+        distributions[path] = distribution_to_json(joined)
+    return distributions
 
 
 def as_stored(value: Any, kind: BaseDistribution) -> Any:
-    """A value as the database takes it: a number, or its JSON text."""
+    """A value as the database stores it: a number, or its JSON text."""
     return json.dumps(value) if isinstance(kind, CategoricalDistribution) else value
 
 
 def _joined(before: str | None, space: Space, path: str) -> BaseDistribution | None:
-    """What holds old and new values of an axis; None where they are of different kinds."""
+    """The distribution of old and new values of an axis; None if their kinds differ."""
     now = _distribution(space, path)
     if before is None:
         return now
     old = json_to_distribution(before)
     if isinstance(old, CategoricalDistribution) and isinstance(now, CategoricalDistribution):
-        # The database keeps a choice by its place: new ones come last.
+        # The database stores a choice by its place, so new choices are added at the end.
         return CategoricalDistribution(tuple(dict.fromkeys((*old.choices, *now.choices))))
     if isinstance(old, CategoricalDistribution) or isinstance(now, CategoricalDistribution):
         return None
@@ -215,7 +237,7 @@ def _joined(before: str | None, space: Space, path: str) -> BaseDistribution | N
 def _distribution(
     space: Space, path: str
 ) -> IntDistribution | FloatDistribution | CategoricalDistribution:
-    """Numbers are stored as ranges; anything else by its JSON text."""
+    """The distribution of an axis: a range of numbers, or JSON texts as choices."""
     axis = space.axes[path]
     values = axis.choices if axis.choices is not None else [axis.low, axis.high]
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
@@ -227,7 +249,7 @@ def _distribution(
 
 
 def _scheduler(description: dict[str, Any]) -> dict[str, Any]:
-    """The scheduler with what matters to it alone."""
+    """The scheduler of a description, with only the options that have an effect."""
     scheduler: dict[str, Any] = dict(description["scheduler"])
     if scheduler["name"] == "none":
         return {"name": "none"}

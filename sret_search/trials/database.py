@@ -1,4 +1,4 @@
-"""The database of the ledger, opened: a SQLite file beside the trials, or a PostgreSQL server."""
+"""Opening the database of the ledger: a SQLite file beside the trials, or a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -41,23 +41,22 @@ class LedgerLostError(Exception):
 
 
 class LedgerAwayError(LedgerLostError):
-    """The database's server cannot be reached at the moment; whether it has what was written last
-    is not known."""
+    """The server cannot be reached at the moment. It is not known whether it has the last write."""
 
 
 class DatabaseAwayError(StudyError):
-    """A study cannot be opened while its database's server is away, or full."""
+    """A study cannot be opened, because the server of its database is away or full."""
 
 
 class DiskFullError(Exception):
-    """The database's disk has no room; the same write can be tried again."""
+    """The disk of the database is full. The same write can be repeated."""
 
 
 def open_storage(study: Study) -> RDBStorage:
-    """Open the database of a study to write to it, making what is missing.
+    """Open the database of a study to write to it. Missing parts are made.
 
     Raises:
-        StudyError: the file or the server cannot be used; nothing in it was changed.
+        StudyError: the file or the server cannot be used. Nothing in it was changed.
     """
     with explained(study):
         if study.file.storage.url is not None:
@@ -86,10 +85,11 @@ def read_storage(study: Study) -> RDBStorage:
 
 
 def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[str, Any]]:
-    """The study in a database, made if need be, and its description before this run.
+    """The study in a database, and its description before this run. A missing study is made.
 
     Raises:
-        StudyError: what is there cannot be compared, or another version wrote it.
+        StudyError: the stored trials cannot be compared with new ones, another version wrote them,
+            or the database is damaged.
     """
     names = _names(storage, study)
     if study.name in names:
@@ -103,7 +103,7 @@ def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[
         if before is not None and begun:
             compatibility.refuse_incomparable(study, before)
             return stored, before
-        # Nothing was begun, so nothing is lost; the objectives may have changed.
+        # No trial has begun, so none is deleted. The objectives may have changed.
         optuna.delete_study(study_name=study.name, storage=storage)
     elif names and study.file.storage.url is None:
         raise damaged(study, f"it has the study {', '.join(names)} in place of {study.name}")
@@ -117,9 +117,9 @@ def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[
 
 
 def set_aside(study: Study, name: str) -> bool:
-    """Rename the study in a database that it shares with others; whether it was there.
+    """Rename the study in a database that it shares with others. Returns whether it was there.
 
-    A study in a file is set aside with its folder: nothing is done here.
+    A study in a file is set aside with its folder, so nothing is done here.
 
     Raises:
         StudyError: the server cannot be used, or has a study of that name.
@@ -140,7 +140,7 @@ def set_aside(study: Study, name: str) -> bool:
 
 
 def erase(storage: RDBStorage) -> None:
-    """Leave nothing in a SQLite file of what was overwritten; a server does that in its own time."""
+    """Remove overwritten data from a SQLite file. A server does so by itself, later."""
     if storage.engine.dialect.name != "sqlite":
         return
     with storage.engine.connect() as connection:
@@ -150,7 +150,7 @@ def erase(storage: RDBStorage) -> None:
 
 
 def place(study: Study) -> str:
-    """Where the ledger of a study lies, in words, without a password."""
+    """The place of a study's ledger, in words and without a password."""
     if study.file.storage.url is None:
         return str(study.folder)
     return f"study {study.name} in {masked_value(study.file.storage.url)}"
@@ -161,13 +161,13 @@ def writing(folder: Path = Path("runs")) -> Iterator[None]:
     """Write to the database.
 
     Args:
-        folder: on the disk of a SQLite file; something is written there after an error, to tell
-            a full disk from a broken one.
+        folder: a folder on the disk of a SQLite file. After an error a file is written there, to
+            distinguish a full disk from a broken one.
 
     Raises:
-        DiskFullError: there was no room. The same can be written again.
-        LedgerAwayError: its server cannot be reached at the moment.
-        LedgerLostError: the database is gone; whether it has what was written is not known.
+        DiskFullError: the disk is full. The same write can be repeated.
+        LedgerAwayError: the server cannot be reached at the moment.
+        LedgerLostError: the database is gone. It is not known whether it has this write.
     """
     try:
         yield
@@ -187,10 +187,10 @@ def writing(folder: Path = Path("runs")) -> Iterator[None]:
 
 @contextmanager
 def undamaged(study: Study) -> Iterator[None]:
-    """Read what the database holds of a study.
+    """Read the data of a study from the database.
 
     Raises:
-        StudyError: it is not what was written there.
+        StudyError: the data differ from those that were written.
     """
     try:
         yield
@@ -205,17 +205,17 @@ def undamaged(study: Study) -> Iterator[None]:
 
 
 def damaged(study: Study, what: str) -> StudyError:
-    """What a user is told of a database that holds something else than was written there."""
+    """The error for a database whose data differ from those that were written."""
     return _refused_as(study, f"the database is damaged ({what}): {sqlite.REPAIR}")
 
 
 @contextmanager
 def explained(study: Study) -> Iterator[None]:
-    """Say in one line why a database cannot be opened.
+    """Turn errors that prevent the opening of a database into errors of one line.
 
     Raises:
-        DatabaseAwayError: with that line, where the same may work in a while.
-        StudyError: with that line.
+        DatabaseAwayError: opening may succeed later.
+        StudyError: the database cannot be opened.
     """
     try:
         yield
@@ -241,9 +241,10 @@ def _open(study: Study, url: str, options: dict[str, Any], *, create: bool) -> R
         raise _nothing(study)
     template = url.replace("{", "{{").replace("}", "}}")
     if not made:
-        # Without a pool, no connection is left open where this fails.
+        # Without a pool, no connection stays open if this fails.
         RDBStorage(template, options | {"poolclass": NullPool})
-    # The versions are compared below: Optuna would first add its tables to those of a newer one.
+    # The versions are compared below. Otherwise Optuna would first add its tables to those of a
+    # newer version.
     storage = RDBStorage(template, options, True, skip_table_creation=True)
     event.listen(storage.engine, "handle_error", _give_up)
     try:
@@ -264,21 +265,22 @@ def _open(study: Study, url: str, options: dict[str, Any], *, create: bool) -> R
 
 
 def _version(engine: Engine) -> str | None:
-    """The version of Optuna's tables, which is written when all of them are made."""
+    """The version of Optuna's tables; None before all of them are made."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def _give_up(context: ExceptionContext) -> None:
-    """Optuna would begin a trial again after a lost connection; but the server may have it."""
+    """Raise LedgerLostError after a lost connection. Otherwise Optuna would create the trial again,
+    although the server may already have it."""
     error = context.original_exception
-    # An interrupt counts as a lost connection too.
+    # SQLAlchemy counts an interrupt as a lost connection, too.
     if context.is_disconnect and not context.is_pre_ping and isinstance(error, Exception):
         raise _lost(error, away=not isinstance(error, sqlite3.Error)) from None
 
 
 def _names(storage: RDBStorage, study: Study) -> list[str]:
-    """The studies in a database."""
+    """Names of the studies in a database."""
     with undamaged(study):
         return [summary.study_name for summary in storage.get_all_studies()]
 
@@ -301,7 +303,7 @@ def _nothing(study: Study) -> StudyError:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error is of a server that cannot be reached at the moment."""
+    """Whether the error means that a server cannot be reached at the moment."""
     if isinstance(error, LedgerAwayError):
         return True
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
@@ -317,7 +319,7 @@ def _lost(error: BaseException, *, away: bool) -> LedgerLostError:
 
 
 def reason(error: BaseException) -> str:
-    """The line of an error that says most, without SQL and without passwords."""
+    """The most informative line of an error, without SQL and passwords."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
     said = (error.orig if isinstance(error, DBAPIError) else None) or error

@@ -1,8 +1,8 @@
-"""The declarations of a study: what it asked for, run after run, and how much was known by then.
+"""Declarations of a study: what each run asked for, and how many trials had ended by then.
 
-Test accuracy may be shown of what was declared before any result was known. The study file of
-today cannot tell that: so the ledger keeps each description of the study, with the number of
-trials that had ended when it came into force.
+Test accuracy may be reported for comparisons that were declared before any result was known. The
+present study file does not show this. So the ledger stores each description of the study, with the
+number of trials that had ended when it came into force.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _DECLARED = (
     "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
     "confirm", "scheduler", "axes", "budget", "architecture",
 )  # fmt: skip
-"""Parts of a description whose change is another declaration. Where trials run and where they are
-kept is none."""
+"""Parts of a description whose change makes another declaration. The places where trials run and
+are stored are not among them."""
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """A description of the study as one run had it.
+    """A description of the study, from the run that introduced it.
 
     Attributes:
-        description: as `edits.describe` makes it.
+        description: as `compatibility.describe` makes it.
         file: SHA-256 of the texts of the study file and the space file.
-        begun, ended: trials of the ledger when it came into force; None where an earlier program
-            ran the study, which did not store them.
+        begun, ended: numbers of trials in the ledger when it came into force; None if an earlier
+            program ran the study, which did not store them.
     """
 
     description: dict[str, Any]
@@ -39,13 +39,13 @@ class Declaration:
 
     @property
     def is_before_results(self) -> bool:
-        """Whether it came into force before any trial had ended. Of earlier programs that is not
-        known, and taken as true."""
+        """Whether it came into force before any trial had ended. Unknown, from earlier programs,
+        counts as true."""
         return not self.ended
 
     def declares(self, description: dict[str, Any]) -> bool:
         """Whether a description declares the same."""
-        # That of an earlier program lacks the architecture.
+        # Declarations of earlier programs lack the architecture.
         return all(
             self.description[name] == description.get(name)
             for name in _DECLARED
@@ -60,18 +60,19 @@ def next_declarations(
     begun: int,
     ended: int,
 ) -> list[Declaration]:
-    """The declarations with that of a new run, which is added if it declares anything else.
+    """The declarations, with that of a new run if it differs from the last.
 
     Args:
-        before: the description of the last run; None of a new ledger.
-        begun, ended: trials of the ledger.
+        before: the description of the last run; None for a new ledger.
+        now: the description of the new run.
+        begun, ended: numbers of trials in the ledger.
     """
-    found = list(known)
-    if not found and begun and before is not None:
-        found.append(Declaration(before, _hash(before), None, None))
-    if not found or not found[-1].declares(now):
-        found.append(Declaration(now, _hash(now), begun, ended))
-    return found
+    declarations = list(known)
+    if not declarations and begun and before is not None:
+        declarations.append(Declaration(before, _hash(before), None, None))
+    if not declarations or not declarations[-1].declares(now):
+        declarations.append(Declaration(now, _hash(now), begun, ended))
+    return declarations
 
 
 def _hash(description: dict[str, Any]) -> str:

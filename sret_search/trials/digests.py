@@ -1,6 +1,6 @@
-"""Digests of what a ledger was told, beside it, so that damage to its database is noticed.
+"""Digests of the ledger's data, stored beside them, which reveal damage to the database.
 
-What an earlier program stored has none, and is taken as it is.
+Data of earlier programs may have no digest. They are read without a check.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ _LATER = ("rungs", "until", "failures", "retried")
 
 
 class DamagedError(ValueError):
-    """What is read is not what was written."""
+    """The data differ from those that were written."""
 
 
 def with_digest(
     plain: Mapping[str, Any], beside: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Plain data that has its own digest.
+    """Plain data with their digest.
 
     Args:
-        beside: texts that the digest is of too, by name; those of a trial, for its outcome.
+        beside: further texts that the digest covers, by name: for an outcome, those of its trial.
     """
     rest = {name: value for name, value in plain.items() if name != _NAME}
     return {_NAME: _digest(json.dumps(rest), beside or {}), **rest}
 
 
 def without_digest(text: str, beside: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The plain data in a JSON text.
+    """Read plain data from a JSON text and check their digest.
 
     Raises:
-        DamagedError: it is not what its digest was made of, or no mapping.
-        ValueError: it is no JSON.
+        DamagedError: the digest differs, or the data are no mapping.
+        ValueError: the text is no JSON.
     """
     if text.startswith(_START):
         digest, rest = text[len(_START) :][:_DIGITS], "{" + text[len(_START) + _DIGITS + 3 :]
         if digest != _digest(rest, beside or {}):
             raise DamagedError("its digest differs")
         text = rest
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
         raise DamagedError(f"a mapping is needed, but it is {text[:20]}")
-    return found
+    return plain
 
 
 def begun(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What is stored of a trial that begins, with the digest of it."""
+    """The attributes of a trial that begins, with their digest."""
     texts = {name: json.dumps(value) for name, value in attributes.items()}
     return {**attributes, _NAME: _digest("", texts, later=())}
 
 
 def check_begun(texts: Mapping[str, str]) -> None:
-    """See that a trial is as it began.
+    """Check the digest of the attributes with which a trial began.
 
     Raises:
-        DamagedError: it is not.
+        DamagedError: it differs.
     """
     if _NAME in texts and json.loads(texts[_NAME]) != _digest("", texts, later=()):
         raise DamagedError("its digest differs")

@@ -1,4 +1,4 @@
-"""What is done about an attempt that ended without an outcome: each cause has its own rule."""
+"""Rules for attempts that ended without an outcome, by cause."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from sret_search.errors import encodable
 DIED, HUNG, MACHINE, MEMORY, DISK, DATA, ERROR = (
     "worker died", "worker hung", "machine", "out of memory", "disk full", "data", "error",
 )  # fmt: skip
-"""Causes: the infrastructure (a process or node killed; no step for too long; what hardware, the
-network or a file system did), memory, disk, data that cannot be read, and an error in code. A loss
-that is not finite is a result instead."""
+"""Causes of a failure. The infrastructure: a killed process or node; no step for too long; an error
+of hardware, network or file system. Then memory, disk, unreadable data, and an error in code. A
+loss that is not finite is a result instead."""
 
 OF_NODES = frozenset({DIED, HUNG, MACHINE})
-"""Causes that another node may not have."""
+"""Causes that may not occur on another node."""
 
 _NOT_STARTED = r"error raised in its creation task|failed to import on the worker"
-"""Ray's words for workers in which the code of trials does not load."""
+"""Ray's messages for workers that cannot load the code of trials."""
 _DEAD = r"[Tt]he actor (died|is dead|is unavailable)|Actor\w*Error|NodeDied|WorkerCrashed"
-"""Ray's words for workers that are gone, whoever ended them."""
+"""Ray's messages for workers that are gone, for any reason."""
 
 _LIMITS = {DIED: 8, HUNG: 3, MACHINE: 4, MEMORY: 2}
-"""Attempts in a row without a new checkpoint that may end so before the trial counts as failed.
-One that ran out of memory gets one more, in a fresh process. A full disk is waited for."""
+"""Number of failures without a new checkpoint between them after which a trial fails, by cause. So
+an attempt that ran out of memory is repeated once, in a fresh process. A full disk is waited
+for."""
 
 _LONGEST = 60.0
-"""Seconds between two attempts, at most."""
+"""Longest wait between two attempts, in seconds."""
 
 
 def told(text: str) -> tuple[str, str]:
-    """The cause that Ray's words for the end of a worker stand for, and a line for the reader."""
+    """The cause of a worker's end and a line for the reader, from Ray's message."""
     if "OutOfMemoryError" in text or "low on memory" in text:
         return MEMORY, "its worker was killed by Ray, since the machine ran low on memory"
     text = encodable(text)
@@ -44,7 +45,7 @@ def told(text: str) -> tuple[str, str]:
 
 
 def raised(text: str) -> str | None:
-    """The first error in a text of tracebacks that was not raised by Ray itself, and its place."""
+    """The first error in a text of tracebacks that was not raised by Ray itself, with its place."""
     place, errors = None, []
     for line in text.splitlines():
         frame = re.match(r'\s+File "(.+)", line (\d+)', line)
@@ -59,16 +60,19 @@ def raised(text: str) -> str | None:
 
 @dataclass(slots=True)
 class Streak:
-    """Failures of a trial in a row, of one driver, without a checkpoint between them."""
+    """Consecutive failures of a trial under one driver, without a checkpoint between them."""
 
     number: int = 0
 
     def wait(self, cause: str, progress: bool) -> float | None:
-        """Count a failure; seconds until the next attempt, or None where there is none.
+        """Count a failure.
 
         Args:
-            progress: whether the attempt left a checkpoint: a machine that is taken away every
-                hour then never ends a trial.
+            progress: whether the attempt left a checkpoint. So a machine that is stopped every hour
+                never makes a trial fail.
+
+        Returns:
+            Seconds until the next attempt; None if there is none.
         """
         if cause == DISK:
             return 0.0

@@ -1,4 +1,4 @@
-"""Every trial so far, as a sampler sees it: what belongs to the study, and what is known."""
+"""The history of a study, as its sampler sees it: its trials and their known results."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from sret_search.trials.trial_result import RungResult
 
 
 class History:
-    """The trials of a study, kept up to date as they begin and end, each in constant time.
+    """The trials of a study, updated as they begin and end, each in constant time.
 
-    A study may have been edited since its first trials. Those that it would not train any more
-    (another recipe, values outside of the present space or budget, another architecture) stay,
-    but are not its own.
+    A study may have been edited since its first trials. Trials that it no longer asks for stay in
+    the history, but do not belong to it. They have another recipe or architecture, or values
+    outside of the present space or budget.
 
     Attributes:
         entries: every trial, by number.
-        own: those that belong to the study as it is now, by number: the values of all axes that
+        own: trials that belong to the study as it is now, by number: the values of all axes that
             are active now.
-        seeds: the seeds that were begun, by the name of their candidate. A name says all that
-            is trained, so here it does not matter whether a trial is the study's own.
-        firsts: the first own trial of each candidate, by name, in the order of number.
-        results: numbers of the trials whose results are known, in the order in which they
-            became so, which is not the same after a restart.
-        changes: how often anything changed.
+        seeds: the seeds that were begun, by candidate name. A name identifies the whole training,
+            so trials that do not belong to the study are included.
+        firsts: the first trial of each candidate that belongs to the study, by name, in order of
+            number.
+        results: numbers of the trials whose results are known, in the order in which they became
+            known. After a restart this order may differ.
+        changes: number of changes so far.
     """
 
     def __init__(
         self, study: Study, entries: Iterable[TrialRecord], window: int | None = None
     ) -> None:
-        """With a window, the n-th trial is asked for with the results of trials 0 to n - window,
-        all of them and no others; without, with those that have ended.
+        """Add the trials.
 
-        Under a scheduler and a window, those of all cohorts before its own, and of trials 0 to
-        n - window what they reached at the first rung.
+        Args:
+            window: with a window, trial n is chosen with the results of exactly the trials 0 to n -
+                window; without one, with those of all trials that have ended. Under a scheduler and
+                a window, it is chosen with the results of all earlier cohorts, and with the results
+                of trials 0 to n - window at the first rung.
         """
         assert window is None or window >= 1, "a trial cannot know its own result"
         self.study, self.window = study, window
@@ -51,16 +54,16 @@ class History:
         self.results: list[int] = []
         self.changes = 0
         self._ended = self._measured = self._let_in = 0
-        """Every trial below these numbers has ended, or at least reached its first rung, or is
-        in `results` if it has ended."""
+        """Numbers below which every trial has ended, has ended or reached its first rung, or is in
+        `results` if it has ended."""
         self._short: deque[str] = deque()
-        """Own candidates, by name, of which the first may lack seeds."""
+        """Names of candidates that belong to the study, of which the first may lack seeds."""
         self._found: dict[tuple[str, str], Values | None] = {}
         self._add(entries)
 
     def under(self, window: int | None) -> History:
-        """The same trials under another window, without looking anew at what is the study's
-        own."""
+        """The same trials under another window. Which of them belong to the study is not checked
+        again."""
         other = History(self.study, (), window)
         other._found = self._found
         other._add(self.entries)
@@ -71,18 +74,20 @@ class History:
 
     @property
     def ready(self) -> bool:
-        """Whether all results are there that the next trial must be asked for with."""
+        """Whether all results with which the next trial must be chosen are known."""
         if self.window is None:
             return True
         return self._ended >= self._horizon and self._measured > len(self) - self.window
 
     def known(self, entry: TrialRecord) -> bool:
-        """Whether the next trial is asked for with the result of this one; if not, with what it
-        trains, and what it `reached`, alone."""
+        """Whether the next trial is chosen with the result of this one.
+
+        If not, it is chosen with this trial's values, and with the results that `reached` gives.
+        """
         return entry.number < self._horizon and not entry.open
 
     def reached(self, entry: TrialRecord) -> dict[int, RungResult]:
-        """What the next trial is asked for with of a trial's rungs, by epoch."""
+        """The results of a trial at rungs with which the next trial is chosen, by epoch."""
         if entry.number < self._horizon:
             return entry.rungs
         assert self.window is not None
@@ -91,7 +96,7 @@ class History:
 
     @property
     def _horizon(self) -> int:
-        """The next trial is asked for with the results of those below this number."""
+        """The number below which the results of trials are used to choose the next trial."""
         if self.window is None:
             return len(self)
         if self.study.rungs:
@@ -103,26 +108,26 @@ class History:
         assert entry.number == len(self), f"trial {entry.number} cannot follow {len(self) - 1}"
         self.entries.append(entry)
         self.seeds.setdefault(entry.candidate, set()).add(entry.seed)
-        own = self._own(entry)
-        if own is not None:
-            self.own[entry.number] = own
+        values = self._own(entry)
+        if values is not None:
+            self.own[entry.number] = values
             if entry.candidate not in self.firsts:
                 self.firsts[entry.candidate] = entry.number
                 self._short.append(entry.candidate)
-        # The trials that a window lets in now may have ended long ago.
+        # Trials that the window now includes may have ended long ago.
         let_in = range(self._let_in, self._horizon)
         self.results += [number for number in let_in if not self.entries[number].open]
         self._let_in = self._horizon
         self._count()
 
     def replace(self, entry: TrialRecord) -> None:
-        """Replace an open trial by the same one, still open, with failures counted, at a rung, or
+        """Replace an open trial by its next open state: with more failures, at a rung, or
         promoted."""
         assert entry.open, f"trial {entry.number} has ended"
         self._replace(entry)
 
     def end(self, entry: TrialRecord) -> None:
-        """Replace an open trial by the same one, ended."""
+        """Replace an open trial by the same trial, ended."""
         assert not entry.open, f"trial {entry.number} has not ended"
         self._replace(entry)
         if self.known(entry):
@@ -134,8 +139,10 @@ class History:
         return first + seed in self.seeds.get(candidate.name, ())
 
     def lacking(self) -> tuple[Values, int] | None:
-        """The first own candidate that was begun with fewer seeds than the study asks for: its
-        values, and the index of the next seed. None where there is none."""
+        """Values and next seed index of the first candidate that lacks seeds; None without one.
+
+        Only candidates that belong to the study count.
+        """
         search = self.study.file.search
         while self._short:
             name = self._short[0]
@@ -175,9 +182,9 @@ class History:
         return self._found[key]
 
     def _candidate(self, entry: TrialRecord) -> Candidate | None:
-        """The point of the present space that has the values of a trial; None where none has.
+        """The point of the present space with the values of a trial; None if there is none.
 
-        An axis that is newer than the trial has the value that the trial was trained with.
+        An axis that is newer than the trial has the value with which the trial was trained.
         """
         space = self.study.space
         values: Values = {}
@@ -194,22 +201,23 @@ class History:
         return self.study.feasible(values)
 
     def _trained(self, entry: TrialRecord, path: str) -> Any:
-        """What a trial was trained with at the place that an axis names.
+        """The value with which a trial was trained, at the path of an axis.
 
         Raises:
-            LookupError, TypeError: it has no such place, or not the same in all stages.
+            LookupError, TypeError: the job has no such path, or different values in different
+                stages.
         """
-        found = []
+        values = []
         for way in addresses(path, len(self.study.space.architecture.stages)):
             place: Any = entry.plain
             for part in way:
                 place = place[part]
-            found.append(place)
-        if any(value != found[0] for value in found):
+            values.append(place)
+        if any(value != values[0] for value in values):
             raise LookupError(path)
-        return found[0]
+        return values[0]
 
 
 def _is_measured(entry: TrialRecord) -> bool:
-    """Whether anything is known of what a trial reaches."""
+    """Whether a trial has any result."""
     return not entry.open or bool(entry.rungs)

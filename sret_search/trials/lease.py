@@ -1,4 +1,4 @@
-"""One driver for a study: the second is told who is first."""
+"""The lease of a study: a single driver writes at a time. A second one is shown its name."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ _NOTICE = text(
     " ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '20000'), ('idle_session_timeout', '0')"
     ") AS wanted (name, value) USING (name)"
 )
-"""The server notices a holder that is gone without a word after 20 seconds, and no sooner ends
-the connection of one that is silent. Settings that an older server lacks are left out."""
+"""Settings of the server. It notices after 20 seconds that a holder is gone without a message, and
+never ends the connection of a silent holder. Settings that an older server lacks are left out."""
 
 
 _LETS_GO = 10.0
-"""Seconds that are waited for a holder that was killed: what it had started ends after it."""
+"""Seconds to wait for a killed holder, whose child processes end after it."""
 
 
 class StudyHeldError(Exception):
@@ -64,31 +64,31 @@ class StudyHeldError(Exception):
     def __init__(self, message: str, holder: int | None = None) -> None:
         super().__init__(message)
         self.holder = holder
-        """The process, where it is one of this machine."""
+        """The process id, if the process is on this machine."""
 
 
 class HolderAwayError(StudyHeldError, LedgerAwayError):
-    """The connection that held a study is gone, and it cannot be held again at the moment."""
+    """The connection that held a study is gone. The study cannot be held again at the moment."""
 
 
 class Lease(Protocol):
     """The right to write to a study."""
 
     def check(self) -> None:
-        """See that it is still ours; where the connection is gone that held it, hold it again.
+        """Check that this process still holds the study. If the connection is gone, hold it again.
 
         Raises:
-            HolderAwayError: that cannot be done at the moment.
-            StudyHeldError: somebody else holds it, or has held it meanwhile.
+            HolderAwayError: the study cannot be held again at the moment.
+            StudyHeldError: another process holds it, or held it meanwhile.
         """
 
 
 @contextmanager
 def hold(study: Study, holder: int | None = None) -> Iterator[Lease]:
-    """Hold a study; the system, or the server, lets go when this process dies.
+    """Hold a study. The system or the server releases it when this process ends.
 
     Args:
-        holder: the process that others are told of; this one where not given.
+        holder: the process id that others are shown; by default that of this process.
 
     Raises:
         StudyHeldError: another process holds it.
@@ -118,7 +118,7 @@ def _lives(process: int) -> bool:
 
 
 class _File:
-    """A locked file in the study's folder, for a study whose database is a file too."""
+    """A locked file in the study's folder, for a study whose database is a file."""
 
     def __init__(self, study: Study, holder: int) -> None:
         sqlite.check_place(study)
@@ -141,7 +141,7 @@ class _File:
         self._file.flush()
 
     def check(self) -> None:
-        # The lock stays until this process dies, but the file may have been deleted or replaced.
+        # The lock lasts until this process ends, but the file may have been deleted or replaced.
         with suppress(FileNotFoundError):
             if os.path.samestat(self._path.stat(), os.fstat(self._file.fileno())):
                 return
@@ -180,14 +180,19 @@ class _Lock:
                 return
             who = self._who()
         except SQLAlchemyError as error:
-            if not self._connection.closed:  # else why is known from before
+            if not self._connection.closed:  # else the reason is known already
                 self._gone = f"the connection that held {self._place} is gone ({reason(error)})"
             self._hold_again(self._gone)
             return
         raise StudyHeldError(f"{self._place} was taken over by {who}")
 
     def _hold_again(self, gone: str) -> None:
-        """Hold the study by another connection, if nobody has held it meanwhile."""
+        """Hold the study with another connection, if no other process has held it meanwhile.
+
+        Raises:
+            HolderAwayError: it cannot be held at the moment.
+            StudyHeldError: another process held it meanwhile.
+        """
         try:
             self.close()
             self._connection = self._connected()
@@ -200,7 +205,7 @@ class _Lock:
             self.close()
             raise StudyHeldError(f"{gone}, and {who} held it after that")
         if not is_free:
-            # The server has not noticed yet that the first one is gone.
+            # The server has not noticed yet that the first connection is gone.
             raise HolderAwayError(gone)
 
     def _connected(self) -> Connection:
@@ -234,7 +239,7 @@ def _held(where: str, who: str) -> StudyHeldError:
 
 
 def _said(text: str) -> str:
-    """Who holds a study, by the text of its file."""
+    """The holder of a study, from the text of its file."""
     try:
         holder = json.loads(text)
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"

@@ -1,8 +1,8 @@
-"""The ledger: an Optuna study in a database that says which trials there are and how they ended.
+"""The ledger: an Optuna study in a database, with all trials and their results.
 
-A trial is created RUNNING with everything that its training is a function of, in one commit,
-before any work starts. Its result is in the trial's own folder before it is told here. What
-is missing here after a crash is found there (`outcome`), so nothing finished is done twice.
+A trial is created as RUNNING, with all inputs of its training, in one commit before any work
+starts. Its result is written to the trial's folder first, then here. After a crash a missing result
+is read from the folder (`outcome`), so no finished training is repeated.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from sret_search.trials.objectives import objective_values
 from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import OPTUNA_STATES, RungResult, TrialResult
 
-# Metric names and the grouped TPE are "experimental" in Optuna 5; its version is pinned.
+# Metric names and the grouped TPE are "experimental" in Optuna 5. Its version is pinned.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -57,7 +57,7 @@ def _raise(error: Exception) -> None:
 
 
 class Ledger:
-    """The trials of one study: a row each in the database, and a folder each."""
+    """The trials of a study: each has a row in the database, and a folder."""
 
     def __init__(
         self, study: Study, storage: RDBStorage, stored: optuna.Study, lease: Lease | None
@@ -74,21 +74,21 @@ class Ledger:
             }
         self._known: list[int] | None = None
         self.last_path: str | None = None
-        """The other file that the study was last run from, if it was."""
+        """The study file of the last run, if it was another one."""
         self.last_root: str | None = None
-        """The other place where the folders of its trials were then, if they were."""
+        """The place of the trials' folders in the last run, if it was another one."""
         self.wait_for_space: Callable[[str], None] = lambda reason: time.sleep(1)
-        """Called again and again while the database's disk is full."""
+        """Called repeatedly while the database's disk is full."""
         self.wait_for_server: Callable[[LedgerAwayError], None] = _raise
-        """Called again and again while the database's server cannot be reached."""
+        """Called repeatedly while the database's server cannot be reached."""
 
     @classmethod
     def create(cls, study: Study, lease: Lease | None = None) -> Ledger:
-        """Open the ledger of a study to write to it, making it where there is none.
+        """Open the ledger of a study to write to it. A missing ledger is made.
 
         Raises:
-            StudyError: the database cannot be used, or holds trials that the study as it is now
-                cannot be compared with; the message has the difference.
+            StudyError: the database cannot be used, or its trials cannot be compared with those of
+                the present study. The message names the differences.
         """
         with explained(study):
             storage = open_storage(study)
@@ -98,7 +98,7 @@ class Ledger:
             description = compatibility.describe(study)
             description["stored"] = compatibility.stored_axes(study, before.get("stored", {}))
             ledger._grow(before.get("stored", {}), description["stored"])
-            # What was declared is durable before any trial can begin under it.
+            # The declaration must be durable before any trial begins under it.
             ledger._declare(description)
             ledger._remember("study", description)
             if with_secrets:
@@ -110,7 +110,7 @@ class Ledger:
 
     @classmethod
     def read(cls, study: Study) -> Ledger:
-        """Open the ledger of a study, to read it, also while it is written.
+        """Open the ledger of a study to read it. Another process may write to it meanwhile.
 
         Raises:
             StudyError: there is none, or it cannot be read.
@@ -125,28 +125,35 @@ class Ledger:
 
     @property
     def description(self) -> dict[str, Any]:
-        """The study as it was when it last ran."""
+        """The description of the study, from its last run."""
         description: dict[str, Any] = self._attributes["study"]
         return description
 
     @property
     def declarations(self) -> list[Declaration]:
-        """What the study declared, run after run; empty in ledgers of programs that stored none."""
+        """The declarations of the study, in the order of its runs; earlier programs stored none."""
         return [Declaration(**plain) for plain in self._attributes.get("declarations", [])]
 
     @property
     def window(self) -> int | None:
-        """How far behind a trial the results lie that it was asked with; None until `freeze`,
-        and for the order "eager"."""
+        """Number of trials by which the results used for a trial lie behind it.
+
+        None before `freeze`, and in the order "eager".
+        """
         return self._attributes.get("window")
 
     def freeze(self, window: int) -> None:
-        """Fix the window of a study in strict order, unless it is fixed."""
+        """Fix the window of a study in strict order, unless it is already fixed."""
         if self.window is None and self.description["search"]["order"] == "strict":
             self._remember("window", window)
 
     def entries(self) -> list[TrialRecord]:
-        """Every trial, by number, as the database has it now."""
+        """Read every trial from the database, in order of number.
+
+        Raises:
+            StudyError: the database is damaged.
+            LedgerLostError: it cannot be read.
+        """
         with (
             writing(self._disk),
             undamaged(self._study),
@@ -167,9 +174,10 @@ class Ledger:
         """Record a trial that is about to start.
 
         Args:
-            images: that it trains on.
-            role: why the trial is trained.
-            about: what it stands beside.
+            values: of the axes, by path.
+            images: number of images on which it trains.
+            role: the reason for the trial.
+            about: its relation to a candidate; None for a trial of the search.
         """
         entry = TrialRecord.begun(
             *(len(self._ids), job, values, images, self._origin, role, about),
@@ -191,33 +199,33 @@ class Ledger:
         return entry
 
     def outcome(self, entry: TrialRecord) -> TrialResult | None:
-        """How a trial ended, if a folder of its attempts says so (`worker_files.outcome`)."""
+        """The outcome of a trial, if a folder of its attempts has it (`worker_files.outcome`)."""
         return worker_files.outcome(self.folders, entry)
 
     def reach(self, entry: TrialRecord, epoch: int, reached: RungResult) -> TrialRecord:
-        """Record what a trial reached at a rung."""
+        """Record the result of a trial at a rung."""
         entry = entry.at_rung(epoch, reached)
         self._attribute(entry, "rungs", entry.plain_rungs)
         return entry
 
     def promote(self, entry: TrialRecord, until: int) -> TrialRecord:
-        """Record until which epoch a trial is trained on; before it is."""
+        """Record the epoch until which a trial is trained, before it continues."""
         self._attribute(entry, "until", until)
         return replace(entry, until=until)
 
     def tell(self, entry: TrialRecord, result: TrialResult) -> TrialRecord:
-        """Record how a trial ended: complete, stopped, diverged or failed. The last commit ends
-        it.
+        """Record how a trial ended: complete, stopped, diverged or failed. The last commit ends it.
 
-        What is given back is without the history of its epochs, which only reports read.
+        Returns:
+            The trial without history and environment, which only reports read.
         """
         trial_id = self._ids[entry.number]
         begun = [a for a in self.folders.attempts(entry.number) if self.folders.has_begun(a)]
         now = datetime.now()
         ended = replace(entry, result=replace(result, attempts=len(begun)), ended=now)
         beside = self._write(lambda: rows.texts(self._storage.engine, trial_id))
-        told = {"state": ended.state, "ended": now.isoformat(), **ended.outcome}
-        self._attribute(entry, "outcome", digests.with_digest(told, beside))
+        outcome = {"state": ended.state, "ended": now.isoformat(), **ended.outcome}
+        self._attribute(entry, "outcome", digests.with_digest(outcome, beside))
         state, values = TrialState[OPTUNA_STATES[ended.state]], None
         if state == TrialState.COMPLETE:
             names = self.description["objectives"]
@@ -235,21 +243,23 @@ class Ledger:
         return replace(entry, failures=counted)
 
     def retry(self, entry: TrialRecord) -> None:
-        """Open a failed trial again. What it failed with stays stored, and its attempts until now
-        no longer say how it ended."""
+        """Open a failed trial again.
+
+        Its failure stays stored. Attempts so far no longer decide how it ended.
+        """
         self._write(lambda: rows.reopen(self._storage.engine, self._ids[entry.number]))
         ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.outcome}]
         attempts = len(self.folders.attempts(entry.number))
         self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
 
     def close(self) -> None:
-        """Give the database back."""
+        """Close the database."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
     @property
     def _ids(self) -> list[int]:
-        """What the database calls each trial, by number."""
+        """Ids of the trials in the database, by number."""
         if self._known is None:
             self.entries()
         assert self._known is not None
@@ -265,7 +275,7 @@ class Ledger:
         self._attributes[name] = value
 
     def _declare(self, description: dict[str, Any]) -> None:
-        """Record what the study declares, unless that is what it declared last."""
+        """Record the declaration of the study, if it differs from the last."""
         known = self.declarations
         if known and known[-1].declares(description):
             return
@@ -276,16 +286,20 @@ class Ledger:
         self._remember("declarations", [vars(each) for each in declarations])
 
     def _erase_secrets(self) -> None:
-        """Leave nothing in the database of the secrets that an earlier program stored."""
+        """Remove from the database all secrets that an earlier program stored."""
         self._remember("declarations", self._attributes["declarations"])
         self._write(lambda: erase(self._storage))
 
     def _write(self, write: Callable[[], _T], made: Callable[[], _T | None] | None = None) -> _T:
-        """Write while the study is held, and again while there is no room for it, or no server.
+        """Write while the study is held. Repeat it while the disk is full or the server is away.
 
         Args:
-            made: what the same write gave where it was made and only its answer was lost, else
-                None; where it is not given, the same can be written twice.
+            made: the result of the same write, if it was made and only its answer was lost, else
+                None. Without it, the write may be made twice.
+
+        Raises:
+            StudyHeldError: another process holds the study.
+            LedgerLostError: the database is gone.
         """
         unsure = False
         while True:

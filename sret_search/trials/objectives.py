@@ -1,4 +1,4 @@
-"""The objectives of trials and of candidates, of their costs and of what was measured."""
+"""Objectives of trials and candidates, from their costs and measured values."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sret_search.trials.trial_result import Measured
 
 
 def mean_measured(results: Sequence[Measured], slowest: float = 0.0) -> Measured:
-    """The means over seeds of what was measured, which do not depend on the order of the seeds.
+    """Means over seeds, which do not depend on the order of the seeds.
 
     Args:
-        slowest: the latency, in milliseconds, of a result that has none.
+        slowest: the latency in milliseconds of a result that has none.
     """
     latencies = [slowest if result.latency_ms is None else result.latency_ms for result in results]
     return Measured(
@@ -28,20 +28,29 @@ def mean_objectives(
     results: Sequence[Measured],
     slowest: float = 0.0,
 ) -> list[float]:
-    """The objectives of a candidate, of its costs and the means over its seeds."""
+    """The objectives of a candidate, from its costs and its means over seeds.
+
+    Args:
+        names: of the objectives.
+        known: the costs, by name.
+        slowest: the latency in milliseconds of a result that has none.
+
+    Raises:
+        LookupError: an objective is neither a cost nor measured.
+    """
     return objective_values(names, known, mean_measured(results, slowest))
 
 
 def objective_values(
     names: Iterable[str], known: Mapping[str, int], measured: Measured
 ) -> list[float]:
-    """The objectives of a trial, in the order of the study.
+    """The objectives of a trial, in the order of their names.
 
     Args:
-        known: the costs, by name: what needs no training.
+        known: the costs, by name.
 
     Raises:
-        LookupError: an objective is neither known nor measured.
+        LookupError: an objective is neither a cost nor measured.
     """
     values = {"accuracy": measured.val_accuracy, "loss": measured.val_loss}
     if measured.latency_ms is not None:

@@ -1,9 +1,9 @@
-"""A ledger in one small file, which draws the same report where the study was never run.
+"""The packed ledger: a small file from which a report is drawn without the study's folder.
 
-`reports/<study>/ledger.json.xz` has the description, the declarations and every trial of a ledger,
-and which test images each trial classified right, a bit an image. It has no weights: nothing can
-be trained on, exported or evaluated from it. `reports/shipped/<study>/` may have it too: a
-repository keeps that folder, and no run writes there.
+`reports/<study>/ledger.json.xz` has the description, the declarations and every trial of a ledger.
+It also has a bit for each trial and test image: whether the trial classified the image right. It
+has no weights, so no trial can be continued, exported or evaluated from it.
+`reports/shipped/<study>/` may have it too: a repository keeps that folder, and no run writes there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sret_search.trials.trial import TrialRecord
 FILE = "ledger.json.xz"
 _SHIPPED = Path("reports/shipped")
 _LARGEST = 2**30
-"""Bytes of an unpacked ledger: more is refused, not read."""
+"""Largest size of an unpacked ledger in bytes. A larger one is refused before it is read."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Packed:
     """The content of a packed ledger.
 
     Attributes:
-        only_retrainable: complete trials of which no full checkpoint was left.
+        description: of the study, from its last run.
+        entries: every trial, in order of number.
+        only_retrainable: numbers of the complete trials without a full checkpoint.
+        outcomes: the test images that each trial classified right.
     """
 
     description: dict[str, Any]
@@ -52,15 +55,17 @@ def file_of(study: Study) -> Path:
 
 
 def stands_for(study: Study) -> bool:
-    """Whether a study has a packed ledger, and no other here."""
+    """Whether a study has a packed ledger here, and no other ledger."""
     if study.file.storage.url is not None or not file_of(study).is_file():
         return False
     return not sqlite.has_content(study)
 
 
 def write(study: Study, content: Packed) -> bytes:
-    """The content of a packed ledger, the same bytes for the same ledger; nothing in it tells in
-    which folder the study lay."""
+    """The bytes of a packed ledger, which are the same for the same content.
+
+    They do not contain the path of the study's folder.
+    """
     plain = {
         "description": _placeless(study, content.description),
         "declarations": [
@@ -83,7 +88,7 @@ def write(study: Study, content: Packed) -> bytes:
 
 
 def read(study: Study) -> Packed:
-    """The packed ledger of a study.
+    """Read the packed ledger of a study.
 
     Raises:
         StudyError: it is damaged, or another version wrote it.

@@ -20,16 +20,16 @@ _CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""A server that is gone without a word is noticed after 20 seconds."""
+"""Settings of connections: a server that is gone without a message is noticed after 20 seconds."""
 
 _AWAY_CLASSES = ("08", "57")
-"""SQLSTATE: of connections, and of a server that shuts down, has crashed or starts."""
+"""SQLSTATE classes of connection errors, and of a server that shuts down, has crashed or starts."""
 _TOO_MANY = "53300"
 _AWAY = (
     "starting up", "shutting down", "recovery", "too many", "remaining connection slots",
     "terminating connection",
 )  # fmt: skip
-"""What a server says that is there, and takes no connection yet, or no more."""
+"""Messages of a server that runs, but takes no connections at the moment."""
 _UNREACHABLE = (
     "Connection refused", "Connection reset", "timeout", "timed out", "server closed", "No route",
     "unreachable", "Temporary failure", "Broken pipe", "EOF", "connection is closed",
@@ -37,14 +37,14 @@ _UNREACHABLE = (
 )  # fmt: skip
 
 _MAKING = 0x73726574
-"""The advisory lock of whoever makes tables: two at once fail in the server."""
+"""The advisory lock for making tables. Two processes that make tables at once fail."""
 
 
 def options(study: Study) -> tuple[str, dict[str, Any]]:
-    """The URL of the database, with its password, and what its engine is made with.
+    """The URL of the database with its password, and the options of its engine.
 
     Raises:
-        StudyError: the URL is none.
+        StudyError: the URL is not valid.
     """
     url = _url(study)
     given = {name: value for name, value in _CONNECTION.items() if name not in url.query}
@@ -55,11 +55,11 @@ def options(study: Study) -> tuple[str, dict[str, Any]]:
 
 
 def server(study: Study) -> Engine:
-    """Gives connections of their own, which commit every statement by itself.
+    """Make an engine whose connections are not pooled and commit every statement.
 
     Raises:
-        StudyError: the URL is none.
-        ImportError: there is no driver.
+        StudyError: the URL is not valid.
+        ImportError: the driver is missing.
     """
     url, others = options(study)
     others |= {"poolclass": NullPool, "pool_pre_ping": False, "isolation_level": "AUTOCOMMIT"}
@@ -67,21 +67,23 @@ def server(study: Study) -> Engine:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether a server cannot be reached at the moment, or takes no more connections: it may answer
-    a little later, although nothing was mended here."""
+    """Whether a server cannot be reached at the moment, or takes no more connections.
+
+    It may answer later without a change here.
+    """
     import psycopg
 
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return False
     if error.sqlstate is not None:
         return error.sqlstate[:2] in _AWAY_CLASSES or error.sqlstate == _TOO_MANY
-    # What happens while a connection is made has no code.
+    # Errors while a connection is made have no code.
     said = str(error)
     return any(word in said for word in (_AWAY if "FATAL" in said else _UNREACHABLE))
 
 
 def without_secrets(study: Study, text: str) -> str:
-    """What a server or its driver says, without the secrets in the URL of the database."""
+    """A text of the server or its driver, without the secrets in the URL of the database."""
     try:
         url = _url(study)
     except StudyError:
@@ -97,7 +99,8 @@ def without_secrets(study: Study, text: str) -> str:
 
 @contextmanager
 def making_tables(connection: Connection) -> Iterator[None]:
-    """Be the only one who makes tables in this database; an error ends the connection's turn."""
+    """Hold the advisory lock for making tables in this database. After an error, the end of the
+    connection releases it."""
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MAKING})
     yield
     connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MAKING})
@@ -108,7 +111,7 @@ def _url(study: Study) -> URL:
     assert given is not None
     try:
         url = make_url(given)
-        # A parameter with an @ in it makes a user of the host.
+        # With an @ in a parameter, the parser takes the host as part of the user.
         cut = (url.password or "").partition("?")[2]
         if "@" not in (url.host or "") and "=" not in cut:
             return url.set(drivername="postgresql+psycopg")

@@ -1,4 +1,4 @@
-"""What each trial classified right, image by image: from its predictions, or as it was packed."""
+"""Correct classifications of each trial by image, from its predictions or a packed ledger."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from sret_search.artifacts.trial_folders import TrialFolders
 
 
 class Outcomes(Protocol):
-    """Outcomes by trial."""
+    """Correct classifications, by trial."""
 
     def right(self, number: int, what: str) -> np.ndarray | None:
-        """Whether a trial classified each test image right, a boolean an image; None where that is
-        not known.
+        """Whether a trial classified each test image right, booleans (images,); None if unknown.
 
         Args:
             what: "test", or "rerun-<i>" for its i-th rerun at another depth.
         """
 
     def known(self, number: int) -> list[str]:
-        """What is known of a trial, as `right` takes it."""
+        """The names for which `right` has values of a trial."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Outcomes from the files that trials have written.
+    """Classifications from the files of trials.
 
     Attributes:
         attempts: of each trial, oldest first.
@@ -49,7 +48,7 @@ class Predictions:
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         for attempt in self.attempts.get(number, []):
-            # A file that is damaged in any way is as good as absent.
+            # A damaged file counts as absent.
             with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error):
                 file = self.folders.open(attempt, PREDICTIONS)
                 with np.load(file, allow_pickle=False) as arrays:
@@ -60,7 +59,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Known:
-    """Outcomes that are held in memory, by trial."""
+    """Classifications in memory, by trial."""
 
     by_trial: Mapping[int, Mapping[str, np.ndarray]]
 

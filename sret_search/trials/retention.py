@@ -1,4 +1,4 @@
-"""The checkpoints of ended trials that are kept, up to a quota."""
+"""Retention of checkpoints: those of ended trials are kept up to a quota."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def quota(study: Study) -> int:
 
 
 class Keeper:
-    """Keeps of each ended trial the last full checkpoint, from which it can be continued, and of
-    all of them no more than the quota.
+    """Keeps the last full checkpoint of each ended trial, up to the quota.
 
-    Beyond it those of trials off the Pareto front of validation accuracy (the mean over a
-    candidate's seeds) against parameters go first, then those on it; of each the oldest first.
-    What `restore` has seen once is remembered, and the trials' folders are never listed again.
+    A trial can be continued from its checkpoint. Beyond the quota, checkpoints of trials off the
+    Pareto front are removed first, then those on it, each the oldest first. The front is that of
+    validation accuracy (mean over a candidate's seeds) against parameters. The state after
+    `restore` is kept in memory, and the trials' folders are not listed again.
 
     Args:
         folders: of all trials.
         quota: bytes that checkpoints of ended trials may take.
-        needed: trials that others are still to go on from, whose checkpoints go last of all.
+        needed: trials from which others will continue. Their checkpoints are removed last.
     """
 
     def __init__(self, folders: TrialFolders, quota: int, needed: Collection[int] = ()) -> None:
@@ -43,7 +43,7 @@ class Keeper:
         self._total = 0
 
     def restore(self, entries: Iterable[TrialRecord]) -> None:
-        """Look at what all ended trials have, and remove what a killed run left."""
+        """Read the checkpoints of all ended trials, and remove the files that a killed run left."""
         attempts = self._folders.all_attempts()
         for entry in entries:
             if not entry.open:
@@ -51,13 +51,15 @@ class Keeper:
         self._shrink()
 
     def ended(self, entry: TrialRecord) -> None:
-        """Remove what is no longer needed now that a trial has ended."""
+        """Remove the files that are no longer needed after a trial has ended."""
         self._tidy(entry, self._folders.attempts(entry.number))
         self._shrink()
 
     def rests(self, entry: TrialRecord) -> None:
-        """Keep the last full checkpoint of a trial that waits at a rung: it may go on from there,
-        so that no quota counts it."""
+        """Keep only the last full checkpoint of a trial that waits at a rung.
+
+        The trial may continue from it, so it does not count in the quota.
+        """
         for file in self._full(self._folders.attempts(entry.number))[:-1]:
             self._remove(file)
 
@@ -78,9 +80,9 @@ class Keeper:
             self._total += self._bytes[entry.number]
 
     def _full(self, attempts: Sequence[str]) -> list[tuple[str, str]]:
-        """Full checkpoints, by step; of equally far ones, that of the last attempt comes last."""
-        found = [(a, name) for a in attempts for name in self._folders.checkpoints(a)]
-        return sorted(found, key=lambda file: _step(file[1]))
+        """Full checkpoints in order of step; at equal steps, in order of attempt."""
+        checkpoints = [(a, name) for a in attempts for name in self._folders.checkpoints(a)]
+        return sorted(checkpoints, key=lambda file: _step(file[1]))
 
     def _count(self, entry: TrialRecord) -> None:
         if entry.state == "complete" and entry.number not in self._ended:
@@ -106,14 +108,14 @@ class Keeper:
             self._forget(number)
 
     def _front(self) -> set[str]:
-        """The candidates that no other one beats; equal ones together."""
+        """Names of the candidates on the Pareto front, with all equal ones."""
         names = list(self._accuracies)
-        means = [sum(found) / len(found) for found in self._accuracies.values()]
+        means = [sum(accuracies) / len(accuracies) for accuracies in self._accuracies.values()]
         on_front = pareto.pareto(means, [self._params[name] for name in names])
         return {names[i] for i in on_front.nonzero()[0]}
 
     def _remove(self, file: tuple[str, str]) -> None:
-        # What cannot be removed now is found again at the next start.
+        # A file that cannot be removed now is removed at the next start.
         with suppress(OSError):
             self._folders.remove(*file)
 
@@ -125,8 +127,10 @@ class Keeper:
 def only_retrainable(
     folders: TrialFolders, attempts: Mapping[int, Sequence[str]], entries: Iterable[TrialRecord]
 ) -> list[int]:
-    """The complete trials that have no full checkpoint in any of their attempts any more, so that
-    they can only be retrained, not continued."""
+    """Numbers of the complete trials that have no full checkpoint in any attempt.
+
+    They can only be retrained, not continued.
+    """
     return [
         entry.number
         for entry in entries
@@ -138,7 +142,7 @@ def only_retrainable(
 def without_folder(
     attempts: Mapping[int, Sequence[str]], entries: Iterable[TrialRecord]
 ) -> list[int]:
-    """The trials that were trained, at least in part, and of which no folder is left."""
+    """Numbers of the trials that were trained, at least in part, and have no folder any more."""
     return [
         entry.number
         for entry in entries

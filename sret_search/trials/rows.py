@@ -1,6 +1,6 @@
-"""The rows of a study's trials in the database: read as entries, and changed where Optuna cannot.
+"""Rows of a study's trials in the database: reading them as records, and changes that Optuna lacks.
 
-Optuna's own way to read trials takes ten times as long, and makes more of them than is needed.
+Optuna's reading of trials takes ten times as long, and makes more objects than are needed.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _PAGE = 1000
 
 
 def entries(connection: Connection, study_id: int) -> Iterator[tuple[int, TrialRecord]]:
-    """Every trial by number, and before it what the database calls it.
+    """Read every trial with its id in the database, in order of number.
 
     Raises:
-        ValueError: a row is not what was written there.
+        DamagedError: a row differs from what was written.
     """
     study = {"study": study_id}
     trials = connection.execute(_TRIALS, study).all()
-    # Page by page, so that not all texts are held, nor a driver kept from writing.
+    # Pages limit the texts in memory, and let a driver write between them.
     for start in range(0, len(trials), _PAGE):
         page = trials[start : start + _PAGE]
-        found: dict[int, dict[str, str]] = defaultdict(dict)
+        attributes: dict[int, dict[str, str]] = defaultdict(dict)
         ids = [trial.trial_id for trial in page]
         ends = {"first": min(ids), "last": max(ids)}
         for trial_id, name, value in connection.execute(_ATTRIBUTES, study | ends).all():
-            found[trial_id][name] = value
+            attributes[trial_id][name] = value
         for number, trial in enumerate(page, start):
             if trial.number != number:
                 raise DamagedError(f"trial {number} is missing")
             try:
                 entry = TrialRecord.stored(
-                    number, trial.state, trial.datetime_complete, found[trial.trial_id]
+                    number, trial.state, trial.datetime_complete, attributes[trial.trial_id]
                 )
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise DamagedError(f"trial {number}: {_reason(error)}") from None
@@ -64,32 +64,32 @@ def entries(connection: Connection, study_id: int) -> Iterator[tuple[int, TrialR
 
 
 def texts(engine: Engine, trial_id: int) -> dict[str, str]:
-    """What is stored of a trial: JSON texts, by name."""
+    """The attributes of a trial: JSON texts, by name."""
     with engine.connect() as connection:
         return dict(connection.execute(_OF_ONE, {"trial": trial_id}).tuples().all())
 
 
 def id_of(engine: Engine, study_id: int, number: int) -> int | None:
-    """What the database calls a trial; None where there is none of that number."""
+    """The id of a trial in the database; None if no trial has that number."""
     with engine.connect() as connection:
         return connection.execute(_ID, {"study": study_id, "number": number}).scalar()
 
 
 def has_ended(engine: Engine, trial_id: int) -> bool:
-    """Whether the state of a trial is one of an end."""
+    """Whether a trial has a final state."""
     with engine.connect() as connection:
         state = connection.execute(_STATE, {"trial": trial_id}).scalar_one()
     return bool(state != "RUNNING")
 
 
 def grow(engine: Engine, study_id: int, path: str, kind: str) -> None:
-    """Store every value of an axis as one of another distribution, given as JSON."""
+    """Store every value of an axis with another distribution, given as JSON."""
     with engine.begin() as connection:
         connection.execute(_GROW, {"now": kind, "path": path, "study": study_id})
 
 
 def reopen(engine: Engine, trial_id: int) -> None:
-    """Let a trial that has ended be running again."""
+    """Set an ended trial to running again."""
     with engine.begin() as connection:
         connection.execute(_REOPEN, {"trial": trial_id})
 

@@ -15,7 +15,7 @@ from sret_search.machine.file_system import existing_above
 from sret_search.study import Study, StudyError
 
 REPAIR = "put a copy of it back, or start anew with --fresh, which keeps the old study aside"
-"""What helps where the database is damaged."""
+"""Advice for a damaged database."""
 _PATIENCE = 60.0
 """Seconds to wait while another process writes."""
 
@@ -26,16 +26,16 @@ _SHARED = {
     "blobfuse", "blobfuse2", "geesefs", "mountpoint-s3", "alluxio", "mfs", "lizardfs", "vboxsf",
     "vmhgfs", "vmhgfs-fuse", "prl_fs", "drvfs",
 }  # fmt: skip
-"""File systems whose files another machine may have open."""
+"""Types of file systems whose files another machine may have open."""
 
 
 def file(study: Study) -> Path:
-    """The database of a study."""
+    """Path of the database of a study."""
     return study.folder / "study.db"
 
 
 def check_place(study: Study) -> None:
-    """See that the database can lie in the study's folder. Nothing is written or read there.
+    """Check that the database can be kept in the study's folder. Nothing is written or read there.
 
     Raises:
         StudyError: the folder is on a network file system, or it or the file may not be written.
@@ -49,24 +49,24 @@ def check_place(study: Study) -> None:
 
 
 def network_file_system(folder: Path, mounts: str) -> str | None:
-    """The type of the file system that a folder lies on, if other machines may share it.
+    """The type of the file system of a folder, if other machines may share it; else None.
 
     Args:
-        folder: an absolute path without links; it need not exist.
+        folder: an absolute path without links. It need not exist.
         mounts: the text of /proc/self/mounts.
     """
-    found, deepest = "", -1
+    nearest, deepest = "", -1
     for line in mounts.splitlines():
         point, kind = line.split(" ")[1:3]
         parts = Path(re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), point)).parts
-        # Of two at the same point the later one hides the earlier.
+        # Of two mounts at the same point, the later hides the earlier.
         if folder.parts[: len(parts)] == parts and len(parts) >= deepest:
-            found, deepest = kind, len(parts)
-    return found if found.removeprefix("fuse.") in _SHARED else None
+            nearest, deepest = kind, len(parts)
+    return nearest if nearest.removeprefix("fuse.") in _SHARED else None
 
 
 def examine(study: Study) -> None:
-    """See that the database, if there is one, is whole. A file of no bytes is a new one.
+    """Check that the database, if it exists, is undamaged. An empty file counts as new.
 
     Raises:
         StudyError: the file is no database, or a damaged one.
@@ -76,40 +76,40 @@ def examine(study: Study) -> None:
         return
     unfinished = any(Path(f"{path}{end}").exists() for end in ("-wal", "-journal"))
     try:
-        # A database that was closed is looked at without making the files of an open one.
+        # A closed database is checked without creating the files of an open one.
         with closing(_connect(path, "mode=rw" if unfinished else "immutable=1")) as connection:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_NOTADB:
             raise StudyError([Problem(f"not a study's database ({error})", path)]) from None
         if code != sqlite3.SQLITE_CORRUPT:
             raise
-        found = str(error)
-    if found != "ok":
-        message = f"the database is damaged ({' '.join(found.split())}): {REPAIR}"
+        state = str(error)
+    if state != "ok":
+        message = f"the database is damaged ({' '.join(state.split())}): {REPAIR}"
         raise StudyError([Problem(message, path)])
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether SQLite's error is of a file that it could open, and cannot read."""
-    # A text that is not UTF-8 has no code; one of the names of tables and columns that is another
-    # makes an error in the statement.
+    """Whether SQLite could open the file of a database, but cannot read it."""
+    # Text that is not UTF-8 has no code. A damaged name of a table or column gives an error in the
+    # statement.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     damage = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     return isinstance(error, sqlite3.DatabaseError) and code in damage
 
 
 def has_content(study: Study) -> bool:
-    """Whether the database was ever written to."""
+    """Whether the database has content."""
     return file(study).is_file() and file(study).stat().st_size > 0
 
 
 def prepare(study: Study) -> None:
-    """Make the database, empty, unless it is there, and let it be read while it is written.
+    """Make an empty database if there is none, and allow reading while it is written.
 
     Raises:
-        StudyError: the file system cannot do that.
+        StudyError: the file system does not support this.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
     if not read_while_written(file(study)):
@@ -117,16 +117,19 @@ def prepare(study: Study) -> None:
 
 
 def read_while_written(path: Path) -> bool:
-    """Make a database, empty, unless it is there, and let it be read while it is written: whether
-    its file system can do that."""
+    """Make an empty database if there is none, and allow reading while it is written.
+
+    Returns:
+        Whether the file system supports this.
+    """
     with closing(_connect(path, "mode=rwc")) as connection:
-        # The file remembers the mode.
+        # The file keeps this mode.
         (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     return str(mode) == "wal"
 
 
 def options(study: Study) -> tuple[str, dict[str, Any]]:
-    """The URL of the database, which must be there, and what its engine is made with."""
+    """The URL of an existing database, and the options of its engine."""
     return "sqlite:///study.db", {"creator": partial(_connect, file(study).resolve(), "mode=rw")}
 
 
@@ -137,7 +140,7 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         check_same_thread=False,
         uri=True,
     )
-    # What is committed outlives a power cut.
+    # Committed data survive a power cut.
     connection.execute("PRAGMA synchronous=FULL")
     return connection
 
@@ -153,7 +156,7 @@ def _unfit(study: Study, where: str) -> StudyError:
 
 
 def mounts() -> str:
-    """What is mounted where on this machine, as the system tells it."""
+    """The text of /proc/self/mounts with the mounted file systems; empty if unknown."""
     try:
         return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:

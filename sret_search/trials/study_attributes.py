@@ -1,4 +1,4 @@
-"""What a ledger remembers of its study, as plain data: with digests in it, and without secrets."""
+"""Attributes of the study in the ledger: plain data, with digests and without secrets."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from sret_search.trials.digests import with_digest, without_digest
 
 
 def stored(name: str, value: Any) -> Any:
-    """What is remembered under a name, as it is stored."""
+    """The stored form of an attribute."""
     if name == "declarations":
         return [_stored_declaration(each) for each in value]
     return with_digest(value) if isinstance(value, Mapping) else value
 
 
 def read(attributes: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What is remembered, by name, as `stored` got it.
+    """Read the attributes from their stored form.
 
     Args:
-        where: the ledger lies, in words.
+        where: the place of the ledger, in words.
 
     Raises:
         StudyError: another version wrote it.
         ValueError, LookupError, TypeError: it is damaged.
     """
-    found = dict(attributes)
-    if "study" in found:
-        compatibility.refuse_other_format(where, found["study"])
-        found["study"] = compatibility.without_secrets(without_digest(json.dumps(found["study"])))
-    found |= {
+    values = dict(attributes)
+    if "study" in values:
+        compatibility.refuse_other_format(where, values["study"])
+        values["study"] = compatibility.without_secrets(without_digest(json.dumps(values["study"])))
+    values |= {
         name: [_declaration(each) for each in plain]
         for name, plain in attributes.items()
         if name == "declarations"
     }
-    return found
+    return values
 
 
 def hold_secrets(attributes: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""One trial, as the ledger has it."""
+"""The record of a trial in the ledger."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ _FACTS = "candidate", "seed", "images", "cost", "origin", "parent", "schedule", 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial of the ledger.
+    """A trial of the ledger.
 
     Attributes:
         values: of the axes, by path.
-        text: the job as JSON; of many thousand trials few are ever looked at.
-        candidate: the name of what is trained, whatever the seed.
-        images: that it trains on.
-        cost: what is known without training: parameters, multiply-adds (`train_macs` those of
-            the whole training), bytes of memory of a training step, and every way to count depth.
-        origin: the name of what the study searched when it asked for this trial.
-        parent: the trial that it goes on from.
+        text: the job as JSON. It is parsed only when needed, since a ledger may have thousands of
+            trials.
+        candidate: the name of the candidate, which does not depend on the seed.
+        images: number of images on which it trains.
+        cost: costs that need no training: parameters, MACs (`train_macs` of the whole training),
+            bytes of memory of a training step, and all counts of depth.
+        origin: the name of the space that the study searched when it asked for this trial.
+        parent: number of the trial that it continues.
         schedule: of the learning rate.
-        role: why it was asked for; what `search` has asked for alone guides a sampler.
-        about: what it stands beside; None for a trial of the search.
-        failures: attempts that ended without an outcome, by cause.
-        result: how it ended and what it reached.
-        rungs: what it reached at each rung, by the number of the epoch.
-        until: the epoch that it was promoted to train until; None before its first rung.
-        retried: the outcomes (`ended`) that it was opened again after, and how many `attempts` it
-            had then; empty where it never was.
-        declared: the place, among the declarations of its ledger, of the one in force when it
-            began; None in ledgers of programs that stored none.
+        role: the reason for the trial. Only trials of the role "search" guide a sampler.
+        about: its relation to a candidate; None for a trial of the search.
+        failures: number of attempts that ended without an outcome, by cause.
+        result: how it ended, with its results.
+        rungs: its result at each rung, by epoch.
+        until: the epoch until which it was promoted to train; None before its first rung.
+        ended: time of its end; None while it is open.
+        retried: the outcomes after which it was opened again (`ended`), and its number of
+            `attempts` at that time; empty if it never was.
+        declared: index of the declaration in force when it began; None if an earlier program stored
+            none.
     """
 
     number: int
@@ -84,7 +86,7 @@ class TrialRecord:
         about: About | None = None,
         declared: int | None = None,
     ) -> TrialRecord:
-        """A trial that has just got its number."""
+        """Make the record of a trial that begins."""
         a, recipe = job.architecture, job.recipe
         known = cost(a)
         counted = {name: getattr(known, name) for name in _COUNTED}
@@ -108,7 +110,8 @@ class TrialRecord:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is stored when it begins. Samplers of earlier programs kept notes in it."""
+        """The data that are stored when it begins. Samplers of earlier programs stored notes
+        there."""
         facts = {name: getattr(self, name) for name in _FACTS}
         facts["about"] = about_records.to_dict(self.about)
         return {
@@ -120,23 +123,23 @@ class TrialRecord:
     def stored(
         cls, number: int, state: str, ended: datetime | None, attributes: Mapping[str, str]
     ) -> TrialRecord:
-        """A trial as it lies in the database.
+        """Read a trial from the database.
 
         Args:
             state: as Optuna names it.
-            attributes: the JSON text of each.
+            attributes: JSON texts, by name.
 
         Raises:
             ValueError, LookupError, TypeError: it is damaged.
         """
         digests.check_begun(attributes)
-        # The outcome is written before the state: a trial counts as ended only once it is told.
+        # The outcome is written before the state, so a trial has ended only when its state says so.
         outcome = {}
         if state != "RUNNING":
             outcome = digests.without_digest(attributes["outcome"], attributes)
             if OPTUNA_STATES[outcome["state"]] != state:
                 raise DamagedError(f"it ended {outcome['state']}, but has the state {state}")
-            if "ended" in outcome:  # earlier programs left that to Optuna
+            if "ended" in outcome:  # earlier programs stored only Optuna's time
                 ended = datetime.fromisoformat(outcome["ended"])
         facts = json.loads(attributes["facts"])
         return cls(
@@ -155,7 +158,7 @@ class TrialRecord:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The trial as a packed ledger has it."""
+        """The trial as a packed ledger stores it."""
         facts = {name: getattr(self, name) for name in _FACTS}
         return {
             "number": self.number,
@@ -164,7 +167,7 @@ class TrialRecord:
             "text": self.plain,
             **facts,
             "about": about_records.to_dict(self.about),
-            "notes": {},  # samplers of earlier programs kept some
+            "notes": {},  # samplers of earlier programs stored some
             "result": self.outcome,
             "failures": self.failures,
             "rungs": self.plain_rungs,
@@ -202,13 +205,13 @@ class TrialRecord:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """What is stored of how it ended, beside its state."""
+        """The data that are stored when it ends, beside its state."""
         rungs = {"rungs": self.plain_rungs} if self.rungs and not self.open else {}
         return self.result.to_dict() | rungs
 
     @property
     def plain_rungs(self) -> dict[str, dict[str, float]]:
-        """What is stored of its rungs."""
+        """The results at rungs, as they are stored."""
         return {str(epoch): reached.to_dict() for epoch, reached in self.rungs.items()}
 
     @property
@@ -228,19 +231,20 @@ class TrialRecord:
 
     @property
     def of(self) -> str | None:
-        """The name of the candidate that it is a twin of, tries a rate of, or confirms; None for a
-        trial of the search."""
+        """The name of the candidate that it is a twin of, tries a rate for, or confirms.
+
+        None for a trial of the search.
+        """
         return None if self.about is None else self.about.of
 
     @property
     def confirmed_on(self) -> str | None:
-        """The images on which it confirms a candidate, "train" or "train+val"; None where it does
-        not confirm any."""
+        """The images on which it confirms a candidate, "train" or "train+val", or None."""
         return self.about.on if isinstance(self.about, ConfirmationTrial) else None
 
     @property
     def control(self) -> str | None:
-        """The kind of twin that it is; None where it is none."""
+        """The kind of twin; None for other roles."""
         return self.about.control if isinstance(self.about, TwinTrial) else None
 
     @property
@@ -254,16 +258,16 @@ class TrialRecord:
 
     @property
     def forgiven(self) -> int:
-        """The first attempts, which failed in a way that it is tried again after."""
+        """Number of first attempts whose failures no longer count after a retry."""
         return int(self.retried.get("attempts", 0))
 
     def at_rung(self, epoch: int, reached: RungResult) -> TrialRecord:
-        """The same trial after an epoch that is a rung."""
+        """The same trial with its result at a rung."""
         return replace(self, rungs=self.rungs | {epoch: reached})
 
     @property
     def stopped(self) -> TrialResult:
-        """How it ends where it is trained no further than to its last rung."""
+        """The result if the trial is stopped at its last rung."""
         epoch = max(self.rungs)
         reached = self.rungs[epoch]
         return TrialResult(

@@ -1,4 +1,4 @@
-"""What a trial reached, as records. Their JSON is made and read here, and nowhere else."""
+"""Records of a trial's results. Their JSON is written and read only here."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ State = Literal["running", "complete", "stopped", "diverged", "failed"]
 OPTUNA_STATES: Mapping[str, str] = {
     "complete": "COMPLETE", "stopped": "PRUNED", "diverged": "FAIL", "failed": "FAIL",
 }  # fmt: skip
-"""How a trial ended, and what Optuna calls that."""
+"""Optuna's name for each state of an ended trial."""
 
 _SINGLE_BEFORE = (
     "val_accuracy", "val_loss", "test_accuracy", "test_loss", "epochs", "steps", "seconds",
     "latency_ms", "latency_spread",
 )  # fmt: skip
 _SINGLE_AFTER = "cause", "reason"
-"""Names of single values on disk, before and after those of the reruns."""
+"""Names of single values on disk, before and after the reruns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the objectives of a study take of a training.
+    """Measured values from which objectives are computed.
 
     Attributes:
         val_accuracy: a fraction.
         val_loss: mean cross-entropy in nats.
-        latency_ms: milliseconds of a forward pass; None where it was not measured.
+        latency_ms: milliseconds of a forward pass; None if not measured.
     """
 
     val_accuracy: float
@@ -40,7 +40,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class RungResult:
-    """What a trial reached at a rung.
+    """The result of a trial at a rung.
 
     Attributes:
         val_accuracy: a fraction.
@@ -54,20 +54,20 @@ class RungResult:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> RungResult:
-        """Read what was reached from JSON; other keys are left aside.
+        """Read a result from JSON. Other keys are ignored.
 
         Raises:
-            KeyError: a part is missing.
+            KeyError: a value is missing.
         """
         return cls(plain["val_accuracy"], plain["val_loss"], plain["seconds"])
 
     @property
     def measured(self) -> Measured:
-        """What objectives take of it."""
+        """The values from which objectives are computed."""
         return Measured(self.val_accuracy, self.val_loss)
 
     def to_dict(self) -> dict[str, float]:
-        """What was reached, as JSON has it."""
+        """The result as JSON stores it."""
         return {
             "val_accuracy": self.val_accuracy, "val_loss": self.val_loss, "seconds": self.seconds,
         }  # fmt: skip
@@ -75,28 +75,28 @@ class RungResult:
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """How a trial ended and what it reached; None for what it lacks.
+    """The end of a trial and its results; None for missing values.
 
     A complete trial has accuracies, losses, epochs, steps, seconds, reruns, history and
-    environment, and latencies where its job asks for them. A stopped trial has what it reached at
-    its last rung: validation, epochs and seconds. A diverged trial has its reason, epochs, steps,
-    seconds, history and environment. A failed trial has its cause and its reason. A running trial
-    has nothing.
+    environment, and latencies if its job asks for them. A stopped trial has the result at its last
+    rung: validation, epochs and seconds. A diverged trial has its reason, epochs, steps, seconds,
+    history and environment. A failed trial has its cause and its reason. A running trial has
+    nothing.
 
     Attributes:
         val_accuracy, test_accuracy: fractions.
         val_loss, test_loss: mean cross-entropies in nats.
-        epochs: of the training, perhaps with a part of an epoch.
-        steps: of the optimizer.
+        epochs: number of trained epochs, which may be fractional.
+        steps: number of optimizer steps.
         seconds: of all attempts.
         latency_ms: median milliseconds of a forward pass.
-        latency_spread: the distance of its quartiles over that median.
+        latency_spread: interquartile range over the median.
         reruns: in the order of the job's.
         cause: of a failure, as `failures` names it.
-        reason: of a failure or a divergence, for the reader.
-        history: epoch by epoch; left out of a result that was just told to the ledger.
-        environment: versions and processors; left out as the history is.
-        attempts: that had begun when it ended.
+        reason: of a failure or divergence, for the reader.
+        history: results epoch by epoch. The driver does not keep it after the trial has ended.
+        environment: versions and processors, kept like the history.
+        attempts: number of attempts that had begun when it ended.
     """
 
     state: State = "running"
@@ -118,7 +118,7 @@ class TrialResult:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TrialResult:
-        """Read a result from JSON: of a ledger, or of a worker's file. Other keys are left aside.
+        """Read a result from the JSON of a ledger or of a worker's file. Other keys are ignored.
 
         Raises:
             LookupError, TypeError, ValueError: it is damaged.
@@ -136,8 +136,10 @@ class TrialResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as the ledger stores it: what the trial has, in a fixed order, without the
-        state, which the ledger stores beside it."""
+        """The result as the ledger stores it: its values in a fixed order.
+
+        The state is left out, because the ledger stores it separately.
+        """
         lists: dict[str, Any] = {}
         if self.state in ("complete", "diverged"):
             lists["history"] = [epoch.to_dict() for epoch in self.history]
@@ -145,8 +147,8 @@ class TrialResult:
         reruns: dict[str, Any] = {}
         if self.state == "complete":
             reruns["reruns"] = [rerun.to_dict() for rerun in self.reruns]
-        found = self._singles(*_SINGLE_BEFORE) | reruns | self._singles(*_SINGLE_AFTER)
-        return found | lists | self._singles("attempts")
+        singles = self._singles(*_SINGLE_BEFORE) | reruns | self._singles(*_SINGLE_AFTER)
+        return singles | lists | self._singles("attempts")
 
     def accuracy(self, part: str) -> float:
         """The accuracy on a part of the data, "val" or "test", as a fraction.
@@ -158,7 +160,7 @@ class TrialResult:
 
     @property
     def loss(self) -> float:
-        """The loss on validation, in nats.
+        """The validation loss in nats.
 
         Raises:
             LookupError: the trial has none.
@@ -167,7 +169,7 @@ class TrialResult:
 
     @property
     def measured(self) -> Measured:
-        """What objectives take of a complete trial.
+        """The values of a complete trial from which objectives are computed.
 
         Raises:
             LookupError: the trial has no accuracy, or no loss.
@@ -176,7 +178,7 @@ class TrialResult:
 
     @property
     def brief(self) -> TrialResult:
-        """The same without the history and the environment, which only reports read."""
+        """The result without history and environment, which only reports read."""
         return replace(self, history=(), environment={})
 
     def _singles(self, *names: str) -> dict[str, Any]:
@@ -185,7 +187,7 @@ class TrialResult:
 
 
 def failed(cause: str, reason: str) -> TrialResult:
-    """The result of a trial that is not tried again.
+    """The result of a trial that failed for good.
 
     Args:
         cause: as `failures` names it.

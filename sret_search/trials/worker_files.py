@@ -1,7 +1,7 @@
-"""What the attempts at a trial have written about it, as records.
+"""Files that the attempts at a trial have written, as records.
 
-A file that says something else than a training can write is damaged, and as good as absent: the
-trial goes on from its last checkpoint.
+A file that a training cannot have written is damaged and counts as absent. The trial then continues
+from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sret_search.trials.trial_result import RungResult, TrialResult
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _Amount = Annotated[float, Field(ge=0)]
 _Any = Annotated[float, Field(allow_inf_nan=True)]
-"""Of weights that are run as they were not trained: they may end in no number."""
+"""A value of a rerun, which may be NaN or infinite: its weights were trained for another depth."""
 
 
 class _Content(BaseModel):
@@ -88,8 +88,10 @@ _RESULT = TypeAdapter[_Complete | _Diverged](
 
 
 def outcome(folders: TrialFolders, entry: TrialRecord) -> TrialResult | None:
-    """How a trial ended, if a folder of its attempts says so, for this very job: with a result, or
-    with an error in code, which another attempt would only repeat."""
+    """The outcome of a trial, if a folder of its attempts has it for exactly this job.
+
+    It is a result, or an error in code, which another attempt would only repeat.
+    """
     for i, attempt in enumerate(folders.attempts(entry.number)):
         content = _content(folders, entry, attempt, RESULT)
         if content is not None:
@@ -101,13 +103,13 @@ def outcome(folders: TrialFolders, entry: TrialRecord) -> TrialResult | None:
 
 
 def error(folders: TrialFolders, entry: TrialRecord, attempt: str) -> TrialResult | None:
-    """The failure of an attempt at a trial, if its worker could still write it."""
+    """The failure of an attempt at a trial, if its worker could still write it; else None."""
     content = _content(folders, entry, attempt, ERROR)
     return None if content is None else TrialResult.from_dict(content)
 
 
 def reached(folders: TrialFolders, entry: TrialRecord, epoch: int) -> RungResult | None:
-    """What a trial reached after an epoch, if an attempt that was to end there did."""
+    """The result of a trial at a rung, if an attempt reached that epoch; else None."""
     for attempt in folders.attempts(entry.number):
         content = _content(folders, entry, attempt, f"{RUNG}{epoch}.json")
         if content is not None:
@@ -118,7 +120,7 @@ def reached(folders: TrialFolders, entry: TrialRecord, epoch: int) -> RungResult
 def _content(
     folders: TrialFolders, entry: TrialRecord, attempt: str, name: str
 ) -> Mapping[str, Any] | None:
-    """The content of a file of an attempt, if it is of this very job and undamaged."""
+    """The content of a file of an attempt; None if it is damaged, absent or of another job."""
     content = folders.read_json(attempt, name)
     if not content or content.get("job") != entry.job.identity:
         return None
@@ -126,8 +128,7 @@ def _content(
 
 
 def _is_sound(name: str, content: Mapping[str, Any], job: Job) -> bool:
-    """Whether the content of an attempt's file can be a job's: of the types, within the bounds and
-    with the parts that training writes."""
+    """Whether a training of this job can have written the content: its types, bounds and parts."""
     try:
         if name != RESULT:
             (_Failed if name == ERROR else _Reached).model_validate(content)

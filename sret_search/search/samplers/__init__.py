@@ -1,1 +1,1 @@
-"""Which candidate to train next: samplers by name, each a function of the trials so far."""
+"""Samplers: functions of the trials so far that choose the next candidate to train."""

@@ -1,4 +1,4 @@
-"""What a sampler is asked, and what it answers."""
+"""The interface of samplers: their methods and their answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sret_search.trials.about import About
 from sret_search.trials.history import History
 
 WAIT: Literal["wait"] = "wait"
-"""The answer of a sampler that must see how trials end before it knows the next one."""
+"""The answer of a sampler that needs the results of open trials before it can choose."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,12 @@ class Ask:
     """A training that a sampler asks for.
 
     Attributes:
-        seed: the index of the seed, from 0 to the study's `seeds` - 1; beyond them for trials
-            that must not share their seeds.
-        role: why it is trained.
-        about: what the trial stands beside; None for one of the search.
-        whole: train on the images of validation too.
+        seed: the index of the seed, from 0 to the study's `seeds` - 1. Trials that must not share
+            their seeds have higher indices.
+        role: the reason for the training.
+        about: the relation of a twin, rate or confirmation to its candidate; None for a trial of
+            the search.
+        whole: whether it trains on the images of validation too.
     """
 
     candidate: Candidate
@@ -36,13 +37,19 @@ class Ask:
 class Sampler(Protocol):
     """Asks for trials, one at a time.
 
-    What it asks for is a function of the study's seed and the history: a sampler that is built
-    anew asks for the same.
+    Its answer is a function of the study's seed and the history. So a sampler that is made anew
+    gives the same answer.
     """
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
-        """The next training; None where there is no more; WAIT where that cannot be said before
-        an open trial has ended. The history must be ready."""
+        """The next training.
+
+        Args:
+            history: must be ready.
+
+        Returns:
+            None if no training is left; WAIT if the next one depends on an open trial.
+        """
         ...
 
 
@@ -51,10 +58,12 @@ class PredictiveSampler(Protocol):
     """A sampler that has a model of how trials will end."""
 
     def promising(self, history: History) -> list[str]:
-        """The names of the candidates that are believed to be on the front, whether they were
-        trained to their end or not; none where nothing is believed yet."""
+        """Names of the candidates that are expected on the front, trained to their end or not.
+
+        The list is empty while the sampler has no model.
+        """
         ...
 
     def front(self, history: History) -> list[str]:
-        """The names of those among them that were trained to their end."""
+        """Names of the candidates on the front, among those that were trained to their end."""
         ...

@@ -1,8 +1,7 @@
 """The sampler of a study, by its name or its import path.
 
-A sampler is rebuilt from the ledger at every start, and whatever it draws for the n-th
-candidate comes from (study seed, n). Candidates over the budget are dropped before they get a
-number.
+A sampler is made again from the ledger at every start. All its draws for the n-th candidate come
+from (study seed, n). Candidates over the budget are dropped before they get a number.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from sret_search.study import Study
 
 
 def build(study: Study) -> Sampler:
-    """The sampler that the study names.
+    """Make the sampler that the study names.
 
     Raises:
-        StudyError: it is at an import path, and cannot be made or does not fit the study.
+        StudyError: the sampler at an import path cannot be made, or does not fit the study.
     """
     search = study.file.search
     if search.entry.path.startswith("sret_search."):
@@ -29,10 +28,10 @@ def build(study: Study) -> Sampler:
 
 
 def learnt_trials(study: Study) -> int:
-    """Trials that a model of the earlier ones chooses, if each has ended before the next one.
+    """Number of trials that a model of earlier trials chooses, if each ends before the next begins.
 
-    A sampler that learns from complete trials alone begins later under a scheduler: of eta that
-    come to a rung one goes on, and in strict order a cohort is known only as a whole.
+    Under a scheduler, a sampler that learns from complete trials alone begins later: of eta trials
+    at a rung one continues, and in strict order a cohort is known only as a whole.
 
     Raises:
         StudyError: the sampler cannot be made.

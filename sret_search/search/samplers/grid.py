@@ -1,4 +1,4 @@
-"""Every candidate of a space that can be listed."""
+"""The sampler `grid`: every candidate of a space that can be listed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from sret_search.trials.history import History
 
 
 class Grid:
-    """Every candidate, the costliest first; then every candidate with the next seed."""
+    """Asks for all candidates, the most expensive first, then for all with the next seed."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self._history: History | None = None
         self._place = 0
-        """Every training before this place of the grid was begun in that history."""
+        """Place in the grid before which every training has begun in that history."""
 
     def ask(self, history: History) -> Ask | None:
-        """The first training that was not begun; None where there is none."""
+        """The first training that has not begun; None if all have."""
         if history is not self._history:
             self._history, self._place = history, 0
         grid = self.study.grid

@@ -1,4 +1,4 @@
-"""The sampler that learns by Gaussian processes: Optuna's, in a mirror of the ledger."""
+"""The sampler `gp`: Optuna's Gaussian processes, on a mirror of the ledger."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 _STARTUP = SAMPLERS["gp"].startup or 0
 _POOL, _DRAWS = 1024, 16_384
-"""Feasible candidates that are ranked where Optuna's own search ends at none that is feasible
-and new, and draws to find them with."""
+"""Size of the pool of feasible candidates, and draws from which it is made. The pool is ranked if
+Optuna's proposal is not feasible or not new."""
 
 
 class GP(OptunaSampler):
-    """A Gaussian process for each objective, and the candidate that is expected to add most to
-    the hypervolume, or, with one objective, to improve most on the best.
+    """Asks for the candidate with the highest expected gain.
 
-    The first `_STARTUP` candidates are random. The processes see the axes that always count;
-    the others are drawn at random. What Optuna proposes may be over the budget, or begun before:
-    then the best of a pool of feasible candidates, by the same processes, stands for it: to ask
-    again would fit all processes again.
+    Each objective has a Gaussian process. The gain is that of hypervolume, or with one objective
+    the improvement of the best value. The first `_STARTUP` candidates are random. The processes use
+    only the axes that are always active. The others are drawn at random. If Optuna's proposal
+    exceeds the budget or has begun before, the best candidate of a pool replaces it, by the same
+    processes. Another proposal would need all processes to be fitted again.
     """
 
     def draw(self, history: History) -> Iterator[Ask]:
@@ -69,25 +69,25 @@ class GP(OptunaSampler):
 
     @cached_property
     def _pool(self) -> tuple[list[Candidate], NDArray[np.float64]]:
-        """Candidates, and the axes that the processes see, as these see them (candidates, axes)."""
+        """Candidates and their features for the processes (candidates, axes)."""
         from optuna._gp.search_space import SearchSpace
 
         sample = self.study.points.sample(_DRAWS)
         places = np.random.default_rng(self.study.file.search.seed).permutation(sample.distinct)
         candidates = [sample.candidate(place) for place in places[:_POOL].tolist()]
         params = [
-            {path: self._encoded(path, one.values[path]) for path in self._seen}
-            for one in candidates
+            {path: self._encoded(path, candidate.values[path]) for path in self._seen}
+            for candidate in candidates
         ]
         trials = [optuna_storage.trial(i, TrialState.COMPLETE, p) for i, p in enumerate(params)]
         return candidates, SearchSpace(self._seen).get_normalized_params(trials)
 
 
 class _Processes(GPSampler):
-    """Optuna's sampler, which keeps what it maximised.
+    """Optuna's sampler, which keeps the function that it maximised.
 
     Attributes:
-        gain: what a candidate is expected to add; None before it was asked.
+        gain: the expected gain of a candidate; None before the first proposal.
     """
 
     def __init__(self, seed: int, seen: dict[str, BaseDistribution]) -> None:
@@ -98,7 +98,7 @@ class _Processes(GPSampler):
     def infer_relative_search_space(
         self, study: OptunaStudy, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        # Optuna would go through all trials for what the space itself says.
+        # Optuna would read all trials to compute what the space already says.
         return dict(self._seen)
 
     def _optimize_acqf(
@@ -110,7 +110,7 @@ class _Processes(GPSampler):
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order: Optuna sees to it in the longer half of its work."""
+    """Make sums in one order, on one thread. Optuna does so only in the longer half of its work."""
     import torch
 
     threads = torch.get_num_threads()

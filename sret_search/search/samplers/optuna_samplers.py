@@ -1,4 +1,4 @@
-"""The adapter of Optuna's samplers: one class for all of them, in a mirror of the ledger."""
+"""The adapter of Optuna's samplers: one class for all, on a mirror of the ledger."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import Measured
 
 _DRAWS = 32
-"""Candidates that a sampler draws for one trial; where none is feasible and new, chance goes on."""
+"""Candidates that a sampler draws for a trial. If none is feasible and new, it is random."""
 _PROBES = 2
-"""Made-up trials that a sampler at an import path is tried with before anything is trained."""
+"""Artificial trials with which a sampler at an import path is tried before anything is trained."""
 _STARTUP = "n_startup_trials", "population_size"
-"""What Optuna's classes call the number of trials before they learn."""
+"""Names in Optuna's classes for the number of random trials before the model begins."""
 
 LOST = Measured(0.0, 1e3)
-"""What a diverged or failed trial counts as, until the worst known one is."""
+"""The result of a diverged or failed trial, until a worst result is known."""
 
 Encoded = CategoricalDistribution | FloatDistribution | IntDistribution
 
 
 class OptunaSampler(Drawn):
-    """Asks one of Optuna's samplers, which sees a mirror of the history.
+    """Asks a sampler of Optuna, which sees a mirror of the history.
 
-    Each trial has a sampler of its own, with a seed from the study's and the trial's place, so
-    that what is asked for is a function of the history. Where a draw is over the budget or was
-    begun before, the sampler is asked again; after `_DRAWS` of them chance goes on. TPE is told
-    such a draw as one that breaks a constraint; for others it is one that runs, which a sampler
-    that knows of running trials keeps away from.
+    Each trial has a new sampler, seeded from the study's seed and the trial's place. So the answer
+    is a function of the history. If a draw exceeds the budget or has begun before, the sampler is
+    asked again. After `_DRAWS` such draws the candidate is random. TPE sees such a draw as a trial
+    that breaks a constraint. Other samplers see it as a running trial, which those that know of
+    running trials avoid.
 
-    A candidate stands in the mirror once, in the place of its first trial, with the mean of
-    its known results over seeds. While none is known it is running, with its values alone. A
-    diverged or failed trial counts as one with accuracy 0 for TPE, which only ranks, and as the
-    worst known one for all others, in whose models one value far off would leave no room. Its
-    latency is the slowest known. A trial that a scheduler stopped stays running. What the study
-    would not train any more is not there.
+    A candidate is in the mirror once, at the place of its first trial, with the mean of its known
+    results over seeds. Until a result is known it is running, with its values alone. A diverged or
+    failed trial has accuracy 0 for TPE, which only ranks. For all other samplers it has the worst
+    known result, because an outlier would hide all other differences in their models. Its latency
+    is the slowest known. A trial that a scheduler stopped stays running. Trials that the study no
+    longer asks for are left out.
 
     Raises:
         StudyError: the sampler cannot be made, or does not fit the study.
@@ -81,7 +81,7 @@ class OptunaSampler(Drawn):
 
     @property
     def startup(self) -> int | None:
-        """Candidates with a known result before its model chooses; None where that is not known."""
+        """Candidates with a known result before its model chooses; None if that is unknown."""
         parameters = inspect.signature(self._kind).parameters
         for name in _STARTUP:
             if name in parameters:
@@ -109,7 +109,7 @@ class OptunaSampler(Drawn):
             yield Ask(candidate, 0)
 
     def _asked(self, study: optuna.Study) -> tuple[optuna.Trial, Candidate | None]:
-        """A draw, and what it builds; None where a rule or the budget forbids it."""
+        """A draw and its candidate; None if a rule or the budget forbids it."""
         try:
             trial = study.ask()
             return trial, self._suggested(trial)
@@ -124,12 +124,12 @@ class OptunaSampler(Drawn):
             raise self._error(str(error)) from None
 
     def _seed(self, index: int) -> int:
-        """The seed for the trial at a place, from the study's and that place."""
+        """The seed of a trial's sampler, from the study's seed and the trial's place."""
         source = np.random.SeedSequence((self.study.file.search.seed, index))
         return int(source.generate_state(1)[0])
 
     def _made(self, index: int) -> BaseSampler:
-        """A sampler for the trial at a place."""
+        """Make the sampler of the trial at a place."""
         try:
             made = self._kind(**self._options, seed=self._seed(index))
         except (Exception, SystemExit) as error:
@@ -147,13 +147,13 @@ class OptunaSampler(Drawn):
         self._begun = self._told = 0
         self._results: defaultdict[str, list[Measured]] = defaultdict(list)
         self._slowest = 0.0
-        """Milliseconds: the worst latency known."""
+        """The slowest known latency in milliseconds."""
         self._ranked: list[tuple[int, tuple[float, ...]]] = []
-        """The numbers and values of the trials that generations were made of."""
+        """Numbers and values of the trials from which generations were made."""
         return Mirror(self.study.file.objectives.values())
 
     def _follow(self, history: History) -> None:
-        """Bring the mirror up to date, in time proportional to what is new."""
+        """Update the mirror, in time proportional to the changes."""
         if history is not self._history:
             self._history, self._mirror = history, self._empty()
         self._mirror.forget(self._begun)
@@ -161,19 +161,19 @@ class OptunaSampler(Drawn):
             self._mirror.trials.append(self._shown(entry, history))
         for number in history.results[self._told :]:
             entry = history.entries[number]
-            # What was stopped at a rung has no value beside those of whole trainings.
+            # A trial stopped at a rung cannot be compared with those trained to their end.
             if number in history.own and entry.state != "stopped":
                 self._tell(entry, history)
         self._begun, self._told = len(history), len(history.results)
 
     def _shown(self, entry: TrialRecord, history: History) -> FrozenTrial:
-        own = history.own.get(entry.number)
-        if own is None or history.firsts[entry.candidate] != entry.number:
+        values = history.own.get(entry.number)
+        if values is None or history.firsts[entry.candidate] != entry.number:
             return optuna_storage.trial(entry.number, TrialState.FAIL)
-        return self._running(entry.number, own)
+        return self._running(entry.number, values)
 
     def _running(self, number: int, values: Values) -> FrozenTrial:
-        """A trial in the mirror, with its values alone."""
+        """A running trial of the mirror, with its values alone."""
         params = {p: self._encoded(p, value) for p, value in values.items() if p in self._axes}
         shape = self._shapes.setdefault(tuple(params), {path: self._axes[path] for path in params})
         return optuna_storage.trial(number, TrialState.RUNNING, params, shape)
@@ -181,11 +181,11 @@ class OptunaSampler(Drawn):
     def _tell(self, entry: TrialRecord, history: History) -> None:
         measured = entry.result.measured if entry.state == "complete" else LOST
         self._results[entry.candidate].append(measured)
-        told = [entry.candidate]
+        changed = [entry.candidate]
         if (measured.latency_ms or 0.0) > self._slowest:
             self._slowest = measured.latency_ms or 0.0
-            told += [name for name, results in self._results.items() if LOST in results]
-        for name in told:
+            changed += [name for name, results in self._results.items() if LOST in results]
+        for name in changed:
             first = history.firsts[name]
             values = mean_objectives(
                 self.study.file.objectives,
@@ -196,7 +196,7 @@ class OptunaSampler(Drawn):
             self._mirror.set_trial_state_values(first, TrialState.COMPLETE, values)
 
     def _level(self, history: History) -> None:
-        """Make candidates with a lost training as bad as the worst of the others."""
+        """Make candidates with a diverged or failed training as bad as the worst of the others."""
         lost = {history.firsts[n] for n, results in self._results.items() if LOST in results}
         complete = self._mirror.get_all_trials(0, states=(TrialState.COMPLETE,))
         for place, (name, direction) in enumerate(self.study.file.objectives.items()):
@@ -207,10 +207,10 @@ class OptunaSampler(Drawn):
                     self._mirror.trials[number].values[place] = worst
 
     def _count_generations(self, sampler: BaseGASampler, study: optuna.Study) -> None:
-        """Cut the known results, by number, into generations, and choose the parents of each.
+        """Divide the known results, by number, into generations and choose the parents of each.
 
-        Optuna notes both as trials begin. A study that was killed would have lost its notes, so
-        that they are made anew, from the first result on that is another one than before.
+        Optuna notes both as trials begin. These notes are not in the ledger. So they are computed
+        anew, from the first result that has changed.
         """
         size = sampler.population_size
         assert size is not None
@@ -228,11 +228,11 @@ class OptunaSampler(Drawn):
         self._ranked = ranked
 
     def _probe(self) -> None:
-        """Try the sampler with made-up trials, before anything is trained.
+        """Try the sampler with artificial trials, before anything is trained.
 
         Raises:
-            StudyError: it cannot be made, does not fit the objectives or the axes, or keeps with
-                trials what a study that is killed would lose.
+            StudyError: it cannot be made, does not fit the objectives or axes, or stores data with
+                trials that the ledger does not keep.
         """
         mirror = self._mirror
         number_of_objectives = len(self.study.file.objectives)
@@ -258,12 +258,12 @@ class OptunaSampler(Drawn):
         self._mirror = self._empty()
 
     def _error(self, message: str) -> StudyError:
-        """What is wrong with the sampler, at its place in the study file."""
+        """An error of the sampler, at its place in the study file."""
         doc, path = self.study.source, self.study.file.search.entry.path
         return StudyError([doc.problem(("search", "sampler"), f"{path}: {message}")])
 
     def _suggested(self, trial: optuna.Trial) -> Candidate | None:
-        """What Optuna suggests; None where a rule or the budget forbids it."""
+        """The candidate of Optuna's suggestions; None if a rule or the budget forbids it."""
         values: Values = {}
         for path, axis in self.study.space.axes.items():
             if not self.study.space.counts(path, values):
@@ -282,7 +282,7 @@ class OptunaSampler(Drawn):
         return self.study.feasible(values)
 
     def _encoded(self, path: str, value: Any) -> Any:
-        """A value as `_encoding` writes it."""
+        """A value in the form of its `_encoding`."""
         axis = self.study.space.axes[path]
         if axis.choices is None:
             return value
@@ -292,8 +292,11 @@ class OptunaSampler(Drawn):
 
 
 def _encoding(space: Space, path: str) -> Encoded:
-    """Numeric choices are numbered in the order of the file, so that neighbours are near; other
-    choices are their JSON text."""
+    """The distribution of an axis.
+
+    Numeric choices are numbered in the order of the file, so that neighbours are near. Other
+    choices are their JSON text.
+    """
     axis = space.axes[path]
     if axis.choices is None:
         assert axis.low is not None and axis.high is not None

@@ -1,8 +1,8 @@
-"""One Optuna study in memory, for samplers that learn, which stays cheap as trials grow.
+"""An Optuna study in memory, whose cost per trial stays small as trials grow in number.
 
-Optuna's samplers sample for a trial that already exists, and its own storages copy, search or
-index every trial for that. Here a trial's number is its place and its id, a draw is added at
-the end and forgotten again, and nothing is copied.
+Optuna's samplers sample for a trial that already exists. For this, Optuna's storages copy, search
+or index every trial. Here the number of a trial is its place and its id. A draw is added at the end
+and removed again, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ NAME = "mirror"
 
 
 class Mirror(BaseStorage):
-    """The trials that a sampler is shown.
+    """The trials that a sampler sees.
 
     Attributes:
-        trials: by number. One that the sampler is not shown is a failed one without values.
+        trials: by number. A trial hidden from the sampler is failed and has no values.
         attributes: those of the study.
         written: names of all attributes that were set, of the study and of trials.
     """
@@ -37,10 +37,10 @@ class Mirror(BaseStorage):
         ]
 
     def forget(self, number: int) -> None:
-        """Drop this trial and all later ones."""
+        """Remove this trial and all later ones."""
         del self.trials[number:]
 
-    # What samplers, and Optuna's study around them, call.
+    # Methods that samplers and Optuna's study call.
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0
@@ -97,15 +97,15 @@ class Mirror(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The trials themselves, in a list of their own; nobody may change them."""
-        # Optuna looks for trials that wait at every ask; here none ever does.
+        """A new list of the trials themselves, which the caller must not change."""
+        # Optuna asks for waiting trials before every draw. Here there are none.
         if states == (TrialState.WAITING,):
             return []
         if states is None:
             return self.trials.copy()
         return [trial for trial in self.trials if trial.state in states]
 
-    # What a storage must have, and nothing here calls.
+    # Methods that a storage must have, and that are never called here.
 
     def create_new_study(self, *given: Any, **named: Any) -> NoReturn:
         raise NotImplementedError
@@ -132,7 +132,7 @@ def trial(
     params: dict[str, Any] | None = None,
     distributions: dict[str, BaseDistribution] | None = None,
 ) -> FrozenTrial:
-    """A trial as Optuna has it, without what no sampler looks at."""
+    """An Optuna trial, without the data that no sampler reads."""
     return FrozenTrial(
         number=number,
         trial_id=number,

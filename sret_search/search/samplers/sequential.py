@@ -11,19 +11,23 @@ from sret_search.trials.history import History
 
 
 class Drawn:
-    """Asks until the study has all of its trials, or its space is used up.
+    """Asks for candidates until the study has all its trials, or its space is used up.
 
-    Candidates that lack seeds come before new ones: their number may have been raised since
-    they were drawn. No candidate is drawn twice.
+    Candidates that lack seeds are asked for before new ones, since the number of seeds may have
+    been raised. No candidate is drawn twice.
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self._over: History | None = None
-        """A history in which no candidate is left to draw."""
+        """The history in which no candidate is left to draw."""
 
     def ask(self, history: History) -> Ask | None:
-        """The next training; None where there is no more."""
+        """The next training; None if none is left.
+
+        Raises:
+            StudyError: the sampler failed.
+        """
         if len(history.own) >= self.study.trials:
             return None
         lacking = history.lacking()
@@ -41,26 +45,25 @@ class Drawn:
         return None
 
     def draw(self, history: History) -> Iterator[Ask]:
-        """Feasible candidates for the next trial, best first; ends where there are no more."""
+        """Feasible candidates for the next trial, the best first, until none is left."""
         raise NotImplementedError
 
     def at_random(self, index: int) -> Iterator[Candidate]:
-        """Feasible candidates for place `index`. In the end each one of a space that is small
-        enough to be gone through comes."""
+        """Feasible candidates for place `index`, in random order; all of them in a small space."""
         return self.study.points.at_random(index)
 
     def _used_up(self, history: History) -> bool:
-        """Whether every feasible candidate of a small space was begun."""
+        """Whether every feasible candidate of a small space has begun."""
         points = self.study.points
         if not points.is_small or points.whole is None:
             return False
         if len(history.seeds) < len(points.whole.distinct):
             return False
-        return all(one.name in history.seeds for one in points.all())
+        return all(candidate.name in history.seeds for candidate in points.all())
 
 
 class Random(Drawn):
-    """Every candidate from (study seed, its place among the candidates), whatever came before."""
+    """Asks for random candidates, drawn from the study's seed and the candidate's place alone."""
 
     def draw(self, history: History) -> Iterator[Ask]:
         for candidate in self.at_random(len(history.firsts)):

@@ -1,4 +1,4 @@
-"""Candidates from a Sobol sequence, which fill a space more evenly than chance does."""
+"""The sampler `sobol`: points of a Sobol sequence, which are more even than random candidates."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from sret_search.study import Study
 from sret_search.trials.history import History
 
 _EACH = 32_768
-"""Points for each trial before chance goes on."""
+"""Points of the sequence for each trial. After them the candidate is random."""
 
 
 class Sobol(Drawn):
-    """The first points of a scrambled Sobol sequence (Owen, 1998) that are feasible and were
-    not begun.
+    """Asks for the first feasible and new points of a scrambled Sobol sequence (Owen, 1998).
 
-    Each axis that follows no other has a dimension of its own, whether or not it counts at a
-    point. The sequence is that of the study's seed, whatever came before.
+    Each axis that follows no other has a dimension, whether or not it is active at a point. The
+    sequence depends on the study's seed alone.
     """
 
     def __init__(self, study: Study) -> None:
         super().__init__(study)
         axes = study.space.axes.items()
         self._paths = [path for path, axis in axes if axis.same_as is None]
-        # All points so far are a power of two, where the sequence is balanced.
+        # The number of points so far is a power of two, at which the sequence is balanced.
         self._batches = Batches(lambda done: min(max(done, FIRST), MOST), self._next)
         if self._paths:
             chance = np.random.default_rng(study.file.search.seed)
@@ -45,7 +44,7 @@ class Sobol(Drawn):
             yield Ask(candidate, 0)
 
     def _next(self, size: int) -> list[tuple[Screened, int]]:
-        """The feasible ones of the next points, in the order of the sequence."""
+        """The feasible candidates of the next `size` points, in the order of the sequence."""
         space = self.study.space
         points = [
             space.active(

@@ -1,4 +1,4 @@
-"""Random candidates that are spread evenly over the logarithm of what they cost."""
+"""The sampler `stratified`: random candidates, spread evenly over the logarithm of a cost."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from sret_search.trials.history import History
 
 _BITS = 5
 STRATA = 1 << _BITS
-"""Slices of the cost, equal in its logarithm. Their number does not depend on the study's number
-of trials, so that a longer study goes on as one that was long from the start."""
+"""Slices of the cost, equal in its logarithm. The number is fixed, so that a study that is made
+longer continues the same sequence."""
 _COSTS = "params", "macs", "train_macs", "memory"
 _DRAWS = 16_384
-"""What stands for a space that has too many candidates to go through them all."""
+"""Draws that represent a space too large to enumerate."""
 
 
 class Stratified(Drawn):
-    """A random candidate of one slice of the cost after the other.
+    """Asks for a random candidate of each slice of the cost in turn.
 
-    The cost is the first of parameters, multiply-adds, those of the whole training, and memory
-    that is an objective, or else parameters; its slices lie between the least and the most that
-    a feasible candidate has. Any 2^k trials in a row, counted from a multiple of 2^k on, are in
-    2^k equal parts of that range, up to `STRATA` (van der Corput's order, with the digits of the
-    study's seed and the round flipped). Where a slice has no new candidate the nearest one that
-    has gives it, of two the cheaper.
+    The cost is the first objective among parameters, MACs, training MACs and memory, or parameters
+    if none is an objective. The slices lie between the lowest and the highest cost of a feasible
+    candidate. Any 2^k consecutive trials that begin at a multiple of 2^k lie in 2^k equal parts of
+    that range, up to `STRATA`. This is van der Corput's order, with binary digits flipped by the
+    study's seed and the round. If a slice has no new candidate, the nearest slice that has one
+    replaces it, the cheaper of two.
     """
 
     def draw(self, history: History) -> Iterator[Ask]:
         place = len(history.firsts)
         wanted = stratum(self.study.file.search.seed, place)
-        for near in sorted(range(STRATA), key=lambda one: (abs(one - wanted), one)):
+        for near in sorted(range(STRATA), key=lambda each: (abs(each - wanted), each)):
             for number in self._strata[near]:
                 yield Ask(self._sample.candidate(number), 0)
         if self.study.points.whole is None:
@@ -55,22 +55,22 @@ class Stratified(Drawn):
 
     @cached_property
     def _strata(self) -> list[list[int]]:
-        """Places of candidates in the sample by slice, each in random order."""
+        """Places of the sample's candidates by slice, each slice in random order."""
         chance = np.random.default_rng(self.study.file.search.seed)
         places = chance.permutation(self._sample.distinct)
         slices = _slices(np.log(self._sample.cost(self.cost, places)))
-        return [places[slices == one].tolist() for one in range(STRATA)]
+        return [places[slices == each].tolist() for each in range(STRATA)]
 
 
 def stratum(seed: int, place: int) -> int:
-    """The slice that a place in the order of candidates is for, 0 the cheapest."""
+    """The slice for a place in the order of candidates; 0 is the cheapest."""
     turn, within = divmod(place, STRATA)
     flips = np.random.SeedSequence((seed, turn)).generate_state(1)
     return int(f"{within:0{_BITS}b}"[::-1], 2) ^ int(flips[0]) % STRATA
 
 
 def _slices(logs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The slice of each cost, by its logarithm."""
+    """The slice of each cost, from its logarithm."""
     if not len(logs):
         return np.zeros(0, np.int64)
     low, high = logs.min(), logs.max()

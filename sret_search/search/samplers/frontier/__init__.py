@@ -1,1 +1,1 @@
-"""The sampler `frontier`: a model of what is learnt, exact costs, and what a candidate adds."""
+"""The sampler `frontier`: a model of accuracy or loss, exact costs, expected gains."""

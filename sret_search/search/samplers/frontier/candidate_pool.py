@@ -1,4 +1,4 @@
-"""The candidates among which a sampler looks for the next one, with their exact costs."""
+"""The candidates among which the sampler chooses the next one, with their exact costs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from sret_search.space.space import Space
 from sret_search.study import Study
 
 _ALL = 4096
-"""Candidates of a space, up to which all of them are looked at."""
+"""Candidates of a space up to which all are in the pool."""
 _DRAWN, _KEPT = 1024, 32
-"""Else: draws, and the number of trials for which these are kept."""
+"""Candidates drawn from a larger space, and trials after which they are drawn anew."""
 _CHANGED = 256
-"""And changed versions of the best."""
+"""Changed versions of the best candidates, drawn at each trial."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Some feasible candidates.
+    """A set of feasible candidates.
 
     Attributes:
         x: features (candidates, features).
-        costs: objectives that are costs, as log10 (candidates, costs).
+        costs: the objectives that are costs, as log10 (candidates, costs).
     """
 
     screened: Screened
@@ -49,23 +49,25 @@ class Pool:
 
     @cached_property
     def keys(self) -> list[str]:
-        """What tells points of the space apart."""
+        """The key of each candidate, which identifies its values."""
         return [key(self.screened.candidates[place].values) for place in self.places.tolist()]
 
 
 def key(values: Values) -> str:
-    """The same for points of the same values."""
+    """The key of values: equal for equal values."""
     return json.dumps(values, sort_keys=True)
 
 
 class Pools:
-    """Those of a study: the whole space where it is small; else some draws, others after every
-    so many trials, and at each trial changed versions of the best candidates so far.
+    """The pools of a study.
+
+    A small space is a pool as a whole. Of a larger space there are random draws, renewed after
+    every `_KEPT` trials, and at each trial changed versions of the best candidates so far.
 
     Attributes:
-        names: of the costs that are objectives.
-        reference: the worst amount of each that counts, as log10: the study's or the budget's
-            limit, else somewhat more than the most there is.
+        names: the costs that are objectives.
+        reference: the limit of each cost in the hypervolume, as log10. It is the study's or the
+            budget's limit, else somewhat more than the highest cost.
     """
 
     def __init__(self, study: Study, names: Sequence[str]) -> None:
@@ -85,7 +87,11 @@ class Pools:
         self.reference = np.array([self._limit(i, name) for i, name in enumerate(names)])
 
     def at(self, index: int, best: Iterable[Values]) -> list[Pool]:
-        """Those for a place in the order of trials."""
+        """The pools for the trial at this index.
+
+        Args:
+            best: values of the best candidates so far.
+        """
         if self._is_whole:
             return [self._first]
         number = index // _KEPT
@@ -100,13 +106,13 @@ class Pools:
         return Pool(screened, places, x, np.log10(np.column_stack(costs)))
 
     def _drawn(self, number: int) -> tuple[Screened, Rows]:
-        """Draws; more of them where few are feasible."""
+        """Random draws. If few of them are feasible, more are added."""
         space, rng = self.study.space, self._chance(0, number)
         points = [space.draw(rng) for _ in range(_DRAWN)]
         screened = self.study.points.screened(points)
         if len(screened.distinct) < _KEPT:
-            found = self.study.points.at_random(number * _KEPT)
-            points += [one.values for one in islice(found, _KEPT)]
+            candidates = self.study.points.at_random(number * _KEPT)
+            points += [candidate.values for candidate in islice(candidates, _KEPT)]
             screened = self.study.points.screened(points)
         return screened, screened.distinct
 
@@ -134,11 +140,11 @@ class Pools:
 
 
 def _changed(space: Space, best: Sequence[Values], rng: random.Random) -> Values:
-    """One of the best with one to three axes drawn anew."""
+    """The values of a best candidate, of which one to three axes are drawn anew."""
     values, other = dict(rng.choice(best)), space.draw(rng)
     free = [path for path in space.axes if space.axes[path].same_as is None]
     for path in rng.sample(free, min(rng.choice([1, 1, 2, 3]), len(free))):
         if path in other:
             values[path] = other[path]
-    # An axis that begins to count has some value.
+    # An axis that becomes active needs a value.
     return space.active(other | values)

@@ -1,4 +1,4 @@
-"""The hypervolume that a candidate is expected to add to a front, where only its merit is unsure."""
+"""The expected improvement of hypervolume, with exact costs and an uncertain merit."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from scipy.special import ndtr
 from sret_search.search.samplers.frontier.gp import Numbers
 
 _CELLS = 4096
-"""Parts of the space of costs, at most; with several costs those of a front are merged."""
+"""Cells into which the costs are divided, at most. With several costs the edges are merged."""
 _TOGETHER = 512
 
 
 class ExpectedHypervolume:
-    """What a front dominates: for every amount of each cost, the best merit that it buys.
+    """The steps of a front: for all costs, the best merit at these costs or less.
 
-    With costs known, the expected improvement of hypervolume (Emmerich et al., 2006) is that of
-    one unsure number over each step, times the step's width: exact with one cost, and with more
-    as long as the front has no more than `_CELLS` steps.
+    Costs are known. So the expected improvement of hypervolume (Emmerich et al., 2006) is a sum
+    over the steps of the front: the expected gain in merit times the width of the step. It is exact
+    with one cost, and with several costs if the front has at most `_CELLS` steps.
     """
 
     def __init__(self, merits: Numbers, costs: Numbers, floor: float, reference: Numbers) -> None:
-        """
+        """Compute the steps of the front.
+
         Args:
-            merits: of the front's members or any points, to be maximised (points,).
-            costs: theirs (points, costs).
-            floor: the merit of the reference.
-            reference: its costs (costs,). Hypervolume lies above and below these.
+            merits: of the front's members or of any points, to be maximised (points,).
+            costs: of the same points (points, costs).
+            floor: the merit of the reference point.
+            reference: the costs of the reference point (costs,).
         """
         inside = (merits > floor) & (costs < reference).all(1)
         merits, costs = merits[inside], costs[inside]
         most = int(_CELLS ** (1 / len(reference)) + 1e-9) - 1
-        self._edges = [_some(np.unique(one), most) for one in costs.T]
+        self._edges = [_some(np.unique(column), most) for column in costs.T]
         heights = np.full([len(edges) + 1 for edges in self._edges], floor)
         places = [
-            # The first edge at or above: merging never makes a point better than it is.
-            np.searchsorted(edges, one) + 1
-            for edges, one in zip(self._edges, costs.T, strict=True)
+            # The lowest edge at or above the cost: merged edges must not make a point cheaper.
+            np.searchsorted(edges, column) + 1
+            for edges, column in zip(self._edges, costs.T, strict=True)
         ]
         np.maximum.at(heights, tuple(places), merits)
         for axis in range(heights.ndim):
@@ -49,8 +50,8 @@ class ExpectedHypervolume:
         self._reference = reference
 
     def improvement(self, mean: Numbers, deviation: Numbers, costs: Numbers) -> Numbers:
-        """The expected gain of points with normally distributed merits (points,)."""
-        found = np.empty(len(mean))
+        """The expected improvement by points whose merits are normally distributed (points,)."""
+        gains = np.empty(len(mean))
         for part in _parts(len(mean)):
             gain = expected(mean[part, None], deviation[part, None], self._heights)
             by_cell = gain.reshape(len(gain), -1)[:, self._step_of]
@@ -58,27 +59,27 @@ class ExpectedHypervolume:
                 width = self._widths(axis, costs[part, axis])
                 width = width.reshape(len(gain), *[1] * axis, -1)
                 by_cell = (by_cell * width).sum(-1)
-            found[part] = by_cell
-        return found
+            gains[part] = by_cell
+        return gains
 
     def _widths(self, axis: int, costs: Numbers) -> Numbers:
-        """How much of each interval between edges lies beyond a cost (points, intervals)."""
+        """Width of the part of each interval that lies above a cost (points, intervals)."""
         edges = np.concatenate([[-math.inf], self._edges[axis], [self._reference[axis]]])
         low = np.maximum(edges[:-1], costs[:, None])
-        found: Numbers = np.maximum(edges[1:] - low, 0.0)
-        return found
+        widths: Numbers = np.maximum(edges[1:] - low, 0.0)
+        return widths
 
 
 def expected(mean: Numbers, deviation: Numbers, height: Numbers) -> Numbers:
-    """The expected part of a normally distributed number above a height."""
+    """The expected excess of a normally distributed number over a height."""
     off = (mean - height) / deviation
     density = np.exp(-0.5 * off**2) / math.sqrt(2 * math.pi)
-    found: Numbers = deviation * (off * ndtr(off) + density)
-    return np.maximum(found, 0.0)
+    excess: Numbers = deviation * (off * ndtr(off) + density)
+    return np.maximum(excess, 0.0)
 
 
 def _some(edges: Numbers, most: int) -> Numbers:
-    """So many of the edges at most, the last among them."""
+    """At most `most` of the edges, evenly spaced, with the last among them."""
     if len(edges) <= most:
         return edges
     return edges[np.linspace(0, len(edges) - 1, most).round().astype(np.int64)]

@@ -1,4 +1,4 @@
-"""Candidates as numbers between 0 and 1, as a model of them needs."""
+"""Features of candidates: numbers between 0 and 1, from which the model learns."""
 
 from __future__ import annotations
 
@@ -17,19 +17,26 @@ from sret_search.space.space import Space
 COSTS = ("params", "macs", "executions")
 """Costs that are features, in the logarithm."""
 _LOG = 8.0
-"""Numbers that span such a factor are taken in the logarithm."""
+"""Factor between the ends of an axis from which its numbers are taken in the logarithm."""
 _WORDS = 16
-"""Values that each get a column; of longer lists of lists, only their mean and length do."""
+"""Choices up to which each has a column. Longer lists of lists have columns of length and mean."""
 _NEUTRAL = 0.5
-"""Where an axis that does not count is."""
+"""The feature of an axis that is not active."""
 
 
 class Encoding:
-    """Axes of numbers become a column each, other ones a column for each value; then come the
-    costs. An axis that follows another adds nothing."""
+    """The encoding of candidates as features.
+
+    An axis of numbers has a column. Another axis has a column for each value. The costs follow. An
+    axis that follows another, or has a single value, has no column.
+    """
 
     def __init__(self, space: Space, examples: Mapping[str, Numbers]) -> None:
-        """Args: examples: the costs of many candidates, by name."""
+        """Choose the columns.
+
+        Args:
+            examples: the costs of many candidates, by name.
+        """
         self.space = space
         self._axes = {
             path: _Axis(space, path)
@@ -47,16 +54,16 @@ class Encoding:
         self.features = Features(groups, np.arange(len(groups)) >= of_axes)
 
     def one(self, values: Values, costs: Mapping[str, float]) -> Numbers:
-        """A candidate's features (features,)."""
-        found = [
+        """The features of a candidate (features,)."""
+        encoded = [
             axis.at(values[path]) if path in values else axis.neutral
             for path, axis in self._axes.items()
         ]
         scaled = [[self._scaled(name, math.log(costs[name]))] for name in self._bounds]
-        return np.concatenate([*found, *scaled]) if found or scaled else np.zeros(0)
+        return np.concatenate([*encoded, *scaled]) if encoded or scaled else np.zeros(0)
 
     def all(self, screened: Screened, places: Rows) -> Numbers:
-        """The features of some of many candidates (places, features)."""
+        """The features of the candidates at these places (places, features)."""
         points, parts = [screened.candidates[place].values for place in places.tolist()], []
         for path, axis in self._axes.items():
             columns = [axis.at(v[path]) if path in v else axis.neutral for v in points]
@@ -101,14 +108,14 @@ class _Axis:
 
 def _codes(choices: Sequence[Any]) -> list[list[float]]:
     if len(choices) <= _WORDS or not all(isinstance(choice, list) for choice in choices):
-        # Two values that differ are as far apart as the ends of a range.
+        # Two different values are as far apart as the ends of a range.
         codes: Numbers = np.eye(len(choices)) / math.sqrt(2)
     else:
         sizes = [[len(choice), *_mean(choice)] for choice in choices]
         low, high = np.min(sizes, axis=0), np.max(sizes, axis=0)
         codes = (np.array(sizes) - low) / np.where(high > low, high - low, 1.0)
-    found: list[list[float]] = codes.tolist()
-    return found
+    columns: list[list[float]] = codes.tolist()
+    return columns
 
 
 def _mean(choice: list[Any]) -> list[float]:

@@ -1,9 +1,10 @@
 """A Gaussian process of few, noisy results (Rasmussen & Williams, 2006).
 
-The prior is a plane over some of the features plus a smooth remainder, a Matérn 5/2 kernel with
-a length for each group of features. Lengths, the size of the remainder and the noise are those of
-the highest posterior density under weak priors, since a handful of results cannot settle them.
-Beyond `MOST` points the process is projected onto some of them (Titsias, 2009), all results in use.
+The prior is a plane over some of the features plus a smooth remainder. The remainder has a Matérn
+5/2 kernel with a length scale for each group of features. The length scales, the standard deviation
+of the remainder and the noise have the highest posterior density under weak priors, because a few
+results do not determine them. With more than `MOST` results the process is projected onto `MOST` of
+them (Titsias, 2009). All results are used.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from scipy.optimize import minimize
 Numbers = NDArray[np.float64]
 
 MOST = 256
-"""Points that the process is projected onto."""
+"""Points onto which the process is projected."""
 _FITTED = 300
-"""Results that the settings are fitted to, at most."""
+"""Results to which the settings are fitted, at most."""
 _JITTER = 1e-8
 _SLOPE = 0.5
-"""Standard deviation of the plane's slope over a feature's whole range, in units of the results'."""
+"""Standard deviation of the plane's slope over a feature's range, in those of the results."""
 _LENGTH, _REMAINDER, _NOISE = (1.5, 0.8), (1.0, 0.7), (0.15, 0.8)
-"""Medians and logarithmic widths of the priors: lengths in units of a feature's range, the others
-in units of the results' standard deviation."""
+"""Medians and logarithmic widths of the priors. Lengths are in units of a feature's range, the
+others in standard deviations of the results."""
 _STARTS = (1.0, 1.0), (0.3, 2.0)
-"""Where the search for settings begins: factors of the medians of lengths and noise."""
+"""Starts of the optimisation: factors of the medians of lengths and noise."""
 _STEPS = 60
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the columns of a matrix of features are.
+    """The columns of a matrix of features.
 
     Attributes:
         groups: the group of each column, from 0.
-        plane: the columns that the plane rises over.
+        plane: whether each column is an input of the plane.
     """
 
     groups: NDArray[np.int64]
@@ -49,13 +50,13 @@ class Features:
 
 @dataclass(frozen=True)
 class Results:
-    """What is known.
+    """Results from which a process learns.
 
     Attributes:
-        x: features, each within 0 to 1 (results, features).
-        y: what was measured (results,).
-        share: of the learnt variance of noise, that each has: 1 / n for a mean of n (results,).
-        extra: variance that each has beyond that (results,).
+        x: features from 0 to 1 (results, features).
+        y: measured values (results,).
+        share: the factor of the learnt noise variance: 1 / n for a mean of n values (results,).
+        extra: additional noise variance (results,).
     """
 
     x: Numbers
@@ -70,7 +71,7 @@ class Results:
         return Results(self.x[which], self.y[which], self.share[which], self.extra[which])
 
     def and_(self, more: Results) -> Results:
-        """These, and then those."""
+        """These results, followed by others."""
         return Results(
             np.concatenate([self.x, more.x]),
             np.concatenate([self.y, more.y]),
@@ -81,13 +82,14 @@ class Results:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process is before it sees results.
+    """The prior of a process.
 
     Attributes:
-        centre, scale: of the results; everything else is in these units.
-        lengths: of each group of features.
-        remainder: standard deviation of what is not on the plane.
-        noise: standard deviation of one result.
+        centre, scale: mean and standard deviation of the results. All other settings are in these
+            units.
+        lengths: length scale of each group of features.
+        remainder: standard deviation of the smooth remainder.
+        noise: standard deviation of a single result.
     """
 
     features: Features
@@ -98,11 +100,11 @@ class Settings:
     noise: float
 
     def kernel(self, a: Numbers, b: Numbers) -> Numbers:
-        """Covariances (a, b)."""
+        """Covariances of two sets of points (a, b)."""
         lengths = self.lengths[self.features.groups]
         left, right = a / lengths, b / lengths
         squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
-        # Of thousands of points, in place: most of the time of an ask is spent here.
+        # In place: with thousands of points, most of the time of an ask is spent here.
         root = np.sqrt(np.maximum(squares, 0.0, out=squares), out=squares)
         root *= math.sqrt(5)
         smooth: Numbers = np.exp(-root)
@@ -114,19 +116,22 @@ class Settings:
         return smooth
 
     def variances(self, x: Numbers) -> Numbers:
-        """Covariances of points with themselves (x,)."""
+        """Variances of points (x,)."""
         inside = 2 * _SLOPE * (x[:, self.features.plane] - 0.5)
-        found: Numbers = 1.0 + (inside**2).sum(1) + self.remainder**2
-        return found
+        variances: Numbers = 1.0 + (inside**2).sum(1) + self.remainder**2
+        return variances
 
     def noises(self, results: Results) -> Numbers:
-        """Variances of noise (results,)."""
+        """Variances of the noise (results,)."""
         return self.noise**2 * results.share + results.extra / self.scale**2 + _JITTER
 
 
 def fit(features: Features, results: Results) -> Settings:
-    """The most likely settings. They do not depend on the order of the results; of many, those
-    that are evenly spread over that order are looked at."""
+    """The settings of the highest posterior density.
+
+    They do not depend on the order of the results, unless there are more than `_FITTED`. Then
+    results at even distances in their order are used.
+    """
     if len(results) > _FITTED:
         results = results.take(np.linspace(0, len(results) - 1, _FITTED).round().astype(np.int64))
     centre = float(results.y.mean())
@@ -138,13 +143,13 @@ def fit(features: Features, results: Results) -> Settings:
 
 
 class _Likelihood:
-    """The negative logarithm of the posterior density of settings, and its gradient."""
+    """The negative logarithm of the posterior density of settings, with its gradient."""
 
     def __init__(self, features: Features, results: Results, y: Numbers) -> None:
         self.y, self.results = y, results
         groups = int(features.groups.max()) + 1
         self.squares = np.zeros((groups, len(y), len(y)))
-        """Squared distances by group of features."""
+        """Squared distances, by group of features."""
         for column, group in enumerate(features.groups.tolist()):
             self.squares[group] += (
                 np.subtract.outer(results.x[:, column], results.x[:, column]) ** 2
@@ -156,15 +161,19 @@ class _Likelihood:
         self.width = np.array([width for _, width in medians])
 
     def descend(self, length: float, noise: float) -> tuple[float, Numbers]:
-        """The lowest value near a start, and where it is."""
+        """The lowest value reached from a start, and its point.
+
+        Args:
+            length, noise: factors of the medians of the priors.
+        """
         start = self.centre.copy()
         start[:-2] += math.log(length)
         start[-1] += math.log(noise)
         bounds = list(zip(self.centre - 4 * self.width, self.centre + 4 * self.width, strict=True))
-        found = minimize(
+        end = minimize(
             self, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
         )
-        return float(found.fun), found.x
+        return float(end.fun), end.x
 
     def __call__(self, point: Numbers) -> tuple[float, Numbers]:
         lengths, remainder, noise = np.exp(point[:-2]), math.exp(point[-2]), math.exp(point[-1])
@@ -188,12 +197,16 @@ class _Likelihood:
 
 
 class Posterior:
-    """A process that has seen results."""
+    """A process conditioned on results."""
 
     def __init__(
         self, settings: Settings, results: Results, onto: NDArray[np.int64] | None = None
     ) -> None:
-        """Project it onto some of the results, where `onto` says which."""
+        """Condition the process on the results.
+
+        Args:
+            onto: indices of the results onto which it is projected; all of them if None.
+        """
         self.settings = settings
         self._points = results.x if onto is None else results.x[onto]
         inner = settings.kernel(self._points, self._points)
@@ -209,40 +222,38 @@ class Posterior:
         self._target = self._solved(self._outer, left @ (weights * y))
 
     def mean(self, x: Numbers) -> Numbers:
-        """What is expected at some points (x,)."""
+        """Expected values at points (x,)."""
         return self._mean(self.settings.kernel(self._points, x))
 
     def both(self, x: Numbers) -> tuple[Numbers, Numbers]:
-        """What is expected, and the variance of that, noise apart (x,)."""
+        """Expected values at points and their variances without noise (x,)."""
         across = self.settings.kernel(self._points, x)
         return self._mean(across), self._variance(x, across)
 
     def _mean(self, across: Numbers) -> Numbers:
-        found: Numbers = self._pull @ across
-        return self.settings.centre + self.settings.scale * found
+        pulled: Numbers = self._pull @ across
+        return self.settings.centre + self.settings.scale * pulled
 
     def _variance(self, x: Numbers, across: Numbers) -> Numbers:
         first = self._solved(self._inner, across)
         second = self._solved(self._outer, first)
         left = self.settings.variances(x) - (first**2).sum(0) + (second**2).sum(0)
-        found: Numbers = np.maximum(left, 1e-10) * self.settings.scale**2
-        return found
+        variance: Numbers = np.maximum(left, 1e-10) * self.settings.scale**2
+        return variance
 
     @cached_property
     def _pull(self) -> Numbers:
         back = solve_triangular(self._outer, self._target, lower=True, trans=1, check_finite=False)
-        found: Numbers = solve_triangular(
-            self._inner, back, lower=True, trans=1, check_finite=False
-        )
-        return found
+        pull: Numbers = solve_triangular(self._inner, back, lower=True, trans=1, check_finite=False)
+        return pull
 
     def _solved(self, factor: Numbers, right: Numbers) -> Numbers:
-        found: Numbers = solve_triangular(factor, right, lower=True, check_finite=False)
-        return found
+        solution: Numbers = solve_triangular(factor, right, lower=True, check_finite=False)
+        return solution
 
 
 def _matern(squares: Numbers) -> tuple[Numbers, Numbers]:
-    """The smooth kernel and its derivative, of squared distances."""
+    """The Matérn 5/2 kernel and its derivative, from squared distances."""
     root = np.sqrt(5 * squares)
     fall = np.exp(-root)
     return (1 + root + root**2 / 3) * fall, -5 / 6 * (1 + root) * fall
@@ -251,5 +262,5 @@ def _matern(squares: Numbers) -> tuple[Numbers, Numbers]:
 def _plane(features: Features, a: Numbers, b: Numbers) -> Numbers:
     left = 2 * _SLOPE * (a[:, features.plane] - 0.5)
     right = 2 * _SLOPE * (b[:, features.plane] - 0.5)
-    found: Numbers = 1.0 + left @ right.T
-    return found
+    plane: Numbers = 1.0 + left @ right.T
+    return plane

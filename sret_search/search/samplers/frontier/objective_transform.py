@@ -1,4 +1,4 @@
-"""From the log odds of a model to the objective that is learnt, with what is unsure about it."""
+"""Transforms from the log odds of a model to the learnt objective, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from sret_search.search.samplers.frontier.gp import Numbers
 from sret_search.search.samplers.frontier.targets import Known, Line, log_odds
 
 _SPREAD = 0.2
-"""How far, in log odds, accuracies lie off their line, before any is known."""
+"""Standard deviation of accuracies around their line, in log odds, before any result."""
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 class Merit(Protocol):
-    """What is to be maximised, of log odds that are normally distributed.
+    """A quantity to maximise, as a function of normally distributed log odds.
 
     Attributes:
-        floor: of the reference: that of chance.
+        floor: its value at the reference point.
     """
 
     floor: float
 
     def of(self, mean: Numbers, variance: Numbers) -> tuple[Numbers, Numbers]:
-        """Of candidates that were not trained: its mean and standard deviation."""
+        """Mean and standard deviation for candidates that have no results."""
         ...
 
     def of_known(self, known: Known, mean: Numbers) -> Numbers:
-        """Of those of which results are known: its mean."""
+        """Mean for candidates that have results."""
         ...
 
 
 class Loss:
-    """The log odds themselves: they fall as the loss rises."""
+    """The log odds, unchanged: they fall when the loss rises."""
 
     def __init__(self, chance: float) -> None:
         self.floor = log_odds(-np.log(chance))
@@ -48,12 +48,14 @@ class Loss:
 
 
 class Accuracy:
-    """Its log odds are a line over those of the loss, and a part of each candidate's own, as far
-    as accuracies spread more than so few images make them.
+    """Accuracy: its log odds are a line over those of the loss, plus a candidate's deviation.
+
+    The deviations are estimated from the spread of accuracies beyond the noise of the number of
+    images.
 
     Args:
-        images: of the validation part.
-        floor: the accuracy of the reference.
+        images: number of images in the validation part.
+        floor: the accuracy of the reference point.
     """
 
     def __init__(self, known: Known, images: int, floor: float) -> None:
@@ -61,13 +63,13 @@ class Accuracy:
         tried = known.seeds > 0
         count = images * known.seeds[tried]
         accuracy = (known.accuracy[tried] * count + 0.5) / (count + 1)
-        own, odds = logit(accuracy), known.odds[tried]
+        accuracy_odds, odds = logit(accuracy), known.odds[tried]
         noise = 1 / (count * accuracy * (1 - accuracy))
-        self._line = Line.through(odds, own, noise, _SPREAD)
+        self._line = Line.through(odds, accuracy_odds, noise, _SPREAD)
         self._off = np.zeros(len(tried))
         self._left = np.full(len(tried), self._line.spread**2)
         share = self._line.spread**2 / (self._line.spread**2 + noise)
-        self._off[tried] = share * (own - self._line.at(odds))
+        self._off[tried] = share * (accuracy_odds - self._line.at(odds))
         self._left[tried] *= 1 - share
 
     def of(self, mean: Numbers, variance: Numbers) -> tuple[Numbers, Numbers]:

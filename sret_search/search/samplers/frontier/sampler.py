@@ -1,14 +1,18 @@
-"""The sampler `frontier`: it learns how good candidates will be, and computes what they cost.
+"""The sampler `frontier`: it predicts the quality of candidates and computes their costs.
 
-Costs are exact before training, so only validation cross-entropy is modelled, by a Gaussian
-process over the axes and the costs; each trial goes where the hypervolume of the front is expected
-to grow most. LEMONADE (Elsken et al., 2019) and MO-BANANAS (as in Archai) compute cheap objectives
-exactly, too, but use them to sort: the first draws parents by how rare their costs are on the front
-of what was observed, the second takes mutations of observed bests that come first in a
-non-dominated sorting of one random draw of an ensemble's guess, which leaves where on the front,
-and how much there is to gain, to chance. Here that gain has a closed form and is maximised over
-the whole space, or thousands of its points; and the front that it adds to is one of posterior
-means, not of what was observed, since the best of many noisy results are lucky ones.
+Costs are exact before training. So only validation cross-entropy is modelled, by a Gaussian process
+over the axes and the costs. Each trial trains the candidate with the highest expected improvement
+of the front's hypervolume.
+
+LEMONADE (Elsken et al., 2019) and MO-BANANAS (as in Archai) compute cheap objectives exactly, too,
+but use them only to sort. LEMONADE draws parents by how rare their costs are on the observed front.
+MO-BANANAS mutates the best observed candidates and sorts the mutations by non-domination, with a
+random draw from an ensemble's predictions. Both leave the place on the front and the size of the
+gain to chance.
+
+Here the gain has a closed form and is maximised over the whole space, or over thousands of its
+points. The front is that of posterior means, not of observed values, because the best of many noisy
+results are partly best by chance.
 """
 
 from __future__ import annotations
@@ -36,26 +40,27 @@ from sret_search.trials.history import History
 LEARNT = ("accuracy", "loss")
 _STARTUP = SAMPLERS["frontier"].startup or 0
 _EACH = 30
-"""Results up to which the model's settings are fitted anew after each; then after a tenth more."""
+"""Results up to which the settings are fitted after each; beyond, after each further tenth."""
 _SURE = 384
-"""Candidates, the best by what is expected alone, of which it is worked out how unsure that is."""
+"""Candidates with the highest estimated gains, for which the exact uncertainty is computed."""
 _UNSURE = 0.3
-"""How unsure the others are taken to be, in units of the results' standard deviation."""
+"""Uncertainty assumed for that estimate, in standard deviations of the results."""
 _PARENTS = 64
-"""Members of the front that changed versions are made of, at most."""
+"""Members of the front from which changed versions are made, at most."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
 class _Model:
-    """What is believed after some results.
+    """The state of the model after some results.
 
     Attributes:
-        known: the candidates of which results are known.
-        merit: from log odds to the objective.
-        means: the objective of each known candidate, as believed.
-        posterior: which has also seen open trials, as if they had ended as expected.
-        open: the places of the candidates of which nothing is known, and their means.
+        known: results of the candidates that have any.
+        merit: transform from log odds to the objective.
+        means: posterior mean of the objective of each known candidate.
+        posterior: the process, conditioned also on open trials as if they had their expected
+            results.
+        open: places of the candidates without results, and their expected objectives.
     """
 
     known: Known
@@ -68,9 +73,9 @@ class _Model:
 class Frontier(Drawn):
     """Asks for the candidate with the highest expected improvement of hypervolume.
 
-    The first `_STARTUP` candidates are spread over the space, evenly along the first cost.
-    Whatever is asked is a function of the study's seed and the trials that are known and begun,
-    in the order of their numbers, however they came to be known.
+    The first `_STARTUP` candidates are spread over the space, evenly along the first cost. Each
+    answer is a function of the study's seed and of the trials that are begun and known, in order of
+    number. The order in which results arrive has no effect.
     """
 
     def __init__(self, study: Study) -> None:
@@ -85,7 +90,7 @@ class Frontier(Drawn):
         self._history: History | None = None
 
     def draw(self, history: History) -> Iterator[Ask]:
-        """Feasible candidates for the next trial, best first."""
+        """Feasible candidates for the next trial, the best first."""
         index = len(history.firsts)
         self._follow(history)
         model = self._model(history) if index >= _STARTUP else None
@@ -106,13 +111,15 @@ class Frontier(Drawn):
             yield Ask(candidate, 0)
 
     def front(self, history: History) -> list[str]:
-        """The names of the candidates on the front of posterior means, among those with a
-        training that came to its end and none that was lost, in the order in which they were
-        begun."""
+        """Candidates on the front of posterior means, by name, in the order in which they began.
+
+        A candidate counts if a training of it is complete and none diverged or failed.
+        """
         return self._front(history, ended=True)
 
     def promising(self, history: History) -> list[str]:
-        """The same among all of which anything is known, trained to their end or not."""
+        """Names of candidates on the front of posterior means, also of those not trained to their
+        end."""
         return self._front(history, ended=False)
 
     def _front(self, history: History, ended: bool) -> list[str]:
@@ -135,13 +142,13 @@ class Frontier(Drawn):
         return self._pools
 
     def _follow(self, history: History) -> None:
-        """Take in what is new in a history, in time proportional to it."""
+        """Add the changes of a history, in time proportional to their number."""
         if history is not self._history:
             self._history = history
             self._begun = self._told = 0
             self._latest: tuple[int, _Model | None] | None = None
             self._names: list[str] = []
-            """Candidates that were begun, in order; their places here stand for them."""
+            """Candidates in the order in which they began. Their places here identify them."""
             self._place: dict[str, int] = {}
             self._x: list[Numbers] = []
             self._paid: list[list[float]] = []
@@ -164,19 +171,20 @@ class Frontier(Drawn):
         self._begun, self._told = len(history), len(history.results)
 
     def _model(self, history: History) -> _Model | None:
-        """None where too little is known. The one at the latest change is kept."""
+        """The model at the latest change, which is kept; None if it has fewer than two
+        candidates."""
         if self._latest is None or self._latest[0] != history.changes:
             self._latest = history.changes, self._learn(history)
         return self._latest[1]
 
     def _learn(self, history: History) -> _Model | None:
-        told = self._so_far(history)
-        if len({place for place, _ in told}) < 2:
+        outcomes = self._so_far(history)
+        if len({place for place, _ in outcomes}) < 2:
             return None
         x = np.array(self._x)
-        known = targets.known(told, self._chance)
+        known = targets.known(outcomes, self._chance)
         results = known.results(x)
-        settings = self._fitted(told, x)
+        settings = self._fitted(outcomes, x)
         learnt = self._merit(known)
         posterior = Posterior(settings, results, self._onto(results))
         means = learnt.of_known(known, posterior.mean(results.x))
@@ -191,15 +199,17 @@ class Frontier(Drawn):
         return _Model(known, learnt, means, posterior, (open_, expected))
 
     def _so_far(self, history: History) -> list[tuple[int, Outcome]]:
-        """The place of each trial's candidate, and what it has shown, by number: of those that
-        have not ended, at rungs."""
-        found = dict(self._outcomes)
+        """The place of each trial's candidate and its outcome, in order of trial number.
+
+        The outcome of a trial that has not ended is that at its last rung.
+        """
+        outcomes = dict(self._outcomes)
         for entry in history.entries if self.study.rungs else ():
-            if entry.number in history.own and entry.number not in found:
+            if entry.number in history.own and entry.number not in outcomes:
                 reached = history.reached(entry)
                 if reached:
-                    found[entry.number] = self._place[entry.candidate], Outcome.so_far(reached)
-        return [found[number] for number in sorted(found)]
+                    outcomes[entry.number] = self._place[entry.candidate], Outcome.so_far(reached)
+        return [outcomes[number] for number in sorted(outcomes)]
 
     def _merit(self, known: Known) -> objective_transform.Merit:
         if self._learnt == "loss":
@@ -209,8 +219,10 @@ class Frontier(Drawn):
         return objective_transform.Accuracy(known, images, self._chance if floor is None else floor)
 
     def _fitted(self, told: list[tuple[int, Outcome]], x: Numbers) -> Settings:
-        """The settings after the last milestone: those of the first results by number, so that
-        it does not matter when each of them came."""
+        """The settings after the last milestone, fitted to the first results by trial number.
+
+        So they do not depend on the order in which results arrive.
+        """
         milestone = min(len(told), _EACH)
         while (later := milestone + max(milestone // 10, 1)) <= len(told):
             milestone = later
@@ -223,7 +235,10 @@ class Frontier(Drawn):
         return self._settings[mark]
 
     def _onto(self, results: Results) -> NDArray[np.int64] | None:
-        """Of many results: half of them the best, half spread evenly over the others."""
+        """Indices of the results to project onto; None if all fit.
+
+        Half of them are the best results, and half are spread evenly over the others.
+        """
         most = gp.MOST
         if len(results) <= most:
             return None
@@ -240,11 +255,11 @@ class Frontier(Drawn):
         return ExpectedHypervolume(merits, costs, model.merit.floor, self.pools.reference)
 
     def _gains(self, pool: Pool, model: _Model) -> Numbers:
-        """The expected improvement of hypervolume by each candidate."""
+        """The expected improvement of hypervolume by each candidate (candidates,)."""
         steps, posterior = self._steps(model), model.posterior
         if len(pool) <= 4 * _SURE:
             return steps.improvement(*model.merit.of(*posterior.both(pool.x)), pool.costs)
-        # All as if they were equally unsure; then the best of them as they are.
+        # First all with the same uncertainty, then the best of them with their exact uncertainty.
         unsure = np.full(len(pool), (_UNSURE * posterior.settings.scale) ** 2)
         guess = steps.improvement(*model.merit.of(posterior.mean(pool.x), unsure), pool.costs)
         some = np.sort(np.argsort(-guess, kind="stable")[:_SURE])
@@ -254,14 +269,17 @@ class Frontier(Drawn):
         return gains
 
     def _best(self, model: _Model, history: History) -> list[Values]:
-        """The values of the candidates on the front."""
+        """Values of the candidates on the front of posterior means."""
         points = np.column_stack([model.means, -np.array(self._paid)[model.known.which]])
         which = model.known.which[nondominated(points)][-_PARENTS:].tolist()
         return [history.own[history.firsts[self._names[place]]] for place in which]
 
     def _spread(self, pool: Pool, index: int) -> Numbers:
-        """How well each candidate fills the space: those near this place's share of the range of
-        the first cost come first, and of them those far from all that was begun."""
+        """Score of each candidate as a point that fills the space (candidates,).
+
+        Candidates near this index's share of the range of the first cost have the highest scores.
+        Among them, the score rises with the distance from all candidates that have begun.
+        """
         rng = np.random.default_rng((self.study.file.search.seed, index))
         first = pool.costs[:, 0]
         low, high = float(first.min()), float(first.max())
@@ -271,5 +289,5 @@ class Frontier(Drawn):
         for x in self._x:
             far = np.minimum(far, np.sqrt(((pool.x - x) ** 2).mean(1)))
         near = off <= np.sort(off)[len(off) // 8]
-        found: Numbers = np.where(near, 1.0, -off) + far * rng.uniform(0.5, 1.0, len(pool))
-        return found
+        scores: Numbers = np.where(near, 1.0, -off) + far * rng.uniform(0.5, 1.0, len(pool))
+        return scores

@@ -1,10 +1,10 @@
-"""What trainings say about their candidates, as numbers that a model can learn.
+"""Results of trainings as numbers from which a model can learn.
 
-Cross-entropy is learnt, not accuracy: that of one seed on a few hundred images is only good to a
-point or two. It is learnt as the log odds of the typical probability of the right class,
--log(exp(loss) - 1): their noise is about the same for good candidates, where a loss varies by so
-many percent, and for bad ones, where it varies by so much; and the log odds of accuracy rise with
-them nearly in a straight line.
+Cross-entropy is learnt, not accuracy, since the accuracy of one seed on a few hundred images is
+exact only to one or two percentage points. It is learnt as the log odds of the typical probability
+of the right class, -log(exp(loss) - 1). The noise of these log odds is about the same for good
+candidates, whose loss varies in proportion to its size, and for bad ones, whose loss varies by a
+fixed amount. The log odds of accuracy are nearly a linear function of them.
 """
 
 from __future__ import annotations
@@ -22,28 +22,32 @@ from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import RungResult
 
 _WORSE = 0.25
-"""By how much a lost training is worse than the worst one."""
+"""Log odds by which a diverged or failed training counts as worse than the worst other one."""
 _STEADY = 0.3
-"""Log odds by which a curve's end is unsure where no other curve is known."""
+"""Standard deviation of a curve's end, in log odds, if no other curve is known."""
 _SLOPE, _CONSTANT = 0.4, 1.0
-"""How sure it is, before any result, that a line has slope 1 and constant 0: standard deviations."""
+"""Prior standard deviations of a line's slope around 1 and of its constant around 0."""
 
 
 def log_odds(loss: float) -> float:
-    """Of the typical probability of the right class."""
+    """The log odds of the typical probability of the right class.
+
+    Args:
+        loss: mean cross-entropy in nats.
+    """
     loss = min(max(loss, 1e-4), 30.0)
     return -math.log(math.expm1(loss))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one trial has shown.
+    """The outcome of a trial so far.
 
     Attributes:
-        odds: of its validation loss; NaN where the training was lost.
-        accuracy: on the validation part.
-        epoch: the last rung that it came to; 0 where it was trained to its end.
-        rungs: the log odds at each epoch at which it might have been stopped.
+        odds: log odds of its validation loss; NaN if it diverged or failed.
+        accuracy: on the validation part, as a fraction; NaN if it is not complete.
+        epoch: the last rung that it reached; 0 if it was trained to its end.
+        rungs: the log odds at each rung that it reached, by epoch.
     """
 
     odds: float
@@ -53,7 +57,7 @@ class Outcome:
 
     @classmethod
     def of(cls, entry: TrialRecord) -> Outcome:
-        """Of a trial that has ended."""
+        """The outcome of a trial that has ended."""
         result = entry.result
         if entry.state == "complete":
             rungs = _odds(entry.rungs)
@@ -65,10 +69,10 @@ class Outcome:
 
     @classmethod
     def so_far(cls, rungs: Mapping[int, RungResult]) -> Outcome:
-        """The outcome of a trial that was stopped, or waits, at a rung, or goes on from there.
+        """The outcome of a trial whose last result is that of a rung.
 
         Args:
-            rungs: what it reached at each, by epoch.
+            rungs: its result at each rung that it reached, by epoch.
         """
         odds = _odds(rungs)
         last = max(odds)
@@ -85,13 +89,14 @@ def _number(value: Any, otherwise: float) -> float:
 
 @dataclass(frozen=True)
 class Known:
-    """The candidates of which results are known.
+    """Results by candidate.
 
     Attributes:
-        which: their places among all that were begun, in rising order (candidates,).
-        odds, share, extra: as `Results` has them (candidates,).
-        accuracy: mean of the trainings that came to their end; NaN where none did (candidates,).
-        seeds: how many did (candidates,).
+        which: places of the candidates among all that began, in rising order (candidates,).
+        odds, share, extra: `y`, `share` and `extra` of `Results` (candidates,).
+        accuracy: mean over the trainings that ran to their end; NaN if there are none
+            (candidates,).
+        seeds: number of these trainings (candidates,).
     """
 
     which: NDArray[np.int64]
@@ -102,30 +107,40 @@ class Known:
     seeds: NDArray[np.int64]
 
     def results(self, x: Numbers) -> Results:
-        """With the features of all that were begun."""
+        """The results with their features.
+
+        Args:
+            x: features of all candidates that began (all, features).
+        """
         return Results(x[self.which], self.odds, self.share, self.extra)
 
 
 def known(outcomes: list[tuple[int, Outcome]], chance: float) -> Known:
-    """What trials have shown, by candidate: the place of each trial's, and its outcome.
+    """Collect the outcomes of trials by candidate.
 
-    The end of a curve that was stopped is guessed from those that were not. A lost training
-    counts as somewhat worse than the worst one, and as chance.
+    The end of a curve that was stopped is predicted from the curves that were not. A diverged or
+    failed training counts as somewhat worse than the worst other one, with the accuracy of chance.
+
+    Args:
+        outcomes: the place of each trial's candidate, with the trial's outcome.
+        chance: the accuracy of chance.
     """
     places = np.array([place for place, _ in outcomes])
-    odds = np.array([one.odds for _, one in outcomes])
-    accuracy = np.array([one.accuracy for _, one in outcomes])
-    stopped = np.array([one.epoch for _, one in outcomes]) > 0
+    odds = np.array([outcome.odds for _, outcome in outcomes])
+    accuracy = np.array([outcome.accuracy for _, outcome in outcomes])
+    stopped = np.array([outcome.epoch for _, outcome in outcomes]) > 0
     extra = np.zeros(len(odds))
-    for epoch in sorted({one.epoch for _, one in outcomes} - {0}):
-        curves = [one for _, one in outcomes if one.epoch == 0 and epoch in one.rungs]
+    for epoch in sorted({outcome.epoch for _, outcome in outcomes} - {0}):
+        curves = [
+            outcome for _, outcome in outcomes if outcome.epoch == 0 and epoch in outcome.rungs
+        ]
         line = Line.through(
-            np.array([one.rungs[epoch] for one in curves]),
-            np.array([one.odds for one in curves]),
+            np.array([outcome.rungs[epoch] for outcome in curves]),
+            np.array([outcome.odds for outcome in curves]),
             np.zeros(len(curves)),
             _STEADY,
         )
-        here = np.array([one.epoch == epoch for _, one in outcomes])
+        here = np.array([outcome.epoch == epoch for _, outcome in outcomes])
         extra[here] = line.spread**2
         odds[here] = line.at(odds[here])
     lost = np.isnan(odds)
@@ -150,7 +165,7 @@ def known(outcomes: list[tuple[int, Outcome]], chance: float) -> Known:
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through points, with a prior, and how far points lie off it."""
+    """A straight line through points, with the spread of the points around it."""
 
     constant: float
     slope: float
@@ -161,23 +176,24 @@ class Line:
 
     @classmethod
     def through(cls, x: Numbers, y: Numbers, noise: Numbers, spread: float) -> Line:
-        """
+        """Fit a line with a prior.
+
         Args:
-            noise: variances of `y` that are no spread of the points themselves, (points,).
-            spread: guessed before; as good as four points.
+            noise: variances of the errors of `y`, which are not part of the spread (points,).
+            spread: the prior of the spread. It weighs as much as four points.
         """
         prior = np.diag([1 / _CONSTANT**2, 1 / _SLOPE**2])
         start = np.array([0.0, 1.0])
         design = np.column_stack([np.ones(len(x)), x])
-        found, variance = start, spread**2
+        line, variance = start, spread**2
         for _ in range(5):
-            off = y - design @ found
+            off = y - design @ line
             total = noise + max(variance, 1e-6)
-            # Points far off count less (Huber).
+            # Outliers have a lower weight (Huber).
             weights = np.minimum(1.0, 2.0 * np.sqrt(total) / np.maximum(np.abs(off), 1e-12)) / total
             precision = design.T @ (weights[:, None] * design) + prior
-            found = np.linalg.solve(precision, design.T @ (weights * y) + prior @ start)
-            off = np.minimum(np.abs(y - design @ found), 3.0 * np.sqrt(total))
+            line = np.linalg.solve(precision, design.T @ (weights * y) + prior @ start)
+            off = np.minimum(np.abs(y - design @ line), 3.0 * np.sqrt(total))
             excess = float((off**2 - noise).sum())
             variance = max(4 * spread**2 + excess, 0.02 * spread**2) / (4 + len(x))
-        return cls(float(found[0]), max(float(found[1]), 0.1), math.sqrt(variance))
+        return cls(float(line[0]), max(float(line[1]), 0.1), math.sqrt(variance))
