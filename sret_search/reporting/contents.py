@@ -62,7 +62,8 @@ def analyses(results: Results) -> list[Analysis]:
 
 
 def blocks(found: Sequence[Analysis]) -> Iterator[Block]:
-    """The blocks of the page; before the first one with verdicts, what a verdict is."""
+    """The blocks of the page. An explanation of verdicts stands before the first block that has
+    any."""
     first = next((one for one in found if one.compares), None)
     for one in found:
         if one is first:

@@ -1,4 +1,4 @@
-"""Write a report's folder: page, charts, tables, summary; of one study, or of several."""
+"""Files of a report, of one study or of several: page, charts, tables, summary."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ _NAMES = {"best": "Best", "knee": "Knee of the front", "smallest": "Smallest wit
 
 
 def write_report(study: Study, *, pack: bool = False) -> Path:
-    """Rebuild `reports/<study>/` from the ledger and the trials' folders alone; the page that
-    was written.
+    """Rebuild `reports/<study>/` from the ledger and the trials' folders alone.
 
     Args:
-        pack: write the packed ledger too, which draws the same report anywhere.
+        pack: write the packed ledger too, from which the same report can be drawn anywhere.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        StudyError: the study was never run, or its ledger cannot be read.
+        StudyError: the study never ran, or its ledger cannot be read.
     """
     results = Results.read(study)
     folder = study.report_folder
@@ -67,14 +69,16 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
 
 
 def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
-    """Draw several studies over each other, from their ledgers and folders alone; the page that
-    was written.
+    """Draw several studies over each other, from their ledgers and folders alone.
 
     Args:
-        folder: where to; None is `reports/<name>+<name>…/`.
+        folder: folder of the page. None is `reports/<name>+<name>…/`.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        StudyError: one was never run, or cannot be read, or they cannot be compared.
+        StudyError: a study never ran or cannot be read, or the studies cannot be compared.
     """
     every = [Results.read(study) for study in studies]
     rows = overlay.overlay(every)
@@ -125,7 +129,8 @@ def _page(
 
 
 def _choices(results: Results) -> list[tuple[str, Any, str]]:
-    """What is recommended, each candidate once, under all of its names, and how to export it."""
+    """The recommended candidates, each once with all of its names, with the command that exports
+    it."""
     names: dict[str, list[str]] = {}
     found = results.once(answer)
     choices = {} if found is None else found.choices
@@ -161,13 +166,13 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    """A text as a file has it: a name of the user's need not be one that UTF-8 can say."""
+    """A text as bytes of a file. A user's name may have characters that UTF-8 cannot encode."""
     return encodable(text).encode()
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    # A column whose values are of several kinds has no type of Parquet's: it becomes text.
+    # Parquet has no type for a column with values of several kinds: it becomes text.
     kinds = {name: pd.api.types.infer_dtype(table[name]) for name in table.columns}
     mixed = [name for name, kind in kinds.items() if kind.startswith("mixed")]
     table.astype(dict.fromkeys(mixed, "string")).to_parquet(buffer, index=False)

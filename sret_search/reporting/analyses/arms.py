@@ -1,4 +1,4 @@
-"""Arms that differ in anything but loops: each beside the reference, paired by seed."""
+"""Arms of any axis but loops, compared with the reference, paired by seed."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One value of the arms' axis. Accuracies are means over seeds, in fractions; of test they are
-    None where the arm was declared after the results.
+    """A value of the axis of the arms. Accuracies are means over seeds, as fractions. Test accuracy
+    is None if the arm was declared after the results.
 
     Attributes:
         train_macs: multiply-adds of one training.
-        difference: test accuracy over that of the reference.
+        difference: test accuracy minus that of the reference.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Arm:
 
 
 def arms(results: Results) -> list[Arm]:
-    """Every arm with a complete trial; empty where arms are loops, or have several candidates."""
+    """Every arm with a complete trial. Empty if arms are loops, or have several candidates."""
     declared = results.study.file.arms
     if declared is None or declared.axis.endswith(".loops"):
         return []
@@ -83,7 +83,7 @@ def arms(results: Results) -> list[Arm]:
 
 
 def planned(results: Results) -> int:
-    """The number of arms that a study asks for, trained yet or not."""
+    """The number of arms that a study asks for, trained or not."""
     declared = results.study.file.arms
     if declared is None:
         return 0
@@ -132,8 +132,8 @@ def analyse(results: Results) -> Analysis:
 
 
 def chart(found: list[Arm]) -> Chart | None:
-    """Test accuracy of each arm, and its difference to the reference's, paired by seed; None
-    where there are not two arms."""
+    """Test accuracy of each arm, and its difference from the reference, paired by seed. None with
+    fewer than two arms."""
     if len(found) < 2:
         return None
     places = np.arange(len(found), dtype=float)
@@ -194,7 +194,8 @@ def chart(found: list[Arm]) -> Chart | None:
 
 
 def sentences(found: list[Arm]) -> list[str]:
-    """Each arm beside the reference, with its verdict and the training that it takes."""
+    """A sentence for each arm: its accuracy and that of the reference, the verdict, the training
+    cost."""
     reference = next((arm for arm in found if arm.is_reference), None)
     said = []
     for arm in found:

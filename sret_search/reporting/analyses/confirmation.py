@@ -1,4 +1,4 @@
-"""The front's members as they were trained again, with seeds that did not choose them."""
+"""Members of the front that were trained again with fresh seeds, which did not choose them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from sret_search.trials.trial import TrialRecord
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate of a front. Accuracies are means over fresh seeds, in fractions, each with the
-    95 % interval of this member alone.
+    """A candidate of a front. Accuracies are means over fresh seeds, as fractions. Intervals are at
+    95 %, for this member alone.
 
     Attributes:
-        on: the part that it was trained on.
+        on: the part of the data that it was trained on.
         chosen: validation accuracy that the search measured.
-        is_observed: whether it is on the front of what the search measured, which is not the front
-            that was trained again where a sampler's model believes in another.
-        val: of the fresh seeds; None where they trained on those images too.
-        score: of the fresh seeds, by which the best member is chosen, more is better: validation
-            accuracy, or minus the loss of a study that minimises loss. Where validation was
-            trained on, that of the search: the test part chooses nothing. None where it is no
-            number, so that it chooses nothing either.
-        on_front: whether it is on the front of what was trained again, in the study's objectives;
-            None where validation was trained on, so that nothing decides.
+        is_observed: whether it is on the front of the measured accuracies. A sampler's model may
+            have chosen another front to train again.
+        val: validation accuracy of the fresh seeds. None if they trained on those images too.
+        score: the number that chooses the best member, more is better: validation accuracy of the
+            fresh seeds, or minus their loss if the study minimises loss. If they trained on
+            validation, the score of the search: the test part never chooses. None if not finite; it
+            then cannot be chosen.
+        on_front: whether it is on the front of the fresh seeds, in the study's objectives. None if
+            they trained on validation, so that nothing decides.
     """
 
     candidate: str
@@ -54,8 +54,9 @@ class Confirmed:
 
 
 def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
-    """The trials that confirm each member, as the study asks now; only of members that the
-    description in force trains, and of which no fresh seed diverged or failed."""
+    """The complete trials that confirm each member, as the study asks now. Members that the stored
+    description does not train are left out, and members of which a fresh seed diverged or
+    failed."""
     asked = results.study.file.confirm
     if asked is None:
         return {}
@@ -73,13 +74,13 @@ def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
 
 
 def observed_front(results: Results) -> list[str]:
-    """The candidates that no other one beats in the study's objectives, as the search measured
-    them."""
+    """The candidates that no other dominates in the study's objectives, by the results of the
+    search."""
     return members(results.study, History(results.study, results.entries))
 
 
 def confirmed(results: Results) -> list[Confirmed]:
-    """Every member that was trained again, by parameters."""
+    """Every member that was trained again, sorted by parameters."""
     again = results.once(confirmations)
     if not again:
         return []
@@ -169,7 +170,8 @@ def _row(one: Confirmed) -> tuple[str, ...]:
 
 
 def sentences(results: Results, found: list[Confirmed]) -> list[str]:
-    """How many members stay on the front, and which front was trained again."""
+    """Sentences with the number of members that stay on the front, and which front was trained
+    again."""
     if not found:
         return []
     number, again = len(found), f"Trained again with {found[0].seeds} fresh seeds each"
@@ -194,8 +196,8 @@ def sentences(results: Results, found: list[Confirmed]) -> list[str]:
 
 
 def chart(found: list[Confirmed]) -> Chart | None:
-    """Validation accuracy that chose each member, and test accuracy of fresh seeds; None where
-    nothing was trained again."""
+    """Validation accuracy that chose each member, and test accuracy of fresh seeds. None if nothing
+    was trained again."""
     if not found:
         return None
     x = np.array([one.params for one in found], float)

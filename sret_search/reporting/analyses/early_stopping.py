@@ -1,4 +1,4 @@
-"""Trials that a scheduler stopped before their end, and the training that this saved."""
+"""Trials that a scheduler stopped before their end, and the training time that this saved."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from sret_search.units import duration_text
 
 @dataclass(frozen=True)
 class Stopped:
-    """What was not trained.
+    """The trials that were stopped, and the training that they did not do.
 
     Attributes:
-        scheduler: the one that decided it.
-        trials: that were stopped.
-        asked_for: trials that the scheduler decided on.
-        first, last: epochs after which the earliest and the latest of them were stopped.
+        scheduler: name of the scheduler.
+        trials: number of stopped trials.
+        asked_for: number of trials that the scheduler decided on.
+        first, last: epochs after which the earliest and the latest stop happened.
         length: epochs of a whole training.
-        seconds_saved: what the rest of their trainings would have taken at their own pace.
-        share_saved: of what all trials that have ended would have taken.
+        seconds_saved: seconds for the rest of the trainings, each at its measured pace.
+        share_saved: `seconds_saved` divided by its sum with the time of all ended trials that the
+            scheduler decided on.
     """
 
     scheduler: str
@@ -42,10 +43,10 @@ class Stopped:
 
 @dataclass(frozen=True)
 class AtRung:
-    """One trial at one rung; accuracy as a fraction, of validation.
+    """A trial at a rung. The accuracy is on validation, as a fraction.
 
     Attributes:
-        is_stopped: whether it was trained no further.
+        is_stopped: whether the trial was stopped at this rung.
     """
 
     trial: int
@@ -57,7 +58,7 @@ class AtRung:
 
 
 def stopped(results: Results) -> Stopped | None:
-    """The stopped trials of a study; None where there are none."""
+    """The stopped trials of a study. None if there are none."""
     found = [entry for entry in results.entries if entry.state == "stopped"]
     if not found:
         return None
@@ -78,14 +79,15 @@ def stopped(results: Results) -> Stopped | None:
 
 
 def _left(entry: TrialRecord) -> float:
-    """Seconds that the rest of a training would have taken, each epoch as long as those before."""
+    """Seconds that the rest of a training would have taken, at the mean time of its epochs so
+    far."""
     length = entry.job.recipe.length
     seconds, epochs = entry.result.seconds, entry.result.epochs
     return seconds * (length / epochs - 1) if seconds and epochs else 0.0
 
 
 def at_rungs(results: Results) -> list[AtRung]:
-    """Every trial at every rung that it reached, by number and epoch."""
+    """Every trial at every rung that it reached, by trial number and epoch."""
     found = []
     for entry in results.entries:
         last = max(entry.rungs, default=0)
@@ -104,7 +106,7 @@ def at_rungs(results: Results) -> list[AtRung]:
 
 
 def analyse(results: Results) -> Analysis:
-    """The trials that were stopped, at their rungs."""
+    """The trials that were stopped, with their accuracy at rungs."""
     found = results.once(stopped)
     return Analysis(
         sentences=sentences(found),
@@ -114,7 +116,7 @@ def analyse(results: Results) -> Analysis:
 
 
 def sentences(found: Stopped | None) -> list[str]:
-    """How many trials were stopped, and what that saved."""
+    """A sentence with the number of stopped trials and the time saved."""
     if found is None:
         return []
     after = f"{found.first}" if found.first == found.last else f"{found.first} to {found.last}"
@@ -126,7 +128,7 @@ def sentences(found: Stopped | None) -> list[str]:
 
 
 def chart(found: list[AtRung]) -> Chart | None:
-    """Validation accuracy at each rung, stopped ones beside the others; None where nothing was
+    """Validation accuracy at each rung, for stopped trials and the others. None if no trial was
     stopped."""
     if not any(one.is_stopped for one in found):
         return None

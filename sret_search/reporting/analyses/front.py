@@ -1,4 +1,4 @@
-"""The front as a table for the page, for LaTeX and for Markdown; the best candidate."""
+"""The front as a table for the page, for LaTeX and for Markdown, and the best candidate."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _SHOWN = 100
 
 @dataclass(frozen=True)
 class Front:
-    """The members of a front, by parameters, as texts; the first column is a word, all others
-    are numbers."""
+    """The members of a front as texts, sorted by parameters. The first column has words, all others
+    numbers."""
 
     caption: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
     def latex(self, footer: str) -> str:
-        """For a paper that uses the package booktabs.
+        """A table for a paper that uses the package booktabs.
 
         Args:
-            footer: where the numbers come from.
+            footer: origin of the numbers.
         """
         head = " & ".join(_latex(column) for column in self.columns)
         body = "\n".join(" & ".join(map(_latex, row)) + r" \\" for row in self.rows)
@@ -47,7 +47,11 @@ class Front:
         )
 
     def markdown(self, footer: str) -> str:
-        """For a README; the same footer."""
+        """A table for a README.
+
+        Args:
+            footer: origin of the numbers.
+        """
         rule = ("---", *("---:" for _ in self.columns[1:]))
         lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.rows)]
         return "\n".join([*lines, "", self.caption, "", footer, ""])
@@ -93,15 +97,15 @@ def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """An axis' value for JSON; None where it has none."""
+    """A value of an axis for JSON. None if the candidate has no value."""
     if pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value
 
 
 def front(results: Results) -> Front:
-    """The front of accuracy against parameters: of what was trained again, where a study confirms
-    its front, and of means on validation elsewhere."""
+    """The front of accuracy against parameters, from the confirmations if the study confirms its
+    front, otherwise from mean validation accuracies."""
     again = results.once(confirmed)
     return _confirmed(again) if again else _searched(results)
 
@@ -158,7 +162,7 @@ _COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "see
 
 
 def _accuracy(name: str, values: list[float], spread: Variances) -> str:
-    if np.isnan(values).any():  # test accuracy that stays closed
+    if np.isnan(values).any():  # test accuracy that may not be shown
         return ""
     return _bounded(float(np.mean(values)), spread.interval(values, name))
 

@@ -1,4 +1,4 @@
-"""The learning rates that each arm tried, and the one at which it is compared."""
+"""The learning rates that each arm tried, and the rate at which it is compared."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Tuned:
-    """An arm, or the twin of one. Accuracies are of validation, means over the seeds that chose,
-    in fractions; None where a training diverged.
+    """An arm, or a twin of an arm. Accuracies are on validation, means over the seeds that chose
+    the rate, as fractions. None if a training diverged.
 
     Attributes:
-        is_interior: whether the best rate has worse ones on both sides.
+        is_interior: whether the best rate has worse rates on both sides.
     """
 
     executions: int
@@ -40,8 +40,8 @@ class Tuned:
 
 
 def power_of_depth(tuned: list[Tuned]) -> float | None:
-    """The power of executions that the best rates of the arms go with, by least squares; None
-    where fewer than two depths have one."""
+    """The exponent of the power of executions that the best rates of the arms follow, by least
+    squares. None if fewer than two depths have a best rate."""
     arms = [one for one in tuned if one.is_arm]
     if len({one.executions for one in arms}) < 2:
         return None
@@ -50,7 +50,7 @@ def power_of_depth(tuned: list[Tuned]) -> float | None:
 
 
 def tuned(results: Results) -> list[Tuned]:
-    """Every competitor whose rate is chosen, arms first, by executions."""
+    """Every arm and twin whose rate is chosen, arms first, sorted by executions."""
     arms = results.study.file.arms
     if arms is None or arms.lr is None:
         return []
@@ -73,7 +73,7 @@ def tuned(results: Results) -> list[Tuned]:
 
 
 def analyse(results: Results) -> Analysis:
-    """The rates that were tried, and what they say of depth."""
+    """The rates that were tried, and the trend of the best rate with depth."""
     found = results.once(tuned)
     return Analysis(
         sentences=sentences(results, found),
@@ -114,7 +114,7 @@ def _row(one: Tuned) -> tuple[str, ...]:
 
 
 def sentences(results: Results, found: list[Tuned]) -> list[str]:
-    """The learning rate of all arms, or of each."""
+    """Sentences with the learning rate of all arms, or of each arm."""
     study = results.study
     if study.file.arms is None:
         return []
@@ -140,8 +140,8 @@ def sentences(results: Results, found: list[Tuned]) -> list[str]:
 
 
 def by_arm(found: list[Tuned]) -> Chart | None:
-    """What each arm reached on validation at each rate, and which it was given; None where rates
-    are not chosen."""
+    """Validation accuracy of each arm at each rate, and the rate that was chosen. None if rates are
+    not chosen."""
     if not found:
         return None
     arms = [one for one in found if one.is_arm]
@@ -173,8 +173,8 @@ def by_arm(found: list[Tuned]) -> Chart | None:
 
 
 def by_depth(found: list[Tuned]) -> Chart | None:
-    """The best rate of each arm against its executions; None where fewer than two depths have
-    one."""
+    """The best rate of each arm against its executions. None if fewer than two depths have a best
+    rate."""
     slope = power_of_depth(found)
     if slope is None:
         return None

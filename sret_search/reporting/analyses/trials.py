@@ -13,12 +13,12 @@ from sret_search.reporting.formatting import percent
 from sret_search.reporting.results import Results
 
 _ROWS = 500
-"""Trials in the table of the page; `trials.csv` has all."""
+"""The largest number of trials in the table of the page. `trials.csv` has all."""
 _UNITS = {"memory": ("memory, MB", 1e6), "latency_ms": ("latency, ms", 1)}
 
 
 def analyse(results: Results) -> Analysis:
-    """Every trial, or those of highest accuracy where there are many."""
+    """Every trial, or the trials with the highest accuracy if there are many."""
     if not results.entries:
         return Analysis(blocks=[Block("Trials", "trials", notes=["No trial has begun."])])
     table, every = results.table, len(results.entries)
@@ -89,7 +89,7 @@ def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]
 
 
 def _value(value: Any) -> str:
-    """A value of an axis; empty where a trial has none."""
+    """A value of an axis. Empty if a trial has no value."""
     return "" if pd.isna(value) else str(value)
 
 

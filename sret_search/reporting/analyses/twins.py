@@ -1,4 +1,4 @@
-"""Each candidate beside its twins: what its recursion is worth at equal parameters or compute."""
+"""Candidates compared with their twins: the worth of recursion at equal parameters or compute."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ _ROWS = 12
 
 @dataclass(frozen=True)
 class Pair:
-    """A candidate and one of its twins. Accuracies are means over seeds, in fractions.
+    """A candidate and a twin of it. Accuracies are means over seeds, as fractions.
 
     Attributes:
-        executions, params, macs, train_macs: the twin's.
-        matched, gap: the cost that is to be equal, and by which part the twin's is larger.
-        part: of the data, on which they are compared: "test" for arms, else "val"; "val", too,
-            where one of the two was declared after the results.
-        difference: accuracy of the candidate less that of its twin.
+        executions, params, macs, train_macs: properties of the twin.
+        matched: the cost that should be equal.
+        gap: relative difference by which this cost of the twin is larger.
+        part: part of the data on which they are compared: "test" for arms, otherwise "val". Also
+            "val" if the candidate or the twin was declared after the results.
+        difference: accuracy of the candidate minus that of its twin.
     """
 
     candidate: str
@@ -79,18 +80,19 @@ class Pair:
 
     @property
     def is_matched(self) -> bool:
-        """Whether the cost that is to be equal is."""
+        """Whether the cost that should be equal is equal, within a tolerance."""
         return abs(self.gap) <= TOLERANCE
 
     @property
     def verdict(self) -> str:
-        """What the candidate is beside its twin, in words."""
+        """The verdict on the candidate against its twin, in words."""
         is_unpaired = self.seeds == 0 and not self.difference.is_closed
         return "no pair of seeds" if is_unpaired else self.difference.verdict
 
 
 def pairs(results: Results) -> list[Pair]:
-    """Every candidate with every twin of which both have a complete trial, by executions."""
+    """Every pair of a candidate and a twin that both have a complete trial, sorted by
+    executions."""
     if not any(CONTROLS[control].trains for control in results.study.file.controls):
         return []
     by_name: dict[str, list[TrialRecord]] = {}
@@ -141,7 +143,7 @@ def _mean(entries: list[TrialRecord], part: str) -> float:
 
 
 def analyse(results: Results) -> Analysis:
-    """The candidates beside their twins."""
+    """The candidates compared with their twins."""
     found, best = results.once(pairs), results.once(answer)
     return Analysis(
         sentences=[] if best is None else sentences(found, best.best.candidate),
@@ -153,8 +155,8 @@ def analyse(results: Results) -> Analysis:
 
 
 def chart(found: list[Pair]) -> Chart | None:
-    """How much better each candidate is than each of its twins, of the most accurate ones; None
-    where there are no twins."""
+    """The difference of each candidate to each of its twins, for the most accurate candidates. None
+    if there are no twins."""
     by_candidate: dict[str, list[Pair]] = {}
     for pair in found:
         by_candidate.setdefault(pair.candidate, []).append(pair)
@@ -197,7 +199,8 @@ def chart(found: list[Pair]) -> Chart | None:
 
 
 def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
-    """All twins of a kind, so far beside the middles of their candidates' rows."""
+    """All twins of a kind. `offset` is the distance of a twin's point from the middle of its
+    candidate's row."""
     placed = [
         (place + offset, pair)
         for place, own in enumerate(drawn)
@@ -224,7 +227,8 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
 
 
 def sentences(found: list[Pair], best: str) -> list[str]:
-    """The best candidate beside its twins, or, where it has none, the deepest that has some."""
+    """Sentences that compare the best candidate with its twins. If it has none, the deepest
+    candidate that has twins is compared."""
     if not found:
         return []
     own = [pair for pair in found if pair.candidate == best]

@@ -1,8 +1,8 @@
-"""Published models beside a study's candidates: only where they were trained alike.
+"""Published models next to a study's candidates, if both were trained alike.
 
-A published accuracy says something about a candidate where both learned the same images at the same
-resolution, for as long, and both with or both without a teacher. Elsewhere the page says why they
-are not shown.
+A published accuracy is comparable with a candidate's if both learned the same images at the same
+resolution, for the same duration, and both with or both without a teacher. Otherwise the page says
+why the models are not shown.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Model:
     """A published model.
 
     Attributes:
-        groups: slice groups of attention; empty for other families.
+        groups: slice groups of attention. Empty for other families.
         accuracy: top-1 on ImageNet's validation images, as a fraction.
-        params, macs: None where they were not published.
+        params, macs: None if they were not published.
     """
 
     model: str
@@ -40,11 +40,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Published:
-    """What a study asked to be held against.
+    """The published models with which a study asks to be compared.
 
     Attributes:
-        models: those that were trained as its candidates were.
-        text: what they are, or why there are none.
+        models: the models that were trained as the study's candidates were.
+        text: a description of the models, or why there are none.
     """
 
     models: list[Model]
@@ -52,7 +52,7 @@ class Published:
 
 
 def published(results: Results) -> Published | None:
-    """The published models of `report.reference`; None where a study names none."""
+    """The published models of `report.reference`. None if a study names none."""
     name = results.study.file.report.reference
     if name is None:
         return None
@@ -102,8 +102,8 @@ def read(name: str) -> list[Model]:
 
 
 def beside(chart: Chart, shown: Published | None) -> Chart:
-    """A chart of accuracy against parameters or multiply-adds with the published models; any
-    other chart as it is."""
+    """A chart of accuracy against parameters or multiply-adds, with the published models added. Any
+    other chart is returned unchanged."""
     cost = chart.name.removeprefix("accuracy_")
     if shown is None or cost not in ("params", "macs"):
         return chart
@@ -137,7 +137,7 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
 
 
 def _differences(results: Results) -> list[str]:
-    """In what the study is not trained as any published model can be."""
+    """The settings in which the study's training differs from that of any published model."""
     found, study = [], results.study
     if study.file.data.source != "imagenet":
         found.append(f"its images are those of {study.file.data.source}")

@@ -1,4 +1,4 @@
-"""Contrasts on a report: differences of two values of an axis, one a row."""
+"""Contrasts in a report: differences of two values of an axis, a row for each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def analyse(results: Results) -> Analysis:
 
 
 def chart(found: list[Contrasted]) -> Chart | None:
-    """The difference of each contrast that has an interval; None where none has one."""
+    """The difference of each contrast that has an interval. None if no contrast has an interval."""
     shown = [one for one in found if one.certainty is not None and not one.tested.is_closed]
     if not shown:
         return None
@@ -73,7 +73,7 @@ def chart(found: list[Contrasted]) -> Chart | None:
 def _series(
     shown: list[Contrasted], name: str, label: str, colour: str, offset: float
 ) -> Series | None:
-    """One kind of interval; None where no contrast has it."""
+    """The intervals of one kind. None if no contrast has an interval of this kind."""
     having = [(i, one, getattr(one, name)) for i, one in enumerate(shown)]
     having = [(i, one, over) for i, one, over in having if over is not None]
     if not having:
@@ -97,7 +97,8 @@ def _series(
 
 
 def sentences(found: list[Contrasted]) -> list[str]:
-    """What each contrast found, how sure that is, and what it would have taken."""
+    """A sentence for each contrast: its result, the certainty, and the seeds that a verdict would
+    take."""
     return [_sentence(one) for one in found]
 
 
@@ -131,7 +132,7 @@ def _lost(one: Contrasted) -> str:
 
 
 def _power(one: Contrasted, own: Over) -> str:
-    """Which difference gets a verdict, and what another takes."""
+    """A sentence on power: the difference that gets a verdict, and the seeds that another takes."""
     seen, asked = own.needed
     first = f" at the first step of Holm's correction (p < 0.05 / {one.tested.tests})"
     text = (

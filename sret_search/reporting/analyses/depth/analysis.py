@@ -1,4 +1,4 @@
-"""Depths on a report: what training at each bought, beside reruns of the reference."""
+"""Depths in a report: the gain of training at each depth over reruns of the reference."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def analyse(results: Results) -> Analysis:
 
 
 def chart(found: list[Depth], results: Results) -> Chart | None:
-    """Accuracy of each arm on validation and on test, beside the reference's weights at its depth
-    and its own at the reference's; None where arms are not depths."""
+    """Accuracy of each arm on validation and on test, with the reference's weights at the arm's
+    depth and the arm's weights at the reference's depth. None if arms are not depths."""
     if not found:
         return None
     _, *images = results.study.sizes
@@ -80,7 +80,7 @@ def chart(found: list[Depth], results: Results) -> Chart | None:
 
 
 def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Panel:
-    """The depths of which this part may be shown."""
+    """A panel with the depths whose accuracy on this part may be shown."""
     x = np.array([depth.executions for depth in depths], float)
     low, high = ends([getattr(depth, f"{part}_interval") for depth in depths])
     trained = percents([getattr(depth, part) for depth in depths])
@@ -128,7 +128,8 @@ def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Pan
 
 
 def sentences(found: list[Depth], seeds: int) -> list[str]:
-    """Training at each depth beside rerunning the reference there, and each depth beside it."""
+    """Sentences that compare training at each depth with a rerun of the reference there, and each
+    depth with the reference."""
     compared = [depth for depth in found if depth.gain.difference is not None]
     reference = next((depth for depth in found if depth.is_reference), None)
     if not compared or reference is None:
@@ -191,7 +192,7 @@ def _deepest_sentences(deepest: Depth, reference: Depth) -> Iterator[str]:
 
 
 def _ground_sentences(deepest: Depth, seeds: int) -> Iterator[str]:
-    """What the verdicts on depths rest on."""
+    """Sentences on the certainty of the verdicts on depths."""
     if seeds < 2:
         yield (
             "Exploratory: one seed, so no verdict. Intervals cover the choice of images, not that of"
@@ -209,7 +210,8 @@ def _executions(depths: list[Depth]) -> str:
 
 
 def unused_sentences(found: list[Depth]) -> list[str]:
-    """Where training at a depth gains less than a point over weights trained at another one."""
+    """Sentences on depths where training gains less than a point over weights trained at another
+    depth."""
     unused = [depth for depth in found if depth.is_unused]
     if not unused:
         return []
@@ -256,7 +258,7 @@ def _row(depth: Depth) -> tuple[str, ...]:
 
 
 def _small(p: float | None) -> str:
-    """Whether a gain is small by its p-value."""
+    """The text of a cell: whether the gain is below `BOUND`, with the p-value."""
     return "" if p is None else f"{'yes' if p < LEVEL else 'not shown'} (p {p:.2g})"
 
 

@@ -1,4 +1,5 @@
-"""Elastic candidates on a report: each at all of its depths, beside weights for one depth alone."""
+"""Elastic candidates in a report: each at all of its depths, compared with weights for one depth
+only."""
 
 from __future__ import annotations
 
@@ -47,8 +48,8 @@ def analyse(results: Results) -> Analysis:
 
 
 def chart(found: list[Elastic]) -> Chart | None:
-    """Each elastic candidate at its depths, beside weights trained for one depth alone; None
-    where there is none."""
+    """Each elastic candidate at its depths, compared with weights trained for one depth only. None
+    if there is no elastic candidate."""
     if not found:
         return None
     shown = found[:_DRAWN]
@@ -83,7 +84,7 @@ def chart(found: list[Elastic]) -> Chart | None:
 
 
 def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]:
-    """Its accuracies, and its gaps where there are intervals of them."""
+    """The accuracies of an elastic candidate. Its gaps, or None if no gap has an interval."""
     name = f"one model ({elastic.mode})"
     x = np.array([rung.executions for rung in elastic.rungs], float)
     y = percents([rung.accuracy for rung in elastic.rungs])
@@ -123,7 +124,7 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
 
 
 def sentence(elastic: Elastic) -> str:
-    """One elastic candidate beside weights that were trained for each depth alone."""
+    """A sentence that compares an elastic candidate with weights trained for each depth only."""
     trained, evaluated = len(elastic.trained), len(elastic.rungs)
     text = f"One model trained at {trained} depth{'s' if trained > 1 else ''} ({elastic.mode})"
     if trained < evaluated:
@@ -148,7 +149,7 @@ def sentence(elastic: Elastic) -> str:
 
 
 def _gaps(rungs: list[ElasticDepth]) -> Iterator[str]:
-    """The verdicts on gaps to models for one depth alone, and where they hold."""
+    """The verdicts on gaps to weights for one depth only, with the depths at which they hold."""
     groups: dict[str, list[ElasticDepth]] = {}
     for rung in rungs:
         groups.setdefault(rung.gap.verdict, []).append(rung)

@@ -1,5 +1,5 @@
-"""Elastic candidates: what one set of weights reaches at every depth that it was evaluated at,
-beside weights that were trained for that depth alone."""
+"""Elastic candidates: accuracy of the same weights at every depth at which they were evaluated,
+compared with weights trained for that depth only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SAME_COMPUTE = 0.05
 
 @dataclass(frozen=True)
 class ElasticDepth:
-    """An elastic candidate at one depth. Accuracies are means over seeds, in fractions.
+    """An elastic candidate at one depth. Accuracies are means over seeds, as fractions.
 
     Attributes:
         is_trained: whether the candidate was trained at this depth, not only evaluated.
-        has_rival: whether the study trains weights for this depth alone, as long.
-        alone: what they reach, once they are trained.
-        gap: accuracy over theirs.
+        has_rival: whether the study trains weights for this depth only, for the same duration.
+        alone: accuracy of these weights. None until they are trained.
+        gap: accuracy minus that of these weights.
     """
 
     executions: int
@@ -42,14 +42,16 @@ class ElasticDepth:
 
 @dataclass(frozen=True)
 class Elastic:
-    """One elastic candidate.
+    """An elastic candidate.
 
     Attributes:
-        part: "test" where candidates were declared before training, else "val".
-        cost: multiply-adds of its training over those of its deepest alone, as long.
-        rungs: from shallow to deep; the last is its own depth.
-        rival: its deepest beside weights trained alone for as many multiply-adds in all, where
-            these are not the ones that were trained as long.
+        part: "test" if candidates were declared before training, else "val".
+        cost: multiply-adds of its training, divided by those of training its greatest depth only,
+            for the same duration.
+        rungs: its depths, in ascending order. The last is the full depth of the candidate.
+        rival: the greatest depth, compared with weights trained for it only, with equal
+            multiply-adds of training. None if these are the weights that were trained for the same
+            duration.
     """
 
     candidate: str
@@ -62,12 +64,12 @@ class Elastic:
 
     @property
     def trained(self) -> list[ElasticDepth]:
-        """The depths that it was trained at."""
+        """The depths at which the candidate was trained."""
         return [rung for rung in self.rungs if rung.is_trained]
 
     @property
     def compared(self) -> list[ElasticDepth]:
-        """The depths that have a gap to weights trained for them alone."""
+        """The depths that have a gap to weights trained for them only."""
         return [rung for rung in self.rungs if rung.gap.difference is not None]
 
 
@@ -100,14 +102,14 @@ def elastics(results: Results) -> list[Elastic]:
 
 
 def _tested(elastic: Elastic) -> list[ElasticDepth]:
-    """What is compared, or is to be."""
+    """The depths that are compared, or will be."""
     own = [rung for rung in elastic.rungs if rung.has_rival]
     return own if elastic.rival is None else [*own, elastic.rival]
 
 
 @dataclass(frozen=True)
 class _Alone:
-    """Weights for one depth, and their complete trials: none yet, where they are to be trained."""
+    """Weights for one depth, with their complete trials. Empty if none is complete yet."""
 
     architecture: Architecture
     recipe: Recipe
@@ -116,7 +118,7 @@ class _Alone:
 
 
 def _alone(results: Results) -> list[_Alone]:
-    """All that the study trains for one depth alone."""
+    """All weights that the study trains for one depth only."""
     images = results.study.sizes[0]
     known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
     if results.study.file.search.entry.exhaustive:

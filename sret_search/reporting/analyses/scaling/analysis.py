@@ -1,4 +1,4 @@
-"""Laws of depth and size on a report, and depth at equal cost."""
+"""Laws of depth and size in a report, and depth at equal cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS = (
 
 
 def analyse(results: Results) -> Analysis:
-    """Laws, and slices of equal cost."""
+    """The laws, and slices of equal cost."""
     found = results.once(scaling)
     said = sentences(found)
     blocks = []

@@ -17,13 +17,13 @@ from sret_search.reporting.render.colours import BLUE, GREEN, RED, SKY, shades
 
 _LINE = 60
 _SHOWN = 6
-"""Slices that are drawn; the best depth is drawn of all."""
+"""The largest number of slices that are drawn. The chart of best depth has all slices."""
 _BUDGETS = 3
-"""Fewest budgets that a best depth is drawn against."""
+"""The fewest budgets for a chart of the best depth."""
 
 
 def charts(found: Scaling) -> list[Chart | None]:
-    """Every chart of laws and slices; None for those that the results do not allow."""
+    """Every chart of laws and slices. None for each chart that the results do not allow."""
     return [
         None if found.recurrence is None else law(found.recurrence),
         saturations(found.saturations),
@@ -34,8 +34,8 @@ def charts(found: Scaling) -> list[Chart | None]:
 
 
 def law(one: Recurrence) -> Chart | None:
-    """The law of recurrence, and how far each candidate lies from it; None where an exponent is
-    not estimated."""
+    """The law of recurrence, and the residual of each candidate. None if an exponent is not
+    estimated."""
     if one.alpha.value is None or (one.phi is not None and one.phi.value is None):
         return None
     fit, phi = one.found, float(one.found.theta[PHI])
@@ -83,7 +83,7 @@ def law(one: Recurrence) -> Chart | None:
 
 
 def saturations(found: Sequence[Saturation]) -> Chart | None:
-    """Accuracy and loss against executions with the law that saturates, where there is one."""
+    """Accuracy and loss against executions, with the saturating law. None if there is no law."""
     panels = tuple(
         _saturation(one) for one in found if one.beta is not None and one.beta.value is not None
     )
@@ -110,7 +110,7 @@ def _saturation(one: Saturation) -> Panel:
     e, a, _, alpha = fit.theta
     y_line, (low, high) = e + a * np.exp(-alpha * line), one.drawn.band(line, 0.0)
     y = points.y_n
-    if points.family_n is not None:  # less the law of each family at the middle depth
+    if points.family_n is not None:  # minus the law of each family at the middle depth
         y, y_line = a * np.expm1(-alpha * log_e) + fit.residuals, a * np.expm1(-alpha * line)
     accuracy, several = one.measure == "accuracy", points.family_n is not None
     if accuracy:
@@ -140,7 +140,7 @@ def _saturation(one: Saturation) -> Panel:
 
 
 def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
-    """The best depth against the budget."""
+    """The best depth against the budget. None with too few budgets."""
     panels = tuple(_best(own) for own in (params, macs) if len(own) >= _BUDGETS)
     if not panels:
         return None
@@ -178,7 +178,8 @@ def _best(own: Sequence[Slice]) -> Panel:
 
 
 def at_equal_cost(own: Sequence[Slice]) -> Chart | None:
-    """Accuracy against executions in slices of equal cost, evenly chosen among the budgets."""
+    """Accuracy against executions in slices of equal cost, evenly selected among the budgets. None
+    without slices."""
     if not own:
         return None
     places = np.unique(np.linspace(0, len(own) - 1, min(len(own), _SHOWN)).astype(int))

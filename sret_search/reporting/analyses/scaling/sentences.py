@@ -1,4 +1,4 @@
-"""Laws and slices in sentences."""
+"""Sentences on laws and slices."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sret_search.reporting.analyses.scaling.saturation import Saturation
 from sret_search.reporting.formatting import in_percent, listed, points
 
 _VAGUE = 1.0
-"""Width from which on an interval of φ tells little: loops are worth nothing, or as much as
-weights of their own."""
+"""The width from which on an interval of φ says little: it spans from loops that are worth nothing
+to loops that are worth as much as additional weights."""
 _WITHOUT = {
     "one size": "No law of recurrence: what a loop is worth (φ) is measured in parameters, and these"
     " candidates have fewer than three sizes that differ by 5 % or more.",
@@ -28,7 +28,7 @@ COSTS = {"params": "parameters", "macs": "MACs"}
 
 
 def headlines(found: Scaling) -> list[str]:
-    """What is worth the top of the page."""
+    """The sentences for the top of the page."""
     law, said = found.recurrence, []
     if law is not None and law.axis is not None:
         said = [_kinds_sentence(law)]
@@ -38,7 +38,7 @@ def headlines(found: Scaling) -> list[str]:
 
 
 def sentences(found: Scaling) -> list[str]:
-    """All that the laws say, and what they cannot."""
+    """All sentences on the laws, including what they cannot answer."""
     said = []
     if found.recurrence is not None:
         said += _recurrence_sentences(found.recurrence)
@@ -98,7 +98,7 @@ def _phi_sentence(law: Recurrence) -> str:
 
 
 def _against(phi: Estimate) -> str:
-    """Which of the two simple laws the interval leaves out."""
+    """A sentence that says which of the two simple laws (φ = 0, φ = 1) the interval excludes."""
     named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as weights of their own)"}
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
@@ -113,7 +113,8 @@ def _against(phi: Estimate) -> str:
 
 
 def _forecast(law: Recurrence) -> str:
-    """A warning, where φ fitted forecasts worse than that loops are worth nothing."""
+    """A warning, if predictions with φ fitted are worse than with φ = 0, loops that are worth
+    nothing."""
     out = law.held_out
     if out is None or out.error["fitted"] <= out.error["0"]:
         return ""
@@ -133,7 +134,7 @@ def _kinds_sentence(law: Recurrence) -> str:
 
 
 def _unknown(law: Recurrence) -> list[str]:
-    """Parameters that the candidates do not tell, and why."""
+    """Parameters that the candidates do not determine, with reasons."""
     found = []
     looped = [r for r in law.loops if r > 1]
     if law.phi is None:
@@ -225,12 +226,12 @@ def _interval(one: Slice) -> str:
 
 
 def _is_known(phi: Estimate | None) -> bool:
-    """Whether an interval of φ tells more than that it is some number."""
+    """Whether an interval of φ is narrow enough to be reported."""
     if phi is None or phi.value is None or (phi.low is None and phi.high is None):
         return False
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
-    # What is far below 0 needs no lower end to be said.
+    # Far below 0, or above 1, the other end of the interval does not matter.
     return high < 0 or low > 1 or high - low <= _VAGUE
 
 
@@ -260,7 +261,7 @@ def _equals(estimate: Estimate) -> str:
 
 
 def _edge(estimate: Estimate) -> str:
-    """A reason, where there is an interval but no estimate."""
+    """A reason, if there is an interval but no estimate."""
     return "the best fit lies on an end of what was tried; " if estimate.value is None else ""
 
 
