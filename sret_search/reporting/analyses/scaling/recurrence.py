@@ -28,8 +28,7 @@ from sret_search.reporting.results import Results
 from sret_search.trials.trial import TrialRecord
 
 MOST = 1000
-"""The largest number of candidates that a law is fitted to. From more candidates, this number is
-drawn at random."""
+"""The most candidates that a law is fitted to. From more, this number is drawn at random."""
 _FEWEST = 8
 _HELD_OUT = 0.2
 _KINDS = 6
