@@ -45,7 +45,9 @@ class _Declaration:
         self._own = own_trials(study, entries)
         searched = [entry for entry in entries if entry.number in self._own]
         values = [entry.values for entry in searched]
-        self._idle = [inert_axes(one, values, study.space) for one in study.file.contrasts]
+        self._idle = [
+            inert_axes(contrast, values, study.space) for contrast in study.file.contrasts
+        ]
         # Among arms nothing is chosen, and a single candidate leaves no choice.
         self._all = study.file.arms is not None or not study.space.axes
         self._names = {entry.candidate for entry in searched if self._declares_searched(entry)}
@@ -72,15 +74,15 @@ def own_trials(study: Study, entries: Sequence[TrialRecord]) -> set[int]:
     """The numbers of the trials that a study, as described, asks for itself. Trials of another
     recipe, space or budget do not count, nor do twins, confirmations and branches. Arms whose
     learning rate is tuned count at every rate."""
-    own = set(History(study, entries).own)
+    numbers = set(History(study, entries).own)
     arms = study.file.arms
     if arms is None or arms.lr is None:
-        return own
+        return numbers
     plain = {candidate.name for candidate in study.grid}
     for entry in entries:
-        if entry.number not in own and entry.role == "search" and entry.parent is None:
+        if entry.number not in numbers and entry.role == "search" and entry.parent is None:
             job = entry.job
             candidate = Candidate({}, job.architecture, job.recipe)
             if at_rate(candidate, study.file.recipe.lr).name in plain:
-                own.add(entry.number)
-    return own
+                numbers.add(entry.number)
+    return numbers

@@ -32,9 +32,9 @@ def _edited(results: Results) -> Iterator[str]:
 
 
 def _left_out(results: Results) -> Iterator[str]:
-    own = {entry.number for entry in results.own}
+    compared = {entry.number for entry in results.own}
     number = sum(
-        entry.number not in own
+        entry.number not in compared
         and entry.state == "complete"
         and entry.role == "search"
         and entry.parent is None

@@ -65,12 +65,12 @@ def overlay(every: list[Results]) -> list[Row]:
     """
     refuse_incomparable(every)
     most = _budget(every)
-    found = [
+    rows = [
         Row(each.name, each, each.once(answer), None if most is None else _hypervolume(each, most))
         for each in every
     ]
-    best = _best(found)
-    return [row if best is None else _beside(row, best) for row in found]
+    best = _best(rows)
+    return [row if best is None else _beside(row, best) for row in rows]
 
 
 def refuse_incomparable(every: list[Results]) -> None:
@@ -165,8 +165,10 @@ def _cells(row: Row) -> list[str]:
                 behind += f" ({bounds(row.behind_interval)})"
         cells += [PARTS[best.part], ranged(best.accuracy, best.interval)]
         cells += [f"{best.params:,}", f"{best.macs:,}", behind]
-        for one in (row.answer.knee, row.answer.smallest):
-            cells += ["", ""] if one is None else [percent(one.accuracy), f"{one.params:,}"]
+        for choice in (row.answer.knee, row.answer.smallest):
+            cells += (
+                ["", ""] if choice is None else [percent(choice.accuracy), f"{choice.params:,}"]
+            )
     return [*cells, "" if row.hypervolume is None else f"{row.hypervolume:.3f}"]
 
 
@@ -176,11 +178,11 @@ def growths(every: list[Results]) -> dict[str, Growth]:
     most = _budget(every)
     if most is None:
         return {}
-    found = {
+    by_name = {
         f"{each.name} ({each.study.file.search.sampler})": growth(each, _point(each, most))
         for each in every
     }
-    return {name: one for name, one in found.items() if one is not None}
+    return {name: curve for name, curve in by_name.items() if curve is not None}
 
 
 def _differences(first: Results, other: Results) -> Iterator[Problem]:
@@ -208,12 +210,12 @@ def _beside(row: Row, best: Row) -> Row:
     if row is best or row.answer is None or best.answer is None:
         return row
     mine, theirs = row.answer.best, best.answer.best
-    own, rivals = _trials(row, mine), _trials(best, theirs)
-    seeds = {entry.seed for entry in own} & {entry.seed for entry in rivals}
+    trials, rivals = _trials(row, mine), _trials(best, theirs)
+    seeds = {entry.seed for entry in trials} & {entry.seed for entry in rivals}
     if not seeds:
         return row
     difference, interval = paired.difference(
-        row.results, own, rivals, lambda entry: entry.result, mine.part
+        row.results, trials, rivals, lambda entry: entry.result, mine.part
     )
     # With one seed the interval would be over images, but the predictions belong to another study.
     return dataclasses.replace(

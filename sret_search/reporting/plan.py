@@ -32,8 +32,8 @@ def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
     """Feasible candidates in parameters × multiply-adds, the budget's limits, and samples."""
     costs = [candidate.cost for candidate in samples]
     values = {"params": np.asarray(found.params, float), "macs": np.asarray(found.macs, float)}
-    limits = {name: _limits(study, name, own) for name, own in values.items()}
-    axes = {name: _axis(name, own, limits[name]) for name, own in values.items()}
+    limits = {name: _limits(study, name, costs_of) for name, costs_of in values.items()}
+    axes = {name: _axis(name, costs_of, limits[name]) for name, costs_of in values.items()}
     looked = "all of them" if found.exact else f"of {found.looked_at:,} random draws"
     return Chart(
         name="plan",

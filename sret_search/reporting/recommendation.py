@@ -101,8 +101,8 @@ class Answer:
     @property
     def choices(self) -> dict[str, Recommended]:
         """The recommended candidates, by the names that `sret-search export --trial` takes."""
-        found = {"best": self.best, "knee": self.knee, "smallest": self.smallest}
-        return {name: choice for name, choice in found.items() if choice is not None}
+        named = {"best": self.best, "knee": self.knee, "smallest": self.smallest}
+        return {name: choice for name, choice in named.items() if choice is not None}
 
 
 def answer(results: Results) -> Answer | None:
@@ -111,7 +111,7 @@ def answer(results: Results) -> Answer | None:
     again = [] if any(entry.open for entry in results.entries) else results.once(confirmed)
     if again:
         entries = results.once(confirmations)
-        rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
+        rows = [(member.candidate, member.score, member.params, member.macs) for member in again]
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
         table = table[np.isfinite(table.score.astype(float))]
     else:
@@ -129,7 +129,7 @@ def answer(results: Results) -> Answer | None:
     part, among = ("test", 1) if sees_all else ("val", len(table))
     spreads = results.spreads
     if again:
-        every = [entry for own in entries.values() for entry in own]
+        every = [entry for group in entries.values() for entry in group]
         spreads = {p: results.spread(every, p) for p in {part, "test"}}
 
     def choice(name: str) -> Recommended:
@@ -186,10 +186,10 @@ def _finite(value: float | np.floating[Any]) -> float | None:
 
 
 def _by_candidate(entries: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    found: dict[str, list[TrialRecord]] = {}
+    groups: dict[str, list[TrialRecord]] = {}
     for entry in entries:
-        found.setdefault(entry.candidate, []).append(entry)
-    return found
+        groups.setdefault(entry.candidate, []).append(entry)
+    return groups
 
 
 def _choice(

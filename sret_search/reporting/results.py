@@ -92,16 +92,16 @@ class Results:
 
     @classmethod
     def _from_packed(cls, study: Study) -> Results:
-        found = packed.read(study)
+        content = packed.read(study)
         return cls(
-            study=recorded(study, found.description),
-            description=found.description,
-            entries=found.entries,
-            outcomes=found.outcomes,
+            study=recorded(study, content.description),
+            description=content.description,
+            entries=content.entries,
+            outcomes=content.outcomes,
             attempts={},
-            only_retrainable=found.only_retrainable,
-            declarations=found.declarations,
-            edited=compatibility.differences(study, found.description),
+            only_retrainable=content.only_retrainable,
+            declarations=content.declarations,
+            edited=compatibility.differences(study, content.description),
         )
 
     @cached_property
@@ -112,8 +112,8 @@ class Results:
         """The result of an analysis of these results. It is computed once, at the first call."""
         if analysis not in self._known:
             self._known[analysis] = analysis(self)
-        found: Found = self._known[analysis]
-        return found
+        result: Found = self._known[analysis]
+        return result
 
     @property
     def packed(self) -> Packed:
@@ -178,13 +178,13 @@ class Results:
         pieces is not comparable with a training in one piece.
         """
         numbers = own_trials(self.study, self.entries)
-        own = [entry for entry in self.entries if entry.number in numbers]
+        kept = [entry for entry in self.entries if entry.number in numbers]
         arms = self.study.file.arms
         if arms is not None and arms.lr is not None:
-            of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in own}
-            last = {of[entry.number]: entry.candidate for entry in own}
-            own = [entry for entry in own if entry.candidate == last[of[entry.number]]]
-        return own
+            of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in kept}
+            last = {of[entry.number]: entry.candidate for entry in kept}
+            kept = [entry for entry in kept if entry.candidate == last[of[entry.number]]]
+        return kept
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
@@ -193,11 +193,11 @@ class Results:
 
     def having(self, role: Role) -> dict[str, list[TrialRecord]]:
         """The complete trials of a role, by candidate name."""
-        found: dict[str, list[TrialRecord]] = defaultdict(list)
+        by_candidate: dict[str, list[TrialRecord]] = defaultdict(list)
         for entry in self.entries:
             if entry.state == "complete" and entry.role == role:
-                found[entry.candidate].append(entry)
-        return dict(found)
+                by_candidate[entry.candidate].append(entry)
+        return dict(by_candidate)
 
     @cached_property
     def parents(self) -> dict[int, int]:

@@ -46,13 +46,13 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     """
     results = Results.read(study)
     folder = study.report_folder
-    found, footer = analyses(results), summary.footer(results)
-    charts = [chart for analysis in found for chart in analysis.charts]
+    analysed, footer = analyses(results), summary.footer(results)
+    charts = [chart for analysis in analysed for chart in analysis.charts]
     folder.mkdir(parents=True, exist_ok=True)
     for chart in charts:
         _draw(folder, chart.name, matplotlib.figure(chart, summary.footer(results, chart)))
     members = results.once(front.front)
-    facts = summary.summarise(results, found)
+    facts = summary.summarise(results, analysed)
     _write(folder, {
         "trials.csv": _csv(results.table),
         "trials.parquet": _parquet(results.table),
@@ -63,7 +63,7 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     if pack:
         _write(folder, {packed.FILE: packed.write(study, results.packed)})
     page = folder / "report.html"
-    content = _page(results, found, charts, facts)
+    content = _page(results, analysed, charts, facts)
     write_whole(page, _text(content))
     return page
 
@@ -85,14 +85,14 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     title = " + ".join(results.name for results in every)
     if folder is None:
         folder = Path("reports") / "+".join(results.name for results in every)
-    found = [overlay.chart(every, cost) for cost in candidates.LABELS]
-    found.append(hypervolume.overlaid(overlay.growths(every)))
-    made = [chart for chart in found if chart is not None]
+    drawn = [overlay.chart(every, cost) for cost in candidates.LABELS]
+    drawn.append(hypervolume.overlaid(overlay.growths(every)))
+    made = [chart for chart in drawn if chart is not None]
     footers = [summary.footer(results) for results in every]
     folder.mkdir(parents=True, exist_ok=True)
-    for one in made:
-        signed = " ".join(summary.footer(results, one) for results in every)
-        _draw(folder, one.name, matplotlib.figure(one, signed))
+    for picture in made:
+        signed = " ".join(summary.footer(results, picture) for results in every)
+        _draw(folder, picture.name, matplotlib.figure(picture, signed))
     tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
     _write(folder, {
         "trials.csv": _csv(pd.concat(tables_of)),
@@ -132,17 +132,17 @@ def _choices(results: Results) -> list[tuple[str, Any, str]]:
     """The recommended candidates, each once with all of its names, with the command that exports
     it."""
     names: dict[str, list[str]] = {}
-    found = results.once(answer)
-    choices = {} if found is None else found.choices
+    recommended = results.once(answer)
+    choices = {} if recommended is None else recommended.choices
     for name, choice in choices.items():
         names.setdefault(choice.candidate, []).append(name)
     return [
         (
-            ", ".join(_NAMES[name] for name in own),
-            choices[own[0]],
-            export_command(results.study.path, choices[own[0]]),
+            ", ".join(_NAMES[name] for name in roles),
+            choices[roles[0]],
+            export_command(results.study.path, choices[roles[0]]),
         )
-        for own in names.values()
+        for roles in names.values()
     ]
 
 

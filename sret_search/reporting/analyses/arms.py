@@ -74,12 +74,12 @@ def arms(results: Results) -> list[Arm]:
     if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
         return []
     reference = groups.get(json.dumps(declared.reference), [])
-    found = [_arm(results, name, group, reference) for name, group in groups.items()]
-    others = [i for i, arm in enumerate(found) if not arm.is_reference]
-    tests = family([found[i].difference for i in others], planned(results) - len(found))
+    compared = [_arm(results, name, group, reference) for name, group in groups.items()]
+    others = [i for i, arm in enumerate(compared) if not arm.is_reference]
+    tests = family([compared[i].difference for i in others], planned(results) - len(compared))
     for i, difference in zip(others, tests, strict=True):
-        found[i] = replace(found[i], difference=difference)
-    return found
+        compared[i] = replace(compared[i], difference=difference)
+    return compared
 
 
 def planned(results: Results) -> int:
@@ -121,13 +121,13 @@ def _words(value: Any) -> str:
 
 def analyse(results: Results) -> Analysis:
     """The arms with their differences from the reference."""
-    found = results.once(arms)
+    every = results.once(arms)
     return Analysis(
-        sentences=sentences(found),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"arms": [_facts(arm) for arm in found]},
-        compares=bool(found),
+        sentences=sentences(every),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"arms": [_facts(arm) for arm in every]},
+        compares=bool(every),
     )
 
 

@@ -55,5 +55,5 @@ def _at(stairs: Stairs, x: np.ndarray) -> np.ndarray:
     """The height of a front at the costs `x`. NaN before its first corner."""
     costs, accuracies = stairs
     place = np.searchsorted(costs, x, side="right") - 1
-    found: np.ndarray = np.where(place >= 0, accuracies[place.clip(0)], np.nan)
-    return found
+    heights: np.ndarray = np.where(place >= 0, accuracies[place.clip(0)], np.nan)
+    return heights

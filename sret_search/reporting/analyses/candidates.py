@@ -41,10 +41,10 @@ def on_front(results: Results, table: pd.DataFrame, cost: str) -> np.ndarray:
     """The mask of the rows of a table of candidates that are on the front of validation and a cost:
     the sound candidates that no other sound candidate dominates."""
     is_sound = table.candidate.isin(results.sound.candidate).to_numpy()
-    found = np.zeros(len(table), bool)
+    mask = np.zeros(len(table), bool)
     scores, costs = results.scores(table)[is_sound], table[cost].to_numpy(float)[is_sound]
-    found[np.flatnonzero(is_sound)[pareto(list(scores), list(costs))]] = True
-    return found
+    mask[np.flatnonzero(is_sound)[pareto(list(scores), list(costs))]] = True
+    return mask
 
 
 def how_many(drawn: int, every: int, what: str = "candidates") -> str:
@@ -66,11 +66,11 @@ def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndar
 def hover(results: Results, table: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> list[str]:
     """The hover text of each candidate: name, values of the axes, costs and accuracy."""
     axes = list(results.study.space.axes)
-    found = []
+    texts = []
     for row, below, above in zip(table.to_dict("records"), low, high, strict=True):
         values = [f"{axis}: {row[axis]}" for axis in axes if not pd.isna(row[axis])]
         seeds = int(row["seeds"])
-        found.append("\n".join([
+        texts.append("\n".join([
             str(row["candidate"]),
             *values,
             f"{int(row['params']):,} parameters",
@@ -79,7 +79,7 @@ def hover(results: Results, table: pd.DataFrame, low: np.ndarray, high: np.ndarr
             f"{100 * row['val_accuracy']:.1f} % ({100 * below:.1f} to {100 * above:.1f}),"
             f" {seeds} seed{'s' if seeds != 1 else ''}",
         ]))  # fmt: skip
-    return found
+    return texts
 
 
 def lost(results: Results, cost: str, y: float) -> tuple[Series, ...]:

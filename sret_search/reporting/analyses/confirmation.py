@@ -60,17 +60,17 @@ def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
     asked = results.study.file.confirm
     if asked is None:
         return {}
-    own = {entry.candidate for entry in results.own}
+    compared = {entry.candidate for entry in results.own}
     again: dict[str, list[TrialRecord]] = {}
     for entry in results.entries:
         if entry.role == "confirmation" and entry.confirmed_on == asked.on:
             again.setdefault(entry.candidate, []).append(entry)
-    found = {
+    complete = {
         name: [entry for entry in entries if entry.state == "complete"]
         for name, entries in again.items()
-        if name in own and not any(e.state in ("diverged", "failed") for e in entries)
+        if name in compared and not any(e.state in ("diverged", "failed") for e in entries)
     }
-    return {name: entries for name, entries in found.items() if entries}
+    return {name: entries for name, entries in complete.items() if entries}
 
 
 def observed_front(results: Results) -> list[str]:
@@ -90,7 +90,7 @@ def confirmed(results: Results) -> list[Confirmed]:
         zip(results.candidates.candidate, results.scores(results.candidates), strict=True)
     )
     spread = results.spread([entry for entries in again.values() for entry in entries], "test")
-    found = []
+    members_again = []
     for name, entries in again.items():
         known = entries[0].cost
         is_whole = entries[0].sees_validation
@@ -99,7 +99,7 @@ def confirmed(results: Results) -> list[Confirmed]:
         test = [entry.result.accuracy("test") for entry in entries]
         fresh = val if results.measure == "accuracy" else -loss
         score = scores.get(name, np.nan) if is_whole else fresh
-        found.append(
+        members_again.append(
             Confirmed(
                 candidate=name,
                 params=known["params"],
@@ -116,22 +116,25 @@ def confirmed(results: Results) -> list[Confirmed]:
                 score=float(score) if np.isfinite(score) else None,
             )
         )
-    found.sort(key=lambda one: one.params)
-    if found[0].val is None:
-        return found
-    groups = [again[one.candidate] for one in found]
+    members_again.sort(key=lambda member: member.params)
+    if members_again[0].val is None:
+        return members_again
+    groups = [again[member.candidate] for member in members_again]
     on_front = on_the_front(results.study.file.objectives, groups)
-    return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]
+    return [
+        replace(member, on_front=bool(on))
+        for member, on in zip(members_again, on_front, strict=True)
+    ]
 
 
 def analyse(results: Results) -> Analysis:
     """The members of the front that were trained again."""
-    found = results.once(confirmed)
+    every = results.once(confirmed)
     return Analysis(
-        sentences=sentences(results, found),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"confirmed": [asdict(one) for one in found]},
+        sentences=sentences(results, every),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"confirmed": [asdict(member) for member in every]},
     )
 
 
@@ -150,7 +153,7 @@ def _block(found: list[Confirmed]) -> Block:
         " 95 % interval of each member alone. “Observed” members are on the front of what the search"
         " measured; the others are on the front that the sampler’s model believes in."
     )
-    table = Table(_COLUMNS, [_row(one) for one in found])
+    table = Table(_COLUMNS, [_row(member) for member in found])
     return Block("The front, trained again", "confirmed", notes=[note], table=table)
 
 
@@ -177,15 +180,15 @@ def sentences(results: Results, found: list[Confirmed]) -> list[str]:
     number, again = len(found), f"Trained again with {found[0].seeds} fresh seeds each"
     said = []
     if found[0].on_front is not None:
-        stay = sum(one.on_front is True for one in found)
+        stay = sum(member.on_front is True for member in found)
         objectives = listed(list(results.study.file.objectives))
         said.append(
             f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
             f" objectives that chose them ({objectives})."
         )
-    believed = sum(not one.is_observed for one in found)
+    believed = sum(not member.is_observed for member in found)
     if results.study.file.search.sampler == "frontier":
-        again_names = {one.candidate for one in found}
+        again_names = {member.candidate for member in found}
         missed = sum(name not in again_names for name in results.once(observed_front))
         said.append(
             f"The front that was trained again is the one that the sampler's model believed in:"
@@ -200,16 +203,16 @@ def chart(found: list[Confirmed]) -> Chart | None:
     was trained again."""
     if not found:
         return None
-    x = np.array([one.params for one in found], float)
-    chosen, test = (percents([getattr(one, n) for one in found]) for n in ("chosen", "test"))
-    low, high = ends([one.test_interval for one in found])
-    stays = np.array([one.on_front is True for one in found])
+    x = np.array([member.params for member in found], float)
+    chosen, test = (percents([getattr(member, n) for member in found]) for n in ("chosen", "test"))
+    low, high = ends([member.test_interval for member in found])
+    stays = np.array([member.on_front is True for member in found])
     axis = cost_axis(x, LABELS["params"])
     assert axis.range is not None
     seeds, on = found[0].seeds, found[0].on
     facts = [
-        f"{one.candidate}\n{one.params:,} parameters\n{one.macs:,} MACs\n{one.executions:,} executions"
-        for one in found
+        f"{member.candidate}\n{member.params:,} parameters\n{member.macs:,} MACs\n{member.executions:,} executions"
+        for member in found
     ]
     series = (
         Series(
@@ -224,8 +227,8 @@ def chart(found: list[Confirmed]) -> Chart | None:
             f"{seeds} fresh seeds trained on {on}, on test", "points", x, test, low=low, high=high,
             colour=BLUE,
             hover=[
-                f"{fact}\n{y:.1f} % on test ({below:.1f} to {above:.1f}), {one.seeds} seeds"
-                for fact, one, y, below, above in zip(facts, found, test, low, high, strict=True)
+                f"{fact}\n{y:.1f} % on test ({below:.1f} to {above:.1f}), {member.seeds} seeds"
+                for fact, member, y, below, above in zip(facts, found, test, low, high, strict=True)
             ],
         ),
     )  # fmt: skip

@@ -42,7 +42,9 @@ def analyse(results: Results) -> Analysis:
     medians = None
     if len(results.candidates):
         medians = {cost: _front_of_seeds(fronts[cost]) for cost in _WITH_FRONTS}
-    return Analysis(charts=[beside(one, models) for one in charts], facts={"median_front": medians})
+    return Analysis(
+        charts=[beside(plot, models) for plot in charts], facts={"median_front": medians}
+    )
 
 
 def _front_of_seeds(found: Attained | None) -> dict[str, Any] | None:
@@ -146,22 +148,22 @@ def _steps(x: np.ndarray, y: np.ndarray, end: float) -> Series:
 def _twins(results: Results, twins: Sequence[Pair], cost: str) -> list[Series]:
     """The twins of each kind, each drawn once, at their own costs."""
     complete = results.having("twin")
-    found = []
+    kinds_drawn = []
     for control, (colour, marker) in LOOKS.items():
         of_kind = {pair.twin: pair for pair in twins if pair.control == control}
-        own = [pair for name, pair in of_kind.items() if name in complete]
-        own = own[:: len(own) // candidates.DRAWN + 1]
-        if not own:
+        complete_pairs = [pair for name, pair in of_kind.items() if name in complete]
+        complete_pairs = complete_pairs[:: len(complete_pairs) // candidates.DRAWN + 1]
+        if not complete_pairs:
             continue
         y = [
             float(np.mean([entry.result.accuracy("val") for entry in complete[pair.twin]]))
-            for pair in own
+            for pair in complete_pairs
         ]
-        found.append(
+        kinds_drawn.append(
             Series(
                 name=f"twin: {control}",
                 kind="points",
-                x=[float(getattr(pair, cost)) for pair in own],
+                x=[float(getattr(pair, cost)) for pair in complete_pairs],
                 y=percents(y),
                 colour=colour,
                 marker=marker,
@@ -171,11 +173,11 @@ def _twins(results: Results, twins: Sequence[Pair], cost: str) -> list[Series]:
                     f"{pair.twin}\n{control} twin of {pair.candidate}\n{pair.params:,} parameters\n"
                     f"{pair.macs:,} MACs, {pair.train_macs:.3g} of training\n"
                     f"{pair.executions:,} executions\n{100 * accuracy:.1f} %"
-                    for pair, accuracy in zip(own, y, strict=True)
+                    for pair, accuracy in zip(complete_pairs, y, strict=True)
                 ],
             )
         )
-    return found
+    return kinds_drawn
 
 
 def _reruns(trained: Sequence[Depth], cost: str, places: dict[int, float]) -> list[Series]:
@@ -183,12 +185,12 @@ def _reruns(trained: Sequence[Depth], cost: str, places: dict[int, float]) -> li
     reference = next((depth for depth in trained if depth.is_reference), None)
     if reference is None:
         return []
-    own = [d for d in trained if d.rerun_val is not None and d.executions in places]
-    if not own:
+    rerun = [d for d in trained if d.rerun_val is not None and d.executions in places]
+    if not rerun:
         return []
     # One training serves all depths at which its weights run.
-    x = [places[reference.executions if cost == "train_macs" else d.executions] for d in own]
-    y = percents([depth.rerun_val for depth in own])
+    x = [places[reference.executions if cost == "train_macs" else d.executions] for d in rerun]
+    y = percents([depth.rerun_val for depth in rerun])
     return [
         Series(
             name=f"rerun control (trained at {reference.executions:,})",
@@ -200,7 +202,7 @@ def _reruns(trained: Sequence[Depth], cost: str, places: dict[int, float]) -> li
             hollow=True,
             hover=[
                 f"trained at {reference.executions:,} executions\nrerun at {depth.executions:,}\n{value:.1f} %"
-                for depth, value in zip(own, y, strict=True)
+                for depth, value in zip(rerun, y, strict=True)
             ],
         )
     ]

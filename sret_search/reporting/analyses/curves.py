@@ -50,18 +50,20 @@ class Curves:
 def learning_curves(results: Results) -> Curves | None:
     """Up to 30 curves: a seed of each member of the front, and an even selection of the others.
     None if no complete trial has two epochs."""
-    own = [e for e in results.complete if len(e.result.history) > 1]
-    if not own:
+    having = [e for e in results.complete if len(e.result.history) > 1]
+    if not having:
         return None
     members = set(results.front.candidate)
     firsts: dict[str, TrialRecord] = {}
-    for entry in own:
+    for entry in having:
         firsts.setdefault(entry.candidate, entry)
     of_front = [entry for name, entry in firsts.items() if name in members]
     shown = _some(sorted(of_front, key=lambda entry: entry.cost["params"]), _MOST)
-    others = _some([entry for entry in own if entry.candidate not in members], _MOST - len(shown))
+    others = _some(
+        [entry for entry in having if entry.candidate not in members], _MOST - len(shown)
+    )
     drawn = [_curve(entry, entry.candidate in members) for entry in (*others, *shown)]
-    return Curves(drawn, len(own))
+    return Curves(drawn, len(having))
 
 
 def _some(entries: list[TrialRecord], most: int) -> list[TrialRecord]:

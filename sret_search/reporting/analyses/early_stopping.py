@@ -59,20 +59,20 @@ class AtRung:
 
 def stopped(results: Results) -> Stopped | None:
     """The stopped trials of a study. None if there are none."""
-    found = [entry for entry in results.entries if entry.state == "stopped"]
-    if not found:
+    trials = [entry for entry in results.entries if entry.state == "stopped"]
+    if not trials:
         return None
     under = [entry for entry in results.entries if entry.rungs or entry.state == "stopped"]
     spent = math.fsum(e.result.seconds or 0.0 for e in under if not e.open)
-    saved = math.fsum(_left(entry) for entry in found)
-    epochs = [int(entry.result.epochs or 0) for entry in found]
+    saved = math.fsum(_left(entry) for entry in trials)
+    epochs = [int(entry.result.epochs or 0) for entry in trials]
     return Stopped(
         scheduler=results.study.file.scheduler.name,
-        trials=len(found),
+        trials=len(trials),
         asked_for=len(under),
         first=min(epochs),
         last=max(epochs),
-        length=int(found[-1].job.recipe.length),
+        length=int(trials[-1].job.recipe.length),
         seconds_saved=saved,
         share_saved=saved / (saved + spent),
     )
@@ -88,11 +88,11 @@ def _left(entry: TrialRecord) -> float:
 
 def at_rungs(results: Results) -> list[AtRung]:
     """Every trial at every rung that it reached, by trial number and epoch."""
-    found = []
+    reached_rungs = []
     for entry in results.entries:
         last = max(entry.rungs, default=0)
         for epoch, reached in sorted(entry.rungs.items()):
-            found.append(
+            reached_rungs.append(
                 AtRung(
                     trial=entry.number,
                     candidate=entry.candidate,
@@ -102,16 +102,16 @@ def at_rungs(results: Results) -> list[AtRung]:
                     is_stopped=entry.state == "stopped" and epoch == last,
                 )
             )
-    return found
+    return reached_rungs
 
 
 def analyse(results: Results) -> Analysis:
     """The trials that were stopped, with their accuracy at rungs."""
-    found = results.once(stopped)
+    summary = results.once(stopped)
     return Analysis(
-        sentences=sentences(found),
+        sentences=sentences(summary),
         charts=drawn(chart(at_rungs(results))),
-        facts={"stopped": None if found is None else asdict(found)},
+        facts={"stopped": None if summary is None else asdict(summary)},
     )
 
 
@@ -130,27 +130,27 @@ def sentences(found: Stopped | None) -> list[str]:
 def chart(found: list[AtRung]) -> Chart | None:
     """Validation accuracy at each rung, for stopped trials and the others. None if no trial was
     stopped."""
-    if not any(one.is_stopped for one in found):
+    if not any(point.is_stopped for point in found):
         return None
     some = found
     if len(found) > DRAWN:
         some = [found[i] for i in np.linspace(0, len(found) - 1, DRAWN).astype(int)]
-    rungs = sorted({one.epoch for one in found})
+    rungs = sorted({point.epoch for point in found})
     series = []
     for name, is_stopped, colour, side in (
         ("went on", False, BLUE, 0.12),
         ("stopped here", True, ORANGE, -0.12),
     ):
-        own = [one for one in some if one.is_stopped == is_stopped]
-        if not own:
+        points = [point for point in some if point.is_stopped == is_stopped]
+        if not points:
             continue
         series.append(
             Series(
-                name, "points", [rungs.index(one.epoch) + side for one in own],
-                [100 * one.accuracy for one in own], colour=colour, opacity=0.6, size=6,
+                name, "points", [rungs.index(point.epoch) + side for point in points],
+                [100 * point.accuracy for point in points], colour=colour, opacity=0.6, size=6,
                 marker="cross" if is_stopped else "circle",
-                hover=[f"{one.candidate}\ntrial {one.trial}, {one.executions:,} executions\n"
-                       f"{100 * one.accuracy:.1f} % after {one.epoch} epochs: {name}" for one in own],
+                hover=[f"{point.candidate}\ntrial {point.trial}, {point.executions:,} executions\n"
+                       f"{100 * point.accuracy:.1f} % after {point.epoch} epochs: {name}" for point in points],
             )
         )  # fmt: skip
     return Chart(

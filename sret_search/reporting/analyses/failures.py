@@ -118,12 +118,12 @@ def chart(failures: list[Failure]) -> Chart | None:
         ("trials that are lost", True, RED),
         ("attempts that were made again", False, SKY),
     ):
-        own = [(place, f) for place, f in enumerate(failures) if f.is_lost == is_lost]
-        if own:
+        group = [(place, f) for place, f in enumerate(failures) if f.is_lost == is_lost]
+        if group:
             series.append(
                 Series(
-                    name, "bars", [float(f.count) for _, f in own], [float(p) for p, _ in own],
-                    colour=colour, hover=[f"{f.cause}\n{f.count:,} {name}" for _, f in own],
+                    name, "bars", [float(f.count) for _, f in group], [float(p) for p, _ in group],
+                    colour=colour, hover=[f"{f.cause}\n{f.count:,} {name}" for _, f in group],
                 )
             )  # fmt: skip
     return Chart(

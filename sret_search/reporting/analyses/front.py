@@ -59,9 +59,9 @@ class Front:
 
 def analyse(results: Results) -> Analysis:
     """The front's members, and the best candidate."""
-    found, best = results.once(front), results.best
+    members, best = results.once(front), results.best
     return Analysis(
-        blocks=[_block(found)] if found.rows else [],
+        blocks=[_block(members)] if members.rows else [],
         facts={
             "best": None if best is None else _candidate(results, best),
             "front": [_candidate(results, row) for _, row in results.front.iterrows()],
@@ -115,8 +115,12 @@ def _searched(results: Results) -> Front:
     left_out = max(len(member) - _SHOWN, 0)
     member = member[:_SHOWN]
     trials = results.compared[results.compared.candidate.isin(member.candidate)]
-    values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
-    tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
+    values = {
+        name: list(accuracies) for name, accuracies in trials.groupby("candidate").val_accuracy
+    }
+    tests = {
+        name: list(accuracies) for name, accuracies in trials.groupby("candidate").test_accuracy
+    }
     has_test = bool(member.test_accuracy.notna().any())
     rows = []
     for row in member.itertuples():
@@ -137,15 +141,15 @@ def _searched(results: Results) -> Front:
 
 
 def _confirmed(again: list[Confirmed]) -> Front:
-    member = [one for one in again if one.on_front is not False]
+    member = [candidate for candidate in again if candidate.on_front is not False]
     rows = [
         (
-            one.candidate, f"{one.params:,}", f"{one.macs:,}", f"{one.executions:,}",
-            f"{one.unique_blocks:,}", str(one.seeds),
-            *([] if one.val is None else [f"{100 * one.val:.1f}"]),
-            _bounded(one.test, one.test_interval),
+            candidate.candidate, f"{candidate.params:,}", f"{candidate.macs:,}", f"{candidate.executions:,}",
+            f"{candidate.unique_blocks:,}", str(candidate.seeds),
+            *([] if candidate.val is None else [f"{100 * candidate.val:.1f}"]),
+            _bounded(candidate.test, candidate.test_interval),
         )
-        for one in member
+        for candidate in member
     ]  # fmt: skip
     which = "Members of the front"
     if again[0].on_front is not None:

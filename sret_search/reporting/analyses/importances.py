@@ -86,14 +86,14 @@ class Importances:
     @property
     def standing_out(self) -> int:
         """The number of axes that stand out."""
-        return sum(one.stands_out for one in self.axes)
+        return sum(axis.stands_out for axis in self.axes)
 
     @property
     def facts(self) -> dict[str, Any]:
         """The entries for `summary.json`. `level` is the probability that any axis stands out if
         none matters."""
         stand_out = {"standing_out": self.standing_out, "level": LEVEL}
-        axes = [asdict(one) | {"stands_out": one.stands_out} for one in self.axes]
+        axes = [asdict(axis) | {"stands_out": axis.stands_out} for axis in self.axes]
         return asdict(self) | stand_out | {"axes": axes}
 
 
@@ -109,37 +109,42 @@ def axis_importances(results: Results) -> Importances | None:
     space = {name: _distribution(table[name]) for name in varied}
     study = _study(table, space)
     accuracies = table.val_accuracy.to_numpy(float)
-    found = _evaluate(study, accuracies)
-    total = sum(found.values())
+    importances = _evaluate(study, accuracies)
+    total = sum(importances.values())
     if total == 0:
         return None
     rng = np.random.default_rng(0)
-    deals = [found, *(_evaluate(study, rng.permutation(accuracies)) for _ in range(_SHUFFLES))]
-    usual = {name: float(np.mean([one[name] for one in deals])) for name in found}
-    highest = max(one[name] / usual[name] for one in deals[1:] for name in found if usual[name] > 0)
+    deals = [
+        importances,
+        *(_evaluate(study, rng.permutation(accuracies)) for _ in range(_SHUFFLES)),
+    ]
+    usual = {name: float(np.mean([deal[name] for deal in deals])) for name in importances}
+    highest = max(
+        deal[name] / usual[name] for deal in deals[1:] for name in importances if usual[name] > 0
+    )
     axes = [
         Importance(
             axis=words,
-            share=found[name] / total,
+            share=importances[name] / total,
             by_chance=highest * usual[name] / total,
         )
         for name, words in varied.items()
     ]
-    axes.sort(key=lambda one: -one.share)
+    axes.sort(key=lambda axis: -axis.share)
     return Importances(axes, len(results.sound), len(table))
 
 
 def _different(table: pd.DataFrame, axes: list[str]) -> dict[str, str]:
     """The axes that vary, each with its name and the names of the axes that vary with it."""
     seen: dict[bytes, str] = {}
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for axis in axes:
         codes, values = pd.factorize(table[axis].astype(object).map(str))
         if len(values) < 2:
             continue
         first = seen.setdefault(codes.tobytes(), axis)
-        found[first] = axis if first == axis else f"{found[first]}, {axis}"
-    return found
+        names[first] = axis if first == axis else f"{names[first]}, {axis}"
+    return names
 
 
 def _study(table: pd.DataFrame, space: dict[str, BaseDistribution]) -> optuna.Study:
@@ -162,8 +167,10 @@ def _evaluate(study: optuna.Study, accuracies: np.ndarray) -> dict[str, float]:
         # Optuna warns of a target that it takes as minimised, and of few trials. The chart says both.
         warnings.simplefilter("ignore")
         evaluator = evaluator_of(target_quantile=BEST)
-        found = evaluator.evaluate(study, target=lambda trial: -float(accuracies[trial.number]))
-    return {name: float(value) for name, value in found.items()}
+        importances = evaluator.evaluate(
+            study, target=lambda trial: -float(accuracies[trial.number])
+        )
+    return {name: float(value) for name, value in importances.items()}
 
 
 def _ped_anova() -> Any:
@@ -205,10 +212,10 @@ def _plain(value: Any, kind: BaseDistribution) -> Any:
 
 def analyse(results: Results) -> Analysis:
     """The importances of the axes."""
-    found = results.once(axis_importances)
+    importances = results.once(axis_importances)
     return Analysis(
-        charts=drawn(chart(found)),
-        facts={"importances": None if found is None else found.facts},
+        charts=drawn(chart(importances)),
+        facts={"importances": None if importances is None else importances.facts},
     )
 
 
@@ -218,8 +225,8 @@ def chart(importances: Importances | None) -> Chart | None:
         return None
     axes = importances.axes[:_ROWS]
     places = np.arange(len(axes), dtype=float)
-    shares = [100 * one.share for one in axes]
-    chance = [100 * one.by_chance for one in axes]
+    shares = [100 * axis.share for axis in axes]
+    chance = [100 * axis.by_chance for axis in axes]
     looked_at = f"{importances.looked_at:,}"
     if importances.looked_at < importances.candidates:
         looked_at += f" of {importances.candidates:,}"
@@ -241,17 +248,17 @@ def chart(importances: Importances | None) -> Chart | None:
         panels=(
             Panel(
                 x=Axis("share of importance in %"),
-                y=rows([one.axis for one in axes]),
+                y=rows([axis.axis for axis in axes]),
                 series=(
                     Series(
                         "importance", "bars", shares, places, colour=BLUE,
-                        hover=[f"{one.axis}\n{share:.1f} %\nby chance up to {limit:.1f} %"
-                               for one, share, limit in zip(axes, shares, chance, strict=True)],
+                        hover=[f"{axis.axis}\n{share:.1f} %\nby chance up to {limit:.1f} %"
+                               for axis, share, limit in zip(axes, shares, chance, strict=True)],
                     ),
                     Series(
                         "by chance up to", "points", chance, places, colour=ORANGE, marker="diamond",
-                        hover=[f"{one.axis}\nby chance up to {limit:.1f} %"
-                               for one, limit in zip(axes, chance, strict=True)],
+                        hover=[f"{axis.axis}\nby chance up to {limit:.1f} %"
+                               for axis, limit in zip(axes, chance, strict=True)],
                     ),
                 ),
             ),

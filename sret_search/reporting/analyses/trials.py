@@ -74,7 +74,7 @@ def _columns(results: Results, shows_test: bool) -> list[Column]:
 
 def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]:
     cost = results.entries[trial["trial"]].cost
-    own = (trial[name] / _UNITS[name][1] for name in results.own_objectives)
+    objectives = (trial[name] / _UNITS[name][1] for name in results.own_objectives)
     return [
         str(trial["trial"]),
         *(isolated(_value(trial[axis])) for axis in results.study.space.axes),
@@ -82,7 +82,7 @@ def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]
         *([percent(trial["test_accuracy"])] if shows_test else []),
         f"{trial['params']:,}", f"{trial['params_shared']:,}", f"{trial['macs']:,}",
         f"{trial['train_macs']:.3g}",
-        *("" if np.isnan(value) else f"{value:.3g}" for value in own),
+        *("" if np.isnan(value) else f"{value:.3g}" for value in objectives),
         str(trial["unique_blocks"]), f"{trial['executions']:,}", f"{cost['sub_layers']:,}",
         f"{cost['nlls']:,}", str(trial["epochs"]), f"{trial['seconds']:.1f}", str(trial["attempts"]),
     ]  # fmt: skip

@@ -100,17 +100,17 @@ def pairs(results: Results) -> list[Pair]:
         by_name.setdefault(entry.candidate, []).append(entry)
     trained = results.having("twin") | by_name
     firsts = {entry.candidate: entry for entry in reversed(results.own)}
-    found, missing = [], 0
+    every, missing = [], 0
     for name, its_twins in beside(results.study, firsts.values(), results.entries).items():
         for twin in its_twins:
             mine, theirs = by_name.get(name), trained.get(twin.candidate.name)
             if mine is None or theirs is None:
                 missing += 1
             else:
-                found.append(_pair(results, twin, mine, theirs))
-    tests = family([pair.difference for pair in found], missing)
-    found = [replace(pair, difference=test) for pair, test in zip(found, tests, strict=True)]
-    return sorted(found, key=lambda pair: pair.candidate_executions)
+                every.append(_pair(results, twin, mine, theirs))
+    tests = family([pair.difference for pair in every], missing)
+    every = [replace(pair, difference=test) for pair, test in zip(every, tests, strict=True)]
+    return sorted(every, key=lambda pair: pair.candidate_executions)
 
 
 def _pair(results: Results, twin: Twin, mine: list[TrialRecord], theirs: list[TrialRecord]) -> Pair:
@@ -144,13 +144,13 @@ def _mean(entries: list[TrialRecord], part: str) -> float:
 
 def analyse(results: Results) -> Analysis:
     """The candidates compared with their twins."""
-    found, best = results.once(pairs), results.once(answer)
+    every, best = results.once(pairs), results.once(answer)
     return Analysis(
-        sentences=[] if best is None else sentences(found, best.best.candidate),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"twins": [_facts(pair) for pair in found]},
-        compares=bool(found),
+        sentences=[] if best is None else sentences(every, best.best.candidate),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"twins": [_facts(pair) for pair in every]},
+        compares=bool(every),
     )
 
 
@@ -160,8 +160,8 @@ def chart(found: list[Pair]) -> Chart | None:
     by_candidate: dict[str, list[Pair]] = {}
     for pair in found:
         by_candidate.setdefault(pair.candidate, []).append(pair)
-    best = sorted(by_candidate.values(), key=lambda own: -own[0].accuracy)[:_ROWS]
-    drawn = sorted(best, key=lambda own: own[0].candidate_executions)
+    best = sorted(by_candidate.values(), key=lambda group: -group[0].accuracy)[:_ROWS]
+    drawn = sorted(best, key=lambda group: group[0].candidate_executions)
     kinds = [kind for kind in LOOKS if any(pair.control == kind for pair in found)]
     series = [
         _series(kind, drawn, (place - (len(kinds) - 1) / 2) / (len(kinds) + 1))
@@ -177,7 +177,9 @@ def chart(found: list[Pair]) -> Chart | None:
         if all(pair.is_matched for pair in found)
         else " Hollow: its cost is off by more than 2 %."
     )
-    names = [f"{own[0].candidate_executions:,} executions ({own[0].candidate})" for own in drawn]
+    names = [
+        f"{group[0].candidate_executions:,} executions ({group[0].candidate})" for group in drawn
+    ]
     return Chart(
         name="twins",
         title=f"Candidates beside their twins{some}",
@@ -203,8 +205,8 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
     candidate's row."""
     placed = [
         (place + offset, pair)
-        for place, own in enumerate(drawn)
-        for pair in own
+        for place, group in enumerate(drawn)
+        for pair in group
         if pair.control == kind and pair.difference.difference is not None
     ]
     colour, marker = LOOKS[kind]
@@ -231,10 +233,10 @@ def sentences(found: list[Pair], best: str) -> list[str]:
     candidate that has twins is compared."""
     if not found:
         return []
-    own = [pair for pair in found if pair.candidate == best]
-    own = own or [pair for pair in found if pair.candidate == found[-1].candidate]
+    twins = [pair for pair in found if pair.candidate == best]
+    twins = twins or [pair for pair in found if pair.candidate == found[-1].candidate]
     said = []
-    for pair in own:
+    for pair in twins:
         if pair.difference.difference is None:
             continue
         part = PARTS[pair.part]

@@ -64,17 +64,17 @@ def published(results: Results) -> Published | None:
             f" trained otherwise: {listed(reasons)}.",
         )
     pixels, epochs, distilled = _trained(results)
-    found = [
+    alike = [
         point
         for point in read(name)
         if (point.image_size, point.epochs, point.distilled) == (pixels, epochs, distilled)
     ]
     how = f"{pixels} pixels, {epochs} epochs, {'with' if distilled else 'without'} distillation"
-    if not found:
+    if not alike:
         return Published([], f"No model of {name} was published for {how}.")
-    sources = listed(sorted({point.source for point in found}))
+    sources = listed(sorted({point.source for point in alike}))
     return Published(
-        found,
+        alike,
         f"Published models ({how}; source: {sources}) are top-1 accuracies on ImageNet's validation"
         " images, which are this study's test part; its candidates show validation accuracy, on images"
         " cut from the training part. The two parts need not be equally hard.",
@@ -110,10 +110,10 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
     known = [point for point in shown.models if getattr(point, cost) is not None]
     if not known:
         return chart
-    own = [point for point in known if point.model.startswith("SReT")]
-    others = [point for point in known if point not in own]
+    sret = [point for point in known if point.model.startswith("SReT")]
+    others = [point for point in known if point not in sret]
     looks: tuple[tuple[str, list[Model], str, Marker], ...] = (
-        ("published: SReT", own, PURPLE, "diamond"),
+        ("published: SReT", sret, PURPLE, "diamond"),
         ("published: others", others, SKY, "square"),
     )
     series = tuple(
@@ -138,18 +138,18 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
 
 def _differences(results: Results) -> list[str]:
     """The settings in which the study's training differs from that of any published model."""
-    found, study = [], results.study
+    differences, study = [], results.study
     if study.file.data.source != "imagenet":
-        found.append(f"its images are those of {study.file.data.source}")
+        differences.append(f"its images are those of {study.file.data.source}")
     classes = study.space.architecture.classes
     if classes != 1000:
-        found.append(f"it has {classes} classes")
+        differences.append(f"it has {classes} classes")
     for axis, what in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
         if axis in study.space.axes:
-            found.append(f"its candidates differ in {what}")
+            differences.append(f"its candidates differ in {what}")
     if study.file.recipe.unit != "epochs":
-        found.append(f"its trainings are counted in {study.file.recipe.unit}")
-    return found
+        differences.append(f"its trainings are counted in {study.file.recipe.unit}")
+    return differences
 
 
 def _trained(results: Results) -> tuple[int, int, bool]:

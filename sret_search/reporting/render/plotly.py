@@ -160,23 +160,23 @@ def _band(series: Series) -> dict[str, Any]:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": {"text": _text(axis.label)}, "automargin": True}
+    plain: dict[str, Any] = {"title": {"text": _text(axis.label)}, "automargin": True}
     if axis.log:
         # Three, since Plotly uses all of 1, 2 … 9 as ticks if it has room for one more.
-        found |= {"type": "log", "tickformat": "~s", "nticks": 3}
+        plain |= {"type": "log", "tickformat": "~s", "nticks": 3}
     if axis.ticks is not None:
-        found |= {
+        plain |= {
             "tickvals": [at for at, _ in axis.ticks],
             "ticktext": [_text(word) for _, word in axis.ticks],
         }
     if axis.whole:
-        found |= {"tickformat": "d"} if not axis.log else {}
+        plain |= {"tickformat": "d"} if not axis.log else {}
     if axis.range is not None:
         ends = [math.log10(end) if axis.log else end for end in axis.range]
-        found["range"] = ends[::-1] if axis.reverse else ends
+        plain["range"] = ends[::-1] if axis.reverse else ends
     elif axis.reverse:
-        found["autorange"] = "reversed"
-    return found
+        plain["autorange"] = "reversed"
+    return plain
 
 
 def _rule(name: str, end: str, value: float) -> dict[str, Any]:

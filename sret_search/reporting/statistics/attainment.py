@@ -58,8 +58,8 @@ def surface(fronts: Sequence[tuple[Sequence[float], Sequence[float]]], seeds: in
     """
     costs = np.unique(np.concatenate([np.asarray(cost, float) for _, cost in fronts]))
     best = np.full((len(fronts), len(costs)), -math.inf)
-    for row, (accuracies, own) in zip(best, fronts, strict=True):
-        np.maximum.at(row, np.searchsorted(costs, own), accuracies)
+    for row, (accuracies, of_seed) in zip(best, fronts, strict=True):
+        np.maximum.at(row, np.searchsorted(costs, of_seed), accuracies)
     reached = np.sort(np.maximum.accumulate(best, axis=1), axis=0)[len(fronts) - seeds]
     is_corner = reached > np.concatenate([[-math.inf], reached[:-1]])
     return costs[is_corner], reached[is_corner]

@@ -42,8 +42,8 @@ def difference(
     Args:
         part: "test" or "val".
     """
-    found = _tested(results, mine, theirs, part, own, theirs_reached)
-    return found.difference, found.interval
+    comparison = _tested(results, mine, theirs, part, own, theirs_reached)
+    return comparison.difference, comparison.interval
 
 
 def compared(
@@ -58,10 +58,10 @@ def compared(
     after the results."""
     if part == "test" and is_closed(results, [*mine, *theirs]):
         return Comparison(is_closed=True)
-    found = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
+    comparison = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
     if any(entry.candidate in results.lost for entry in (*mine, *theirs)):
-        return replace(found, p=None, is_lost=True)
-    return found
+        return replace(comparison, p=None, is_lost=True)
+    return comparison
 
 
 def on_validation(
@@ -72,8 +72,8 @@ def on_validation(
 ) -> Comparison:
     """The difference on validation, without a verdict, if a trial was declared after the
     results."""
-    found = _tested(results, mine, theirs, "val", mine_reached, own)
-    return replace(found, is_closed=True)
+    comparison = _tested(results, mine, theirs, "val", mine_reached, own)
+    return replace(comparison, is_closed=True)
 
 
 def is_closed(results: Results, entries: Iterable[TrialRecord]) -> bool:

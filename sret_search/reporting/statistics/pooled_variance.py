@@ -79,25 +79,25 @@ class Variances:
 
         Seeds are fitted by least squares, so candidates may lack some of them.
         """
-        names, own = np.unique(np.asarray(candidates, dtype=str), return_inverse=True)
-        several = (np.bincount(own, minlength=len(names)) > 1)[own]
-        names, own = np.unique(np.asarray(candidates, dtype=str)[several], return_inverse=True)
+        names, place = np.unique(np.asarray(candidates, dtype=str), return_inverse=True)
+        several = (np.bincount(place, minlength=len(names)) > 1)[place]
+        names, place = np.unique(np.asarray(candidates, dtype=str)[several], return_inverse=True)
         known, seed = np.unique(np.asarray(seeds)[several], return_inverse=True)
         value = np.asarray(accuracies, dtype=float)[several]
-        count = np.bincount(own, minlength=len(names))
-        accuracy = np.bincount(own, value, len(names)) / count
-        off = (value - accuracy[own]) / _slope(accuracy, images)[own]
+        count = np.bincount(place, minlength=len(names))
+        accuracy = np.bincount(place, value, len(names)) / count
+        off = (value - accuracy[place]) / _slope(accuracy, images)[place]
 
         has = np.zeros((len(names), len(known)))
-        np.add.at(has, (own, seed), 1)
+        np.add.at(has, (place, seed), 1)
         normal = np.diag(has.sum(0)) - has.T @ (has / count[:, None])
         inverse = np.linalg.pinv(normal, rcond=1e-9, hermitian=True)
         effect = inverse @ np.bincount(seed, off, len(known))
         shared_free = round(float(np.trace(inverse @ normal)))
-        rest = off - effect[seed] + (has @ effect / count)[own]
+        rest = off - effect[seed] + (has @ effect / count)[place]
         left = len(value) - len(names)
         free = (count - 1) * (left - shared_free) / max(left, 1)
-        squares = np.bincount(own, rest**2, len(names))
+        squares = np.bincount(place, rest**2, len(names))
         variance = np.divide(squares, free, out=np.zeros(len(names)), where=free > 0)
         order = np.argsort(accuracy, kind="stable")
         return cls(
@@ -117,11 +117,11 @@ class Variances:
         cls, entries: Iterable[TrialRecord], part: str, images: int, folds: int | None = None
     ) -> Variances:
         """The variances of complete trials on a part of the data, "val" or "test"."""
-        own = list(entries)
+        trials = list(entries)
         return cls.of(
-            [entry.candidate for entry in own],
-            [entry.seed for entry in own],
-            [entry.result.accuracy(part) for entry in own],
+            [entry.candidate for entry in trials],
+            [entry.seed for entry in trials],
+            [entry.result.accuracy(part) for entry in trials],
             images,
             folds,
         )
@@ -175,11 +175,11 @@ class Variances:
         every = special.stdtrit(max(self.shared_free, 1), 0.975)
         shared = every * np.sqrt((self.shared + within * lacks) / seeds)
         # The deviation of the rest, enlarged as its degrees of freedom require at 95 %.
-        own = np.sqrt((1 - within) * (rest + lacks) / seeds)
-        own *= special.stdtrit(free, 0.975) / special.ndtri(0.975)
-        half = np.hypot(shared, special.ndtri(0.975) * own)
+        error = np.sqrt((1 - within) * (rest + lacks) / seeds)
+        error *= special.stdtrit(free, 0.975) / special.ndtri(0.975)
+        half = np.hypot(shared, special.ndtri(0.975) * error)
         luck = special.ndtri((among - 0.375) / (among + 0.25))
-        chosen = luck * own + np.hypot(shared, (-special.ndtri(0.025 / among) - luck) * own)
+        chosen = luck * error + np.hypot(shared, (-special.ndtri(0.025 / among) - luck) * error)
         if len(self.candidates) > 1:
             low = np.minimum(_moved(accuracy, -chosen, self.images), accuracy)
             high = np.maximum(_moved(accuracy, half, self.images), accuracy)
@@ -197,8 +197,8 @@ class Variances:
         """The variance of the rest of single trainings with these accuracies, from the candidates
         of most similar accuracy, and its degrees of freedom. They are 0 if no candidates share
         seeds."""
-        variance, found = self._around(accuracy)
-        return _slope(accuracy, self.images) ** 2 * variance, found
+        variance, free = self._around(accuracy)
+        return _slope(accuracy, self.images) ** 2 * variance, free
 
     def shared_at(self, accuracy: np.ndarray) -> np.ndarray:
         """The variance over seeds of the mean deviation of all candidates, at these accuracies."""
@@ -209,12 +209,12 @@ class Variances:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The variance of the rest of candidates of this study, in log odds, and its degrees of
         freedom, which are at least 1."""
-        around, found = self._around(accuracy)
+        around, around_free = self._around(accuracy)
         variance, free = np.zeros_like(around), np.zeros_like(around)
         for i, name in enumerate(candidates if candidates is not None else ()):
             if (place := self._places.get(name)) is not None:
                 variance[i], free[i] = self.variance[place], self.free[place]
-        others = np.maximum(found - free, 0)
+        others = np.maximum(around_free - free, 0)
         # From a few other candidates the variance is uncertain itself.
         prior = _PRIOR * others / (2 * _PRIOR + others)
         every = np.maximum(prior + free, 1e-9)
@@ -233,9 +233,9 @@ class Variances:
             )
             few, many = np.where(enough, few, half), np.where(enough, half, many)
         low, high = np.maximum(place - many, 0), np.minimum(place + many, last)
-        found = free[high] - free[low]
+        dof = free[high] - free[low]
         squares = spread[high] - spread[low]
-        return np.divide(squares, found, out=np.zeros_like(found), where=found > 1e-9), found
+        return np.divide(squares, dof, out=np.zeros_like(dof), where=dof > 1e-9), dof
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -97,7 +97,7 @@ class OverBoth:
         than they do.
         """
         seeds, tested = differences.shape
-        over_seeds = OverSeeds.of([float(one) for one in differences.mean(1)], tested, pairs)
+        over_seeds = OverSeeds.of([float(gain) for gain in differences.mean(1)], tested, pairs)
         added = np.full((seeds, 1), _ADDED / math.sqrt(pairs))
         table = np.hstack([differences, added, -added])
         images = table.shape[1]
@@ -180,7 +180,7 @@ def detectable(spread: Spread, level: float = LEVEL) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values after correction for all of them together (Holm, 1979)."""
     order = np.argsort(p_values, kind="stable")
-    found = np.empty(len(order))
+    corrected = np.empty(len(order))
     left = np.arange(len(order), 0, -1)
-    found[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
-    return [float(p) for p in found]
+    corrected[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
+    return [float(p) for p in corrected]

@@ -54,8 +54,8 @@ class Comparison:
     @classmethod
     def of(cls, difference: float, spread: Spread) -> Comparison:
         """The test of a difference over two or more seeds."""
-        own = interval(difference, spread)
-        return cls(difference, own, spread.seeds, spread, p_value(difference, spread))
+        limits = interval(difference, spread)
+        return cls(difference, limits, spread.seeds, spread, p_value(difference, spread))
 
     @property
     def sign(self) -> int | None:
@@ -107,11 +107,11 @@ def family(tests: Sequence[Comparison], missing: int = 0) -> list[Comparison]:
     """
     places = [i for i, test in enumerate(tests) if not test.is_closed]
     p_values = [1.0 if (p := tests[i].p) is None else p for i in places] + [1.0] * missing
-    found = list(tests)
+    corrected = list(tests)
     for i, p in zip(places, holm(p_values), strict=False):
         known = None if tests[i].p is None else p
-        found[i] = replace(tests[i], p_holm=known, tests=len(p_values))
-    return found
+        corrected[i] = replace(tests[i], p_holm=known, tests=len(p_values))
+    return corrected
 
 
 def certainty(test: Comparison, kind: str) -> str:

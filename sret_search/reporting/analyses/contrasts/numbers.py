@@ -114,16 +114,16 @@ def contrasts(results: Results) -> list[Contrasted]:
     """Every contrast of the study, in the order of the study."""
     if not results.study.file.contrasts:
         return []
-    found = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
-    tests = family([one.tested for one, *_ in found])
+    every = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
+    tests = family([contrasted.tested for contrasted, *_ in every])
     return [
         replace(
-            one,
+            contrasted,
             tested=tested,
             over_seeds=_over(tested, over_seeds),
             over_both=_over(tested, over_both),
         )
-        for (one, over_seeds, over_both), tested in zip(found, tests, strict=True)
+        for (contrasted, over_seeds, over_both), tested in zip(every, tests, strict=True)
     ]
 
 
@@ -134,18 +134,20 @@ def _contrasted(
     values, trials = _candidates(results)
     axes = results.study.space.axes
     every = pairs(contrast, values, axes, inert_axes(contrast, values, results.study.space))
-    failed = [any(e.state in ("diverged", "failed") for e in own.values()) for own in trials]
+    failed = [
+        any(e.state in ("diverged", "failed") for e in by_seed.values()) for by_seed in trials
+    ]
     kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
     seeds = [
-        {seed for seed, entry in own.items() if entry.state == "complete"} for own in trials
+        {seed for seed, entry in by_seed.items() if entry.state == "complete"} for by_seed in trials
     ]  # per candidate
     both = sorted(set.intersection(*(seeds[i] & seeds[j] for i, j in kept))) if kept else []
     compared = [[(trials[i][seed], trials[j][seed]) for i, j in kept] for seed in both]
     is_closed = not results.is_declared(contrast) or paired.is_closed(
-        results, [entry for own in compared for pair in own for entry in pair]
+        results, [entry for of_seed in compared for pair in of_seed for entry in pair]
     )
     part = "val" if is_closed else "test"
-    found = Contrasted(
+    contrasted = Contrasted(
         axis=contrast.axis,
         of=contrast.of,
         against=contrast.against,
@@ -157,9 +159,9 @@ def _contrasted(
         tested=Comparison(is_closed=is_closed),
     )
     if not both:
-        return found, None, None
+        return contrasted, None, None
     of, against = (
-        np.array([[pair[side].result.accuracy(part) for pair in own] for own in compared])
+        np.array([[pair[side].result.accuracy(part) for pair in of_seed] for of_seed in compared])
         for side in (0, 1)
     )
     differences = (of - against).mean(1)
@@ -170,21 +172,21 @@ def _contrasted(
         images = None if is_closed else _by_image(results, compared)
         over_both = None if images is None else OverBoth.of(images, len(kept))
         tested = Comparison.of(float(differences.mean()), over_both or over_seeds)
-    found = replace(
-        found,
+    contrasted = replace(
+        contrasted,
         of_accuracy=float(of.mean()),
         against_accuracy=float(against.mean()),
         tested=replace(tested, is_closed=is_closed),
     )
-    return found, over_seeds, over_both
+    return contrasted, over_seeds, over_both
 
 
 def _candidates(results: Results) -> tuple[list[Values], list[dict[int, TrialRecord]]]:
     """The values of each candidate that the study asks for, and the candidate's trials by seed."""
-    found: dict[str, dict[int, TrialRecord]] = {}
+    by_candidate: dict[str, dict[int, TrialRecord]] = {}
     for entry in results.own:
-        found.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
-    return [json.loads(key) for key in found], list(found.values())
+        by_candidate.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
+    return [json.loads(key) for key in by_candidate], list(by_candidate.values())
 
 
 def _by_image(
@@ -194,16 +196,16 @@ def _by_image(
     or if each seed has its own images."""
     if results.study.file.data.folds is not None:
         return None
-    entries = {entry.number: entry for own in seeds for pair in own for entry in pair}
+    entries = {entry.number: entry for of_seed in seeds for pair in of_seed for entry in pair}
     right = {number: results.right(entry, "test") for number, entry in entries.items()}
     images = results.images("test")
-    known = {n: found.astype(float) for n, found in right.items() if found is not None}
-    if len(known) < len(right) or any(len(found) != images for found in known.values()):
+    known = {n: outcome.astype(float) for n, outcome in right.items() if outcome is not None}
+    if len(known) < len(right) or any(len(outcome) != images for outcome in known.values()):
         return None
     return np.array(
         [
-            np.mean([known[of.number] - known[against.number] for of, against in own], 0)
-            for own in seeds
+            np.mean([known[of.number] - known[against.number] for of, against in of_seed], 0)
+            for of_seed in seeds
         ]
     )
 

@@ -48,14 +48,14 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The depths that arms were trained at."""
-    found = results.once(depths)
+    every = results.once(depths)
     seeds = len({entry.seed for entry in results.complete})
     return Analysis(
-        sentences=[*sentences(found, seeds), *unused_sentences(found)],
-        charts=drawn(chart(found, results)),
-        blocks=[_block(found)] if found else [],
-        facts={"depths": [_facts(depth) for depth in found]},
-        compares=bool(found),
+        sentences=[*sentences(every, seeds), *unused_sentences(every)],
+        charts=drawn(chart(every, results)),
+        blocks=[_block(every)] if every else [],
+        facts={"depths": [_facts(depth) for depth in every]},
+        compares=bool(every),
     )
 
 
@@ -147,13 +147,13 @@ def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
     for depth in compared:
         if depth.gain.sign is not None and not (depth.gain.sign == 0 and depth.is_unused):
             groups.setdefault(depth.gain.sign, []).append(depth)
-    for sign, own in groups.items():
+    for sign, group in groups.items():
         text = (
-            f"At {_executions(own)} executions {own[0].verdict}, beside the weights trained at"
+            f"At {_executions(group)} executions {group[0].verdict}, beside the weights trained at"
             f" {reference.executions} executions and run there without training"
         )
         if sign == 0:
-            most = max(depth.gain.interval[1] for depth in own if depth.gain.interval)
+            most = max(depth.gain.interval[1] for depth in group if depth.gain.interval)
             text += f"; it may gain up to {points(most)} points (95 % interval)"
         yield f"{text}."
 
@@ -163,11 +163,11 @@ def _difference_sentences(compared: list[Depth], reference: Depth) -> Iterator[s
     for depth in compared:
         if depth.difference.sign is not None:
             groups.setdefault(depth.difference.sign, []).append(depth)
-    for sign, own in groups.items():
+    for sign, group in groups.items():
         how = {1: "better than", 0: "not told apart from", -1: "worse than"}[sign]
-        text = f"Each as it was trained, {_executions(own)} executions are {how} {reference.executions}"
+        text = f"Each as it was trained, {_executions(group)} executions are {how} {reference.executions}"
         if sign == 0:
-            known = [depth.difference.interval for depth in own if depth.difference.interval]
+            known = [depth.difference.interval for depth in group if depth.difference.interval]
             low, high = min(low for low, _ in known), max(high for _, high in known)
             text += f" (95 % intervals from {points(low)} to {points(high)} points)"
         yield f"{text}."

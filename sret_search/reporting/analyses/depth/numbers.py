@@ -91,9 +91,9 @@ def depths(results: Results) -> list[Depth]:
     if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
         return []
     reference = [e for e in results.complete if e.values.get(arms.axis) == arms.reference]
-    found = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
-    missing = planned(results) - len(found)
-    return _corrected(found, missing, reruns="rerun" in results.study.file.controls)
+    every = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
+    missing = planned(results) - len(every)
+    return _corrected(every, missing, reruns="rerun" in results.study.file.controls)
 
 
 def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
@@ -135,7 +135,7 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
     val = [entry.result.accuracy("val") for entry in arm]
     test = None if paired.is_closed(results, arm) else [e.result.accuracy("test") for e in arm]
     shows_reference = not paired.is_closed(results, reference)
-    found = Depth(
+    depth = Depth(
         executions=executions,
         seeds=len({entry.seed for entry in arm}),
         is_reference=is_reference,
@@ -151,13 +151,13 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
         back_test=None if test is None else _mean([b.accuracy("test") for b in back]),
     )
     if is_reference:
-        return found
+        return depth
 
     def rerun_here(entry: TrialRecord) -> TrialResult | RerunResult | None:
         return _rerun(entry, executions)
 
     return replace(
-        found,
+        depth,
         gain=paired.compared(results, arm, reference, "test", theirs_reached=rerun_here),
         difference=paired.compared(results, arm, reference, "test"),
     )

@@ -89,22 +89,22 @@ def elastics(results: Results) -> list[Elastic]:
         if entry.job.recipe.is_elastic:
             groups.setdefault(entry.candidate, []).append(entry)
     alone = _alone(results)
-    found = [_elastic(results, group, alone) for group in groups.values()]
-    tests = iter(family([rung.gap for elastic in found for rung in _tested(elastic)]))
+    every = [_elastic(results, group, alone) for group in groups.values()]
+    tests = iter(family([rung.gap for elastic in every for rung in _tested(elastic)]))
     return [
         replace(
             elastic,
             rungs=[replace(r, gap=next(tests)) if r.has_rival else r for r in elastic.rungs],
             rival=None if elastic.rival is None else replace(elastic.rival, gap=next(tests)),
         )
-        for elastic in found
+        for elastic in every
     ]
 
 
 def _tested(elastic: Elastic) -> list[ElasticDepth]:
     """The depths that are compared, or will be."""
-    own = [rung for rung in elastic.rungs if rung.has_rival]
-    return own if elastic.rival is None else [*own, elastic.rival]
+    depths = [rung for rung in elastic.rungs if rung.has_rival]
+    return depths if elastic.rival is None else [*depths, elastic.rival]
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,15 @@ def _alone(results: Results) -> list[_Alone]:
 def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) -> Elastic:
     job, macs = group[0].job, group[0].train_macs
     plain = replace(job.recipe, depth_training="fixed", depths=())
-    as_long = {one.architecture: one for one in alone if one.recipe == plain}
+    as_long = {weights.architecture: weights for weights in alone if weights.recipe == plain}
     rival = next(
         (
-            one
-            for one in alone
-            if one.architecture == job.architecture
-            and one.recipe != plain
-            and _undated(one.recipe) == _undated(plain)
-            and abs(one.train_macs / macs - 1) < _SAME_COMPUTE
+            weights
+            for weights in alone
+            if weights.architecture == job.architecture
+            and weights.recipe != plain
+            and _undated(weights.recipe) == _undated(plain)
+            and abs(weights.train_macs / macs - 1) < _SAME_COMPUTE
         ),
         None,
     )
@@ -157,7 +157,9 @@ def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) ->
     trained = trained_depths(job.architecture, job.recipe)
     part = paired.part(results)
     beside = [as_long[depth] for depth in depths if depth in as_long]
-    entries = [entry for one in [*beside, *([rival] if rival else [])] for entry in one.entries]
+    entries = [
+        entry for weights in [*beside, *([rival] if rival else [])] for entry in weights.entries
+    ]
     is_closed = part == "test" and paired.is_closed(results, [*group, *entries])
     if is_closed:
         part = "val"

@@ -43,13 +43,15 @@ def law(one: Recurrence) -> Chart | None:
     line = np.linspace(log_n.min(), log_n.max(), _LINE)
     low, high = one.drawn.band(line, phi)
     e, a, _, alpha = fit.theta
-    executions = np.array([own.entry.cost["executions"] for own in one.trained], dtype=float)
+    executions = np.array(
+        [candidate.entry.cost["executions"] for candidate in one.trained], dtype=float
+    )
     scale = Scale("executions", *_ends(executions), log=executions.min() < executions.max())
     off = 100 * np.expm1(fit.residuals)
     names = [
-        f"{own.entry.candidate}\n{int(e):,} executions, {own.entry.cost['params']:,} parameters\n"
-        f"loss {own.loss:.4f}, {percent:+.1f} % from the law"
-        for own, e, percent in zip(one.trained, executions, off, strict=True)
+        f"{candidate.entry.candidate}\n{int(e):,} executions, {candidate.entry.cost['params']:,} parameters\n"
+        f"loss {candidate.loss:.4f}, {percent:+.1f} % from the law"
+        for candidate, e, percent in zip(one.trained, executions, off, strict=True)
     ]
     x, x_line = fit.centre * np.exp(log_n), fit.centre * np.exp(line)
     label = f"effective parameters, N_once + r^φ·N_rec with φ = {phi:.2f}".replace("-", "−")
@@ -85,7 +87,9 @@ def law(one: Recurrence) -> Chart | None:
 def saturations(found: Sequence[Saturation]) -> Chart | None:
     """Accuracy and loss against executions, with the saturating law. None if there is no law."""
     panels = tuple(
-        _saturation(one) for one in found if one.beta is not None and one.beta.value is not None
+        _saturation(saturation)
+        for saturation in found
+        if saturation.beta is not None and saturation.beta.value is not None
     )
     if not panels:
         return None
@@ -141,7 +145,7 @@ def _saturation(one: Saturation) -> Panel:
 
 def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
     """The best depth against the budget. None with too few budgets."""
-    panels = tuple(_best(own) for own in (params, macs) if len(own) >= _BUDGETS)
+    panels = tuple(_best(slices) for slices in (params, macs) if len(slices) >= _BUDGETS)
     if not panels:
         return None
     return Chart(
@@ -157,21 +161,21 @@ def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
 
 
 def _best(own: Sequence[Slice]) -> Panel:
-    x = np.sqrt([float(one.low) * one.high for one in own])
-    low, high = np.array([one.interval for one in own], dtype=float).T
+    x = np.sqrt([float(part.low) * part.high for part in own])
+    low, high = np.array([part.interval for part in own], dtype=float).T
     hover = [
-        f"{one.span}\n{one.candidates} candidates of {len(one.depths)} depths\nbest:"
-        f" {one.best.candidate}, {one.best.executions:,} executions, {100 * one.best.accuracy:.1f} %\nmay be"
-        f" best: {', '.join(f'{at.executions:,}' for at in one.depths if at.may_be_best)} executions"
-        for one in own
+        f"{part.span}\n{part.candidates} candidates of {len(part.depths)} depths\nbest:"
+        f" {part.best.candidate}, {part.best.executions:,} executions, {100 * part.best.accuracy:.1f} %\nmay be"
+        f" best: {', '.join(f'{at.executions:,}' for at in part.depths if at.may_be_best)} executions"
+        for part in own
     ]
     return Panel(
         x=Axis(LABELS[own[0].cost], log=True),
         y=Axis("executions of the best candidate", log=True),
         series=(
             Series(
-                "best depth", "points", x, [float(one.best.executions) for one in own],
-                low=low, high=high, colour=GREEN, hollow=[one.is_open for one in own], hover=hover,
+                "best depth", "points", x, [float(part.best.executions) for part in own],
+                low=low, high=high, colour=GREEN, hollow=[part.is_open for part in own], hover=hover,
             ),
         ),
     )  # fmt: skip
@@ -187,15 +191,15 @@ def at_equal_cost(own: Sequence[Slice]) -> Chart | None:
     cost = "parameters" if own[0].cost == "params" else "MACs"
     series = tuple(
         Series(
-            one.span, "line", [float(at.executions) for at in one.depths],
-            [100 * at.accuracy for at in one.depths], colour=colour, marker="circle",
-            hollow=[not at.may_be_best for at in one.depths],
+            part.span, "line", [float(at.executions) for at in part.depths],
+            [100 * at.accuracy for at in part.depths], colour=colour, marker="circle",
+            hollow=[not at.may_be_best for at in part.depths],
             hover=[
                 f"{at.candidate}, {at.executions:,} executions\n{100 * at.accuracy:.1f} %, the best of"
-                f" {at.candidates}" for at in one.depths
+                f" {at.candidates}" for at in part.depths
             ],
         )
-        for one, colour in zip(some, shades(len(some)), strict=True)
+        for part, colour in zip(some, shades(len(some)), strict=True)
     )  # fmt: skip
     fewer = "" if len(some) == len(own) else f" ({len(some)} of {len(own)} budgets are drawn)"
     return Chart(

@@ -64,14 +64,14 @@ class Fit:
         """The covariance of the parameters, from the curvature (4, 4). 0 for parameters that were
         given."""
         J = _jacobian(self.points, self.theta, self.centre)[self.free]
-        found = np.zeros((4, 4))
+        full = np.zeros((4, 4))
         # If A is far from 1, its units would make a curvature look singular that is not.
         units = 1 / np.maximum(np.linalg.norm(J, axis=1), 1e-150)
         inverse = np.linalg.pinv((J * units[:, None]) @ (J * units[:, None]).T)
         with np.errstate(all="ignore"):
             inverse = np.nan_to_num(inverse * np.outer(units, units) * self.spread)
-        found[np.ix_(self.free, self.free)] = inverse
-        return found
+        full[np.ix_(self.free, self.free)] = inverse
+        return full
 
 
 @np.errstate(all="ignore")
@@ -123,8 +123,8 @@ def _jacobian(points: Points, theta: np.ndarray, centre: float) -> np.ndarray:
     """The derivatives of the law at each candidate (4, n). 0 where they are not finite."""
     with np.errstate(all="ignore"):
         J_4n = points.residuals(theta[None], centre)[1][0]
-    found: np.ndarray = np.where(np.isfinite(J_4n), J_4n, 0.0)
-    return found
+    finite: np.ndarray = np.where(np.isfinite(J_4n), J_4n, 0.0)
+    return finite
 
 
 def _noise(points: Points, J_pn: np.ndarray, dof: int) -> float:
@@ -166,7 +166,7 @@ def solve(
     batch = max(1, _BATCH // len(points.y_n))
     shift_Kn = np.zeros((1, 1)) if shift_Kn is None else shift_Kn
     with np.errstate(all="ignore"):
-        found = [
+        batches = [
             _solve(
                 points, centre, start_K4[i : i + batch], free_K4[i : i + batch],
                 w_Kn if len(w_Kn) == 1 else w_Kn[i : i + batch], delta,
@@ -174,8 +174,8 @@ def solve(
             )
             for i in range(0, len(start_K4), batch)
         ]  # fmt: skip
-    return np.concatenate([theta for theta, _ in found]), np.concatenate(
-        [loss for _, loss in found]
+    return np.concatenate([theta for theta, _ in batches]), np.concatenate(
+        [loss for _, loss in batches]
     )
 
 
@@ -231,8 +231,8 @@ def _step(
 def _huber(r: np.ndarray, w: np.ndarray, delta: float) -> np.ndarray:
     bounded = np.minimum(np.abs(r), delta)
     total = np.sum(w * bounded * (np.abs(r) - bounded / 2), axis=1)
-    found: np.ndarray = np.where(np.isnan(total), np.inf, total)
-    return found
+    losses: np.ndarray = np.where(np.isnan(total), np.inf, total)
+    return losses
 
 
 def _scale(points: Points, centre: float, theta_14: np.ndarray, dof: int) -> float:
@@ -275,8 +275,8 @@ def _starts(points: Points, centre: float, phi: float | None) -> np.ndarray:
             kept.append(int(i))
         if len(kept) == _STARTS:
             break
-    found: np.ndarray = theta[kept]
-    return found
+    starts: np.ndarray = theta[kept]
+    return starts
 
 
 def _cell(exponents: np.ndarray) -> np.ndarray:

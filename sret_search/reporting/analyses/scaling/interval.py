@@ -91,12 +91,12 @@ class Bootstraps:
         """The 95 % quantile, over bootstraps, of the height of a parameter's profile at the fitted
         value. For a bootstrap the fitted value is the truth. The height is a square root,
         comparable to Student's t."""
-        found, theta = self.found, self.theta_B4.copy()
-        theta[:, place] = found.theta[place]
-        free = np.broadcast_to(found.free & (np.arange(4) != place), theta.shape)
-        _, at_truth = solve(found.points, found.centre, theta, free, self.w_Bn, found.delta)
-        r_Bn = found.points.residuals(self.theta_B4, found.centre)[0]
-        variance = spread(r_Bn, self.w_Bn, found.delta, found.dof)
+        best, theta = self.found, self.theta_B4.copy()
+        theta[:, place] = best.theta[place]
+        free = np.broadcast_to(best.free & (np.arange(4) != place), theta.shape)
+        _, at_truth = solve(best.points, best.centre, theta, free, self.w_Bn, best.delta)
+        r_Bn = best.points.residuals(self.theta_B4, best.centre)[0]
+        variance = spread(r_Bn, self.w_Bn, best.delta, best.dof)
         worse = 2 * np.maximum(at_truth - self.loss_B, 0) / variance
         return float(np.sqrt(np.quantile(worse, 0.95)))
 
@@ -109,17 +109,17 @@ class Bootstraps:
     def band(self, log_size: np.ndarray, phi: float) -> tuple[np.ndarray, np.ndarray]:
         """The law's interval at each log(M / M₀), with M for this φ: percentiles, widened by the
         deviation that seeds share. If each family has its limit, the law at M₀ is subtracted."""
-        found = self.found
-        free = found.free & (np.arange(4) != 2)
+        best = self.found
+        free = best.free & (np.arange(4) != 2)
         start = self.theta_B4.copy()
         start[:, 2] = phi
         frees = np.broadcast_to(free, start.shape)
-        theta, _ = solve(found.points, found.centre, start, frees, self.w_Bn, found.delta)
-        of_seeds, _ = _without_each_seed(found, free)
+        theta, _ = solve(best.points, best.centre, start, frees, self.w_Bn, best.delta)
+        of_seeds, _ = _without_each_seed(best, free)
         middle, law_Bx, law_sx = (
-            self._law(one, log_size) for one in (found.theta[None], theta, of_seeds)
+            self._law(parameters, log_size) for parameters in (best.theta[None], theta, of_seeds)
         )
-        share = _few(found.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
+        share = _few(best.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
         low, high = np.quantile(law_Bx, (0.025, 0.975), axis=0)
         middle = middle[0]
         return (

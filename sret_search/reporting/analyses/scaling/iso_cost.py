@@ -74,13 +74,13 @@ class Slice:
     @property
     def interval(self) -> tuple[int, int]:
         """The fewest and the most executions that may be best."""
-        may = [one.executions for one in self.depths if one.may_be_best]
+        may = [depth.executions for depth in self.depths if depth.may_be_best]
         return min(may), max(may)
 
     @property
     def is_open(self) -> bool:
         """Whether every depth of the slice may be best."""
-        return all(one.may_be_best for one in self.depths)
+        return all(depth.may_be_best for depth in self.depths)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -102,14 +102,14 @@ def _cut(table: pd.DataFrame, cost: str) -> list[pd.DataFrame]:
     table = table.sort_values(cost, kind="stable")
     costs, depths = table[cost].to_numpy(), table.executions.to_numpy()
     ends = np.searchsorted(costs, costs * (1 + TOLERANCE), side="right")
-    found, i = [], 0
+    parts, i = [], 0
     while i < len(table):
         if ends[i] - i >= _CANDIDATES and len(set(depths[i : ends[i]])) >= _DEPTHS:
-            found.append(table.iloc[i : ends[i]])
+            parts.append(table.iloc[i : ends[i]])
             i = int(ends[i])
         else:
             i += 1
-    return found
+    return parts
 
 
 def slice_of(

@@ -46,7 +46,7 @@ def scaling(results: Results) -> Scaling:
     return Scaling(
         recurrence=law if isinstance(law, Recurrence) else None,
         without=None if isinstance(law, Recurrence) else law,
-        saturations=tuple(one for one in measures if one is not None),
+        saturations=tuple(saturating for saturating in measures if saturating is not None),
         params=tuple(slices(results, "params")),
         macs=tuple(slices(results, "macs")),
     )

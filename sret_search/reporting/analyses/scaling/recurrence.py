@@ -140,22 +140,22 @@ def trained(results: Results) -> list[Trained]:
     """
     entries: dict[str, list[TrialRecord]] = {}
     sound = set(results.sound.candidate)
-    own = (entry for entry in results.complete if entry.candidate in sound)
+    searched = (entry for entry in results.complete if entry.candidate in sound)
     twins = (e for of in results.having("twin").values() for e in of)
     longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
-    for entry in (*own, *(e for e in twins if e.control != longer)):
+    for entry in (*searched, *(e for e in twins if e.control != longer)):
         entries.setdefault(entry.candidate, []).append(entry)
     if has_elastic(results):
         entries = {n: of for n, of in entries.items() if not of[0].job.recipe.is_elastic}
     epochs = [of[0].result.epochs for of in entries.values()]
     usual = max(set(epochs), key=epochs.count, default=None)
-    found = []
+    every = []
     for of in entries.values():
         losses = {entry.seed: as_number(entry.result.val_loss) for entry in of}
         is_usual = of[0].result.epochs == usual
         if is_usual and min(losses.values()) > 0 and np.isfinite(sum(losses.values())):
-            found.append(Trained(of[0], losses))
-    return found
+            every.append(Trained(of[0], losses))
+    return every
 
 
 @np.errstate(all="ignore")
@@ -165,8 +165,8 @@ def recurrence(results: Results) -> Recurrence | Without | None:
     every = trained(results)
     if len(every) < _FEWEST:
         return None
-    by_name = {one.entry.candidate: one for one in every}
-    names, seeds = block({name: one.losses for name, one in by_name.items()}, _FEWEST)
+    by_name = {candidate.entry.candidate: candidate for candidate in every}
+    names, seeds = block({name: candidate.losses for name, candidate in by_name.items()}, _FEWEST)
     chosen = [
         Trained(by_name[n].entry, {seed: by_name[n].losses[seed] for seed in seeds}) for n in names
     ]
@@ -223,11 +223,12 @@ def as_points(chosen: Iterable[Trained]) -> Points:
     """The points to which the law is fitted."""
     chosen = list(chosen)
     sizes = [
-        params_by_runs(Architecture.from_dict(one.entry.plain["architecture"])) for one in chosen
+        params_by_runs(Architecture.from_dict(candidate.entry.plain["architecture"]))
+        for candidate in chosen
     ]
-    runs = sorted({r for own in sizes for r in own})
-    sizes_rn = np.array([[own.get(r, 0) for own in sizes] for r in runs], dtype=float)
-    losses = np.array([list(one.losses.values()) for one in chosen]).T
+    runs = sorted({r for by_runs in sizes for r in by_runs})
+    sizes_rn = np.array([[by_runs.get(r, 0) for by_runs in sizes] for r in runs], dtype=float)
+    losses = np.array([list(candidate.losses.values()) for candidate in chosen]).T
     return Points(losses, np.array(runs, dtype=float), sizes_rn, relative=True)
 
 
@@ -258,7 +259,7 @@ def depends(found: Fit) -> bool:
 
 
 def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
-    budgets = np.array([one.entry.train_macs for one in chosen])
+    budgets = np.array([candidate.entry.train_macs for candidate in chosen])
     bar = int(np.quantile(budgets, 1 - _HELD_OUT, method="higher"))
     large = budgets >= bar
     if large.sum() < 2 or (~large).sum() < _FEWEST:
@@ -290,16 +291,16 @@ def _kinds(
         is_size = axis.endswith((".loops", ".width", ".unique", ".mlp_ratio"))
         if is_size or about.same_as is not None:
             continue
-        values = np.array([repr(one.entry.values.get(axis)) for one in chosen])
+        values = np.array([repr(candidate.entry.values.get(axis)) for candidate in chosen])
         groups[axis] = [values == kind for kind in sorted(set(values))]
-    found, phis = differing(points, groups)
-    if found is None:
+    differs, phis = differing(points, groups)
+    if differs is None:
         return None, ()
     kinds = []
-    for own, phi in zip(groups[found], phis, strict=True):
-        value = chosen[int(np.flatnonzero(own)[0])].entry.values.get(found)
-        kinds.append(Kind(value, int(own.sum()), phi))
-    return found, tuple(kinds)
+    for mask, phi in zip(groups[differs], phis, strict=True):
+        value = chosen[int(np.flatnonzero(mask)[0])].entry.values.get(differs)
+        kinds.append(Kind(value, int(mask.sum()), phi))
+    return differs, tuple(kinds)
 
 
 def differing(
@@ -311,7 +312,7 @@ def differing(
     Args:
         groups: masks of the candidates for each value, by axis.
     """
-    found: dict[str, list[Estimate]] = {}
+    phis_of: dict[str, list[Estimate]] = {}
     for axis, kinds in groups.items():
         enough = all(own.sum() >= 2 * _FEWEST for own in kinds)
         if not 2 <= len(kinds) <= _KINDS or not enough:
@@ -320,8 +321,8 @@ def differing(
         laws = [fit(part) for part in parts if falls(by_size(part))]
         known = [law for law in laws if law is not None and depends(law)]
         if len(known) == len(kinds):
-            found[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
-    pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in found.items()}
+            phis_of[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
+    pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in phis_of.items()}
     apart = {axis: max(_apart(*pair) for pair in own) for axis, own in pairs.items()}
     if not apart:
         return None, []
@@ -329,7 +330,7 @@ def differing(
     # Bonferroni's correction of intervals at 95 %, for every pair of every axis.
     tests, free = sum(len(own) for own in pairs.values()), points.seeds - 1
     bar = special.stdtrit(free, 1 - 0.025 / tests) / special.stdtrit(free, 0.975)
-    return (most, found[most]) if apart[most] > bar else (None, [])
+    return (most, phis_of[most]) if apart[most] > bar else (None, [])
 
 
 def _apart(one: Estimate, other: Estimate) -> float:

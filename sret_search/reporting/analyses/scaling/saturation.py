@@ -107,9 +107,10 @@ def _points(results: Results, measure: Measure) -> Points | None:
             accuracy = as_number(entry.result.val_accuracy)
             accuracies.setdefault(entry.candidate, {})[entry.seed] = accuracy
     finite = {
-        name: own
-        for name, own in losses.items()
-        if min(own.values()) > 0 and np.isfinite([*own.values(), *accuracies[name].values()]).all()
+        name: by_seed
+        for name, by_seed in losses.items()
+        if min(by_seed.values()) > 0
+        and np.isfinite([*by_seed.values(), *accuracies[name].values()]).all()
     }
     names, seeds = block(finite, _DEPTHS)
     family = {name: _family(entries[name]) for name in names}
@@ -125,7 +126,7 @@ def _points(results: Results, measure: Measure) -> Points | None:
         share = max(MOST * len(families) // len(names), 1)
         drawn = np.random.default_rng(0).permutation(len(families))[:share]
         families = [families[i] for i in sorted(drawn)]
-    place = {own: i for i, own in enumerate(families)}
+    place = {label: i for i, label in enumerate(families)}
     names = [name for name in names if family[name] in place]
     names.sort(key=lambda name: (place[family[name]], depth[name]))
     several = len(families) > 1

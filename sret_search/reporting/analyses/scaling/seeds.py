@@ -28,14 +28,14 @@ def block(trained: Mapping[str, Mapping[int, float]], fewest: int) -> tuple[list
         fewest: the fewest candidates that must share more than one seed.
     """
     counts: dict[int, int] = {}
-    for own in trained.values():
-        for seed in own:
+    for by_seed in trained.values():
+        for seed in by_seed:
             counts[seed] = counts.get(seed, 0) + 1
     order = sorted(counts, key=lambda seed: (-counts[seed], seed))
     best: tuple[list[str], list[int]] = (list(trained), [])
     most = -1
     for k in range(1, len(order) + 1):
-        names = [name for name, own in trained.items() if own.keys() >= set(order[:k])]
+        names = [name for name, by_seed in trained.items() if by_seed.keys() >= set(order[:k])]
         if k > 1 and len(names) < fewest:
             break
         if (k - 1) * len(names) > most:
@@ -59,7 +59,7 @@ def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> 
     """
     y_sn = points.y_sn if not points.relative else np.log(points.y_sn)
     others = [np.ones(len(x_n))] if points.family_n is None else []
-    others += [one if points.family_n is None else points.within(one) for one in given]
+    others += [other if points.family_n is None else points.within(other) for other in given]
     x, y_sn = (v if points.family_n is None else points.within(v) for v in (x_n, y_sn))
     before = float(x @ x)
     if others:

@@ -34,7 +34,7 @@ def headlines(found: Scaling) -> list[str]:
         said = [_kinds_sentence(law)]
     elif law is not None and _is_known(law.phi):
         said = [_phi_sentence(law)]
-    return said + [_best_depth(own) for own in (found.params, found.macs) if len(own) >= 3]
+    return said + [_best_depth(slices) for slices in (found.params, found.macs) if len(slices) >= 3]
 
 
 def sentences(found: Scaling) -> list[str]:
@@ -44,8 +44,8 @@ def sentences(found: Scaling) -> list[str]:
         said += _recurrence_sentences(found.recurrence)
     elif found.without is not None:
         said.append(_WITHOUT[found.without])
-    said += [_saturation_sentence(one) for one in found.saturations]
-    return said + [_best_depth(own) for own in (found.params, found.macs) if own]
+    said += [_saturation_sentence(saturation) for saturation in found.saturations]
+    return said + [_best_depth(slices) for slices in (found.params, found.macs) if slices]
 
 
 def _recurrence_sentences(law: Recurrence) -> list[str]:
@@ -135,18 +135,18 @@ def _kinds_sentence(law: Recurrence) -> str:
 
 def _unknown(law: Recurrence) -> list[str]:
     """Parameters that the candidates do not determine, with reasons."""
-    found = []
+    unknown = []
     looped = [r for r in law.loops if r > 1]
     if law.phi is None:
-        found.append("φ, since no candidate runs any weights twice")
+        unknown.append("φ, since no candidate runs any weights twice")
     elif not _is_known(law.phi):
         text = f"φ ({_edge(law.phi)}{_range(law.phi, '−3', '3')} fits about as well)"
         if len(looped) == 1 and not law.has_unlooped:
             text += f", since all candidates run their shared weights {looped[0]} times"
-        found.append(text)
+        unknown.append(text)
     few = f"the parameters of candidates differ by a factor of {law.span:.1f} only"
     if law.alpha.is_open or law.alpha.value is None:
-        found.append(
+        unknown.append(
             f"α ({_edge(law.alpha)}{_range(law.alpha, '0', '6')})"
             + (f", since {few}" if law.span < 10 else "")
         )
@@ -154,8 +154,8 @@ def _unknown(law: Recurrence) -> list[str]:
         text = "E, which may be 0"
         if law.e.high is None:
             text = "E, which nothing bounds"
-        found.append(text + (f", since {few}" if law.span < 10 else ""))
-    return found
+        unknown.append(text + (f", since {few}" if law.span < 10 else ""))
+    return unknown
 
 
 def _saturation_sentence(one: Saturation) -> str:
@@ -199,21 +199,21 @@ def _best_depth(own: Sequence[Slice]) -> str:
     if len(own) == 1:
         budgets = f"1 budget, {own[0].span}"
     equal = f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets})"
-    if all(one.error is None for one in own):
+    if all(part.error is None for part in own):
         return f"{equal} one seed cannot tell which depth is best."
-    told = [one for one in own if not one.is_open]
-    if not told:
+    decided = [part for part in own if not part.is_open]
+    if not decided:
         return f"{equal} no depth is measurably worse than the best."
     first, last = (
-        f"{_executions(one.best.executions)}{_interval(one)} at {one.low:,}"
-        for one in (told[0], told[-1])
+        f"{_executions(part.best.executions)}{_interval(part)} at {part.low:,}"
+        for part in (decided[0], decided[-1])
     )
-    best = f"the best are {first}" if len(told) == 1 else f"the best go from {first} to {last}"
-    others = len(own) - len(told)
+    best = f"the best are {first}" if len(decided) == 1 else f"the best go from {first} to {last}"
+    others = len(own) - len(decided)
     rest = (
         f", and at the other {others} no depth is measurably worse than the best" if others else ""
     )
-    return f"{equal} depths can be told apart at {len(told)}: {best} {cost}{rest}."
+    return f"{equal} depths can be told apart at {len(decided)}: {best} {cost}{rest}."
 
 
 def _executions(count: int) -> str:
