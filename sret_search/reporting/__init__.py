@@ -1,1 +1,1 @@
-"""Reports: rebuilt from a study's storage alone, without torch or Ray."""
+"""Reports, rebuilt from the storage of a study alone, without torch or Ray."""

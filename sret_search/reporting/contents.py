@@ -62,9 +62,10 @@ def analyses(results: Results) -> list[Analysis]:
 
 
 def blocks(found: Sequence[Analysis]) -> Iterator[Block]:
-    """The blocks of the page; before the first one with verdicts, what a verdict is."""
-    first = next((one for one in found if one.compares), None)
-    for one in found:
-        if one is first:
+    """The blocks of the page. An explanation of verdicts stands before the first block that has
+    any."""
+    first = next((analysis for analysis in found if analysis.compares), None)
+    for analysis in found:
+        if analysis is first:
             yield Block("Comparisons", "comparisons", notes=[_COMPARISONS])
-        yield from one.blocks
+        yield from analysis.blocks

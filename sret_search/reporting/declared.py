@@ -1,8 +1,8 @@
-"""What a study had declared before any of its results was known, as its ledger tells.
+"""The declarations of a study that its ledger dates before any result was known.
 
-Nothing is chosen by the test part, and no chosen number may be shown as one that was not chosen:
-so test accuracy is open for candidates that were declared before a trial had ended, and closed for
-whatever was declared later.
+Nothing may be chosen by the test part, and a chosen number may not be shown as if it was not
+chosen. So test accuracy is open for candidates that were declared before a trial had ended. It is
+closed for whatever was declared later.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sret_search.trials.trial import TrialRecord
 
 
 class Declared:
-    """The declarations of a study that came into force before any trial had ended.
+    """The declarations of a study that were stored before any trial had ended.
 
     Args:
-        studies: the study as each of them has it.
+        studies: the study as described by each declaration.
         entries: every trial of the ledger, by number.
     """
 
@@ -45,8 +45,10 @@ class _Declaration:
         self._own = own_trials(study, entries)
         searched = [entry for entry in entries if entry.number in self._own]
         values = [entry.values for entry in searched]
-        self._idle = [inert_axes(one, values, study.space) for one in study.file.contrasts]
-        # Nothing is chosen among arms, nor of one candidate alone.
+        self._idle = [
+            inert_axes(contrast, values, study.space) for contrast in study.file.contrasts
+        ]
+        # Among arms nothing is chosen, and a single candidate leaves no choice.
         self._all = study.file.arms is not None or not study.space.axes
         self._names = {entry.candidate for entry in searched if self._declares_searched(entry)}
 
@@ -69,18 +71,18 @@ class _Declaration:
 
 
 def own_trials(study: Study, entries: Sequence[TrialRecord]) -> set[int]:
-    """The numbers of the trials that a study, as it is described, asks for itself: none of another
-    recipe, space or budget, no twins, no confirmations, no branches. Arms whose learning rate is
-    tuned count at every rate."""
-    own = set(History(study, entries).own)
+    """The numbers of the trials that a study, as described, asks for itself. Trials of another
+    recipe, space or budget do not count, nor do twins, confirmations and branches. Arms whose
+    learning rate is tuned count at every rate."""
+    numbers = set(History(study, entries).own)
     arms = study.file.arms
     if arms is None or arms.lr is None:
-        return own
+        return numbers
     plain = {candidate.name for candidate in study.grid}
     for entry in entries:
-        if entry.number not in own and entry.role == "search" and entry.parent is None:
+        if entry.number not in numbers and entry.role == "search" and entry.parent is None:
             job = entry.job
             candidate = Candidate({}, job.architecture, job.recipe)
             if at_rate(candidate, study.file.recipe.lr).name in plain:
-                own.add(entry.number)
-    return own
+                numbers.add(entry.number)
+    return numbers

@@ -1,4 +1,4 @@
-"""What a reader must know before the numbers of a page: edits, trials left out, late declarations."""
+"""Notices before the numbers of a page: edits, trials that are left out, late declarations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sret_search.trials import retention
 from sret_search.trials.predictions import Predictions
 
 _EDITS = 5
-"""Edits of the study file that a page lists."""
+"""The largest number of edits of the study file that a page lists."""
 
 
 def notices(results: Results) -> list[str]:
-    """A sentence for each; none of a study whose file is as it ran, and always was."""
+    """The notices as sentences. Empty if the study file never changed and nothing is left out."""
     return [
         *_edited(results),
         *_left_out(results),
@@ -32,9 +32,9 @@ def _edited(results: Results) -> Iterator[str]:
 
 
 def _left_out(results: Results) -> Iterator[str]:
-    own = {entry.number for entry in results.own}
+    compared = {entry.number for entry in results.own}
     number = sum(
-        entry.number not in own
+        entry.number not in compared
         and entry.state == "complete"
         and entry.role == "search"
         and entry.parent is None
@@ -48,7 +48,8 @@ def _left_out(results: Results) -> Iterator[str]:
 
 
 def _without_folder(results: Results) -> Iterator[str]:
-    """Nothing of a packed ledger, which has what is compared image by image."""
+    """A notice on trials without a folder. A packed ledger needs none: it contains what is compared
+    image by image."""
     gone = retention.without_folder(results.attempts, results.complete)
     if gone and isinstance(results.outcomes, Predictions):
         yield (
@@ -59,7 +60,7 @@ def _without_folder(results: Results) -> Iterator[str]:
 
 
 def _declared_late(results: Results) -> Iterator[str]:
-    """Candidates that would show test accuracy, had they been declared in time."""
+    """A notice on candidates whose test accuracy is closed, since they were declared too late."""
     study = results.study
     if study.file.arms is None and study.space.axes and not study.file.contrasts:
         return

@@ -1,4 +1,4 @@
-"""Several studies on one page, where what they measured can be compared."""
+"""Several studies on one page, if their results can be compared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sret_search.reporting.statistics.intervals import Interval
 from sret_search.trials.trial import TrialRecord
 
 _ELSEWHERE = {"root", "download"}
-"""What a data set may differ in, and be the same."""
+"""Fields in which equal data sets may differ."""
 _MARKERS: tuple[Marker, ...] = ("circle", "square", "triangle", "diamond", "down", "star")
 _COLUMNS = (
     Column("study", "word"), Column("candidates"), Column("sampler", "word"), Column("part", "word"),
@@ -40,11 +40,13 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One study beside the others.
+    """A study in the overlay.
 
     Attributes:
-        hypervolume: against one reference for all; None where a study has no budget of parameters.
-        behind: accuracy of its best less that of the best of all, paired by seed.
+        hypervolume: hypervolume for the reference point that all studies share. None if a study has
+            no budget of parameters.
+        behind: accuracy of its best candidate minus that of the best of all studies, paired by
+            seed.
     """
 
     name: str
@@ -56,26 +58,26 @@ class Row:
 
 
 def overlay(every: list[Results]) -> list[Row]:
-    """The studies in the order given.
+    """The studies in the given order.
 
     Raises:
-        StudyError: what they measured cannot be compared.
+        StudyError: the results cannot be compared.
     """
     refuse_incomparable(every)
     most = _budget(every)
-    found = [
+    rows = [
         Row(each.name, each, each.once(answer), None if most is None else _hypervolume(each, most))
         for each in every
     ]
-    best = _best(found)
-    return [row if best is None else _beside(row, best) for row in found]
+    best = _best(rows)
+    return [row if best is None else _beside(row, best) for row in rows]
 
 
 def refuse_incomparable(every: list[Results]) -> None:
-    """See that studies measured the same thing on the same images.
+    """Check that all studies measured the same on the same images.
 
     Raises:
-        StudyError: they did not; a sentence for each difference.
+        StudyError: they did not. It has a sentence for each difference.
     """
     first, *others = every
     problems = [problem for other in others for problem in _differences(first, other)]
@@ -87,7 +89,7 @@ def refuse_incomparable(every: list[Results]) -> None:
 
 
 def sentences(rows: list[Row]) -> list[str]:
-    """What the overlay shows, for the top of its page."""
+    """Sentences on the overlay, for the top of its page."""
     if all(row.answer is None for row in rows):
         return ["No trial of these studies is complete yet."]
     best, found = _best(rows), []
@@ -123,7 +125,7 @@ def sentences(rows: list[Row]) -> list[str]:
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
-    """What `summary.json` of an overlay holds. Accuracies are fractions."""
+    """The content of `summary.json` of an overlay. Accuracies are fractions."""
     return {
         "studies": [
             {
@@ -140,7 +142,7 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
 
 
 def block(rows: list[Row]) -> Block:
-    """The studies as a table of the page, one a row."""
+    """The studies as a table of the page, a row for each."""
     note = (
         "Accuracy in %, means over seeds, with 95 % intervals; of studies that confirm their front, of"
         " the fresh seeds. Hypervolume is of accuracy × log10 parameters, against chance × the largest"
@@ -163,22 +165,24 @@ def _cells(row: Row) -> list[str]:
                 behind += f" ({bounds(row.behind_interval)})"
         cells += [PARTS[best.part], ranged(best.accuracy, best.interval)]
         cells += [f"{best.params:,}", f"{best.macs:,}", behind]
-        for one in (row.answer.knee, row.answer.smallest):
-            cells += ["", ""] if one is None else [percent(one.accuracy), f"{one.params:,}"]
+        for choice in (row.answer.knee, row.answer.smallest):
+            cells += (
+                ["", ""] if choice is None else [percent(choice.accuracy), f"{choice.params:,}"]
+            )
     return [*cells, "" if row.hypervolume is None else f"{row.hypervolume:.3f}"]
 
 
 def growths(every: list[Results]) -> dict[str, Growth]:
-    """How the hypervolume of each study grew, against one reference for all, by its name and
-    sampler; empty where one has no budget of parameters."""
+    """The growth of the hypervolume of each study, by name and sampler, for the same reference
+    point. Empty if a study has no budget of parameters."""
     most = _budget(every)
     if most is None:
         return {}
-    found = {
+    by_name = {
         f"{each.name} ({each.study.file.search.sampler})": growth(each, _point(each, most))
         for each in every
     }
-    return {name: one for name, one in found.items() if one is not None}
+    return {name: curve for name, curve in by_name.items() if curve is not None}
 
 
 def _differences(first: Results, other: Results) -> Iterator[Problem]:
@@ -194,7 +198,7 @@ def _differences(first: Results, other: Results) -> Iterator[Problem]:
 
 
 def _best(rows: list[Row]) -> Row | None:
-    """The row with the highest accuracy; None where there is none, or accuracies are of different
+    """The row with the highest accuracy. None if there is none, or if accuracies are on different
     parts of the data."""
     having = [row for row in rows if row.answer is not None]
     if len({row.answer.best.part for row in having if row.answer is not None}) > 1:
@@ -206,14 +210,14 @@ def _beside(row: Row, best: Row) -> Row:
     if row is best or row.answer is None or best.answer is None:
         return row
     mine, theirs = row.answer.best, best.answer.best
-    own, rivals = _trials(row, mine), _trials(best, theirs)
-    seeds = {entry.seed for entry in own} & {entry.seed for entry in rivals}
+    trials, rivals = _trials(row, mine), _trials(best, theirs)
+    seeds = {entry.seed for entry in trials} & {entry.seed for entry in rivals}
     if not seeds:
         return row
     difference, interval = paired.difference(
-        row.results, own, rivals, lambda entry: entry.result, mine.part
+        row.results, trials, rivals, lambda entry: entry.result, mine.part
     )
-    # One seed's interval is over images, and the predictions lie with another study.
+    # With one seed the interval would be over images, but the predictions belong to another study.
     return dataclasses.replace(
         row, behind=difference, behind_interval=interval if len(seeds) > 1 else None
     )
@@ -255,7 +259,7 @@ def _reached(choice: Recommended) -> str:
 
 
 def chart(every: Sequence[Results], cost: str) -> Chart | None:
-    """The candidates of each study and its front; None where nothing is complete."""
+    """The candidates of each study and its front. None if nothing is complete."""
     shown = [results for results in every if len(results.candidates)]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""The chart of a space, drawn into its study's report folder before anything is trained."""
+"""The chart of a space, drawn into the report folder of its study before any training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study
 
 _NEAR = 10.0
-"""A limit is drawn where it is at most so many times beyond what is drawn."""
+"""The largest factor between the drawn costs and a limit that is drawn."""
 
 
 def write_plan(study: Study, found: Survey, samples: Sequence[Candidate]) -> None:
-    """Draw the space of a study into its report's folder."""
+    """Draw the space of a study into its report folder."""
     drawn = chart(study, found, samples)
     figure = matplotlib.figure(drawn, f"study {study.name}: {drawn.caption}")
     study.report_folder.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,8 @@ def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
     """Feasible candidates in parameters × multiply-adds, the budget's limits, and samples."""
     costs = [candidate.cost for candidate in samples]
     values = {"params": np.asarray(found.params, float), "macs": np.asarray(found.macs, float)}
-    limits = {name: _limits(study, name, own) for name, own in values.items()}
-    axes = {name: _axis(name, own, limits[name]) for name, own in values.items()}
+    limits = {name: _limits(study, name, costs_of) for name, costs_of in values.items()}
+    axes = {name: _axis(name, costs_of, limits[name]) for name, costs_of in values.items()}
     looked = "all of them" if found.exact else f"of {found.looked_at:,} random draws"
     return Chart(
         name="plan",
@@ -61,14 +61,14 @@ def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
 
 
 def _limits(study: Study, name: str, values: np.ndarray) -> list[float]:
-    """The limits of a cost that are near what is drawn."""
+    """The limits of a cost that lie near the drawn values."""
     limit = getattr(study.space.budget, name)
     low, high = values.min() / _NEAR, values.max() * _NEAR
     return [float(at) for at in (limit.min, limit.max) if at and low <= at <= high]
 
 
 def _axis(name: str, values: np.ndarray, limits: list[float]) -> Axis:
-    """Logarithmic; costs that are all but the same stay near each other."""
+    """A logarithmic axis. Costs that are almost equal stay close together."""
     ends = (float(values.min()), float(values.max()), *limits)
     low, high = min(ends), max(ends)
     if high < 2 * low:

@@ -1,11 +1,11 @@
-"""Which candidate to train: the best, the knee of the front, the smallest near the best.
+"""The recommended candidates: the best, the knee of the front, the smallest near the best.
 
-All three are read from means over seeds, never from the best observed run, and chosen by the study's
-objective, accuracy or loss. Where a study confirms its front, the trainings with fresh seeds decide
-alone. The test part never chooses.
+All three are chosen by means over seeds, never by the best observed run. The study's objective
+decides, accuracy or loss. If a study confirms its front, only the trainings with fresh seeds
+decide. The test part never chooses.
 
-What is chosen among m candidates by the numbers that are shown looks better than it is: the interval
-of such a number has a lower end that holds for all m at once (Bonferroni).
+The best of m candidates, by the numbers that are shown, looks better than it is. So the lower end
+of the interval of such a number holds for all m at once (Bonferroni).
 """
 
 from __future__ import annotations
@@ -28,26 +28,27 @@ from sret_search.reporting.statistics.pooled_variance import Variances
 from sret_search.trials.trial import TrialRecord
 
 NEAR = 0.01
-"""How far below the best the smallest may lie, as a fraction: one point."""
+"""The largest difference between the best and the smallest, as a fraction: one point."""
 _NEAR_LOSS = 0.05
-"""How far above the least loss that of the smallest may lie, as a share of it."""
+"""The largest difference between the least loss and that of the smallest, as a share of it."""
 
 
 @dataclass(frozen=True)
 class Recommended:
-    """A candidate that the study points at. Accuracies are means over seeds, in fractions.
+    """A recommended candidate. Accuracies are means over seeds, as fractions.
 
     Attributes:
-        trial: whose weights are exported: the first of the candidate's complete ones, not the
-            luckiest.
-        part: of the data, on which `accuracy` is: "val", or "test" where validation was trained on.
-        interval: of `accuracy`, over seeds, or over images where there is one seed; with what the
-            choice among others costs.
-        loss: on validation.
-        test, test_interval: of trials that may show them; None elsewhere.
-        behind: accuracy less that of the best, paired by seed, with its interval.
-        values: of the study's axes, by path.
-        architecture: as plain data.
+        trial: number of the trial whose weights are exported: the candidate's first complete trial,
+            not the luckiest.
+        part: part of the data of `accuracy`: "val", or "test" if validation was trained on.
+        interval: interval of `accuracy`, over seeds, or over images with one seed. Its lower end
+            allows for the choice among others.
+        loss: validation loss.
+        test, test_interval: test accuracy of trials that may show it, else None.
+        behind: accuracy minus that of the best, paired by seed.
+        behind_interval: interval of `behind`.
+        values: values of the study's axes, by path.
+        architecture: the architecture as plain data.
     """
 
     candidate: str
@@ -71,16 +72,16 @@ class Recommended:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study recommends.
+    """The recommendation of a study.
 
     Attributes:
-        best: the highest mean; the cheaper one of equals.
-        knee: of the front of accuracy against parameters; None where it has no knee.
-        smallest: the fewest parameters, then multiply-adds, within one point of the best; the
-            most accurate of equals.
-        among: candidates that were chosen from.
+        best: the highest mean. Among equals the cheaper.
+        knee: the knee of the front of accuracy against parameters. None if there is no knee.
+        smallest: the fewest parameters, then multiply-adds, near the best. Among equals the most
+            accurate.
+        among: number of candidates that were available for the choice.
         measure: the objective that chose, "accuracy" or "loss".
-        is_confirmed: whether the accuracies are of fresh seeds.
+        is_confirmed: whether the accuracies are from fresh seeds.
     """
 
     best: Recommended
@@ -92,25 +93,25 @@ class Answer:
 
     @property
     def near(self) -> str:
-        """How near to the best the smallest is, in words."""
+        """The largest difference between the best and the smallest, in words."""
         return (
             "one point" if self.measure == "accuracy" else f"{100 * _NEAR_LOSS:.0f} % of the loss"
         )
 
     @property
     def choices(self) -> dict[str, Recommended]:
-        """By the names that `sret-search export --trial` takes."""
-        found = {"best": self.best, "knee": self.knee, "smallest": self.smallest}
-        return {name: choice for name, choice in found.items() if choice is not None}
+        """The recommended candidates, by the names that `sret-search export --trial` takes."""
+        named = {"best": self.best, "knee": self.knee, "smallest": self.smallest}
+        return {name: choice for name, choice in named.items() if choice is not None}
 
 
 def answer(results: Results) -> Answer | None:
-    """The answer of a study; None while no candidate is complete with all of its seeds."""
-    # Of a front that is half confirmed, the other half may be the better one.
+    """The recommendation of a study. None while no candidate is complete with all of its seeds."""
+    # If half of a front is confirmed, the other half may be the better half.
     again = [] if any(entry.open for entry in results.entries) else results.once(confirmed)
     if again:
         entries = results.once(confirmations)
-        rows = [(one.candidate, one.score, one.params, one.macs) for one in again]
+        rows = [(member.candidate, member.score, member.params, member.macs) for member in again]
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
         table = table[np.isfinite(table.score.astype(float))]
     else:
@@ -123,12 +124,12 @@ def answer(results: Results) -> Answer | None:
     near = table[table.score >= _least(best.score, results.measure)]
     by = ["params", "macs", "score"]
     smallest = near.sort_values(by, ascending=[True, True, False], kind="stable").iloc[0]
-    # Of what trained on validation, test alone can be shown, and the search chose.
+    # After training on validation only test accuracy can be shown, and the search chose.
     sees_all = bool(again) and again[0].val is None
     part, among = ("test", 1) if sees_all else ("val", len(table))
     spreads = results.spreads
     if again:
-        every = [entry for own in entries.values() for entry in own]
+        every = [entry for group in entries.values() for entry in group]
         spreads = {p: results.spread(every, p) for p in {part, "test"}}
 
     def choice(name: str) -> Recommended:
@@ -146,19 +147,20 @@ def answer(results: Results) -> Answer | None:
 
 
 def _least(best: float, measure: str) -> float:
-    """The least score of what counts as near the best."""
+    """The least score that counts as near the best."""
     return best - NEAR if measure == "accuracy" else best - _NEAR_LOSS * abs(best)
 
 
 def knee(accuracies: Sequence[float], params: Sequence[float]) -> int | None:
-    """Where more parameters begin to buy less: the member of the front that lies farthest above
-    the chord between its ends, in log parameters × accuracy (Das, "On characterizing the knee of
-    the Pareto curve", Structural Optimization 18, 1999; as in Satopää et al., "Finding a kneedle
-    in a haystack", 2011). Which member that is depends on no scaling of the two.
+    """The knee of a front, after which more parameters bring less. It is the member of the front
+    that lies farthest above the chord between the ends, in log parameters × accuracy (Das, "On
+    characterizing the knee of the Pareto curve", Structural Optimization 18, 1999; as in Satopää et
+    al., "Finding a kneedle in a haystack", 2011). The choice does not depend on the scales of the
+    two.
 
     Returns:
-        Its index; None where the front has fewer than three different members, or none of them
-        lies above the chord.
+        The index of the knee. None if the front has fewer than three different members, or no
+            member lies above the chord.
     """
     accuracy, x = np.asarray(accuracies, float), np.log(np.asarray(params, float))
     front = np.flatnonzero(pareto(list(accuracy), list(x)))
@@ -168,13 +170,13 @@ def knee(accuracies: Sequence[float], params: Sequence[float]) -> int | None:
         return None
     slope = (accuracy[last] - accuracy[first]) / (x[last] - x[first])
     above = accuracy[front] - accuracy[first] - slope * (x[front] - x[first])
-    # Of a front on a straight line nothing but rounding is left.
+    # On a straight front only rounding remains.
     tallest = int(np.argmax(above))
     return int(front[tallest]) if above[tallest] > 1e-9 else None
 
 
 def export_command(study: Path, choice: Recommended) -> str:
-    """What a user types to export a choice."""
+    """The shell command that exports a choice."""
     folder = f"exported/{choice.candidate}"
     return f"sret-search export {typed(study)} --trial {choice.trial} --out {folder}"
 
@@ -184,10 +186,10 @@ def _finite(value: float | np.floating[Any]) -> float | None:
 
 
 def _by_candidate(entries: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    found: dict[str, list[TrialRecord]] = {}
+    groups: dict[str, list[TrialRecord]] = {}
     for entry in entries:
-        found.setdefault(entry.candidate, []).append(entry)
-    return found
+        groups.setdefault(entry.candidate, []).append(entry)
+    return groups
 
 
 def _choice(

@@ -1,4 +1,4 @@
-"""The results of a study as one table, a row a trial."""
+"""The results of a study as a table, a row for each trial."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Results:
-    """A study's description and trials, as read from its ledger and folders at one moment.
+    """A study's description and trials, read from its ledger and folders at one moment.
 
     Attributes:
-        study: as the ledger describes it, not as the study file has it now; what a page says of
-            what ran comes from here.
-        description: the same as it is stored, with the text of both files.
-        edited: in what the study file differs from the ledger, a text for each field.
-        declarations: what the study declared, run after run; empty of earlier programs.
-        outcomes: per image, what each trial classified right.
+        study: the study as the ledger describes it, which may differ from the study file by now.
+        description: the same description as stored, with the text of both files.
+        edited: differences between study file and ledger, a text for each field.
+        declarations: what the study declared, by run. Empty for ledgers of earlier program
+            versions.
+        outcomes: which images each trial classified correctly.
     """
 
     study: Study
@@ -62,14 +62,14 @@ class Results:
 
     @classmethod
     def read(cls, study: Study) -> Results:
-        """Read a study, also while it is being written; its packed ledger, where it was never run
-        here.
+        """Read a study, also while it is being written. Reads the packed ledger if the study never
+        ran here.
 
         Args:
-            study: the study file, which says where the ledger is.
+            study: the study file, with the place of the ledger.
 
         Raises:
-            StudyError: it was never run, or cannot be read.
+            StudyError: the study never ran, or cannot be read.
         """
         if packed.stands_for(study):
             return cls._from_packed(study)
@@ -92,16 +92,16 @@ class Results:
 
     @classmethod
     def _from_packed(cls, study: Study) -> Results:
-        found = packed.read(study)
+        content = packed.read(study)
         return cls(
-            study=recorded(study, found.description),
-            description=found.description,
-            entries=found.entries,
-            outcomes=found.outcomes,
+            study=recorded(study, content.description),
+            description=content.description,
+            entries=content.entries,
+            outcomes=content.outcomes,
             attempts={},
-            only_retrainable=found.only_retrainable,
-            declarations=found.declarations,
-            edited=compatibility.differences(study, found.description),
+            only_retrainable=content.only_retrainable,
+            declarations=content.declarations,
+            edited=compatibility.differences(study, content.description),
         )
 
     @cached_property
@@ -109,15 +109,15 @@ class Results:
         return {}
 
     def once(self, analysis: Callable[[Results], Found]) -> Found:
-        """What an analysis finds in these results: worked out once, whoever asks for it."""
+        """The result of an analysis of these results. It is computed once, at the first call."""
         if analysis not in self._known:
             self._known[analysis] = analysis(self)
-        found: Found = self._known[analysis]
-        return found
+        result: Found = self._known[analysis]
+        return result
 
     @property
     def packed(self) -> Packed:
-        """All that a packed ledger keeps."""
+        """The content of a packed ledger."""
         return Packed(
             *(self.description, self.declarations, self.entries, self.only_retrainable),
             self.outcomes,
@@ -129,7 +129,7 @@ class Results:
 
     @property
     def planned(self) -> int:
-        """Trials that the study asks for, as far as that is known by now."""
+        """The number of trials that the study asks for, as far as it is known by now."""
         return max(int(self.description["trials"]), len(self.entries))
 
     @cached_property
@@ -146,8 +146,8 @@ class Results:
 
     @cached_property
     def declared(self) -> bool:
-        """Whether all candidates that are compared were declared before any result was known, so
-        that nothing is chosen among them and test accuracy may be shown of each."""
+        """Whether all compared candidates were declared before any result was known. Then nothing
+        is chosen among them, and the test accuracy of each may be shown."""
         return all(self.shows_test(entry) for entry in self.complete)
 
     def is_declared(self, contrast: Contrast) -> bool:
@@ -155,36 +155,36 @@ class Results:
         return self._declared.has(contrast)
 
     def images(self, part: str) -> int:
-        """Images of a part of the data, "val" or "test"."""
+        """The number of images of a part of the data, "val" or "test"."""
         _, val, test = self.study.sizes
         return val if part == "val" else test
 
     @property
     def own_objectives(self) -> list[str]:
-        """Objectives that are shown only where a study has them."""
+        """Objectives that are shown only if the study has them."""
         return [name for name in ("memory", "latency_ms") if name in self.study.file.objectives]
 
     def shows_test(self, entry: TrialRecord) -> bool:
-        """Whether the test accuracy of a trial may be shown: nothing was chosen by it, and it was
-        not chosen itself."""
+        """Whether the test accuracy of a trial may be shown: it chose nothing, and it was not
+        chosen itself."""
         return entry.role == "confirmation" or self._declared.shows_test(entry)
 
     @cached_property
     def own(self) -> list[TrialRecord]:
-        """The trials of candidates that are compared: those that the description in force trains.
+        """The trials of the candidates that are compared: those that the stored description trains.
 
-        Left out are trials of another recipe, space or budget; branches, since what was trained
-        in two pieces does not stand beside what was trained in one; trials that only stand beside
-        others, or chose a learning rate; and arms at a rate that is no longer theirs.
+        Left out are trials of another recipe, space or budget, trials of other roles, and arms at a
+        rate that is no longer the chosen rate. Branches are left out too, since a training in two
+        pieces is not comparable with a training in one piece.
         """
         numbers = own_trials(self.study, self.entries)
-        own = [entry for entry in self.entries if entry.number in numbers]
+        kept = [entry for entry in self.entries if entry.number in numbers]
         arms = self.study.file.arms
         if arms is not None and arms.lr is not None:
-            of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in own}
-            last = {of[entry.number]: entry.candidate for entry in own}
-            own = [entry for entry in own if entry.candidate == last[of[entry.number]]]
-        return own
+            of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in kept}
+            last = {of[entry.number]: entry.candidate for entry in kept}
+            kept = [entry for entry in kept if entry.candidate == last[of[entry.number]]]
+        return kept
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
@@ -192,27 +192,26 @@ class Results:
         return [entry for entry in self.own if entry.state == "complete"]
 
     def having(self, role: Role) -> dict[str, list[TrialRecord]]:
-        """The complete trials of a role, by the name of their candidate."""
-        found: dict[str, list[TrialRecord]] = defaultdict(list)
+        """The complete trials of a role, by candidate name."""
+        by_candidate: dict[str, list[TrialRecord]] = defaultdict(list)
         for entry in self.entries:
             if entry.state == "complete" and entry.role == role:
-                found[entry.candidate].append(entry)
-        return dict(found)
+                by_candidate[entry.candidate].append(entry)
+        return dict(by_candidate)
 
     @cached_property
     def parents(self) -> dict[int, int]:
-        """The trial that each branch goes on from."""
+        """The parent trial of each branch, by number."""
         return {e.number: e.parent for e in self.entries if e.parent is not None}
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a trial: `COLUMNS`, then the values of the axes.
+        """A table with a row for each trial: `COLUMNS`, then the values of the axes.
 
-        Accuracies are fractions. Test accuracy is there for arms and contrasts that were
-        declared before training, and for trials that confirm, and empty otherwise: nothing that
-        was chosen may show it. Memory (bytes) and latency (milliseconds) are there where they are objectives.
-        Last columns say what a trial stands beside or was for, and of branches their parents,
-        where there are such trials.
+        Accuracies are fractions. Test accuracy is given for arms and contrasts that were declared
+        before training, and for confirmations. Otherwise it is empty, since a chosen trial may not
+        show it. Memory (bytes) and latency (milliseconds) are given if they are objectives. Role,
+        compared candidate and parent trial are given if there are other roles or branches.
         """
         axes = list(self.study.space.axes)
         rows = [
@@ -224,7 +223,7 @@ class Results:
             table[column] = table[column].astype(float)
         for axis in axes:
             kinds = {type(entry.values.get(axis)) for entry in self.entries}
-            if kinds == {int, type(None)}:  # or whole numbers would no longer be whole
+            if kinds == {int, type(None)}:  # or whole numbers would become floats
                 table[axis] = table[axis].astype("Int64")
         for name in self.own_objectives:
             values = {e.number: e.cost.get(name, e.result.latency_ms) for e in self.entries}
@@ -238,14 +237,14 @@ class Results:
 
     def _row(self, entry: TrialRecord) -> dict[str, Any]:
         known, result = entry.cost, entry.result
-        # What a trial that is open has reached, if it came to a rung.
+        # An open trial has the values of its last rung, if it reached a rung.
         waits = entry.stopped if entry.open and entry.rungs else result
         return {
             "trial": entry.number,
             "candidate": entry.candidate,
             "state": entry.state,
             "seed": entry.seed,
-            # Images of validation that were trained on tell nothing.
+            # Validation images that were trained on say nothing.
             "val_accuracy": None if entry.sees_validation else result.val_accuracy,
             "val_loss": None if entry.sees_validation else result.val_loss,
             "test_accuracy": result.test_accuracy if self.shows_test(entry) else None,
@@ -259,7 +258,7 @@ class Results:
 
     @cached_property
     def searched(self) -> pd.DataFrame:
-        """The rows of the study's own candidates, without what stands beside them."""
+        """The rows of the study's candidates, without trials of other roles."""
         return self.table[[entry.role == "search" for entry in self.entries]]
 
     @cached_property
@@ -269,39 +268,40 @@ class Results:
 
     @cached_property
     def spreads(self) -> dict[str, Variances]:
-        """How far seeds spread among the trials that are compared, on "val" and on "test"; on test
-        among those alone that show it."""
+        """The spread over seeds among the compared trials, on "val" and on "test". On test only
+        trials that may show their accuracy count."""
         shown = {"val": self.complete, "test": [e for e in self.complete if self.shows_test(e)]}
         return {part: self.spread(entries, part) for part, entries in shown.items()}
 
     def spread(self, entries: Iterable[TrialRecord], part: str) -> Variances:
-        """How far seeds spread among some trials, on "val" or on "test"."""
+        """The spread over seeds among some trials, on "val" or on "test"."""
         folds = self.study.file.data.folds
         return Variances.among(entries, part, self.images(part), folds)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
-        """One row a candidate with a complete trial: costs, seeds, mean validation accuracy."""
+        """A table with a row for each candidate that has a complete trial: costs, seeds, mean
+        validation accuracy."""
         axes = list(self.study.space.axes)
         grouped = self.compared.groupby("candidate", sort=False)
         means = grouped[["val_accuracy", "val_loss", "test_accuracy", "seconds"]].mean()
         firsts = grouped[[*_COSTS, *axes]].first()
         seeds = grouped.size().rename("seeds")
-        # A loss that is no number leaves none: the mean of the others would be of the lucky seeds.
+        # With a loss that is not finite there is no mean: the other seeds are only the lucky seeds.
         means["val_loss"] = means.val_loss.where(grouped.val_loss.count() == seeds)
         return pd.concat([seeds, means, firsts], axis=1).reset_index()
 
     @cached_property
     def sound(self) -> pd.DataFrame:
         """The candidates of which no seed diverged or failed, and whose score is a number. Only
-        these are on a front, best, or in a law: the seeds that are left of the others are the lucky
-        ones."""
+        these may be on a front, best, or in a law. Of other candidates only the lucky seeds
+        remain."""
         is_known = np.isfinite(self.scores(self.candidates))
         return self.candidates[is_known & ~self.candidates.candidate.isin(self.lost)]
 
     @cached_property
     def lost(self) -> set[str]:
-        """The candidates and twins of which a seed diverged or failed."""
+        """The names of candidates and twins of which a seed diverged or failed."""
         return {
             entry.candidate
             for entry in self.entries
@@ -312,35 +312,36 @@ class Results:
 
     @property
     def measure(self) -> Literal["accuracy", "loss"]:
-        """The objective that candidates are chosen by: accuracy, or loss where a study has that
-        instead."""
+        """The objective that chooses candidates: loss if the study has it without accuracy, else
+        accuracy."""
         objectives = self.study.file.objectives
         return "loss" if "loss" in objectives and "accuracy" not in objectives else "accuracy"
 
     def scores(self, table: pd.DataFrame) -> np.ndarray:
-        """How good each candidate of a table is on validation; more is better: its accuracy, or
-        minus its loss."""
+        """The score of each candidate of a table on validation, more is better: accuracy, or minus
+        loss."""
         column = table.val_accuracy if self.measure == "accuracy" else -table.val_loss
         return np.asarray(column, float)
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """The sound candidates that no other one beats on validation and in parameters, by
-        parameters."""
+        """The sound candidates that no other sound candidate dominates in validation score and
+        parameters, sorted by parameters."""
         table = self.sound
         on_front = table[pareto(list(self.scores(table)), list(table.params))]
         return on_front.sort_values(["params", "macs"], kind="stable")
 
     @property
     def best(self) -> pd.Series | None:
-        """The sound candidate that is best on validation, the cheaper one of equals; None where
+        """The sound candidate with the best validation score, among equals the cheaper. None if
         there is none."""
         table = self.sound.assign(score=self.scores(self.sound))
         order = table.sort_values(["score", "macs"], ascending=[False, True], kind="stable")
         return order.iloc[0] if len(order) else None
 
     def right(self, entry: TrialRecord, what: str) -> np.ndarray | None:
-        """Per test image, whether it was classified right; `what` is "test" or "rerun-<i>"."""
+        """Whether each test image was classified correctly. `what` is "test" or "rerun-<i>". None
+        if unknown."""
         return self.outcomes.right(entry.number, what)
 
 

@@ -1,4 +1,4 @@
-"""Sentences at the top of a page: the answer, and what each analysis found."""
+"""Sentences at the top of a page: the recommendation, and the findings of each analysis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sret_search.reporting.results import Results
 
 
 def sentences(results: Results, found: Sequence[Analysis]) -> list[str]:
-    """The answer and the sentences of all analyses; without an answer, how far the study is."""
+    """The recommendation and the sentences of all analyses. Without a recommendation, the progress
+    of the study."""
     recommended = results.once(answer)
     if recommended is None:
         return [_nothing_yet(results)]
@@ -52,7 +53,7 @@ def _answer_sentences(results: Results, found: Answer) -> list[str]:
 
 
 def _grounds(results: Results, found: Answer) -> list[str]:
-    """What these numbers are, and how far they are to be believed."""
+    """Sentences on the origin of the numbers, and their reliability after the choice."""
     chosen = f"mean {found.measure} on validation"
     if found.is_confirmed and found.best.part == "test":
         return [

@@ -1,4 +1,4 @@
-"""The results as one JSON object, and where they come from."""
+"""The results as a JSON object, with their origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sret_search.reporting.results import Results
 
 
 def summarise(results: Results, found: Sequence[Analysis]) -> dict[str, Any]:
-    """What `summary.json` holds. Accuracies are fractions."""
+    """The content of `summary.json`. Accuracies are fractions."""
     table, recommended = results.table, results.once(answer)
     summary: dict[str, Any] = {
         "study": results.name,
@@ -36,7 +36,7 @@ def summarise(results: Results, found: Sequence[Analysis]) -> dict[str, Any]:
 
 
 def provenance(results: Results) -> dict[str, Any]:
-    """Versions, processors and dates that the results come from."""
+    """The versions, processors and dates of the results."""
     environments = [e.result.environment for e in results.entries if e.result.environment]
     names = sorted({name for environment in environments for name in environment})
     ended = [entry.ended for entry in results.entries if entry.ended is not None]
@@ -48,8 +48,8 @@ def provenance(results: Results) -> dict[str, Any]:
 
 
 def footer(results: Results, chart: Chart | None = None) -> str:
-    """Where a figure comes from, in a line: study, date, versions, seeds, number of trials; and
-    what the bars and bands of a chart are, or intervals that say nothing else."""
+    """The origin of a figure, in a line: study, date, versions, seeds, number of trials. Also what
+    the bars and bands of a chart are, or, without a chart, what intervals are by default."""
     facts, table = provenance(results), results.table
     complete = int((table.state == "complete").sum())
     seeds = len({entry.seed for entry in results.complete})
@@ -70,7 +70,7 @@ def footer(results: Results, chart: Chart | None = None) -> str:
 
 
 def _data_set(results: Results) -> str:
-    """The data set by its name, or its folder and the folders of its parts."""
+    """The data set: its name, or its folder with the folders of its parts."""
     data, folders = results.description["data"], str(results.study.contents or "")
     name = data.get("imagefolder") or data["name"]
     return f"{name} ({folders})" if folders else str(name)

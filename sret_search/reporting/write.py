@@ -1,4 +1,4 @@
-"""Write a report's folder: page, charts, tables, summary; of one study, or of several."""
+"""Files of a report, of one study or of several: page, charts, tables, summary."""
 
 from __future__ import annotations
 
@@ -33,24 +33,26 @@ _NAMES = {"best": "Best", "knee": "Knee of the front", "smallest": "Smallest wit
 
 
 def write_report(study: Study, *, pack: bool = False) -> Path:
-    """Rebuild `reports/<study>/` from the ledger and the trials' folders alone; the page that
-    was written.
+    """Rebuild `reports/<study>/` from the ledger and the trials' folders alone.
 
     Args:
-        pack: write the packed ledger too, which draws the same report anywhere.
+        pack: write the packed ledger too, from which the same report can be drawn anywhere.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        StudyError: the study was never run, or its ledger cannot be read.
+        StudyError: the study never ran, or its ledger cannot be read.
     """
     results = Results.read(study)
     folder = study.report_folder
-    found, footer = analyses(results), summary.footer(results)
-    charts = [chart for analysis in found for chart in analysis.charts]
+    analysed, footer = analyses(results), summary.footer(results)
+    charts = [chart for analysis in analysed for chart in analysis.charts]
     folder.mkdir(parents=True, exist_ok=True)
     for chart in charts:
         _draw(folder, chart.name, matplotlib.figure(chart, summary.footer(results, chart)))
     members = results.once(front.front)
-    facts = summary.summarise(results, found)
+    facts = summary.summarise(results, analysed)
     _write(folder, {
         "trials.csv": _csv(results.table),
         "trials.parquet": _parquet(results.table),
@@ -61,34 +63,36 @@ def write_report(study: Study, *, pack: bool = False) -> Path:
     if pack:
         _write(folder, {packed.FILE: packed.write(study, results.packed)})
     page = folder / "report.html"
-    content = _page(results, found, charts, facts)
+    content = _page(results, analysed, charts, facts)
     write_whole(page, _text(content))
     return page
 
 
 def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
-    """Draw several studies over each other, from their ledgers and folders alone; the page that
-    was written.
+    """Draw several studies over each other, from their ledgers and folders alone.
 
     Args:
-        folder: where to; None is `reports/<name>+<name>…/`.
+        folder: folder of the page. None is `reports/<name>+<name>…/`.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        StudyError: one was never run, or cannot be read, or they cannot be compared.
+        StudyError: a study never ran or cannot be read, or the studies cannot be compared.
     """
     every = [Results.read(study) for study in studies]
     rows = overlay.overlay(every)
     title = " + ".join(results.name for results in every)
     if folder is None:
         folder = Path("reports") / "+".join(results.name for results in every)
-    found = [overlay.chart(every, cost) for cost in candidates.LABELS]
-    found.append(hypervolume.overlaid(overlay.growths(every)))
-    made = [chart for chart in found if chart is not None]
+    drawn = [overlay.chart(every, cost) for cost in candidates.LABELS]
+    drawn.append(hypervolume.overlaid(overlay.growths(every)))
+    made = [chart for chart in drawn if chart is not None]
     footers = [summary.footer(results) for results in every]
     folder.mkdir(parents=True, exist_ok=True)
-    for one in made:
-        signed = " ".join(summary.footer(results, one) for results in every)
-        _draw(folder, one.name, matplotlib.figure(one, signed))
+    for picture in made:
+        signed = " ".join(summary.footer(results, picture) for results in every)
+        _draw(folder, picture.name, matplotlib.figure(picture, signed))
     tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
     _write(folder, {
         "trials.csv": _csv(pd.concat(tables_of)),
@@ -125,19 +129,20 @@ def _page(
 
 
 def _choices(results: Results) -> list[tuple[str, Any, str]]:
-    """What is recommended, each candidate once, under all of its names, and how to export it."""
+    """The recommended candidates, each once with all of its names, with the command that exports
+    it."""
     names: dict[str, list[str]] = {}
-    found = results.once(answer)
-    choices = {} if found is None else found.choices
+    recommended = results.once(answer)
+    choices = {} if recommended is None else recommended.choices
     for name, choice in choices.items():
         names.setdefault(choice.candidate, []).append(name)
     return [
         (
-            ", ".join(_NAMES[name] for name in own),
-            choices[own[0]],
-            export_command(results.study.path, choices[own[0]]),
+            ", ".join(_NAMES[name] for name in roles),
+            choices[roles[0]],
+            export_command(results.study.path, choices[roles[0]]),
         )
-        for own in names.values()
+        for roles in names.values()
     ]
 
 
@@ -161,13 +166,13 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 
 def _text(text: str) -> bytes:
-    """A text as a file has it: a name of the user's need not be one that UTF-8 can say."""
+    """A text as bytes of a file. A user's name may have characters that UTF-8 cannot encode."""
     return encodable(text).encode()
 
 
 def _parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    # A column whose values are of several kinds has no type of Parquet's: it becomes text.
+    # Parquet has no type for a column with values of several kinds: it becomes text.
     kinds = {name: pd.api.types.infer_dtype(table[name]) for name in table.columns}
     mixed = [name for name, kind in kinds.items() if kind.startswith("mixed")]
     table.astype(dict.fromkeys(mixed, "string")).to_parquet(buffer, index=False)

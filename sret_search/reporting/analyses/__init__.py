@@ -1,1 +1,1 @@
-"""Analyses: each a file with its numbers, table, charts, sentences and its part of summary.json."""
+"""Analyses. Each file has one analysis: numbers, table, charts, sentences, part of summary.json."""

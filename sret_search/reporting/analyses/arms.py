@@ -1,4 +1,4 @@
-"""Arms that differ in anything but loops: each beside the reference, paired by seed."""
+"""Arms of any axis but loops, compared with the reference, paired by seed."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """One value of the arms' axis. Accuracies are means over seeds, in fractions; of test they are
-    None where the arm was declared after the results.
+    """A value of the axis of the arms. Accuracies are means over seeds, as fractions. Test accuracy
+    is None if the arm was declared after the results.
 
     Attributes:
         train_macs: multiply-adds of one training.
-        difference: test accuracy over that of the reference.
+        difference: test accuracy minus that of the reference.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Arm:
 
 
 def arms(results: Results) -> list[Arm]:
-    """Every arm with a complete trial; empty where arms are loops, or have several candidates."""
+    """Every arm with a complete trial. Empty if arms are loops, or have several candidates."""
     declared = results.study.file.arms
     if declared is None or declared.axis.endswith(".loops"):
         return []
@@ -74,16 +74,16 @@ def arms(results: Results) -> list[Arm]:
     if any(len({entry.candidate for entry in group}) > 1 for group in groups.values()):
         return []
     reference = groups.get(json.dumps(declared.reference), [])
-    found = [_arm(results, name, group, reference) for name, group in groups.items()]
-    others = [i for i, arm in enumerate(found) if not arm.is_reference]
-    tests = family([found[i].difference for i in others], planned(results) - len(found))
+    compared = [_arm(results, name, group, reference) for name, group in groups.items()]
+    others = [i for i, arm in enumerate(compared) if not arm.is_reference]
+    tests = family([compared[i].difference for i in others], planned(results) - len(compared))
     for i, difference in zip(others, tests, strict=True):
-        found[i] = replace(found[i], difference=difference)
-    return found
+        compared[i] = replace(compared[i], difference=difference)
+    return compared
 
 
 def planned(results: Results) -> int:
-    """The number of arms that a study asks for, trained yet or not."""
+    """The number of arms that a study asks for, trained or not."""
     declared = results.study.file.arms
     if declared is None:
         return 0
@@ -121,19 +121,19 @@ def _words(value: Any) -> str:
 
 def analyse(results: Results) -> Analysis:
     """The arms with their differences from the reference."""
-    found = results.once(arms)
+    every = results.once(arms)
     return Analysis(
-        sentences=sentences(found),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"arms": [_facts(arm) for arm in found]},
-        compares=bool(found),
+        sentences=sentences(every),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"arms": [_facts(arm) for arm in every]},
+        compares=bool(every),
     )
 
 
 def chart(found: list[Arm]) -> Chart | None:
-    """Test accuracy of each arm, and its difference to the reference's, paired by seed; None
-    where there are not two arms."""
+    """Test accuracy of each arm, and its difference from the reference, paired by seed. None with
+    fewer than two arms."""
     if len(found) < 2:
         return None
     places = np.arange(len(found), dtype=float)
@@ -194,7 +194,8 @@ def chart(found: list[Arm]) -> Chart | None:
 
 
 def sentences(found: list[Arm]) -> list[str]:
-    """Each arm beside the reference, with its verdict and the training that it takes."""
+    """A sentence for each arm: its accuracy and that of the reference, the verdict, the training
+    cost."""
     reference = next((arm for arm in found if arm.is_reference), None)
     said = []
     for arm in found:

@@ -1,4 +1,4 @@
-"""The fronts of several seeds as one: their median, and the band that holds that of all seeds."""
+"""The median front over several seeds, and its confidence band, in charts and captions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sret_search.reporting.statistics.attainment import Attained, Stairs
 
 
 def series(attained: Attained | None, end: float) -> list[Series]:
-    """The band and the median as far as this cost; none where there are too few seeds."""
+    """The band and the median, drawn up to the cost `end`. Empty if there are too few seeds."""
     if attained is None:
         return []
     fronts = (attained.low, attained.median, attained.high)
@@ -31,7 +31,7 @@ def series(attained: Attained | None, end: float) -> list[Series]:
 
 
 def caption(attained: Attained | None) -> str:
-    """What the band is, to follow other sentences."""
+    """An explanation of the band, to follow other sentences."""
     if attained is None:
         return ""
     among = f"{attained.candidates:,} candidates" if attained.candidates > 1 else "candidate"
@@ -44,7 +44,7 @@ def caption(attained: Attained | None) -> str:
 
 
 def bars(attained: Attained | None) -> str | None:
-    """What bars and the band are, where there is one."""
+    """A sentence that explains bars and band. None if there is no band."""
     if attained is None:
         return None
     level = f"{100 * attained.covered:.0f} %"
@@ -52,8 +52,8 @@ def bars(attained: Attained | None) -> str | None:
 
 
 def _at(stairs: Stairs, x: np.ndarray) -> np.ndarray:
-    """The height of a front at these costs; nan before its first corner."""
+    """The height of a front at the costs `x`. NaN before its first corner."""
     costs, accuracies = stairs
     place = np.searchsorted(costs, x, side="right") - 1
-    found: np.ndarray = np.where(place >= 0, accuracies[place.clip(0)], np.nan)
-    return found
+    heights: np.ndarray = np.where(place >= 0, accuracies[place.clip(0)], np.nan)
+    return heights

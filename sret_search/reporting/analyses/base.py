@@ -21,7 +21,7 @@ class Column:
     """A column of a table.
 
     Attributes:
-        kind: its cells are numbers, or words, which "wrap" into several lines where they are long.
+        kind: "number", "word", or "wrap" for words that may run over several lines.
     """
 
     title: str
@@ -30,11 +30,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; cells are texts, which the page escapes, or markup.
+    """A table of the page. Cells are markup, or texts that the page escapes.
 
     Attributes:
-        lost: places of the rows of trials that are lost.
-        is_narrow: whether titles of columns may wrap.
+        lost: row numbers of trials that diverged or failed.
+        is_narrow: whether column titles may wrap.
     """
 
     columns: Sequence[Column]
@@ -48,13 +48,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Block:
-    """A heading of the page with what stands under it.
+    """A heading of the page with the content under it.
 
     Attributes:
-        heading: empty where the block goes on from the one before.
-        name: of the heading in links; only such headings are in the list of sections.
+        heading: empty if the block continues the block before it.
+        name: target of links to the heading. The list of sections has only headings with a name.
         level: 2, or 3 for a heading within a section.
-        texts, notes: paragraphs; notes are set smaller.
+        texts, notes: paragraphs. Notes have smaller letters.
     """
 
     heading: str = ""
@@ -67,12 +67,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that one analysis puts into a report; each part may be absent.
+    """The parts that an analysis puts into a report. Each may be absent.
 
     Attributes:
-        sentences: for the top of the page.
-        facts: for `summary.json`, by its keys.
-        compares: whether its block has verdicts, so that the page explains them once.
+        sentences: text for the top of the page.
+        facts: entries of `summary.json`, by key.
+        compares: whether the block has verdicts. The page then explains verdicts, once.
     """
 
     sentences: Sequence[str] = ()
@@ -86,24 +86,25 @@ Analyse = Callable[[Results], Analysis]
 
 
 def drawn(*charts: Chart | None) -> list[Chart]:
-    """The charts that there are."""
+    """The charts that are not None."""
     return [chart for chart in charts if chart is not None]
 
 
 def fields(record: Any, *but: str) -> dict[str, Any]:
-    """The fields of a dataclass, but for some."""
+    """The fields of a dataclass without those named in `but`."""
     return {
         f.name: getattr(record, f.name) for f in dataclasses.fields(record) if f.name not in but
     }
 
 
 def isolated(name: str) -> Markup:
-    """A name of the user's, whose direction of writing leaves the text around it alone."""
+    """A user's name as markup that keeps its direction of writing from changing the text around
+    it."""
     return Markup("<bdi>{}</bdi>").format(name)
 
 
 def ranged(fraction: float | None, interval: Interval | None) -> str:
-    """An accuracy in per cent, with its interval where it has one."""
+    """An accuracy in per cent, with its interval if it has one."""
     text = percent(fraction)
     if interval is not None:
         text += f" ({percent(interval[0])} to {percent(interval[1])})"
@@ -114,7 +115,7 @@ P_COLUMNS = (Column("p"), Column("p, Holm"))
 
 
 def difference_cell(test: Comparison) -> str:
-    """A difference in points, with its interval where it has one."""
+    """A difference in points, with its interval if it has one."""
     if test.difference is None:
         return ""
     text = points(test.difference)
@@ -131,6 +132,7 @@ def p_cells(test: Comparison) -> tuple[str, str]:
 
 
 def family_note(tests: Sequence[Comparison], kind: str) -> str:
-    """The correction of the tests of a kind, to follow other sentences; empty of a single test."""
+    """A note on the correction of the tests of a kind, to follow other sentences. Empty for a
+    single test."""
     count = max(test.tests for test in tests)
     return f" Verdicts are by p after Holm's correction over {count} {kind}." if count > 1 else ""

@@ -1,4 +1,4 @@
-"""Candidates as charts show them: axes of costs, which are drawn, intervals, what hovering tells."""
+"""Candidates in charts: axes of costs, the selection that is drawn, intervals, hover texts."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ LABELS = {
     "train_macs": "multiply-adds (MACs) of one training",
     "executions": "executions (unique blocks × loops)",
 }
-"""What a cost counts."""
+"""Axis labels: the quantity that each cost counts."""
 WITH_BARS = 150
-"""Candidates whose intervals are drawn; those of more hide one another."""
+"""The largest number of candidates that are drawn with intervals. More intervals hide each
+other."""
 DRAWN = 1000
-"""Candidates that are drawn, besides the front, where there are more: the eye tells no more apart,
-and a page stays one that can be opened."""
+"""The largest number of candidates that are drawn besides the front. The eye cannot separate more,
+and a larger page opens slowly."""
 _LOST = 200
 
 
 def thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    """The front and an even part of all others, and which of them are the front."""
+    """The front and an even selection of the others, and the mask of the front among these rows."""
     others = np.flatnonzero(~on_front)
     if len(others) <= DRAWN:
         return table, on_front
@@ -37,22 +38,23 @@ def thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np
 
 
 def on_front(results: Results, table: pd.DataFrame, cost: str) -> np.ndarray:
-    """Which rows of a table of candidates are on the front of validation and a cost: sound ones
-    that no other sound one beats."""
+    """The mask of the rows of a table of candidates that are on the front of validation and a cost:
+    the sound candidates that no other sound candidate dominates."""
     is_sound = table.candidate.isin(results.sound.candidate).to_numpy()
-    found = np.zeros(len(table), bool)
+    mask = np.zeros(len(table), bool)
     scores, costs = results.scores(table)[is_sound], table[cost].to_numpy(float)[is_sound]
-    found[np.flatnonzero(is_sound)[pareto(list(scores), list(costs))]] = True
-    return found
+    mask[np.flatnonzero(is_sound)[pareto(list(scores), list(costs))]] = True
+    return mask
 
 
 def how_many(drawn: int, every: int, what: str = "candidates") -> str:
-    """For a title, where not all are drawn."""
+    """A note for a title, such as " (100 of 500 candidates are drawn)". Empty if all are drawn."""
     return "" if drawn == every else f" ({drawn:,} of {every:,} {what} are drawn)"
 
 
 def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the interval of each candidate's mean, in fractions; they hold the mean."""
+    """The ends of the interval of each candidate's mean, as fractions. The interval contains the
+    mean."""
     images = results.images("val")
     means, seeds = table.val_accuracy.to_numpy(float), table.seeds.to_numpy(float)
     low, high = results.spreads["val"].intervals(means, np.maximum(seeds, 2), table.candidate)
@@ -62,13 +64,13 @@ def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndar
 
 
 def hover(results: Results, table: pd.DataFrame, low: np.ndarray, high: np.ndarray) -> list[str]:
-    """What each candidate is: its name, its axes' values, its costs and its accuracy."""
+    """The hover text of each candidate: name, values of the axes, costs and accuracy."""
     axes = list(results.study.space.axes)
-    found = []
+    texts = []
     for row, below, above in zip(table.to_dict("records"), low, high, strict=True):
         values = [f"{axis}: {row[axis]}" for axis in axes if not pd.isna(row[axis])]
         seeds = int(row["seeds"])
-        found.append("\n".join([
+        texts.append("\n".join([
             str(row["candidate"]),
             *values,
             f"{int(row['params']):,} parameters",
@@ -77,11 +79,11 @@ def hover(results: Results, table: pd.DataFrame, low: np.ndarray, high: np.ndarr
             f"{100 * row['val_accuracy']:.1f} % ({100 * below:.1f} to {100 * above:.1f}),"
             f" {seeds} seed{'s' if seeds != 1 else ''}",
         ]))  # fmt: skip
-    return found
+    return texts
 
 
 def lost(results: Results, cost: str, y: float) -> tuple[Series, ...]:
-    """Crosses at this place, below what has an accuracy, for trials that have none; nothing where
+    """Crosses at height `y`, below all accuracies, for trials that diverged or failed. Empty if
     there are none."""
     rows = results.searched[results.searched.state.isin(["diverged", "failed"])]
     if not len(rows):
@@ -101,18 +103,19 @@ def lost(results: Results, cost: str, y: float) -> tuple[Series, ...]:
 
 
 def cost_axis(values: np.ndarray, label: str) -> Axis:
-    """An axis for costs: logarithmic where they differ."""
+    """An axis for costs, logarithmic if they differ."""
     low, high = float(values.min()), float(values.max())
     if high > 1.2 * low:
         edge = (high / low) ** 0.06
         return Axis(label, log=True, range=(low / edge, high * edge))
-    # All but the same: a narrow axis would make differences that are none.
+    # Costs are almost equal: a narrow axis would exaggerate differences that do not matter.
     return Axis(label, range=(low * 0.5, high * 1.5))
 
 
 def accuracy_range(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
-    """The ends of an axis of accuracies: all of them are on it, and of their intervals as much as
-    leaves them room, since those of two seeds may be ten times as long as all that is of interest."""
+    """The ends of an axis of accuracies. All accuracies are on it. Intervals are cut off where they
+    would take most of the axis, since those of two seeds may be ten times as long as the range of
+    interest."""
     room = max(float(y.max() - y.min()), 1.0)
     bottom, top = max(low.min(), y.min() - room), min(high.max(), y.max() + room)
     margin = 0.05 * max(top - bottom, 1.0)
@@ -120,6 +123,6 @@ def accuracy_range(y: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[fl
 
 
 def scale(executions: pd.Series) -> Scale | None:
-    """Colours for executions; None where all are equal."""
+    """Colours for executions. None if all are equal."""
     low, high = float(executions.min()), float(executions.max())
     return None if low == high else Scale("executions", low, high, log=True)

@@ -1,4 +1,4 @@
-"""The front's members as they were trained again, with seeds that did not choose them."""
+"""Members of the front that were trained again with fresh seeds, which did not choose them."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _FINDINGS = {None: "nothing decides", True: "stays on the front", False: "is bea
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A candidate of a front. Accuracies are means over fresh seeds, in fractions, each with the
-    95 % interval of this member alone.
+    """A candidate of a front. Accuracies are means over fresh seeds, as fractions. Intervals are at
+    95 %, for this member alone.
 
     Attributes:
-        on: the part that it was trained on.
+        on: the part of the data that it was trained on.
         chosen: validation accuracy that the search measured.
-        is_observed: whether it is on the front of what the search measured, which is not the front
-            that was trained again where a sampler's model believes in another.
-        val: of the fresh seeds; None where they trained on those images too.
-        score: of the fresh seeds, by which the best member is chosen, more is better: validation
-            accuracy, or minus the loss of a study that minimises loss. Where validation was
-            trained on, that of the search: the test part chooses nothing. None where it is no
-            number, so that it chooses nothing either.
-        on_front: whether it is on the front of what was trained again, in the study's objectives;
-            None where validation was trained on, so that nothing decides.
+        is_observed: whether it is on the front of the measured accuracies. A sampler's model may
+            have chosen another front to train again.
+        val: validation accuracy of the fresh seeds. None if they trained on those images too.
+        score: the number that chooses the best member, more is better: validation accuracy of the
+            fresh seeds, or minus their loss if the study minimises loss. If they trained on
+            validation, the score of the search: the test part never chooses. None if not finite; it
+            then cannot be chosen.
+        on_front: whether it is on the front of the fresh seeds, in the study's objectives. None if
+            they trained on validation, so that nothing decides.
     """
 
     candidate: str
@@ -61,32 +61,33 @@ class Confirmed:
 
 
 def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
-    """The trials that confirm each member, as the study asks now; only of members that the
-    description in force trains, and of which no fresh seed diverged or failed."""
+    """The complete trials that confirm each member, as the study asks now. Members that the stored
+    description does not train are left out, and members of which a fresh seed diverged or
+    failed."""
     asked = results.study.file.confirm
     if asked is None:
         return {}
-    own = {entry.candidate for entry in results.own}
+    compared = {entry.candidate for entry in results.own}
     again: dict[str, list[TrialRecord]] = {}
     for entry in results.entries:
         if entry.role == "confirmation" and entry.confirmed_on == asked.on:
             again.setdefault(entry.candidate, []).append(entry)
-    found = {
+    complete = {
         name: [entry for entry in entries if entry.state == "complete"]
         for name, entries in again.items()
-        if name in own and not any(e.state in ("diverged", "failed") for e in entries)
+        if name in compared and not any(e.state in ("diverged", "failed") for e in entries)
     }
-    return {name: entries for name, entries in found.items() if entries}
+    return {name: entries for name, entries in complete.items() if entries}
 
 
 def observed_front(results: Results) -> list[str]:
-    """The candidates that no other one beats in the study's objectives, as the search measured
-    them."""
+    """The candidates that no other dominates in the study's objectives, by the results of the
+    search."""
     return members(results.study, History(results.study, results.entries))
 
 
 def confirmed(results: Results) -> list[Confirmed]:
-    """Every member that was trained again, by parameters."""
+    """Every member that was trained again, sorted by parameters."""
     again = results.once(confirmations)
     if not again:
         return []
@@ -96,7 +97,7 @@ def confirmed(results: Results) -> list[Confirmed]:
         zip(results.candidates.candidate, results.scores(results.candidates), strict=True)
     )
     spread = results.spread([entry for entries in again.values() for entry in entries], "test")
-    found = []
+    members_again = []
     for name, entries in again.items():
         known = entries[0].cost
         is_whole = entries[0].sees_validation
@@ -105,7 +106,7 @@ def confirmed(results: Results) -> list[Confirmed]:
         test = [entry.result.accuracy("test") for entry in entries]
         fresh = val if results.measure == "accuracy" else -loss
         score = scores.get(name, np.nan) if is_whole else fresh
-        found.append(
+        members_again.append(
             Confirmed(
                 candidate=name,
                 params=known["params"],
@@ -122,22 +123,25 @@ def confirmed(results: Results) -> list[Confirmed]:
                 score=float(score) if np.isfinite(score) else None,
             )
         )
-    found.sort(key=lambda one: one.params)
-    if found[0].val is None:
-        return found
-    groups = [again[one.candidate] for one in found]
+    members_again.sort(key=lambda member: member.params)
+    if members_again[0].val is None:
+        return members_again
+    groups = [again[member.candidate] for member in members_again]
     on_front = on_the_front(results.study.file.objectives, groups)
-    return [replace(one, on_front=bool(on)) for one, on in zip(found, on_front, strict=True)]
+    return [
+        replace(member, on_front=bool(on))
+        for member, on in zip(members_again, on_front, strict=True)
+    ]
 
 
 def analyse(results: Results) -> Analysis:
     """The members of the front that were trained again."""
-    found = results.once(confirmed)
+    every = results.once(confirmed)
     return Analysis(
-        sentences=sentences(results, found),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"confirmed": [asdict(one) for one in found]},
+        sentences=sentences(results, every),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"confirmed": [asdict(member) for member in every]},
     )
 
 
@@ -148,7 +152,7 @@ def _block(found: list[Confirmed]) -> Block:
         " 95 % interval of each member alone. “Observed” members are on the front of what the search"
         " measured; the others are on the front that the sampler’s model believes in."
     )
-    table = Table(_COLUMNS, [_row(one) for one in found])
+    table = Table(_COLUMNS, [_row(member) for member in found])
     return Block("The front, trained again", "confirmed", notes=[note], table=table)
 
 
@@ -168,21 +172,22 @@ def _row(one: Confirmed) -> tuple[str, ...]:
 
 
 def sentences(results: Results, found: list[Confirmed]) -> list[str]:
-    """How many members stay on the front, and which front was trained again."""
+    """Sentences with the number of members that stay on the front, and which front was trained
+    again."""
     if not found:
         return []
     number, again = len(found), f"Trained again with {found[0].seeds} fresh seeds each"
     said = []
     if found[0].on_front is not None:
-        stay = sum(one.on_front is True for one in found)
+        stay = sum(member.on_front is True for member in found)
         objectives = listed(list(results.study.file.objectives))
         said.append(
             f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
             f" objectives that chose them ({objectives})."
         )
-    believed = sum(not one.is_observed for one in found)
+    believed = sum(not member.is_observed for member in found)
     if results.study.file.search.sampler == "frontier":
-        again_names = {one.candidate for one in found}
+        again_names = {member.candidate for member in found}
         missed = sum(name not in again_names for name in results.once(observed_front))
         said.append(
             f"The front that was trained again is the one that the sampler's model believed in:"
@@ -193,20 +198,20 @@ def sentences(results: Results, found: list[Confirmed]) -> list[str]:
 
 
 def chart(found: list[Confirmed]) -> Chart | None:
-    """Validation accuracy that chose each member, and test accuracy of fresh seeds; None where
-    nothing was trained again."""
+    """Validation accuracy that chose each member, and test accuracy of fresh seeds. None if nothing
+    was trained again."""
     if not found:
         return None
-    x = np.array([one.params for one in found], float)
-    chosen, test = (percents([getattr(one, n) for one in found]) for n in ("chosen", "test"))
-    low, high = ends([one.test_interval for one in found])
-    stays = np.array([one.on_front is True for one in found])
+    x = np.array([member.params for member in found], float)
+    chosen, test = (percents([getattr(member, n) for member in found]) for n in ("chosen", "test"))
+    low, high = ends([member.test_interval for member in found])
+    stays = np.array([member.on_front is True for member in found])
     axis = cost_axis(x, LABELS["params"])
     assert axis.range is not None
     seeds, on = found[0].seeds, found[0].on
     facts = [
-        f"{one.candidate}\n{one.params:,} parameters\n{one.macs:,} MACs\n{one.executions:,} executions"
-        for one in found
+        f"{member.candidate}\n{member.params:,} parameters\n{member.macs:,} MACs\n{member.executions:,} executions"
+        for member in found
     ]
     series = (
         Series(
@@ -221,8 +226,8 @@ def chart(found: list[Confirmed]) -> Chart | None:
             f"{seeds} fresh seeds trained on {on}, on test", "points", x, test, low=low, high=high,
             colour=BLUE,
             hover=[
-                f"{fact}\n{y:.1f} % on test ({below:.1f} to {above:.1f}), {one.seeds} seeds"
-                for fact, one, y, below, above in zip(facts, found, test, low, high, strict=True)
+                f"{fact}\n{y:.1f} % on test ({below:.1f} to {above:.1f}), {member.seeds} seeds"
+                for fact, member, y, below, above in zip(facts, found, test, low, high, strict=True)
             ],
         ),
     )  # fmt: skip

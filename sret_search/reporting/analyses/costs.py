@@ -1,5 +1,4 @@
-"""Accuracy against a cost: each candidate with its interval, the Pareto front, and what stands
-beside them."""
+"""Accuracy against a cost: candidates with intervals, the Pareto front, twins and reruns."""
 
 from __future__ import annotations
 
@@ -26,11 +25,12 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.statistics.attainment import Attained, attained
 
 _WITH_FRONTS = ("params", "macs", "train_macs")
-"""Costs that have a front of seeds in `summary.json`."""
+"""Costs for which `summary.json` has the front over seeds."""
 
 
 def analyse(results: Results) -> Analysis:
-    """Accuracy against each cost; against executions only where no chart of depths shows it."""
+    """Charts of accuracy against each cost. Executions are a cost only if no chart of depths shows
+    them."""
     twins, trained = results.once(pairs), results.once(depths)
     fronts = {cost: attained(results, cost) for cost in _WITH_FRONTS}
     shown = list(_WITH_FRONTS)
@@ -42,7 +42,9 @@ def analyse(results: Results) -> Analysis:
     medians = None
     if len(results.candidates):
         medians = {cost: _front_of_seeds(fronts[cost]) for cost in _WITH_FRONTS}
-    return Analysis(charts=[beside(one, models) for one in charts], facts={"median_front": medians})
+    return Analysis(
+        charts=[beside(plot, models) for plot in charts], facts={"median_front": medians}
+    )
 
 
 def _front_of_seeds(found: Attained | None) -> dict[str, Any] | None:
@@ -62,12 +64,12 @@ def chart(
     twins: Sequence[Pair] = (),
     trained: Sequence[Depth] = (),
 ) -> Chart | None:
-    """Validation accuracy of each candidate against a cost, with the Pareto front; None where
-    nothing is complete.
+    """Validation accuracy of each candidate against a cost, with the Pareto front. None if nothing
+    is complete.
 
     Args:
-        of_seeds: the median front of the seeds against this cost.
-        twins, trained: stand beside the candidates.
+        of_seeds: the median front over seeds for this cost.
+        twins, trained: twins and reruns to draw with the candidates.
     """
     if not len(results.candidates):
         return None
@@ -136,7 +138,7 @@ def _of(cost: str) -> str:
 
 
 def _steps(x: np.ndarray, y: np.ndarray, end: float) -> Series:
-    """The front as far as this cost: what is dearer need not be worse."""
+    """The front up to the cost `end`: candidates that cost more need not be worse."""
     return Series(
         name="Pareto front of the means", kind="step", colour=RED, group="front",
         x=np.append(x, end), y=np.append(y, y[-1]),
@@ -144,24 +146,24 @@ def _steps(x: np.ndarray, y: np.ndarray, end: float) -> Series:
 
 
 def _twins(results: Results, twins: Sequence[Pair], cost: str) -> list[Series]:
-    """The twins of each kind, each once, by their own costs."""
+    """The twins of each kind, each drawn once, at their own costs."""
     complete = results.having("twin")
-    found = []
+    kinds_drawn = []
     for control, (colour, marker) in LOOKS.items():
         of_kind = {pair.twin: pair for pair in twins if pair.control == control}
-        own = [pair for name, pair in of_kind.items() if name in complete]
-        own = own[:: len(own) // candidates.DRAWN + 1]
-        if not own:
+        complete_pairs = [pair for name, pair in of_kind.items() if name in complete]
+        complete_pairs = complete_pairs[:: len(complete_pairs) // candidates.DRAWN + 1]
+        if not complete_pairs:
             continue
         y = [
             float(np.mean([entry.result.accuracy("val") for entry in complete[pair.twin]]))
-            for pair in own
+            for pair in complete_pairs
         ]
-        found.append(
+        kinds_drawn.append(
             Series(
                 name=f"twin: {control}",
                 kind="points",
-                x=[float(getattr(pair, cost)) for pair in own],
+                x=[float(getattr(pair, cost)) for pair in complete_pairs],
                 y=percents(y),
                 colour=colour,
                 marker=marker,
@@ -171,24 +173,24 @@ def _twins(results: Results, twins: Sequence[Pair], cost: str) -> list[Series]:
                     f"{pair.twin}\n{control} twin of {pair.candidate}\n{pair.params:,} parameters\n"
                     f"{pair.macs:,} MACs, {pair.train_macs:.3g} of training\n"
                     f"{pair.executions:,} executions\n{100 * accuracy:.1f} %"
-                    for pair, accuracy in zip(own, y, strict=True)
+                    for pair, accuracy in zip(complete_pairs, y, strict=True)
                 ],
             )
         )
-    return found
+    return kinds_drawn
 
 
 def _reruns(trained: Sequence[Depth], cost: str, places: dict[int, float]) -> list[Series]:
-    """The reference's weights at the depth of each arm, where this cost is the same for both."""
+    """The reference's weights at the depth of each arm, if this cost is the same for both."""
     reference = next((depth for depth in trained if depth.is_reference), None)
     if reference is None:
         return []
-    own = [d for d in trained if d.rerun_val is not None and d.executions in places]
-    if not own:
+    rerun = [d for d in trained if d.rerun_val is not None and d.executions in places]
+    if not rerun:
         return []
-    # Weights are trained once for all depths that they are run at.
-    x = [places[reference.executions if cost == "train_macs" else d.executions] for d in own]
-    y = percents([depth.rerun_val for depth in own])
+    # One training serves all depths at which its weights run.
+    x = [places[reference.executions if cost == "train_macs" else d.executions] for d in rerun]
+    y = percents([depth.rerun_val for depth in rerun])
     return [
         Series(
             name=f"rerun control (trained at {reference.executions:,})",
@@ -200,14 +202,15 @@ def _reruns(trained: Sequence[Depth], cost: str, places: dict[int, float]) -> li
             hollow=True,
             hover=[
                 f"trained at {reference.executions:,} executions\nrerun at {depth.executions:,}\n{value:.1f} %"
-                for depth, value in zip(own, y, strict=True)
+                for depth, value in zip(rerun, y, strict=True)
             ],
         )
     ]
 
 
 def _side_by_side(costs: np.ndarray) -> np.ndarray:
-    """Places for points in ascending order of cost, where equal costs would hide each other."""
+    """Places for points in ascending order of cost. Points of equal cost, which would hide each
+    other, stand side by side."""
     x = costs.copy()
     for value in np.unique(costs):
         same = np.flatnonzero(costs == value)

@@ -1,4 +1,4 @@
-"""Learning curves on validation, those of the front's members in the colour of their depth."""
+"""Learning curves on validation. Members of the front have the colour of their depth."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _MOST = 30
 
 @dataclass(frozen=True)
 class Curve:
-    """One trial on validation, an entry an epoch. Accuracies are fractions, losses nats an image.
+    """The learning curve of a trial on validation, with an entry for each epoch. Accuracies are
+    fractions, losses are nats per image.
 
     Attributes:
-        on_front: whether its candidate is on the front of validation and parameters.
+        on_front: whether the candidate is on the front of validation and parameters.
     """
 
     trial: int
@@ -39,27 +40,30 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """Some of the curves of a study, those of the front last, and how many trials have one."""
+    """A selection of the curves of a study, the front last, and the number of trials that have a
+    curve."""
 
     drawn: list[Curve]
     trials: int
 
 
 def learning_curves(results: Results) -> Curves | None:
-    """Up to 30 curves: those of the front's members, one seed each, and an even part of the
-    others; None where no complete trial has two epochs."""
-    own = [e for e in results.complete if len(e.result.history) > 1]
-    if not own:
+    """Up to 30 curves: a seed of each member of the front, and an even selection of the others.
+    None if no complete trial has two epochs."""
+    having = [e for e in results.complete if len(e.result.history) > 1]
+    if not having:
         return None
     members = set(results.front.candidate)
     firsts: dict[str, TrialRecord] = {}
-    for entry in own:
+    for entry in having:
         firsts.setdefault(entry.candidate, entry)
     of_front = [entry for name, entry in firsts.items() if name in members]
     shown = _some(sorted(of_front, key=lambda entry: entry.cost["params"]), _MOST)
-    others = _some([entry for entry in own if entry.candidate not in members], _MOST - len(shown))
+    others = _some(
+        [entry for entry in having if entry.candidate not in members], _MOST - len(shown)
+    )
     drawn = [_curve(entry, entry.candidate in members) for entry in (*others, *shown)]
-    return Curves(drawn, len(own))
+    return Curves(drawn, len(having))
 
 
 def _some(entries: list[TrialRecord], most: int) -> list[TrialRecord]:
@@ -84,12 +88,12 @@ def _curve(entry: TrialRecord, on_front: bool) -> Curve:
 
 
 def analyse(results: Results) -> Analysis:
-    """The learning curves, as a chart alone."""
+    """The learning curves, as a chart only."""
     return Analysis(charts=drawn(chart(learning_curves(results))))
 
 
 def chart(curves: Curves | None) -> Chart | None:
-    """Accuracy and loss after each epoch; None where no trial has two."""
+    """Accuracy and loss after each epoch. None if no trial has two epochs."""
     if curves is None:
         return None
     drawn, every = len(curves.drawn), curves.trials

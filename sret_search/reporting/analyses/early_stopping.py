@@ -1,4 +1,4 @@
-"""Trials that a scheduler stopped before their end, and the training that this saved."""
+"""Trials that a scheduler stopped before their end, and the training time that this saved."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from sret_search.units import duration_text
 
 @dataclass(frozen=True)
 class Stopped:
-    """What was not trained.
+    """The trials that were stopped, and the training that they did not do.
 
     Attributes:
-        scheduler: the one that decided it.
-        trials: that were stopped.
-        asked_for: trials that the scheduler decided on.
-        first, last: epochs after which the earliest and the latest of them were stopped.
+        scheduler: name of the scheduler.
+        trials: number of stopped trials.
+        asked_for: number of trials that the scheduler decided on.
+        first, last: epochs after which the earliest and the latest stop happened.
         length: epochs of a whole training.
-        seconds_saved: what the rest of their trainings would have taken at their own pace.
-        share_saved: of what all trials that have ended would have taken.
+        seconds_saved: seconds for the rest of the trainings, each at its measured pace.
+        share_saved: `seconds_saved` divided by its sum with the time of all ended trials that the
+            scheduler decided on.
     """
 
     scheduler: str
@@ -42,10 +43,10 @@ class Stopped:
 
 @dataclass(frozen=True)
 class AtRung:
-    """One trial at one rung; accuracy as a fraction, of validation.
+    """A trial at a rung. The accuracy is on validation, as a fraction.
 
     Attributes:
-        is_stopped: whether it was trained no further.
+        is_stopped: whether the trial was stopped at this rung.
     """
 
     trial: int
@@ -57,40 +58,41 @@ class AtRung:
 
 
 def stopped(results: Results) -> Stopped | None:
-    """The stopped trials of a study; None where there are none."""
-    found = [entry for entry in results.entries if entry.state == "stopped"]
-    if not found:
+    """The stopped trials of a study. None if there are none."""
+    trials = [entry for entry in results.entries if entry.state == "stopped"]
+    if not trials:
         return None
     under = [entry for entry in results.entries if entry.rungs or entry.state == "stopped"]
     spent = math.fsum(e.result.seconds or 0.0 for e in under if not e.open)
-    saved = math.fsum(_left(entry) for entry in found)
-    epochs = [int(entry.result.epochs or 0) for entry in found]
+    saved = math.fsum(_left(entry) for entry in trials)
+    epochs = [int(entry.result.epochs or 0) for entry in trials]
     return Stopped(
         scheduler=results.study.file.scheduler.name,
-        trials=len(found),
+        trials=len(trials),
         asked_for=len(under),
         first=min(epochs),
         last=max(epochs),
-        length=int(found[-1].job.recipe.length),
+        length=int(trials[-1].job.recipe.length),
         seconds_saved=saved,
         share_saved=saved / (saved + spent),
     )
 
 
 def _left(entry: TrialRecord) -> float:
-    """Seconds that the rest of a training would have taken, each epoch as long as those before."""
+    """Seconds that the rest of a training would have taken, at the mean time of its epochs so
+    far."""
     length = entry.job.recipe.length
     seconds, epochs = entry.result.seconds, entry.result.epochs
     return seconds * (length / epochs - 1) if seconds and epochs else 0.0
 
 
 def at_rungs(results: Results) -> list[AtRung]:
-    """Every trial at every rung that it reached, by number and epoch."""
-    found = []
+    """Every trial at every rung that it reached, by trial number and epoch."""
+    reached_rungs = []
     for entry in results.entries:
         last = max(entry.rungs, default=0)
         for epoch, reached in sorted(entry.rungs.items()):
-            found.append(
+            reached_rungs.append(
                 AtRung(
                     trial=entry.number,
                     candidate=entry.candidate,
@@ -100,21 +102,21 @@ def at_rungs(results: Results) -> list[AtRung]:
                     is_stopped=entry.state == "stopped" and epoch == last,
                 )
             )
-    return found
+    return reached_rungs
 
 
 def analyse(results: Results) -> Analysis:
-    """The trials that were stopped, at their rungs."""
-    found = results.once(stopped)
+    """The trials that were stopped, with their accuracy at rungs."""
+    summary = results.once(stopped)
     return Analysis(
-        sentences=sentences(found),
+        sentences=sentences(summary),
         charts=drawn(chart(at_rungs(results))),
-        facts={"stopped": None if found is None else asdict(found)},
+        facts={"stopped": None if summary is None else asdict(summary)},
     )
 
 
 def sentences(found: Stopped | None) -> list[str]:
-    """How many trials were stopped, and what that saved."""
+    """A sentence with the number of stopped trials and the time saved."""
     if found is None:
         return []
     after = f"{found.first}" if found.first == found.last else f"{found.first} to {found.last}"
@@ -126,29 +128,29 @@ def sentences(found: Stopped | None) -> list[str]:
 
 
 def chart(found: list[AtRung]) -> Chart | None:
-    """Validation accuracy at each rung, stopped ones beside the others; None where nothing was
+    """Validation accuracy at each rung, for stopped trials and the others. None if no trial was
     stopped."""
-    if not any(one.is_stopped for one in found):
+    if not any(point.is_stopped for point in found):
         return None
     some = found
     if len(found) > DRAWN:
         some = [found[i] for i in np.linspace(0, len(found) - 1, DRAWN).astype(int)]
-    rungs = sorted({one.epoch for one in found})
+    rungs = sorted({point.epoch for point in found})
     series = []
     for name, is_stopped, colour, side in (
         ("went on", False, BLUE, 0.12),
         ("stopped here", True, ORANGE, -0.12),
     ):
-        own = [one for one in some if one.is_stopped == is_stopped]
-        if not own:
+        points = [point for point in some if point.is_stopped == is_stopped]
+        if not points:
             continue
         series.append(
             Series(
-                name, "points", [rungs.index(one.epoch) + side for one in own],
-                [100 * one.accuracy for one in own], colour=colour, opacity=0.6, size=6,
+                name, "points", [rungs.index(point.epoch) + side for point in points],
+                [100 * point.accuracy for point in points], colour=colour, opacity=0.6, size=6,
                 marker="cross" if is_stopped else "circle",
-                hover=[f"{one.candidate}\ntrial {one.trial}, {one.executions:,} executions\n"
-                       f"{100 * one.accuracy:.1f} % after {one.epoch} epochs: {name}" for one in own],
+                hover=[f"{point.candidate}\ntrial {point.trial}, {point.executions:,} executions\n"
+                       f"{100 * point.accuracy:.1f} % after {point.epoch} epochs: {name}" for point in points],
             )
         )  # fmt: skip
     return Chart(

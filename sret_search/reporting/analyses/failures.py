@@ -1,4 +1,4 @@
-"""What went wrong: attempts that ended without an outcome, and trials that are lost."""
+"""Failures: attempts that ended without an outcome, and trials that diverged or failed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sret_search.reporting.render.colours import RED, SKY
 from sret_search.reporting.results import Results
 
 _LISTED = 100
-"""Trials in the list of those that diverged or failed."""
+"""The largest number of trials in the list of those that diverged or failed."""
 _NAMED = 20
-"""Trials whose numbers are written."""
+"""The largest number of trials whose numbers are written in a sentence."""
 _COLUMNS = (
     Column("trial"),
     Column("state", "word"),
@@ -34,10 +34,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Failure:
-    """One cause, and how often.
+    """A cause of failures, with its count.
 
     Attributes:
-        is_lost: whether trials ended with it; of others, attempts did and were made again.
+        is_lost: whether the cause ended trials. Otherwise it ended attempts, which were repeated.
     """
 
     cause: str
@@ -46,7 +46,7 @@ class Failure:
 
 
 def causes(results: Results) -> list[Failure]:
-    """Every cause, trials that are lost first, the most frequent ones first."""
+    """Every cause, by falling frequency. Causes that ended trials are first."""
     lost: Counter[str] = Counter()
     again: Counter[str] = Counter()
     for entry in results.entries:
@@ -62,7 +62,7 @@ def causes(results: Results) -> list[Failure]:
 
 
 def analyse(results: Results) -> Analysis:
-    """What went wrong, by cause and by trial, and checkpoints that are gone."""
+    """The failures by cause and by trial, and the trials whose checkpoints were deleted."""
     again: Counter[str] = Counter()
     for entry in results.entries:
         again.update(entry.failures)
@@ -91,7 +91,7 @@ def _lost(results: Results) -> Iterator[Block]:
 
 
 def _notes(results: Results, again: Counter[str]) -> Iterator[Block]:
-    """What else went wrong, which needs no heading."""
+    """Notes without a heading: repeated attempts, and deleted checkpoints."""
     notes = []
     if again:
         counts = ", ".join(f"{cause} {times}" for cause, times in again.items())
@@ -109,8 +109,8 @@ def _notes(results: Results, again: Counter[str]) -> Iterator[Block]:
 
 
 def chart(failures: list[Failure]) -> Chart | None:
-    """How often each cause ended a trial, or an attempt that was made again; None where none
-    did."""
+    """A chart of how often each cause ended a trial, or an attempt that was repeated. None without
+    failures."""
     if not failures:
         return None
     series = []
@@ -118,12 +118,12 @@ def chart(failures: list[Failure]) -> Chart | None:
         ("trials that are lost", True, RED),
         ("attempts that were made again", False, SKY),
     ):
-        own = [(place, f) for place, f in enumerate(failures) if f.is_lost == is_lost]
-        if own:
+        group = [(place, f) for place, f in enumerate(failures) if f.is_lost == is_lost]
+        if group:
             series.append(
                 Series(
-                    name, "bars", [float(f.count) for _, f in own], [float(p) for p, _ in own],
-                    colour=colour, hover=[f"{f.cause}\n{f.count:,} {name}" for _, f in own],
+                    name, "bars", [float(f.count) for _, f in group], [float(p) for p, _ in group],
+                    colour=colour, hover=[f"{f.cause}\n{f.count:,} {name}" for _, f in group],
                 )
             )  # fmt: skip
     return Chart(

@@ -1,4 +1,4 @@
-"""The front as a table for the page, for LaTeX and for Markdown; the best candidate."""
+"""The front as a table for the page, for LaTeX and for Markdown, and the best candidate."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _SHOWN = 100
 
 @dataclass(frozen=True)
 class Front:
-    """The members of a front, by parameters, as texts; the first column is a word, all others
-    are numbers."""
+    """The members of a front as texts, sorted by parameters. The first column has words, all others
+    numbers."""
 
     caption: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
     def latex(self, footer: str) -> str:
-        """For a paper that uses the package booktabs.
+        """A table for a paper that uses the package booktabs.
 
         Args:
-            footer: where the numbers come from.
+            footer: origin of the numbers.
         """
         head = " & ".join(_latex(column) for column in self.columns)
         body = "\n".join(" & ".join(map(_latex, row)) + r" \\" for row in self.rows)
@@ -47,7 +47,11 @@ class Front:
         )
 
     def markdown(self, footer: str) -> str:
-        """For a README; the same footer."""
+        """A table for a README.
+
+        Args:
+            footer: origin of the numbers.
+        """
         rule = ("---", *("---:" for _ in self.columns[1:]))
         lines = ["| " + " | ".join(row) + " |" for row in (self.columns, rule, *self.rows)]
         return "\n".join([*lines, "", self.caption, "", footer, ""])
@@ -55,9 +59,9 @@ class Front:
 
 def analyse(results: Results) -> Analysis:
     """The front's members, and the best candidate."""
-    found, best = results.once(front), results.best
+    members, best = results.once(front), results.best
     return Analysis(
-        blocks=[_block(found)] if found.rows else [],
+        blocks=[_block(members)] if members.rows else [],
         facts={
             "best": None if best is None else _candidate(results, best),
             "front": [_candidate(results, row) for _, row in results.front.iterrows()],
@@ -93,15 +97,15 @@ def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """An axis' value for JSON; None where it has none."""
+    """A value of an axis for JSON. None if the candidate has no value."""
     if pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value
 
 
 def front(results: Results) -> Front:
-    """The front of accuracy against parameters: of what was trained again, where a study confirms
-    its front, and of means on validation elsewhere."""
+    """The front of accuracy against parameters, from the confirmations if the study confirms its
+    front, otherwise from mean validation accuracies."""
     again = results.once(confirmed)
     return _confirmed(again) if again else _searched(results)
 
@@ -111,8 +115,12 @@ def _searched(results: Results) -> Front:
     left_out = max(len(member) - _SHOWN, 0)
     member = member[:_SHOWN]
     trials = results.compared[results.compared.candidate.isin(member.candidate)]
-    values = {name: list(own) for name, own in trials.groupby("candidate").val_accuracy}
-    tests = {name: list(own) for name, own in trials.groupby("candidate").test_accuracy}
+    values = {
+        name: list(accuracies) for name, accuracies in trials.groupby("candidate").val_accuracy
+    }
+    tests = {
+        name: list(accuracies) for name, accuracies in trials.groupby("candidate").test_accuracy
+    }
     has_test = bool(member.test_accuracy.notna().any())
     rows = []
     for row in member.itertuples():
@@ -133,15 +141,15 @@ def _searched(results: Results) -> Front:
 
 
 def _confirmed(again: list[Confirmed]) -> Front:
-    member = [one for one in again if one.on_front is not False]
+    member = [candidate for candidate in again if candidate.on_front is not False]
     rows = [
         (
-            one.candidate, f"{one.params:,}", f"{one.macs:,}", f"{one.executions:,}",
-            f"{one.unique_blocks:,}", str(one.seeds),
-            *([] if one.val is None else [f"{100 * one.val:.1f}"]),
-            _bounded(one.test, one.test_interval),
+            candidate.candidate, f"{candidate.params:,}", f"{candidate.macs:,}", f"{candidate.executions:,}",
+            f"{candidate.unique_blocks:,}", str(candidate.seeds),
+            *([] if candidate.val is None else [f"{100 * candidate.val:.1f}"]),
+            _bounded(candidate.test, candidate.test_interval),
         )
-        for one in member
+        for candidate in member
     ]  # fmt: skip
     which = "Members of the front"
     if again[0].on_front is not None:
@@ -158,7 +166,7 @@ _COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "see
 
 
 def _accuracy(name: str, values: list[float], spread: Variances) -> str:
-    if np.isnan(values).any():  # test accuracy that stays closed
+    if np.isnan(values).any():  # test accuracy that may not be shown
         return ""
     return _bounded(float(np.mean(values)), spread.interval(values, name))
 

@@ -1,4 +1,4 @@
-"""The hypervolume of a study, and how it grew as trials came in."""
+"""The hypervolume of a study, and its growth with the number of complete trials."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PLACES = 200
 
 @dataclass(frozen=True)
 class Growth:
-    """Hypervolume of accuracy × log10 parameters after so many complete trials, by number.
+    """Hypervolume of accuracy × log10 parameters after each number of complete trials.
 
-    Each is of the means over the seeds that were there by then, never of the best observed runs:
-    it falls where another seed says that a candidate was lucky. Candidates that lost a seed are
-    left out, from the beginning.
+    Each value uses the means over the seeds known at that moment, never the best observed runs. It
+    falls when another seed shows that a candidate was lucky. Candidates of which a seed diverged or
+    failed are left out, from the beginning.
 
     Attributes:
-        accuracy, params: of the reference point: chance, and the budget's maximum.
+        accuracy, params: the reference point: chance, and the maximum of the budget.
     """
 
     trials: list[int]
@@ -36,7 +36,7 @@ class Growth:
 
 
 def reference(results: Results) -> tuple[float, float] | None:
-    """Accuracy and parameters of the reference point; None where the budget has no maximum."""
+    """Accuracy and parameters of the reference point. None if the budget has no maximum."""
     study = results.study
     asked = study.file.report.hypervolume_reference
     budget = study.space.budget.params.max
@@ -49,11 +49,11 @@ def reference(results: Results) -> tuple[float, float] | None:
 
 
 def growth(results: Results, point: tuple[float, float] | None = None) -> Growth | None:
-    """The hypervolume after every complete trial, or after some of very many; None where it is
-    not defined, or nothing is complete.
+    """The hypervolume after every complete trial, or after a selection if there are very many. None
+    if it is not defined, or no trial is complete.
 
     Args:
-        point: accuracy and parameters of another reference than the study's own.
+        point: accuracy and parameters of a reference other than that of the study.
     """
     sound = set(results.sound.candidate)
     complete = [entry for entry in results.complete if entry.candidate in sound]
@@ -65,7 +65,7 @@ def growth(results: Results, point: tuple[float, float] | None = None) -> Growth
     order = sorted(costs, key=lambda name: costs[name])
     place = {name: i for i, name in enumerate(order)}
     edge = math.log10(most)
-    # What is dearer than the reference has no width.
+    # Candidates that cost more than the reference have no width.
     x = np.array([min(math.log10(costs[name]), edge) for name in order])
     widths = np.diff(x, append=edge)
     sums, counts = np.zeros(len(order)), np.zeros(len(order))
@@ -84,7 +84,7 @@ def growth(results: Results, point: tuple[float, float] | None = None) -> Growth
 
 
 def analyse(results: Results) -> Analysis:
-    """The hypervolume, and how it grew."""
+    """The hypervolume and its growth."""
     return Analysis(charts=drawn(chart(growth(results))), facts={"hypervolume": _facts(results)})
 
 
@@ -99,14 +99,15 @@ def _facts(results: Results) -> dict[str, float] | None:
 
 
 def chart(growth: Growth | None) -> Chart | None:
-    """Hypervolume against complete trials; None of fewer than two."""
+    """Hypervolume against complete trials. None with fewer than two."""
     if growth is None:
         return None
     return overlaid({"hypervolume of running means": growth})
 
 
 def overlaid(growths: Mapping[str, Growth]) -> Chart | None:
-    """The same of each study, by what the legend is to call it, against one reference point."""
+    """Hypervolume against complete trials of several studies, by their names in the legend, with
+    the same reference point. None if there is nothing to draw."""
     shown = {name: growth for name, growth in growths.items() if len(growth.trials) > 1}
     if not shown:
         return None

@@ -1,13 +1,14 @@
-"""Which axes of a space the best candidates differ in from all others (PED-ANOVA).
+"""Importances of axes: the axes in which the best candidates differ from all others (PED-ANOVA).
 
-Watanabe, Bansal and Hutter (2023), with conditional axes as Optuna has them: the Pearson
-divergence between the distribution of an axis' values among the best and among all, a measure of
-how much that axis alone decides whether a candidate is one of the best.
+The method is by Watanabe, Bansal and Hutter (2023), with conditional axes as Optuna has them. The
+importance of an axis is the Pearson divergence between the distribution of its values among the
+best candidates and among all. It measures how much this axis alone decides whether a candidate is
+among the best.
 
-An axis stands out where chance would not let any axis: accuracies are dealt to the candidates at random,
-and what counts of each deal is the axis that comes out highest above its own mean (the maxT of Westfall
-and Young, 1993, Resampling-Based Multiple Testing). The truth is one of 21 deals that are equally likely
-where nothing matters, so that it is above all others, on any axis, in 1 study of 21.
+An axis stands out if it exceeds what chance gives to any axis. Accuracies are shuffled among the
+candidates. Each shuffle counts with the axis that is highest relative to its mean (the maxT of
+Westfall and Young, 1993, Resampling-Based Multiple Testing). If no axis matters, the true order is
+one of 21 equally likely orders. So it is above all shuffles, on any axis, in 1 study of 21.
 """
 
 from __future__ import annotations
@@ -34,25 +35,26 @@ from sret_search.reporting.render.colours import BLUE, ORANGE
 from sret_search.reporting.results import Results
 
 LEAST = 10
-"""Candidates; of fewer there is no saying."""
+"""The fewest candidates for which importances are computed."""
 BEST = 0.25
-"""The part of the candidates that counts as the best: a tenth of few would be one or two."""
+"""The share of the candidates that counts as the best. A tenth of few candidates would be one or
+two."""
 _MOST = 500
 _SHUFFLES = 20
 LEVEL = 1 / (_SHUFFLES + 1)
-"""How often any axis stands out where none matters."""
+"""The probability that any axis stands out if none matters."""
 _CHOICES = 8
 _ROWS = 20
-"""Axes that are drawn."""
+"""The largest number of axes that are drawn."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """The importance of one axis.
+    """The importance of an axis.
 
     Attributes:
-        share: of the importance of all axes.
-        by_chance: the share that this axis must exceed to stand out, on the same scale.
+        share: share of the sum of all importances.
+        by_chance: the share that this axis must exceed to stand out.
     """
 
     axis: str
@@ -61,18 +63,20 @@ class Importance:
 
     @property
     def stands_out(self) -> bool:
-        """Whether there is more than chance in it."""
+        """Whether the importance exceeds what chance gives."""
         return self.share > self.by_chance
 
 
 @dataclass(frozen=True)
 class Importances:
-    """The importances of all axes that vary, the largest first; axes that always vary together are
-    one.
+    """The importances of all axes that vary, in descending order. Axes that always vary together
+    count as a single axis.
 
     Attributes:
-        candidates: that the study has, without those of which a seed was lost.
-        looked_at: an even part of them, of whose means over seeds these are.
+        candidates: number of candidates of the study, without those of which a seed diverged or
+            failed.
+        looked_at: number of candidates that were evaluated, an even selection. Importances are
+            computed from their means over seeds.
     """
 
     axes: list[Importance]
@@ -81,19 +85,21 @@ class Importances:
 
     @property
     def standing_out(self) -> int:
-        """How many axes stand out."""
-        return sum(one.stands_out for one in self.axes)
+        """The number of axes that stand out."""
+        return sum(axis.stands_out for axis in self.axes)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For `summary.json`; `level` is how often any axis stands out where none matters."""
+        """The entries for `summary.json`. `level` is the probability that any axis stands out if
+        none matters."""
         stand_out = {"standing_out": self.standing_out, "level": LEVEL}
-        axes = [asdict(one) | {"stands_out": one.stands_out} for one in self.axes]
+        axes = [asdict(axis) | {"stands_out": axis.stands_out} for axis in self.axes]
         return asdict(self) | stand_out | {"axes": axes}
 
 
 def axis_importances(results: Results) -> Importances | None:
-    """The importances for validation accuracy; None with fewer than ten candidates or two axes that vary."""
+    """The importances for validation accuracy. None with fewer than ten candidates, or fewer than
+    two axes that vary."""
     table = results.sound
     if len(table) > _MOST:
         table = table.iloc[np.linspace(0, len(table) - 1, _MOST).astype(int)]
@@ -103,41 +109,46 @@ def axis_importances(results: Results) -> Importances | None:
     space = {name: _distribution(table[name]) for name in varied}
     study = _study(table, space)
     accuracies = table.val_accuracy.to_numpy(float)
-    found = _evaluate(study, accuracies)
-    total = sum(found.values())
+    importances = _evaluate(study, accuracies)
+    total = sum(importances.values())
     if total == 0:
         return None
     rng = np.random.default_rng(0)
-    deals = [found, *(_evaluate(study, rng.permutation(accuracies)) for _ in range(_SHUFFLES))]
-    usual = {name: float(np.mean([one[name] for one in deals])) for name in found}
-    highest = max(one[name] / usual[name] for one in deals[1:] for name in found if usual[name] > 0)
+    deals = [
+        importances,
+        *(_evaluate(study, rng.permutation(accuracies)) for _ in range(_SHUFFLES)),
+    ]
+    usual = {name: float(np.mean([deal[name] for deal in deals])) for name in importances}
+    highest = max(
+        deal[name] / usual[name] for deal in deals[1:] for name in importances if usual[name] > 0
+    )
     axes = [
         Importance(
             axis=words,
-            share=found[name] / total,
+            share=importances[name] / total,
             by_chance=highest * usual[name] / total,
         )
         for name, words in varied.items()
     ]
-    axes.sort(key=lambda one: -one.share)
+    axes.sort(key=lambda axis: -axis.share)
     return Importances(axes, len(results.sound), len(table))
 
 
 def _different(table: pd.DataFrame, axes: list[str]) -> dict[str, str]:
-    """The axes that vary, and their names with those of the axes that say the same."""
+    """The axes that vary, each with its name and the names of the axes that vary with it."""
     seen: dict[bytes, str] = {}
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for axis in axes:
         codes, values = pd.factorize(table[axis].astype(object).map(str))
         if len(values) < 2:
             continue
         first = seen.setdefault(codes.tobytes(), axis)
-        found[first] = axis if first == axis else f"{found[first]}, {axis}"
-    return found
+        names[first] = axis if first == axis else f"{names[first]}, {axis}"
+    return names
 
 
 def _study(table: pd.DataFrame, space: dict[str, BaseDistribution]) -> optuna.Study:
-    """The candidates as Optuna has trials, with what each has a value of."""
+    """The candidates as trials of Optuna, each with the axes that have a value."""
     study = optuna.create_study(direction="maximize")
     for row in table[[*space, "val_accuracy"]].astype(object).to_dict("records"):
         params = {
@@ -150,19 +161,21 @@ def _study(table: pd.DataFrame, space: dict[str, BaseDistribution]) -> optuna.St
 
 
 def _evaluate(study: optuna.Study, accuracies: np.ndarray) -> dict[str, float]:
-    """The importances for these accuracies, by trial."""
+    """The importance of each axis for these accuracies, which are in the order of the trials."""
     evaluator_of = _ped_anova()
     with warnings.catch_warnings():
-        # Optuna says that a target is minimised, and where trials are few: the chart does so too.
+        # Optuna warns of a target that it takes as minimised, and of few trials. The chart says both.
         warnings.simplefilter("ignore")
         evaluator = evaluator_of(target_quantile=BEST)
-        found = evaluator.evaluate(study, target=lambda trial: -float(accuracies[trial.number]))
-    return {name: float(value) for name, value in found.items()}
+        importances = evaluator.evaluate(
+            study, target=lambda trial: -float(accuracies[trial.number])
+        )
+    return {name: float(value) for name, value in importances.items()}
 
 
 def _ped_anova() -> Any:
-    """Optuna's evaluator, without scikit-learn: its package loads that for another evaluator, which
-    takes a second and 50 MB, and does without where there is none."""
+    """Optuna's evaluator, imported without scikit-learn. Optuna's package loads scikit-learn for
+    another evaluator, which takes a second and 50 MB, but works without it."""
     hidden = "sklearn" not in sys.modules
     if hidden:
         sys.modules["sklearn"] = None  # type: ignore[assignment]
@@ -175,7 +188,8 @@ def _ped_anova() -> Any:
 
 
 def _distribution(column: pd.Series) -> BaseDistribution:
-    """What the values of an axis say of it: numbers where there are many, choices otherwise."""
+    """The distribution of an axis for Optuna: numeric if it has many numbers as values, else
+    categorical."""
     different = set(column.dropna().astype(object))
     if not all(_is_number(value) for value in different) or len(different) <= _CHOICES:
         return CategoricalDistribution(sorted(map(str, different)))
@@ -198,21 +212,21 @@ def _plain(value: Any, kind: BaseDistribution) -> Any:
 
 def analyse(results: Results) -> Analysis:
     """The importances of the axes."""
-    found = results.once(axis_importances)
+    importances = results.once(axis_importances)
     return Analysis(
-        charts=drawn(chart(found)),
-        facts={"importances": None if found is None else found.facts},
+        charts=drawn(chart(importances)),
+        facts={"importances": None if importances is None else importances.facts},
     )
 
 
 def chart(importances: Importances | None) -> Chart | None:
-    """The share of each axis, and what chance gives it; None where there are none."""
+    """The share of each axis, with the share that chance gives it. None without importances."""
     if importances is None:
         return None
     axes = importances.axes[:_ROWS]
     places = np.arange(len(axes), dtype=float)
-    shares = [100 * one.share for one in axes]
-    chance = [100 * one.by_chance for one in axes]
+    shares = [100 * axis.share for axis in axes]
+    chance = [100 * axis.by_chance for axis in axes]
     looked_at = f"{importances.looked_at:,}"
     if importances.looked_at < importances.candidates:
         looked_at += f" of {importances.candidates:,}"
@@ -234,17 +248,17 @@ def chart(importances: Importances | None) -> Chart | None:
         panels=(
             Panel(
                 x=Axis("share of importance in %"),
-                y=rows([one.axis for one in axes]),
+                y=rows([axis.axis for axis in axes]),
                 series=(
                     Series(
                         "importance", "bars", shares, places, colour=BLUE,
-                        hover=[f"{one.axis}\n{share:.1f} %\nby chance up to {limit:.1f} %"
-                               for one, share, limit in zip(axes, shares, chance, strict=True)],
+                        hover=[f"{axis.axis}\n{share:.1f} %\nby chance up to {limit:.1f} %"
+                               for axis, share, limit in zip(axes, shares, chance, strict=True)],
                     ),
                     Series(
                         "by chance up to", "points", chance, places, colour=ORANGE, marker="diamond",
-                        hover=[f"{one.axis}\nby chance up to {limit:.1f} %"
-                               for one, limit in zip(axes, chance, strict=True)],
+                        hover=[f"{axis.axis}\nby chance up to {limit:.1f} %"
+                               for axis, limit in zip(axes, chance, strict=True)],
                     ),
                 ),
             ),

@@ -1,4 +1,4 @@
-"""The learning rates that each arm tried, and the one at which it is compared."""
+"""The learning rates that each arm tried, and the rate at which it is compared."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Tuned:
-    """An arm, or the twin of one. Accuracies are of validation, means over the seeds that chose,
-    in fractions; None where a training diverged.
+    """An arm, or a twin of an arm. Accuracies are on validation, means over the seeds that chose
+    the rate, as fractions. None if a training diverged.
 
     Attributes:
-        is_interior: whether the best rate has worse ones on both sides.
+        is_interior: whether the best rate has worse rates on both sides.
     """
 
     executions: int
@@ -40,48 +40,51 @@ class Tuned:
 
 
 def power_of_depth(tuned: list[Tuned]) -> float | None:
-    """The power of executions that the best rates of the arms go with, by least squares; None
-    where fewer than two depths have one."""
-    arms = [one for one in tuned if one.is_arm]
-    if len({one.executions for one in arms}) < 2:
+    """The exponent of the power of executions that the best rates of the arms follow, by least
+    squares. None if fewer than two depths have a best rate."""
+    arms = [competitor for competitor in tuned if competitor.is_arm]
+    if len({competitor.executions for competitor in arms}) < 2:
         return None
-    x = np.log([one.executions for one in arms])
-    return float(np.polyfit(x, np.log([one.best for one in arms]), 1)[0])
+    x = np.log([competitor.executions for competitor in arms])
+    return float(np.polyfit(x, np.log([competitor.best for competitor in arms]), 1)[0])
 
 
 def tuned(results: Results) -> list[Tuned]:
-    """Every competitor whose rate is chosen, arms first, by executions."""
+    """Every arm and twin whose rate is chosen, arms first, sorted by executions."""
     arms = results.study.file.arms
     if arms is None or arms.lr is None:
         return []
     tried = Tried(results.study, results.entries)
-    own = {arm.name for arm in results.study.grid}
-    found = [
+    arm_names = {arm.name for arm in results.study.grid}
+    every = [
         Tuned(
-            executions=one.cost.executions,
-            params=one.cost.params,
-            is_arm=one.name in own,
+            executions=competitor.cost.executions,
+            params=competitor.cost.params,
+            is_arm=competitor.name in arm_names,
             rates=choice.rates,
-            accuracies=[tried.accuracy(one, lr) for lr in choice.rates],
+            accuracies=[tried.accuracy(competitor, lr) for lr in choice.rates],
             best=choice.best,
             is_interior=choice.is_interior,
         )
-        for one in tried.competitors
-        if (choice := tried.choices.get(one.name)) is not None
+        for competitor in tried.competitors
+        if (choice := tried.choices.get(competitor.name)) is not None
     ]
-    return sorted(found, key=lambda one: (not one.is_arm, one.executions, one.params))
+    return sorted(
+        every,
+        key=lambda competitor: (not competitor.is_arm, competitor.executions, competitor.params),
+    )
 
 
 def analyse(results: Results) -> Analysis:
-    """The rates that were tried, and what they say of depth."""
-    found = results.once(tuned)
+    """The rates that were tried, and the trend of the best rate with depth."""
+    every = results.once(tuned)
     return Analysis(
-        sentences=sentences(results, found),
-        charts=drawn(by_arm(found), by_depth(found)),
-        blocks=[_block(found)] if found else [],
+        sentences=sentences(results, every),
+        charts=drawn(by_arm(every), by_depth(every)),
+        blocks=[_block(every)] if every else [],
         facts={
-            "rate_power_of_depth": power_of_depth(found),
-            "rates": [asdict(one) for one in found],
+            "rate_power_of_depth": power_of_depth(every),
+            "rates": [asdict(competitor) for competitor in every],
         },
     )
 
@@ -94,7 +97,7 @@ def _block(found: list[Tuned]) -> Block:
             "Validation accuracy in % at each rate, of seeds that train nothing that is compared. A"
             " grid goes on at an end that is best."
         ],
-        table=Table(_COLUMNS, [_row(one) for one in found]),
+        table=Table(_COLUMNS, [_row(competitor) for competitor in found]),
     )
 
 
@@ -114,7 +117,7 @@ def _row(one: Tuned) -> tuple[str, ...]:
 
 
 def sentences(results: Results, found: list[Tuned]) -> list[str]:
-    """The learning rate of all arms, or of each."""
+    """Sentences with the learning rate of all arms, or of each arm."""
     study = results.study
     if study.file.arms is None:
         return []
@@ -129,9 +132,13 @@ def sentences(results: Results, found: list[Tuned]) -> list[str]:
         return []
     text = (
         "Each arm was trained at the learning rate that is best for it on validation: "
-        + ", ".join(f"{one.best:g} at {one.executions:,} executions" for one in found if one.is_arm)
+        + ", ".join(
+            f"{competitor.best:g} at {competitor.executions:,} executions"
+            for competitor in found
+            if competitor.is_arm
+        )
     )
-    ends = [f"{one.executions:,}" for one in found if not one.is_interior]
+    ends = [f"{competitor.executions:,}" for competitor in found if not competitor.is_interior]
     if ends:
         text += (
             f"; at {listed(ends)} executions no rate was found that has worse ones on both sides"
@@ -140,22 +147,22 @@ def sentences(results: Results, found: list[Tuned]) -> list[str]:
 
 
 def by_arm(found: list[Tuned]) -> Chart | None:
-    """What each arm reached on validation at each rate, and which it was given; None where rates
-    are not chosen."""
+    """Validation accuracy of each arm at each rate, and the rate that was chosen. None if rates are
+    not chosen."""
     if not found:
         return None
-    arms = [one for one in found if one.is_arm]
-    depths = sorted({one.executions for one in arms})
+    arms = [competitor for competitor in found if competitor.is_arm]
+    depths = sorted({competitor.executions for competitor in arms})
     colours = dict(zip(depths, shades(len(depths)), strict=True))
-    twins = [one for one in found if not one.is_arm]
+    twins = [competitor for competitor in found if not competitor.is_arm]
     said: set[str] = set()
     series = []
-    for one in (*twins, *arms):
-        name = f"{one.executions:,} executions" if one.is_arm else "twins"
-        colour = colours[one.executions] if one.is_arm else GREY
-        series += _tried(one, name, colour, name not in said)
+    for competitor in (*twins, *arms):
+        name = f"{competitor.executions:,} executions" if competitor.is_arm else "twins"
+        colour = colours[competitor.executions] if competitor.is_arm else GREY
+        series += _tried(competitor, name, colour, name not in said)
         said.add(name)
-    rates = sorted({rate for one in found for rate in one.rates})
+    rates = sorted({rate for competitor in found for rate in competitor.rates})
     return Chart(
         name="learning_rates",
         title="The learning rate of each arm",
@@ -173,26 +180,26 @@ def by_arm(found: list[Tuned]) -> Chart | None:
 
 
 def by_depth(found: list[Tuned]) -> Chart | None:
-    """The best rate of each arm against its executions; None where fewer than two depths have
-    one."""
+    """The best rate of each arm against its executions. None if fewer than two depths have a best
+    rate."""
     slope = power_of_depth(found)
     if slope is None:
         return None
-    arms = [one for one in found if one.is_arm]
-    x = np.array([one.executions for one in arms], float)
-    best = np.array([one.best for one in arms])
-    rates = sorted({rate for one in arms for rate in one.rates})
+    arms = [competitor for competitor in found if competitor.is_arm]
+    x = np.array([competitor.executions for competitor in arms], float)
+    best = np.array([competitor.best for competitor in arms])
+    rates = sorted({rate for competitor in arms for rate in competitor.rates})
     order = np.argsort(x, kind="stable")
-    tried = [(one, rate, value) for one in arms
-             for rate, value in zip(one.rates, one.accuracies, strict=True)]  # fmt: skip
+    tried = [(competitor, rate, value) for competitor in arms
+             for rate, value in zip(competitor.rates, competitor.accuracies, strict=True)]  # fmt: skip
     series = (
         Series(
-            "tried", "points", [float(one.executions) for one, _, _ in tried],
+            "tried", "points", [float(competitor.executions) for competitor, _, _ in tried],
             [rate for _, rate, _ in tried], colour=GREY, hollow=True, size=5,
             hover=[
-                f"{one.executions:,} executions\nlearning rate {rate:g}\n"
+                f"{competitor.executions:,} executions\nlearning rate {rate:g}\n"
                 + ("diverged" if value is None else f"{100 * value:.1f} % on validation")
-                for one, rate, value in tried
+                for competitor, rate, value in tried
             ],
         ),
         Series(

@@ -13,12 +13,12 @@ from sret_search.reporting.formatting import percent
 from sret_search.reporting.results import Results
 
 _ROWS = 500
-"""Trials in the table of the page; `trials.csv` has all."""
+"""The largest number of trials in the table of the page. `trials.csv` has all."""
 _UNITS = {"memory": ("memory, MB", 1e6), "latency_ms": ("latency, ms", 1)}
 
 
 def analyse(results: Results) -> Analysis:
-    """Every trial, or those of highest accuracy where there are many."""
+    """Every trial, or the trials with the highest accuracy if there are many."""
     if not results.entries:
         return Analysis(blocks=[Block("Trials", "trials", notes=["No trial has begun."])])
     table, every = results.table, len(results.entries)
@@ -74,7 +74,7 @@ def _columns(results: Results, shows_test: bool) -> list[Column]:
 
 def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]:
     cost = results.entries[trial["trial"]].cost
-    own = (trial[name] / _UNITS[name][1] for name in results.own_objectives)
+    objectives = (trial[name] / _UNITS[name][1] for name in results.own_objectives)
     return [
         str(trial["trial"]),
         *(isolated(_value(trial[axis])) for axis in results.study.space.axes),
@@ -82,14 +82,14 @@ def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]
         *([percent(trial["test_accuracy"])] if shows_test else []),
         f"{trial['params']:,}", f"{trial['params_shared']:,}", f"{trial['macs']:,}",
         f"{trial['train_macs']:.3g}",
-        *("" if np.isnan(value) else f"{value:.3g}" for value in own),
+        *("" if np.isnan(value) else f"{value:.3g}" for value in objectives),
         str(trial["unique_blocks"]), f"{trial['executions']:,}", f"{cost['sub_layers']:,}",
         f"{cost['nlls']:,}", str(trial["epochs"]), f"{trial['seconds']:.1f}", str(trial["attempts"]),
     ]  # fmt: skip
 
 
 def _value(value: Any) -> str:
-    """A value of an axis; empty where a trial has none."""
+    """A value of an axis. Empty if a trial has no value."""
     return "" if pd.isna(value) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Each candidate beside its twins: what its recursion is worth at equal parameters or compute."""
+"""Candidates compared with their twins: the worth of recursion at equal parameters or compute."""
 
 from __future__ import annotations
 
@@ -57,14 +57,15 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """A candidate and one of its twins. Accuracies are means over seeds, in fractions.
+    """A candidate and a twin of it. Accuracies are means over seeds, as fractions.
 
     Attributes:
-        executions, params, macs, train_macs: the twin's.
-        matched, gap: the cost that is to be equal, and by which part the twin's is larger.
-        part: of the data, on which they are compared: "test" for arms, else "val"; "val", too,
-            where one of the two was declared after the results.
-        difference: accuracy of the candidate less that of its twin.
+        executions, params, macs, train_macs: properties of the twin.
+        matched: the cost that should be equal.
+        gap: relative difference by which this cost of the twin is larger.
+        part: part of the data on which they are compared: "test" for arms, otherwise "val". Also
+            "val" if the candidate or the twin was declared after the results.
+        difference: accuracy of the candidate minus that of its twin.
     """
 
     candidate: str
@@ -85,18 +86,19 @@ class Pair:
 
     @property
     def is_matched(self) -> bool:
-        """Whether the cost that is to be equal is."""
+        """Whether the cost that should be equal is equal, within a tolerance."""
         return abs(self.gap) <= TOLERANCE
 
     @property
     def verdict(self) -> str:
-        """What the candidate is beside its twin, in words."""
+        """The verdict on the candidate against its twin, in words."""
         is_unpaired = self.seeds == 0 and not self.difference.is_closed
         return "no pair of seeds" if is_unpaired else self.difference.verdict
 
 
 def pairs(results: Results) -> list[Pair]:
-    """Every candidate with every twin of which both have a complete trial, by executions."""
+    """Every pair of a candidate and a twin that both have a complete trial, sorted by
+    executions."""
     if not any(CONTROLS[control].trains for control in results.study.file.controls):
         return []
     by_name: dict[str, list[TrialRecord]] = {}
@@ -104,17 +106,17 @@ def pairs(results: Results) -> list[Pair]:
         by_name.setdefault(entry.candidate, []).append(entry)
     trained = results.having("twin") | by_name
     firsts = {entry.candidate: entry for entry in reversed(results.own)}
-    found, missing = [], 0
+    every, missing = [], 0
     for name, its_twins in beside(results.study, firsts.values(), results.entries).items():
         for twin in its_twins:
             mine, theirs = by_name.get(name), trained.get(twin.candidate.name)
             if mine is None or theirs is None:
                 missing += 1
             else:
-                found.append(_pair(results, twin, mine, theirs))
-    tests = family([pair.difference for pair in found], missing)
-    found = [replace(pair, difference=test) for pair, test in zip(found, tests, strict=True)]
-    return sorted(found, key=lambda pair: pair.candidate_executions)
+                every.append(_pair(results, twin, mine, theirs))
+    tests = family([pair.difference for pair in every], missing)
+    every = [replace(pair, difference=test) for pair, test in zip(every, tests, strict=True)]
+    return sorted(every, key=lambda pair: pair.candidate_executions)
 
 
 def _pair(results: Results, twin: Twin, mine: list[TrialRecord], theirs: list[TrialRecord]) -> Pair:
@@ -147,25 +149,25 @@ def _mean(entries: list[TrialRecord], part: str) -> float:
 
 
 def analyse(results: Results) -> Analysis:
-    """The candidates beside their twins."""
-    found, best = results.once(pairs), results.once(answer)
+    """The candidates compared with their twins."""
+    every, best = results.once(pairs), results.once(answer)
     return Analysis(
-        sentences=[] if best is None else sentences(found, best.best.candidate),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"twins": [_facts(pair) for pair in found]},
-        compares=bool(found),
+        sentences=[] if best is None else sentences(every, best.best.candidate),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"twins": [_facts(pair) for pair in every]},
+        compares=bool(every),
     )
 
 
 def chart(found: list[Pair]) -> Chart | None:
-    """How much better each candidate is than each of its twins, of the most accurate ones; None
-    where there are no twins."""
+    """The difference of each candidate to each of its twins, for the most accurate candidates. None
+    if there are no twins."""
     by_candidate: dict[str, list[Pair]] = {}
     for pair in found:
         by_candidate.setdefault(pair.candidate, []).append(pair)
-    best = sorted(by_candidate.values(), key=lambda own: -own[0].accuracy)[:_ROWS]
-    drawn = sorted(best, key=lambda own: own[0].candidate_executions)
+    best = sorted(by_candidate.values(), key=lambda group: -group[0].accuracy)[:_ROWS]
+    drawn = sorted(best, key=lambda group: group[0].candidate_executions)
     kinds = [kind for kind in LOOKS if any(pair.control == kind for pair in found)]
     series = [
         _series(kind, drawn, (place - (len(kinds) - 1) / 2) / (len(kinds) + 1))
@@ -181,7 +183,9 @@ def chart(found: list[Pair]) -> Chart | None:
         if all(pair.is_matched for pair in found)
         else " Hollow: its cost is off by more than 2 %."
     )
-    names = [f"{own[0].candidate_executions:,} executions ({own[0].candidate})" for own in drawn]
+    names = [
+        f"{group[0].candidate_executions:,} executions ({group[0].candidate})" for group in drawn
+    ]
     return Chart(
         name="twins",
         title=f"Candidates beside their twins{some}",
@@ -203,11 +207,12 @@ def chart(found: list[Pair]) -> Chart | None:
 
 
 def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
-    """All twins of a kind, so far beside the middles of their candidates' rows."""
+    """All twins of a kind. `offset` is the distance of a twin's point from the middle of its
+    candidate's row."""
     placed = [
         (place + offset, pair)
-        for place, own in enumerate(drawn)
-        for pair in own
+        for place, group in enumerate(drawn)
+        for pair in group
         if pair.control == kind and pair.difference.difference is not None
     ]
     colour, marker = LOOKS[kind]
@@ -230,13 +235,14 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
 
 
 def sentences(found: list[Pair], best: str) -> list[str]:
-    """The best candidate beside its twins, or, where it has none, the deepest that has some."""
+    """Sentences that compare the best candidate with its twins. If it has none, the deepest
+    candidate that has twins is compared."""
     if not found:
         return []
-    own = [pair for pair in found if pair.candidate == best]
-    own = own or [pair for pair in found if pair.candidate == found[-1].candidate]
+    twins = [pair for pair in found if pair.candidate == best]
+    twins = twins or [pair for pair in found if pair.candidate == found[-1].candidate]
     said = []
-    for pair in own:
+    for pair in twins:
         if pair.difference.difference is None:
             continue
         part = PARTS[pair.part]

@@ -1,1 +1,1 @@
-"""Published results that a study may stand beside."""
+"""Published results with which a study may be compared."""

@@ -1,8 +1,8 @@
-"""Published models beside a study's candidates: only where they were trained alike.
+"""Published models next to a study's candidates, if both were trained alike.
 
-A published accuracy says something about a candidate where both learned the same images at the same
-resolution, for as long, and both with or both without a teacher. Elsewhere the page says why they
-are not shown.
+A published accuracy is comparable with a candidate's if both learned the same images at the same
+resolution, for the same duration, and both with or both without a teacher. Otherwise the page says
+why the models are not shown.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Model:
     """A published model.
 
     Attributes:
-        groups: slice groups of attention; empty for other families.
+        groups: slice groups of attention. Empty for other families.
         accuracy: top-1 on ImageNet's validation images, as a fraction.
-        params, macs: None where they were not published.
+        params, macs: None if they were not published.
     """
 
     model: str
@@ -40,11 +40,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Published:
-    """What a study asked to be held against.
+    """The published models with which a study asks to be compared.
 
     Attributes:
-        models: those that were trained as its candidates were.
-        text: what they are, or why there are none.
+        models: the models that were trained as the study's candidates were.
+        text: a description of the models, or why there are none.
     """
 
     models: list[Model]
@@ -52,7 +52,7 @@ class Published:
 
 
 def published(results: Results) -> Published | None:
-    """The published models of `report.reference`; None where a study names none."""
+    """The published models of `report.reference`. None if a study names none."""
     name = results.study.file.report.reference
     if name is None:
         return None
@@ -64,17 +64,17 @@ def published(results: Results) -> Published | None:
             f" trained otherwise: {listed(reasons)}.",
         )
     pixels, epochs, distilled = _trained(results)
-    found = [
+    alike = [
         point
         for point in read(name)
         if (point.image_size, point.epochs, point.distilled) == (pixels, epochs, distilled)
     ]
     how = f"{pixels} pixels, {epochs} epochs, {'with' if distilled else 'without'} distillation"
-    if not found:
+    if not alike:
         return Published([], f"No model of {name} was published for {how}.")
-    sources = listed(sorted({point.source for point in found}))
+    sources = listed(sorted({point.source for point in alike}))
     return Published(
-        found,
+        alike,
         f"Published models ({how}; source: {sources}) are top-1 accuracies on ImageNet's validation"
         " images, which are this study's test part; its candidates show validation accuracy, on images"
         " cut from the training part. The two parts need not be equally hard.",
@@ -102,18 +102,18 @@ def read(name: str) -> list[Model]:
 
 
 def beside(chart: Chart, shown: Published | None) -> Chart:
-    """A chart of accuracy against parameters or multiply-adds with the published models; any
-    other chart as it is."""
+    """A chart of accuracy against parameters or multiply-adds, with the published models added. Any
+    other chart is returned unchanged."""
     cost = chart.name.removeprefix("accuracy_")
     if shown is None or cost not in ("params", "macs"):
         return chart
     known = [point for point in shown.models if getattr(point, cost) is not None]
     if not known:
         return chart
-    own = [point for point in known if point.model.startswith("SReT")]
-    others = [point for point in known if point not in own]
+    sret = [point for point in known if point.model.startswith("SReT")]
+    others = [point for point in known if point not in sret]
     looks: tuple[tuple[str, list[Model], str, Marker], ...] = (
-        ("published: SReT", own, PURPLE, "diamond"),
+        ("published: SReT", sret, PURPLE, "diamond"),
         ("published: others", others, SKY, "square"),
     )
     series = tuple(
@@ -137,19 +137,19 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
 
 
 def _differences(results: Results) -> list[str]:
-    """In what the study is not trained as any published model can be."""
-    found, study = [], results.study
+    """The settings in which the study's training differs from that of any published model."""
+    differences, study = [], results.study
     if study.file.data.source != "imagenet":
-        found.append(f"its images are those of {study.file.data.source}")
+        differences.append(f"its images are those of {study.file.data.source}")
     classes = study.space.architecture.classes
     if classes != 1000:
-        found.append(f"it has {classes} classes")
+        differences.append(f"it has {classes} classes")
     for axis, what in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
         if axis in study.space.axes:
-            found.append(f"its candidates differ in {what}")
+            differences.append(f"its candidates differ in {what}")
     if study.file.recipe.unit != "epochs":
-        found.append(f"its trainings are counted in {study.file.recipe.unit}")
-    return found
+        differences.append(f"its trainings are counted in {study.file.recipe.unit}")
+    return differences
 
 
 def _trained(results: Results) -> tuple[int, int, bool]:

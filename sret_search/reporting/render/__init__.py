@@ -1,1 +1,1 @@
-"""The page of a report: one file that needs nothing besides itself."""
+"""The page of a report, in a single file that loads nothing else."""

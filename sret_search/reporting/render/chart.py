@@ -1,7 +1,7 @@
 """A chart as plain data, made once and drawn twice: for papers and in the page.
 
-Values are in the units that the axes are labelled with: accuracies in per cent. What is not known
-is nan. A chart knows no colours of paper and ink; those are the renderers' and the page's.
+Values are in the units of the axis labels: accuracies in per cent. Unknown values are NaN. A chart
+has no colours of paper and ink; the renderers and the page choose them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ Kind = Literal["points", "line", "step", "band", "step band", "bars"]
 Dash = Literal["solid", "dash", "dot"]
 Marker = Literal["circle", "square", "triangle", "diamond", "down", "cross", "star"]
 _WIDTH = 34
-"""Letters in a line of the name of a row."""
+"""The largest number of letters in a line of a row's name."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a panel.
+    """An axis of a panel.
 
     Attributes:
-        label: what it counts, with its unit.
-        log: whether it is logarithmic.
-        range: its ends; None where the values are to decide.
-        ticks: places and their words, where not the renderer is to choose them: categories are
-            ticks at 0, 1, 2 …
-        reverse: whether it runs down (or to the left), as rows are read.
+        label: quantity with its unit.
+        log: whether the axis is logarithmic.
+        range: ends of the axis. None if the values decide.
+        ticks: places with their words. None if the renderer chooses. Categories are ticks at 0, 1,
+            2 …
+        reverse: whether the axis runs down (or to the left), as rows are read.
         whole: whether only whole numbers are ticks.
-        line: where a thin line crosses the panel: no difference, or chance.
+        line: place of a thin line across the panel, such as no difference, or chance.
     """
 
     label: str
@@ -50,7 +50,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Scale:
-    """Colours from dark to light (viridis) for a third value, with a bar that says which."""
+    """Colours from dark to light (viridis) for a third value, with a bar that explains them."""
 
     label: str
     low: float
@@ -59,7 +59,8 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        """Round values on a logarithmic scale, or its ends where it has fewer than two."""
+        """Round values on a logarithmic scale, or its ends if it has fewer than two round
+        values."""
         ratio = self.high / self.low
         subs = (1, 2, 3, 5) if ratio < 10 else (1, 2, 5) if ratio < 50 else (1, 3)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
@@ -70,23 +71,24 @@ class Scale:
 
 @dataclass(frozen=True)
 class Series:
-    """What a legend has one entry for.
+    """A series of points, lines, bands or bars, with an entry in the legend.
 
     Attributes:
-        kind: "points"; a "line" through them in the order given; a "step", which holds each y
-            until the next x, as a front does; a "band" or "step band" from low to high; "bars"
-            that lie, from 0 to each x at the place y.
-        y: none for bands.
-        low, high: the ends of an interval of each y, in the units of y.
-        left, right: those of each x.
-        colour: of this series, as "#rrggbb".
+        kind: "points"; "line", through the points in the given order; "step", which holds each y
+            until the next x, as a front does; "band" or "step band", from low to high; "bars",
+            horizontal, from 0 to each x at height y.
+        y: heights. Empty for bands.
+        low, high: ends of an interval of each y, in the units of y.
+        left, right: ends of an interval of each x.
+        colour: colour of the series, as "#rrggbb".
         shades: values that colour each point by the panel's scale instead.
-        marker: of points, and of a line where it has any; hollow: whether it is only an outline,
-            or which of them are.
-        size: of markers, in points.
-        hover: a text for each point, of lines parted by newlines.
-        legend: whether the legend has it.
-        group: series of one group are shown and hidden together, by the one in the legend.
+        marker: shape of the points, also on a line if it has any.
+        hollow: whether markers are outlines only, for all points or for each.
+        size: size of markers, in points.
+        hover: a text for each point, with lines separated by newlines.
+        legend: whether the series has an entry in the legend.
+        group: name of a group. Its series are shown and hidden together, by the entry in the
+            legend.
     """
 
     name: str
@@ -119,8 +121,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes, and what is drawn between them, the last on top. Panels of one chart that
-    have a scale have the same one, and its bar stands once."""
+    """A pair of axes with their series, the last on top. Panels of a chart that have a scale share
+    it, and its bar is drawn once."""
 
     x: Axis
     y: Axis
@@ -134,11 +136,11 @@ class Chart:
     """Panels in a row.
 
     Attributes:
-        name: of its files.
-        title: what it shows, and of how much of it, where not all is drawn.
-        caption: a sentence or two on how to read it.
-        height: of the whole figure, in inches.
-        bars: a sentence on what bars and bands are, where they are not 95 % intervals over seeds.
+        name: name of the files, without ending.
+        title: content of the chart, with the number that is drawn if not all are drawn.
+        caption: a sentence or two on how to read the chart.
+        height: height of the whole figure, in inches.
+        bars: a sentence that explains bars and bands, if they are not 95 % intervals over seeds.
     """
 
     name: str
@@ -156,23 +158,23 @@ class Chart:
 
 
 def percents(values: Sequence[float | None]) -> np.ndarray:
-    """Fractions in per cent; nan for what is not known."""
+    """Fractions in per cent. NaN for None."""
     return np.array([np.nan if value is None else 100 * value for value in values], float)
 
 
 def ends(intervals: Sequence[Interval | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals of fractions as their lower and upper ends in per cent; nan for none."""
+    """The lower and upper ends of intervals of fractions, in per cent. NaN for None."""
     low = percents([None if interval is None else interval[0] for interval in intervals])
     return low, percents([None if interval is None else interval[1] for interval in intervals])
 
 
 def stairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of a step that holds each y until the next x."""
+    """The corners of a step line that holds each y until the next x."""
     return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
 
 
 def rows(names: Sequence[str], label: str = "", written: bool = True) -> Axis:
-    """Rows at 0, 1, 2 …, downwards; without their names where a panel to the left has them."""
+    """An axis with rows at 0, 1, 2 …, downwards. Without names if a panel to the left has them."""
     words = [_short(name) if written else "" for name in names]
     return Axis(
         label,

@@ -1,4 +1,4 @@
-"""Colours that colour-blind readers tell apart, on white and on black."""
+"""Colours that colour-blind readers can distinguish, on white and on black."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import numpy as np
 
 from sret_search.reporting.render.chart import Scale
 
-# Okabe and Ito (2008), without the yellow, which is faint on white, and the black.
+# Okabe and Ito (2008), without the yellow, which is faint on white, and without the black.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 GREY = "#7f7f7f"
 _DARK, _LIGHT = 0.2, 0.88
-"""The part of viridis of which a line is seen on black and on white."""
+"""The range of viridis in which a line is visible on black and on white."""
 CYCLE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
-"""For series without an order."""
+"""Colours for series without an order."""
 
 
 def cycle(count: int) -> list[str]:
-    """Colours for so many series without an order, which repeat where there are many."""
+    """Colours for `count` series without an order. They repeat if there are many."""
     return [CYCLE[i % len(CYCLE)] for i in range(count)]
 
 
 def shades(count: int) -> list[str]:
-    """Colours from dark to light, one for each of so many steps of depth."""
+    """Colours from dark to light, for `count` steps of depth."""
     return [_viridis(place) for place in np.linspace(_DARK, _LIGHT, count)]
 
 
 def shade(value: float, scale: Scale) -> str:
-    """The colour of a line that stands for a value of a scale."""
+    """The colour of a line that represents a value on a scale."""
     low, high, at = scale.low, scale.high, value
     if scale.log:
         low, high, at = math.log(low), math.log(high), math.log(at)
@@ -37,8 +37,8 @@ def shade(value: float, scale: Scale) -> str:
 
 
 def _viridis(place: float) -> str:
-    """The colour at a place between 0 and 1."""
-    # Imported here, since those who read numbers alone need no Matplotlib, which takes a while.
+    """The colour at a place of viridis between 0 and 1."""
+    # Imported here, since importing Matplotlib is slow and readers of numbers do not need it.
     from sret_search.reporting.render import style  # noqa: F401  before any other import of it
 
     # isort: split

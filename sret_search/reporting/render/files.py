@@ -1,4 +1,4 @@
-"""The files of a report."""
+"""Files of a report: pictures of figures, and files that are replaced whole."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _DPI = 300
 
 
 def pictures(figure: Figure) -> dict[str, bytes]:
-    """The figure as each kind of file, the same bytes for the same results; bitmaps have 300 dpi
-    and 256 colours, since a chart has few."""
+    """The figure as bytes, by kind of file. The same results give the same bytes. Bitmaps have 300
+    dpi and 256 colours, since a chart has few colours."""
     with (
         ThreadPoolExecutor(1) as beside,
         styled(),
         warnings.catch_warnings(),
     ):
-        # A name may have letters that the font has not: the picture has boxes for them.
+        # A name may have letters that the font lacks. The picture then has boxes for them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        # Another core packs the bitmap meanwhile.
+        # Another core compresses the bitmap at the same time.
         bitmap = beside.submit(_png, _bitmap(figure))
         figure.set_layout_engine("none")  # all kinds have the layout of the first
-        # Each canvas prints by itself: `savefig` draws a figure once more to lay it out.
+        # Each canvas prints by itself, since `savefig` draws a figure twice to lay it out.
         svg, pdf = io.BytesIO(), io.BytesIO()
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
         undated = {"CreationDate": None, "Producer": None}
@@ -60,7 +60,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A reader never sees half of a file."""
+    """Write a file such that a reader never sees half of it."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     os.replace(partial, path)

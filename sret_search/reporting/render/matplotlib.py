@@ -1,4 +1,4 @@
-"""Charts drawn by Matplotlib, for papers: one style for all."""
+"""Charts drawn by Matplotlib, for papers, with the same style for all."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _MARKERS = {
 _DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 _WIDTHS = {1: 7.0, 2: 11.0}
 _INSIDE = 4
-"""Entries of a legend that find a place between what is drawn."""
+"""The largest number of legend entries that fit between the drawn series."""
 _LETTERS = 90
-"""Of a legend, in the width of a panel."""
+"""The number of letters of a legend that fit in the width of a panel."""
 
 
 def figure(chart: Chart, footer: str) -> Figure:
-    """The chart, with its title above and below, small, where it comes from."""
+    """The chart with its title above, and its origin below in small letters."""
     with styled():
         count = len(chart.panels)
         size = (_WIDTHS.get(count, 4.5 * count), chart.height)
@@ -58,7 +58,7 @@ def figure(chart: Chart, footer: str) -> Figure:
 
 
 def sign(drawn: Figure, footer: str, width: float) -> None:
-    """Put below a figure of this width in inches, small, where it comes from."""
+    """Write the origin in small letters below a figure that is `width` inches wide."""
     lines = "\n".join(textwrap.wrap(footer, 17 * round(width)))
     drawn.supxlabel(lines, x=0.01, ha="left", fontsize=7, color=GREY)
 
@@ -186,7 +186,8 @@ def _axis(axes: Axes, name: str, axis: Axis) -> None:
 
 
 def _legends(places: np.ndarray, panels: tuple[Panel, ...]) -> None:
-    """Each panel's own, but what an earlier one has already; above it where it has little room."""
+    """Draw the legend of each panel, without entries that an earlier panel has. It stands above the
+    panel if there is little room."""
     said: set[str] = set()
     for axes, panel in zip(places, panels, strict=True):
         shown = [s for s in panel.series if s.legend and s.name not in said]
@@ -218,7 +219,7 @@ def _handle(series: Series, scale: Scale | None) -> Line2D | Patch:
 
 
 def thousands() -> FuncFormatter:
-    """Numbers with k, M, G, T or P."""
+    """A formatter of numbers with k, M, G, T or P."""
 
     def text(value: float, _: object) -> str:
         for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

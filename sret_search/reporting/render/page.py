@@ -1,7 +1,7 @@
-"""Fill in the page: its templates, its style, its script, and the library that draws charts.
+"""The page, filled from its templates, its style, its script and the library that draws charts.
 
-What the page may run is named by hash in its content security policy, and it may fetch nothing:
-text that comes from a study cannot run, even if it were not escaped.
+The content security policy names by hash what the page may run, and forbids to load anything. So
+text from a study cannot run, even if it was not escaped.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from sret_search.reporting.render.chart import Chart
 from sret_search.writing import yaml_text
 
 KINDS = ("png", "svg", "pdf")
-"""Files of each chart that lie beside the page."""
+"""Kinds of files of each chart that are written next to the page."""
 
 
 def render(template: str, title: str, charts: Sequence[Chart], **facts: Any) -> str:
-    """The page of a template of this folder.
+    """The page, from a template of this folder.
 
     Args:
-        title: of the page.
-        facts: what the template needs besides.
+        title: title of the page.
+        facts: other values that the template needs.
     """
     css, js, library = (_read(name) for name in ("page.css", "page.js", "plotly-basic.min.js"))
     return _environment().get_template(template).render(
@@ -81,7 +81,7 @@ def _hash(script: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value of an axis in a word."""
+    """A value of an axis as a word."""
     if value is None:
         return "none"
     if isinstance(value, bool):

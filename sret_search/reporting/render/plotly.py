@@ -1,7 +1,7 @@
-"""Charts as what Plotly.js draws in the page: plain data for JSON.
+"""Charts as data that Plotly.js draws in the page, ready for JSON.
 
-Colours of text, grid and background are left to the page, which is light or dark. Every text is
-escaped, since Plotly takes some HTML in texts.
+The page is light or dark, and chooses the colours of text, grid and background. Every text is
+escaped, since Plotly interprets some HTML in texts.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _SYMBOLS = {
     "down": "triangle-down", "cross": "x", "star": "star",
 }  # fmt: skip
 _PIXELS = 96
-"""An inch of a chart's height in the page."""
+"""Pixels in the page for an inch of a chart's height."""
 
 
 def figure(chart: Chart) -> dict[str, Any]:
     """The chart as `{"data": traces, "layout": layout}` for `Plotly.newPlot`.
 
-    Panels lie in `layout.grid`: a page that is narrow sets as many rows as there are columns.
+    Panels are in `layout.grid`. A narrow page sets as many rows as there are columns.
     """
     count = len(chart.panels)
     is_titled = any(panel.title for panel in chart.panels)
@@ -117,7 +117,7 @@ def _marker(series: Series, symbol: str, scale: Scale | None, bar: bool) -> dict
     marker: dict[str, Any] = {"symbol": symbols, "size": series.size, "color": series.colour}
     if series.shades is None or scale is None:
         return marker
-    # A colour bar of Plotly's is linear: it has logarithms, and ticks that say what they are of.
+    # Plotly's colour bar is linear. So it gets logarithms, with ticks that show the values.
     shades = np.asarray(series.shades, float)
     marker |= {
         "color": _plain(np.log10(shades) if scale.log else shades),
@@ -160,23 +160,23 @@ def _band(series: Series) -> dict[str, Any]:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": {"text": _text(axis.label)}, "automargin": True}
+    plain: dict[str, Any] = {"title": {"text": _text(axis.label)}, "automargin": True}
     if axis.log:
-        # So few, since Plotly takes all of 1, 2 … 9 for ticks where it would have room for one more.
-        found |= {"type": "log", "tickformat": "~s", "nticks": 3}
+        # Three, since Plotly uses all of 1, 2 … 9 as ticks if it has room for one more.
+        plain |= {"type": "log", "tickformat": "~s", "nticks": 3}
     if axis.ticks is not None:
-        found |= {
+        plain |= {
             "tickvals": [at for at, _ in axis.ticks],
             "ticktext": [_text(word) for _, word in axis.ticks],
         }
     if axis.whole:
-        found |= {"tickformat": "d"} if not axis.log else {}
+        plain |= {"tickformat": "d"} if not axis.log else {}
     if axis.range is not None:
         ends = [math.log10(end) if axis.log else end for end in axis.range]
-        found["range"] = ends[::-1] if axis.reverse else ends
+        plain["range"] = ends[::-1] if axis.reverse else ends
     elif axis.reverse:
-        found["autorange"] = "reversed"
-    return found
+        plain["autorange"] = "reversed"
+    return plain
 
 
 def _rule(name: str, end: str, value: float) -> dict[str, Any]:
@@ -197,7 +197,8 @@ def _title(panel: Panel, end: str) -> dict[str, Any]:
 
 
 def _plain(values: Values) -> list[float | None]:
-    """Numbers of at most six digits, which no eye tells from more; None where there is none."""
+    """Numbers with at most six digits, more than the eye can see. None for values that are not
+    finite."""
     return [
         float(f"{value:.6g}") if math.isfinite(value) else None
         for value in np.asarray(values, float).tolist()
@@ -210,5 +211,5 @@ def _faint(colour: str, opacity: float) -> str:
 
 
 def _text(text: str) -> str:
-    """A text as Plotly is to write it, without any of it being HTML."""
+    """A text for Plotly, with HTML escaped."""
     return html.escape(text, quote=False).replace("\n", "<br>")

@@ -1,7 +1,8 @@
-"""Matplotlib as it comes, with one style for every picture: no settings of a user's change one.
+"""Matplotlib in its default state, with one style for every picture. Settings of a user have no
+effect.
 
-It is imported here first, since its own import reads those settings: a notebook's backend, or a
-broken file, would end it.
+Every other module imports Matplotlib after this one, since that import reads the user's settings. A
+notebook's backend, or a broken file, would make it fail.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def _without_settings() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in _SETTINGS}
     os.environ.update(_SETTINGS)
     try:
-        # A file in the working directory would come before the one that is named, and a module there
-        # before the one that is installed: the folder of templates has neither.
+        # A settings file in the working directory would replace the named file, and a module there
+        # would replace the installed module. The folder of templates has neither.
         with chdir(Path(__file__).parent / "templates"):
             yield
     finally:
@@ -52,7 +53,7 @@ with _without_settings():
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """What is made and written meanwhile has the style, whatever was set in this process."""
+    """Give figures made and written in this context the style, whatever this process has set."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)

@@ -1,8 +1,10 @@
-"""Fronts of several seeds as one: what accuracy so many of them reach for at most a cost.
+"""The accuracy that a number of seeds reach at no more than a cost: fronts of several seeds
+combined.
 
-The empirical attainment function (Grunert da Fonseca, Fonseca and Hall, 2001): a point is attained
-by a seed whose front has one as accurate and as cheap. What at least k of n seeds attain has a stair
-as its edge, the surface of the level k/n; that of half of the seeds is the median front.
+The method is the empirical attainment function (Grunert da Fonseca, Fonseca and Hall, 2001). A seed
+attains a point if its front has a point at least as accurate and as cheap. The edge of the points
+that at least k of n seeds attain is a staircase, the surface of level k/n. The surface of half of
+the seeds is the median front.
 """
 
 from __future__ import annotations
@@ -17,22 +19,22 @@ from scipy import special
 from sret_search.reporting.results import Results
 
 SEEDS = 5
-"""From so many on there is a band: the range of fewer holds the median too seldom."""
+"""The fewest seeds for a band. The range of fewer seeds contains the median too seldom."""
 _COVERED = 0.90
 
 Stairs = tuple[np.ndarray, np.ndarray]
-"""The corners of a front, from cheap to dear: costs, and the accuracies from there on."""
+"""The corners of a front, in ascending order of cost: costs, and the accuracies from there on."""
 
 
 @dataclass(frozen=True)
 class Attained:
-    """The fronts of a study's seeds, of accuracy on validation against a cost.
+    """The fronts of a study's seeds, of validation accuracy against a cost.
 
     Attributes:
-        candidates: those that every seed has, which the fronts are of.
-        median: what half of the seeds attain.
-        low, high: what `of_low` and `of_high` of the seeds attain: between them lies, at each
-            cost, the median of all seeds that might have been, in a share `covered` of studies.
+        candidates: number of candidates that every seed has, from which the fronts are built.
+        median: surface that half of the seeds attain.
+        low, high: surfaces that `of_low` and `of_high` of the seeds attain. At each cost the median
+            of all possible seeds lies between them in a share `covered` of studies.
     """
 
     cost: str
@@ -47,24 +49,25 @@ class Attained:
 
 
 def surface(fronts: Sequence[tuple[Sequence[float], Sequence[float]]], seeds: int) -> Stairs:
-    """What at least so many of the fronts attain.
+    """The surface that at least `seeds` of the fronts attain.
 
     Args:
-        fronts: of each seed, the accuracies (to be maximised) and costs (to be minimised) of its
-            points, on the front or not.
+        fronts: accuracies (to maximise) and costs (to minimise) of the points of each seed, on the
+            front or not.
+        seeds: number of fronts that must attain it.
     """
     costs = np.unique(np.concatenate([np.asarray(cost, float) for _, cost in fronts]))
     best = np.full((len(fronts), len(costs)), -math.inf)
-    for row, (accuracies, own) in zip(best, fronts, strict=True):
-        np.maximum.at(row, np.searchsorted(costs, own), accuracies)
+    for row, (accuracies, of_seed) in zip(best, fronts, strict=True):
+        np.maximum.at(row, np.searchsorted(costs, of_seed), accuracies)
     reached = np.sort(np.maximum.accumulate(best, axis=1), axis=0)[len(fronts) - seeds]
     is_corner = reached > np.concatenate([[-math.inf], reached[:-1]])
     return costs[is_corner], reached[is_corner]
 
 
 def band(seeds: int) -> tuple[int, int, float]:
-    """Of how many seeds the surfaces are that hold the median between them, and in which share
-    of studies they do (order statistics, as for any median)."""
+    """The levels of the surfaces that contain the median between them, as numbers of seeds, and the
+    share of studies in which they do (order statistics, as for any median)."""
     outside = special.bdtr(np.arange(seeds // 2), seeds, 0.5)
     covered = 1 - 2 * outside
     k = max(int((covered >= _COVERED).sum()), 1)
@@ -72,7 +75,7 @@ def band(seeds: int) -> tuple[int, int, float]:
 
 
 def attained(results: Results, cost: str) -> Attained | None:
-    """The fronts by seed; None below `SEEDS` of them.
+    """The fronts by seed. None with fewer than `SEEDS` seeds.
 
     Seeds are compared on the same candidates: those that have the most seeds.
     """

@@ -1,8 +1,8 @@
-"""Confidence intervals at 95 %, in fractions.
+"""Confidence intervals at 95 %, as fractions.
 
-Of several seeds they are for the mean over all seeds that might have been, on these images; of one
-seed, for these weights on all images that might have been. `benchmarks/interval_coverage.py`
-simulates how often they hold it.
+With several seeds they are for the mean over all possible seeds, on these images. With one seed
+they are for these weights on all possible images. `benchmarks/interval_coverage.py` simulates their
+coverage.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from sret_search import wilson
 
 Interval = tuple[float, float]
 LEAST = 0.25
-"""Images: seeds of one accuracy are not taken to spread less. A few seeds that are right on as many
-images each would otherwise leave no doubt; with more than this, intervals near 100 % are too wide."""
+"""The smallest standard deviation over the seeds of a candidate, in images. A few seeds with equal
+numbers of correct images would otherwise seem certain. With a larger value, intervals near 100 %
+would be too wide."""
 
 
 def proportion(fraction: float, images: int, among: int = 1) -> Interval:
-    """The interval of one accuracy over images (Wilson's score interval).
+    """The interval of an accuracy over images (Wilson's score interval).
 
     Args:
-        among: trainings that it was chosen from as the best; for each of so many the lower end has
-            the level that Bonferroni's correction asks for.
+        among: number of trainings from which this was chosen as the best. The lower end has the
+            level of Bonferroni's correction for this number.
     """
     low = wilson.end(fraction, images, float(special.ndtri(0.025 / among)))
     return max(0.0, low), min(1.0, wilson.end(fraction, images, wilson.Z))
 
 
 def accuracy(values: Sequence[float], images: int) -> Interval:
-    """The interval of an accuracy: over seeds, or over images where there is one seed."""
+    """The interval of an accuracy: over seeds, or over images with one seed."""
     if len(values) == 1:
         return proportion(values[0], images)
     low, high = mean(values, LEAST / images)
@@ -41,7 +42,8 @@ def accuracy(values: Sequence[float], images: int) -> Interval:
 
 
 def difference(values: Sequence[float], images: int) -> Interval:
-    """The interval of the difference of two accuracies, of two or more seeds, each pair on the same images."""
+    """The interval of the difference of two accuracies, over two or more seeds. Both accuracies of
+    a seed are on the same images."""
     return mean(values, math.sqrt(2) * LEAST / images)
 
 
@@ -49,7 +51,7 @@ def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
     """The interval of the difference of two accuracies on the same images (Bonett and Price, 2012).
 
     Args:
-        first, second: whether each image was classified right.
+        first, second: whether each image was classified correctly.
     """
     images = len(first)
     gained = (np.sum(first & ~second) + 1) / (images + 2)
@@ -59,8 +61,8 @@ def paired_proportions(first: np.ndarray, second: np.ndarray) -> Interval:
 
 
 def mean(values: Sequence[float], least: float = 0.0) -> Interval:
-    """The interval of the mean of two or more seeds (Student's t), whose standard deviation is no less than
-    `least`."""
+    """The interval of the mean over two or more seeds (Student's t). Their standard deviation is
+    set to `least` at least."""
     n = len(values)
     deviation = max(float(np.std(values, ddof=1)), least)
     half = float(special.stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n)

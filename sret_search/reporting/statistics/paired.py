@@ -20,11 +20,12 @@ Difference = tuple[float | None, Interval | None]
 UNKNOWN: Difference = (None, None)
 
 Reached = Callable[[TrialRecord], TrialResult | RerunResult | None]
-"""Which result of a trial counts, its own or one of its reruns; None where it has none."""
+"""A function that selects a result of a trial: its main result or a rerun. None if the trial lacks
+it."""
 
 
 def own(entry: TrialRecord) -> TrialResult:
-    """What a trial reached as it was trained."""
+    """The main result of a trial, with weights run as they were trained."""
     return entry.result
 
 
@@ -35,14 +36,14 @@ def difference(
     theirs_reached: Reached,
     part: str,
 ) -> Difference:
-    """The mean difference of accuracies over the seeds of both, with its interval; where there
-    is one seed, the interval is over test images, and of validation there is none.
+    """The mean difference of accuracies over the seeds of both, with its interval. With one seed,
+    the interval is over test images; on validation there is none.
 
     Args:
         part: "test" or "val".
     """
-    found = _tested(results, mine, theirs, part, own, theirs_reached)
-    return found.difference, found.interval
+    comparison = _tested(results, mine, theirs, part, own, theirs_reached)
+    return comparison.difference, comparison.interval
 
 
 def compared(
@@ -53,14 +54,14 @@ def compared(
     mine_reached: Reached = own,
     theirs_reached: Reached = own,
 ) -> Comparison:
-    """The difference as a test; closed, and on test not known, where a trial was declared after
-    the results."""
+    """The difference as a test. On the test part it is closed and unknown if a trial was declared
+    after the results."""
     if part == "test" and is_closed(results, [*mine, *theirs]):
         return Comparison(is_closed=True)
-    found = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
+    comparison = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
     if any(entry.candidate in results.lost for entry in (*mine, *theirs)):
-        return replace(found, p=None, is_lost=True)
-    return found
+        return replace(comparison, p=None, is_lost=True)
+    return comparison
 
 
 def on_validation(
@@ -69,19 +70,20 @@ def on_validation(
     theirs: list[TrialRecord],
     mine_reached: Reached = own,
 ) -> Comparison:
-    """The difference on validation of what was declared after the results, without a verdict."""
-    found = _tested(results, mine, theirs, "val", mine_reached, own)
-    return replace(found, is_closed=True)
+    """The difference on validation, without a verdict, if a trial was declared after the
+    results."""
+    comparison = _tested(results, mine, theirs, "val", mine_reached, own)
+    return replace(comparison, is_closed=True)
 
 
 def is_closed(results: Results, entries: Iterable[TrialRecord]) -> bool:
-    """Whether the test accuracy of some of the trials may not be shown."""
+    """Whether the test accuracy of any of the trials may not be shown."""
     return not all(results.shows_test(entry) for entry in entries)
 
 
 def part(results: Results) -> str:
-    """The part of the data on which candidates are compared: "test" where they were declared, as
-    arms or as the only one, or by contrasts each; else "val"."""
+    """The part of the data on which candidates are compared. It is "test" if they were declared, as
+    arms, as the only candidate, or all by contrasts. Otherwise it is "val"."""
     study = results.study
     is_declared = study.file.arms is not None or not study.space.axes
     return "test" if is_declared or results.declared else "val"
@@ -117,7 +119,7 @@ def _tested(
 
 
 def _by_seed(entries: list[TrialRecord]) -> dict[int, TrialRecord]:
-    """One trial of each seed, the last, so that no seed counts twice."""
+    """The last trial of each seed, so that no seed counts twice."""
     return {entry.seed: entry for entry in sorted(entries, key=lambda entry: entry.number)}
 
 

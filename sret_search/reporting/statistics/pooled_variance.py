@@ -1,21 +1,23 @@
-"""How far seeds spread, as all candidates of a study tell together.
+"""The spread over seeds, estimated from all candidates of a study together.
 
-Two seeds of one candidate say next to nothing of that: Student's t asks for 12.7 standard errors.
-Other candidates help to tell, but all of them are trained with the same seeds. So an accuracy, in log
-odds, is taken for candidate + seed + rest. The part of the seed, which all candidates share, is known
-from as many degrees of freedom as there are seeds less one, however many candidates there are. The
-rest is what others tell more of. Candidates do not spread alike: standard deviations go with
-a (1 - a), where a is accuracy, that is, they are alike in log odds, and candidates tell most of those
-that are about as accurate. Even so each candidate has a rest of its own, so that the others count
-for a few seeds and no more: the moderated variance of Smyth (2004, Statistical Applications in
-Genetics and Molecular Biology 3), whose prior is given.
+Two seeds of one candidate say little about it: Student's t asks for 12.7 standard errors. Other
+candidates help, but all of them are trained with the same seeds. So an accuracy, in log odds, is
+modelled as candidate + seed + rest.
+
+All candidates share the part of the seed. Its degrees of freedom are the number of seeds less one,
+however many candidates there are. Other candidates help to estimate the rest. Candidates do not
+spread equally. Standard deviations are proportional to a (1 - a), where a is accuracy. So they are
+equal in log odds, and candidates of similar accuracy say most. Even so each candidate has its
+variance of the rest. So the others count as much as a few seeds and no more: this is the moderated
+variance of Smyth (2004, Statistical Applications in Genetics and Molecular Biology 3), with a given
+prior.
 
 The mean of s seeds has the variance (U + (1 - k) v) / s. U is the variance over seeds of the mean
-deviation of all candidates, v the moderated variance of the rest, and k the share of v that U holds
-already: one part in c of c candidates with the same seeds. Each part has its own quantile of
-Student's t, and their squares are added (as Cochran 1964, Biometrics 20, weighs two variances of unequal
-freedom). The ends lie so many log odds off. Of one candidate alone the interval is Student's t.
-`benchmarks/interval_coverage.py` measures how often it holds.
+deviation of all candidates. v is the moderated variance of the rest. k is the share of v that U
+already contains: 1/c for c candidates with the same seeds. Each part has its quantile of Student's
+t, and their squares are added (as Cochran 1964, Biometrics 20, weighs two variances of unequal
+freedom). The ends of the interval lie at this distance in log odds. With only one candidate the
+interval is Student's t. `benchmarks/interval_coverage.py` measures the coverage.
 """
 
 from __future__ import annotations
@@ -32,10 +34,11 @@ from sret_search.reporting.statistics.intervals import LEAST, Interval, proporti
 from sret_search.trials.trial import TrialRecord
 
 _FREE = 30
-"""Degrees of freedom that a spread is taken from, where the study has so many."""
+"""Degrees of freedom from which a spread is estimated, if the study has as many."""
 _PRIOR = 3.0
-"""Those that other candidates count for at most beside a candidate's own. On the digits 208 candidates
-would allow 6 and more; with fewer, candidates that spread more than others are covered too."""
+"""The largest number of degrees of freedom with which other candidates count, besides those of the
+candidate itself. On the digits 208 candidates would allow 6 and more. A smaller number also covers
+candidates that spread more than others."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,14 @@ class Variances:
     """Variances over seeds, in log odds, of candidates with two seeds or more.
 
     Attributes:
-        candidates, accuracy: names and means, by rising accuracy.
-        variance, free: of the rest, the variance of each candidate and its degrees of freedom.
-        shared, shared_free: the variance over seeds of the mean deviation of all candidates, and
-            its degrees of freedom.
-        within: the share of the variance of the rest that `shared` holds.
-        images: of the part of the data.
-        folds: parts that seeds take in turn as their images; None where all have the same ones.
+        candidates, accuracy: names and mean accuracies, by rising accuracy.
+        variance, free: variance of the rest of each candidate, and its degrees of freedom.
+        shared, shared_free: variance over seeds of the mean deviation of all candidates, and its
+            degrees of freedom.
+        within: share of the variance of the rest that `shared` contains.
+        images: number of images of the part of the data.
+        folds: number of folds that seeds take in turn as their images. None if all seeds have the
+            same images.
     """
 
     candidates: tuple[str, ...]
@@ -73,27 +77,27 @@ class Variances:
     ) -> Variances:
         """The variances of trainings, each of a candidate with a seed.
 
-        Seeds are fitted by least squares, so that candidates may lack some of them.
+        Seeds are fitted by least squares, so candidates may lack some of them.
         """
-        names, own = np.unique(np.asarray(candidates, dtype=str), return_inverse=True)
-        several = (np.bincount(own, minlength=len(names)) > 1)[own]
-        names, own = np.unique(np.asarray(candidates, dtype=str)[several], return_inverse=True)
+        names, place = np.unique(np.asarray(candidates, dtype=str), return_inverse=True)
+        several = (np.bincount(place, minlength=len(names)) > 1)[place]
+        names, place = np.unique(np.asarray(candidates, dtype=str)[several], return_inverse=True)
         known, seed = np.unique(np.asarray(seeds)[several], return_inverse=True)
         value = np.asarray(accuracies, dtype=float)[several]
-        count = np.bincount(own, minlength=len(names))
-        accuracy = np.bincount(own, value, len(names)) / count
-        off = (value - accuracy[own]) / _slope(accuracy, images)[own]
+        count = np.bincount(place, minlength=len(names))
+        accuracy = np.bincount(place, value, len(names)) / count
+        off = (value - accuracy[place]) / _slope(accuracy, images)[place]
 
         has = np.zeros((len(names), len(known)))
-        np.add.at(has, (own, seed), 1)
+        np.add.at(has, (place, seed), 1)
         normal = np.diag(has.sum(0)) - has.T @ (has / count[:, None])
         inverse = np.linalg.pinv(normal, rcond=1e-9, hermitian=True)
         effect = inverse @ np.bincount(seed, off, len(known))
         shared_free = round(float(np.trace(inverse @ normal)))
-        rest = off - effect[seed] + (has @ effect / count)[own]
+        rest = off - effect[seed] + (has @ effect / count)[place]
         left = len(value) - len(names)
         free = (count - 1) * (left - shared_free) / max(left, 1)
-        squares = np.bincount(own, rest**2, len(names))
+        squares = np.bincount(place, rest**2, len(names))
         variance = np.divide(squares, free, out=np.zeros(len(names)), where=free > 0)
         order = np.argsort(accuracy, kind="stable")
         return cls(
@@ -113,11 +117,11 @@ class Variances:
         cls, entries: Iterable[TrialRecord], part: str, images: int, folds: int | None = None
     ) -> Variances:
         """The variances of complete trials on a part of the data, "val" or "test"."""
-        own = list(entries)
+        trials = list(entries)
         return cls.of(
-            [entry.candidate for entry in own],
-            [entry.seed for entry in own],
-            [entry.result.accuracy(part) for entry in own],
+            [entry.candidate for entry in trials],
+            [entry.seed for entry in trials],
+            [entry.result.accuracy(part) for entry in trials],
             images,
             folds,
         )
@@ -125,17 +129,17 @@ class Variances:
     def interval(
         self, values: Sequence[float], candidate: str | None = None, among: int = 1
     ) -> Interval:
-        """The interval at 95 % of the accuracy of a candidate of this study: over its seeds, or over
-        images where there is one seed.
+        """The interval at 95 % of the accuracy of a candidate of this study: over its seeds, or
+        over images with one seed.
 
         Args:
-            values: the accuracy of each of its seeds.
-            candidate: its name, for a spread of its own.
-            among: candidates that it was chosen from as the best by such numbers.
+            values: accuracy of each of its seeds.
+            candidate: its name. None for the spread of candidates of similar accuracy.
+            among: number of candidates from which it was chosen as the best by such numbers.
         """
         if len(values) == 1:
             return proportion(values[0], self.images, among)
-        if not self.shared_free:  # none of the trainings that are known
+        if not self.shared_free:  # no seed is shared, so nothing can be pooled
             return intervals.accuracy(values, self.images)
         mean, seeds = np.array([np.mean(values)]), np.array([len(values)])
         low, high = self.intervals(mean, seeds, None if candidate is None else [candidate], among)
@@ -150,13 +154,17 @@ class Variances:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The lower and upper ends, at 95 %, of candidates of this study with two seeds or more.
 
-        The best of several is one whose rest was lucky, by as much as the largest of so many normal
-        deviates is expected to be (Blom 1958, Statistical Estimates and Transformed Beta-Variables).
-        The lower end makes up for that. With no part of the seed it has the level of Bonferroni's
-        correction; the part of the seed is the same for all, and no luck of the best.
+        The best of several candidates has a lucky rest, by as much as the largest of `among` normal
+        deviates is expected to be (Blom 1958, Statistical Estimates and Transformed
+        Beta-Variables). The lower end corrects for that. Without a part of the seed it has the
+        level of Bonferroni's correction. The part of the seed is the same for all candidates, so
+        the best owes nothing to it.
 
         Args:
-            accuracy: their means over their seeds.
+            accuracy: means over seeds.
+            seeds: number of seeds of each.
+            candidates: names, for the variance of each. None for candidates of similar accuracy.
+            among: number of candidates from which each was chosen as the best.
         """
         rest, free = self.moderated(accuracy, candidates)
         within = min(self.within, 1.0)
@@ -166,12 +174,12 @@ class Variances:
         )
         every = special.stdtrit(max(self.shared_free, 1), 0.975)
         shared = every * np.sqrt((self.shared + within * lacks) / seeds)
-        # A deviation of the rest, as large as its degrees of freedom ask for at 95 %.
-        own = np.sqrt((1 - within) * (rest + lacks) / seeds)
-        own *= special.stdtrit(free, 0.975) / special.ndtri(0.975)
-        half = np.hypot(shared, special.ndtri(0.975) * own)
+        # The deviation of the rest, enlarged as its degrees of freedom require at 95 %.
+        error = np.sqrt((1 - within) * (rest + lacks) / seeds)
+        error *= special.stdtrit(free, 0.975) / special.ndtri(0.975)
+        half = np.hypot(shared, special.ndtri(0.975) * error)
         luck = special.ndtri((among - 0.375) / (among + 0.25))
-        chosen = luck * own + np.hypot(shared, (-special.ndtri(0.025 / among) - luck) * own)
+        chosen = luck * error + np.hypot(shared, (-special.ndtri(0.025 / among) - luck) * error)
         if len(self.candidates) > 1:
             low = np.minimum(_moved(accuracy, -chosen, self.images), accuracy)
             high = np.maximum(_moved(accuracy, half, self.images), accuracy)
@@ -186,10 +194,11 @@ class Variances:
         return np.maximum(low, 0.0), np.minimum(high, 1.0)
 
     def at(self, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The variance of the rest of single trainings that come to these accuracies, of the candidates
-        with the most similar ones; and its degrees of freedom, none where no candidates share seeds."""
-        variance, found = self._around(accuracy)
-        return _slope(accuracy, self.images) ** 2 * variance, found
+        """The variance of the rest of single trainings with these accuracies, from the candidates
+        of most similar accuracy, and its degrees of freedom. They are 0 if no candidates share
+        seeds."""
+        variance, free = self._around(accuracy)
+        return _slope(accuracy, self.images) ** 2 * variance, free
 
     def shared_at(self, accuracy: np.ndarray) -> np.ndarray:
         """The variance over seeds of the mean deviation of all candidates, at these accuracies."""
@@ -198,15 +207,15 @@ class Variances:
     def moderated(
         self, accuracy: np.ndarray, candidates: Sequence[str] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The variance of the rest of candidates of this study, in log odds, and its degrees of freedom,
-        which are no less than one."""
-        around, found = self._around(accuracy)
+        """The variance of the rest of candidates of this study, in log odds, and its degrees of
+        freedom, which are at least 1."""
+        around, around_free = self._around(accuracy)
         variance, free = np.zeros_like(around), np.zeros_like(around)
         for i, name in enumerate(candidates if candidates is not None else ()):
             if (place := self._places.get(name)) is not None:
                 variance[i], free[i] = self.variance[place], self.free[place]
-        others = np.maximum(found - free, 0)
-        # Of few others what they tell is itself a guess.
+        others = np.maximum(around_free - free, 0)
+        # From a few other candidates the variance is uncertain itself.
         prior = _PRIOR * others / (2 * _PRIOR + others)
         every = np.maximum(prior + free, 1e-9)
         return (prior * around + free * variance) / every, np.maximum(every, 1)
@@ -217,16 +226,16 @@ class Variances:
         last = len(self.free)
         place = np.searchsorted(self.accuracy, accuracy)
         few, many = np.zeros_like(place), np.full_like(place, max(last, 1))
-        while np.any(many - few > 1):  # how many ranks to go to both sides
+        while np.any(many - few > 1):  # the number of ranks to include on both sides
             half = (few + many) // 2
             enough = (
                 free[np.minimum(place + half, last)] - free[np.maximum(place - half, 0)] >= _FREE
             )
             few, many = np.where(enough, few, half), np.where(enough, half, many)
         low, high = np.maximum(place - many, 0), np.minimum(place + many, last)
-        found = free[high] - free[low]
+        dof = free[high] - free[low]
         squares = spread[high] - spread[low]
-        return np.divide(squares, found, out=np.zeros_like(found), where=found > 1e-9), found
+        return np.divide(squares, dof, out=np.zeros_like(dof), where=dof > 1e-9), dof
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -234,20 +243,21 @@ class Variances:
 
     @cached_property
     def _sums(self) -> tuple[np.ndarray, np.ndarray]:
-        """Degrees of freedom, and squares in log odds, of all candidates before each place."""
+        """Sums over all candidates before each place: degrees of freedom, and squares in log
+        odds."""
         free = np.concatenate([[0.0], np.cumsum(self.free)])
         return free, np.concatenate([[0.0], np.cumsum(self.variance * self.free)])
 
 
 def _moved(accuracy: np.ndarray, log_odds: np.ndarray, images: int) -> np.ndarray:
-    """The accuracy that lies so many log odds from this one."""
+    """The accuracy at a distance of `log_odds` from this accuracy."""
     p = np.clip(accuracy, 0.5 / images, 1 - 0.5 / images)
     moved: np.ndarray = special.expit(special.logit(p) + log_odds)
     return moved
 
 
 def _slope(accuracy: np.ndarray, images: int) -> np.ndarray:
-    """By how much an accuracy changes where its log odds do."""
+    """The derivative of an accuracy with respect to its log odds."""
     p = np.clip(accuracy, 0.5 / images, 1 - 0.5 / images)
     slope: np.ndarray = p * (1 - p)
     return slope

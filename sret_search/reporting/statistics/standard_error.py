@@ -1,8 +1,8 @@
-"""How far a mean difference would be off with other seeds, and with other images too.
+"""The error of a mean difference over other seeds, and over other images too.
 
-A `Spread` knows the standard error of the mean over any number of seeds: from it come intervals,
-p-values, and the seeds that would be needed to see a difference. All of them are by Student's t with
-one degree of freedom fewer than there are seeds.
+A `Spread` gives the standard error of the mean over any number of seeds. It is the source of
+intervals, p-values, and the number of seeds that a difference needs. All of them use Student's t,
+with degrees of freedom equal to the number of seeds less one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from scipy import special
 from sret_search.reporting.statistics.intervals import LEAST, Interval
 
 LEVEL = 0.05
-"""The rate of false verdicts that is allowed."""
+"""The allowed rate of false verdicts."""
 _POWER = 0.8
 _ADDED = 0.15
-"""Difference of the two images that are added to a table of one pair: as much as makes intervals
-cover where few images are wrong, and no more (`benchmarks/interval_coverage.py`)."""
+"""Difference of the two images that are added to a table of one pair. The value is just large
+enough for intervals to cover if few images are wrong (`benchmarks/interval_coverage.py`)."""
 _MOST = 10_000
 """Seeds beyond which a difference counts as out of reach."""
 
@@ -32,10 +32,10 @@ class Spread(Protocol):
 
     @property
     def seeds(self) -> int:
-        """The seeds that it was estimated from."""
+        """The number of seeds from which it was estimated."""
 
     def error(self, seeds: int) -> float:
-        """The standard error of the mean over so many seeds."""
+        """The standard error of the mean over this number of seeds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class OverSeeds:
     """The spread over the seeds of training, for these images.
 
     Attributes:
-        deviation: the standard deviation of a seed's difference.
+        deviation: standard deviation of a seed's difference.
     """
 
     seeds: int
@@ -51,8 +51,12 @@ class OverSeeds:
 
     @classmethod
     def of(cls, differences: Sequence[float], images: int, pairs: int = 1) -> OverSeeds:
-        """From the difference of each of two or more seeds, on so many images, the mean over so
-        many pairs of candidates."""
+        """The spread of the differences of two or more seeds.
+
+        Args:
+            differences: difference of each seed, a mean over `pairs` pairs of candidates.
+            images: number of images that each difference is measured on.
+        """
         least = math.sqrt(2 / pairs) * LEAST / images
         return cls(len(differences), max(float(np.std(differences, ddof=1)), least))
 
@@ -62,16 +66,16 @@ class OverSeeds:
 
 @dataclass(frozen=True)
 class OverBoth:
-    """The spread over the seeds of training and the choice of images, which are crossed: each seed
+    """The spread over the seeds of training and the choice of images. They are crossed: each seed
     is tested on the same images.
 
     The difference of seed s on image i is mean + seed s + image i + rest, each drawn independently.
     With the mean squares of a two-way table without replication, the variance of the mean over S
     seeds and I images is estimated by (MS_seeds + MS_images - MS_rest) / (S I), the denominator of
-    the quasi-F of Clark (1973, The language-as-fixed-effect fallacy), for differences of pairs. It is
-    no less than that over seeds alone, and has no more degrees of freedom: a wider claim is never
-    the surer one. Satterthwaite's (1946) degrees of freedom would be more, but those of components
-    that few seeds estimate are far too many.
+    the quasi-F of Clark (1973, The language-as-fixed-effect fallacy), for differences of pairs. It
+    is at least the variance over seeds alone, and has at most the same degrees of freedom, since a
+    wider claim cannot be more certain. Satterthwaite's (1946) degrees of freedom would be more, but
+    they are far too many for components estimated from few seeds.
 
     Attributes:
         of_seeds, of_images, of_rest: mean squares.
@@ -85,15 +89,15 @@ class OverBoth:
 
     @classmethod
     def of(cls, differences: np.ndarray, pairs: int = 1) -> OverBoth:
-        """From differences (seeds, images) of two or more seeds, each the mean over so many pairs
-        of candidates.
+        """The spread of the differences (seeds, images) of two or more seeds, each a mean over
+        `pairs` pairs of candidates.
 
-        Two images are added, one that gains a little in every seed and one that loses it, as
-        Bonett and Price (2012) add them for one seed: where few images differ, these few seem to
-        differ too little too often.
+        Two images are added, one that gains a little in every seed and one that loses it, as Bonett
+        and Price (2012) do for one seed. Otherwise, if few images differ, they seem to vary less
+        than they do.
         """
         seeds, tested = differences.shape
-        over_seeds = OverSeeds.of([float(one) for one in differences.mean(1)], tested, pairs)
+        over_seeds = OverSeeds.of([float(gain) for gain in differences.mean(1)], tested, pairs)
         added = np.full((seeds, 1), _ADDED / math.sqrt(pairs))
         table = np.hstack([differences, added, -added])
         images = table.shape[1]
@@ -108,7 +112,7 @@ class OverBoth:
         )
 
     def error(self, seeds: int) -> float:
-        # The mean square of images that so many seeds are expected to give.
+        # The mean square of images that is expected for this number of seeds.
         component = (self.of_images - self.of_rest) / self.seeds
         of_images = max(self.of_rest + seeds * component, 0.0)
         total = max(self.of_seeds + of_images - self.of_rest, self.of_seeds)
@@ -116,7 +120,7 @@ class OverBoth:
 
 
 def interval(mean: float, spread: Spread) -> Interval:
-    """At 95 %."""
+    """The interval at 95 %."""
     seeds = spread.seeds
     half = float(special.stdtrit(seeds - 1, 1 - LEVEL / 2)) * spread.error(seeds)
     return mean - half, mean + half
@@ -129,25 +133,25 @@ def p_value(mean: float, spread: Spread) -> float:
 
 
 def p_below(mean: float, spread: Spread, bound: float) -> float:
-    """The one-sided p-value of a difference of `bound` or more: where it is small, the difference is
-    less than that."""
+    """The one-sided p-value of a difference of `bound` or more. If it is small, the difference is
+    less than `bound`."""
     seeds = spread.seeds
     return float(special.stdtr(seeds - 1, (mean - bound) / spread.error(seeds)))
 
 
 def power(difference: float, spread: Spread, seeds: int, level: float = LEVEL) -> float:
-    """How likely a two-sided test at this level finds a true difference with so many seeds (the
-    noncentral t)."""
+    """The probability that a two-sided test at this level finds a true difference with this number
+    of seeds (the noncentral t)."""
     free = seeds - 1
     edge, moved = special.stdtrit(free, 1 - level / 2), abs(difference) / spread.error(seeds)
-    # Where the noncentral t is so far out that it has no number, next to nothing lies below.
+    # So far out that the noncentral t is NaN, almost no probability lies below.
     within, below = special.nctdtr(free, moved, edge), special.nctdtr(free, moved, -edge)
     return float(1 - np.nan_to_num(within) + np.nan_to_num(below))
 
 
 def seeds_needed(difference: float, spread: Spread, level: float = LEVEL) -> int | None:
-    """The fewest seeds with which a test at this level finds a true difference in 80 % of studies;
-    None where no number does, because too few images tell of it, or 10,000 do not."""
+    """The fewest seeds with which a test at this level finds a true difference in 80 % of studies.
+    None if no number does, because there are too few images, or if 10,000 do not."""
     low, high = 1, 2
     while power(difference, spread, high, level) < _POWER:
         low, high = high, 2 * high
@@ -174,9 +178,9 @@ def detectable(spread: Spread, level: float = LEVEL) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values as all of them together allow (Holm, 1979)."""
+    """The p-values after correction for all of them together (Holm, 1979)."""
     order = np.argsort(p_values, kind="stable")
-    found = np.empty(len(order))
+    corrected = np.empty(len(order))
     left = np.arange(len(order), 0, -1)
-    found[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
-    return [float(p) for p in found]
+    corrected[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
+    return [float(p) for p in corrected]

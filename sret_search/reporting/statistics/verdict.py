@@ -1,8 +1,8 @@
-"""Verdicts on differences, at the rate that they promise over all comparisons of a kind.
+"""Verdicts on differences, with a known error rate over all comparisons of a kind.
 
-The comparisons of one kind on a page are one family of tests: their p-values are corrected together
-(Holm, 1979), and the corrected one alone decides. So at most one page in twenty has a false verdict
-of a kind, however many comparisons it makes.
+The comparisons of a kind on a page are a family of tests. Their p-values are corrected together
+(Holm, 1979), and only the corrected value decides. So at most one page in twenty has a false
+verdict of a kind, however many comparisons it makes.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ NOT_TOLD = "no measurable difference"
 
 @dataclass(frozen=True)
 class Comparison:
-    """A mean difference of accuracies, paired by seed, as one test of a family.
+    """A mean difference of accuracies, paired by seed, as a test of a family.
 
     Attributes:
-        difference: in fractions; None where no seed is complete on both sides, or where it may
-            not be shown.
-        interval: at 95 %, of this difference alone: over seeds, or over images where there is one
+        difference: difference as a fraction. None if no seed is complete on both sides, or if it
+            may not be shown.
+        interval: interval at 95 %, of this difference alone: over seeds, or over images with one
             seed.
-        seeds: that are complete on both sides.
-        spread: of the difference, from two seeds on.
-        p: two-sided, of no difference; None with fewer than two seeds.
-        p_holm: corrected over the family.
+        seeds: number of seeds that are complete on both sides.
+        spread: spread of the difference. None with fewer than two seeds.
+        p: two-sided p-value of no difference. None with fewer than two seeds.
+        p_holm: p-value corrected over the family.
         tests: number of tests in the family.
-        is_closed: declared when results were known: it stands outside of the family, without a
-            verdict.
-        is_lost: a seed of either side diverged or failed, and the seeds that are left are the lucky
-            ones: it counts in the family, without a verdict.
+        is_closed: whether it was declared when results were known. It then is outside the family,
+            without a verdict.
+        is_lost: whether a seed of either side diverged or failed, so that only lucky seeds remain.
+            It counts in the family, without a verdict.
     """
 
     difference: float | None = None
@@ -53,14 +53,14 @@ class Comparison:
 
     @classmethod
     def of(cls, difference: float, spread: Spread) -> Comparison:
-        """The test of a difference of two or more seeds."""
-        own = interval(difference, spread)
-        return cls(difference, own, spread.seeds, spread, p_value(difference, spread))
+        """The test of a difference over two or more seeds."""
+        limits = interval(difference, spread)
+        return cls(difference, limits, spread.seeds, spread, p_value(difference, spread))
 
     @property
     def sign(self) -> int | None:
-        """1 where the first side is better, -1 where it is worse, 0 where they are not told apart;
-        None where nothing may be said."""
+        """1 if the first side is better, -1 if it is worse, 0 if no difference is significant. None
+        if there is no verdict."""
         if self.p_holm is None or self.difference is None or self.is_closed:
             return None
         if self.p_holm >= LEVEL:
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What the first side is beside the second, in words."""
+        """The verdict on the first side against the second, in words."""
         if self.is_closed:
             return CLOSED
         if self.is_lost:
@@ -81,10 +81,10 @@ class Comparison:
         return {1: "better", 0: NOT_TOLD, -1: "worse"}[self.sign]
 
     def plain(self, name: str = "", difference: str = "difference") -> dict[str, Any]:
-        """Plain data for JSON.
+        """The test as plain data for JSON.
 
         Args:
-            name: begins the other keys.
+            name: beginning of the other keys.
             difference: the key of the difference.
         """
         return {
@@ -99,26 +99,26 @@ class Comparison:
 def family(tests: Sequence[Comparison], missing: int = 0) -> list[Comparison]:
     """The tests of a kind, corrected together.
 
-    One that cannot be made yet counts with a p-value of 1, so that the others look no surer while
-    something is missing. One that is closed does not count.
+    A test that cannot be made yet counts with a p-value of 1, so that the others do not look more
+    certain while it is missing. A closed test does not count.
 
     Args:
-        missing: tests besides that are to come.
+        missing: number of tests that are still to be made.
     """
     places = [i for i, test in enumerate(tests) if not test.is_closed]
     p_values = [1.0 if (p := tests[i].p) is None else p for i in places] + [1.0] * missing
-    found = list(tests)
+    corrected = list(tests)
     for i, p in zip(places, holm(p_values), strict=False):
         known = None if tests[i].p is None else p
-        found[i] = replace(tests[i], p_holm=known, tests=len(p_values))
-    return found
+        corrected[i] = replace(tests[i], p_holm=known, tests=len(p_values))
+    return corrected
 
 
 def certainty(test: Comparison, kind: str) -> str:
-    """The p-value of a test in words, and what its family makes of it.
+    """The p-value of a test in words, with the correction over its family.
 
     Args:
-        kind: what the family tests, in the plural.
+        kind: the comparisons of the family, in the plural.
     """
     if test.p is None or test.p_holm is None:
         return ""
@@ -130,7 +130,7 @@ def certainty(test: Comparison, kind: str) -> str:
 
 
 def certainty_note(test: Comparison, kind: str) -> str:
-    """How sure a difference is, in brackets, to follow it: its interval and its p-value."""
+    """The interval and p-value of a difference, in brackets, to follow the difference."""
     interval = None if test.interval is None else f"95 % interval {bounds(test.interval)}"
     if interval is not None and test.seeds == 1:
         interval += " over images"
@@ -139,7 +139,7 @@ def certainty_note(test: Comparison, kind: str) -> str:
 
 
 def verdict_note(test: Comparison, kind: str) -> str:
-    """How sure a difference is, and its verdict where it has one."""
+    """The interval and p-value of a difference, with its verdict if it has one."""
     return certainty_note(test, kind) + ("" if test.sign is None else f": {test.verdict}")
 
 

@@ -1,4 +1,4 @@
-"""Contrasts on a report: differences of two values of an axis, one a row."""
+"""Contrasts in a report: differences of two values of an axis, a row for each."""
 
 from __future__ import annotations
 
@@ -33,19 +33,23 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The contrasts of the study, in its order."""
-    found = results.once(contrasts)
+    every = results.once(contrasts)
     return Analysis(
-        sentences=sentences(found),
-        charts=drawn(chart(found)),
-        blocks=[_block(found)] if found else [],
-        facts={"contrasts": [_facts(one) for one in found]},
-        compares=bool(found),
+        sentences=sentences(every),
+        charts=drawn(chart(every)),
+        blocks=[_block(every)] if every else [],
+        facts={"contrasts": [_facts(contrast) for contrast in every]},
+        compares=bool(every),
     )
 
 
 def chart(found: list[Contrasted]) -> Chart | None:
-    """The difference of each contrast that has an interval; None where none has one."""
-    shown = [one for one in found if one.certainty is not None and not one.tested.is_closed]
+    """The difference of each contrast that has an interval. None if no contrast has an interval."""
+    shown = [
+        contrast
+        for contrast in found
+        if contrast.certainty is not None and not contrast.tested.is_closed
+    ]
     if not shown:
         return None
     series = (
@@ -62,8 +66,8 @@ def chart(found: list[Contrasted]) -> Chart | None:
         panels=(
             Panel(
                 x=Axis("difference of test accuracy, points", line=0),
-                y=rows([one.name for one in shown]),
-                series=tuple(one for one in series if one is not None),
+                y=rows([contrast.name for contrast in shown]),
+                series=tuple(contrast for contrast in series if contrast is not None),
             ),
         ),
         height=2.2 + 0.5 * len(shown),
@@ -73,32 +77,33 @@ def chart(found: list[Contrasted]) -> Chart | None:
 def _series(
     shown: list[Contrasted], name: str, label: str, colour: str, offset: float
 ) -> Series | None:
-    """One kind of interval; None where no contrast has it."""
-    having = [(i, one, getattr(one, name)) for i, one in enumerate(shown)]
-    having = [(i, one, over) for i, one, over in having if over is not None]
+    """The intervals of one kind. None if no contrast has an interval of this kind."""
+    having = [(i, contrast, getattr(contrast, name)) for i, contrast in enumerate(shown)]
+    having = [(i, contrast, over) for i, contrast, over in having if over is not None]
     if not having:
         return None
     return Series(
         name=f"for {label}",
         kind="points",
-        x=[100 * (one.difference or 0.0) for _, one, _ in having],
+        x=[100 * (contrast.difference or 0.0) for _, contrast, _ in having],
         y=[i + offset for i, _, _ in having],
         left=[100 * over.interval[0] for *_, over in having],
         right=[100 * over.interval[1] for *_, over in having],
         colour=colour,
         hover=[
-            f"{one.name}\n{100 * (one.difference or 0.0):+.2f} points"
+            f"{contrast.name}\n{100 * (contrast.difference or 0.0):+.2f} points"
             f" ({100 * over.interval[0]:+.2f} to {100 * over.interval[1]:+.2f})\n"
-            f"{one.seeds} seeds, {one.pairs} pair{'s' if one.pairs > 1 else ''};"
-            f" p = {over.p:.2g}\n{one.verdict} (p = {one.tested.p_holm:.2g} after Holm)"
-            for _, one, over in having
+            f"{contrast.seeds} seeds, {contrast.pairs} pair{'s' if contrast.pairs > 1 else ''};"
+            f" p = {over.p:.2g}\n{contrast.verdict} (p = {contrast.tested.p_holm:.2g} after Holm)"
+            for _, contrast, over in having
         ],
     )
 
 
 def sentences(found: list[Contrasted]) -> list[str]:
-    """What each contrast found, how sure that is, and what it would have taken."""
-    return [_sentence(one) for one in found]
+    """A sentence for each contrast: its result, the certainty, and the seeds that a verdict would
+    take."""
+    return [_sentence(contrast) for contrast in found]
 
 
 def _sentence(one: Contrasted) -> str:
@@ -113,13 +118,13 @@ def _sentence(one: Contrasted) -> str:
     )
     if one.tested.is_closed:
         return f"{text}: {one.verdict}; no verdict."
-    own = one.certainty
-    if own is None:
+    sure = one.certainty
+    if sure is None:
         return f"{text}; one seed, no interval and no verdict."
     what = "for other seeds and images" if one.over_both else "for other seeds on these images"
     return (
-        f"{text} (95 % interval {what} {bounds(own.interval)}): {one.verdict}"
-        f" ({certainty(one.tested, 'contrasts')}). {_power(one, own)}"
+        f"{text} (95 % interval {what} {bounds(sure.interval)}): {one.verdict}"
+        f" ({certainty(one.tested, 'contrasts')}). {_power(one, sure)}"
     )
 
 
@@ -131,7 +136,7 @@ def _lost(one: Contrasted) -> str:
 
 
 def _power(one: Contrasted, own: Over) -> str:
-    """Which difference gets a verdict, and what another takes."""
+    """A sentence on power: the difference that gets a verdict, and the seeds that another takes."""
     seen, asked = own.needed
     first = f" at the first step of Holm's correction (p < 0.05 / {one.tested.tests})"
     text = (
@@ -157,12 +162,12 @@ def _block(found: list[Contrasted]) -> Block:
         " images (crossed components of variance); both are Student's t with one degree of freedom"
         " fewer than seeds. p is of the wider claim that can be made."
     )
-    note += family_note([one.tested for one in found], "contrasts")
+    note += family_note([contrast.tested for contrast in found], "contrasts")
     note += (
         " The last columns say which true difference gets its verdict in 80 % of studies, by the level"
         " of the first step of that correction, and with how many seeds half a point would."
     )
-    table = Table(_COLUMNS, [_row(one) for one in found])
+    table = Table(_COLUMNS, [_row(contrast) for contrast in found])
     return Block("Contrasts", "contrasts", notes=[note], table=table)
 
 

@@ -1,4 +1,5 @@
-"""The contrasts that a study declares: differences of two values of an axis, and how sure they are."""
+"""The contrasts that a study declares: differences of two values of an axis, with their
+certainty."""
 
 from __future__ import annotations
 
@@ -29,9 +30,10 @@ from sret_search.trials.trial import TrialRecord
 
 EXPLORATORY = "declared after the results, exploratory, on validation"
 ASKED = 0.005
-"""A difference for which the seeds are told, besides the one that was seen: half a point."""
+"""A difference for which the report gives the number of seeds, besides the measured one: half a
+point."""
 _NONE = 1e-9
-"""A difference that is none but for rounding."""
+"""A difference below which only rounding remains."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class Over:
     """The certainty of a difference, over seeds alone or over seeds and images.
 
     Attributes:
-        interval: at 95 %, of this contrast alone.
+        interval: interval at 95 %, of this contrast alone.
         freedom: degrees of freedom.
-        p: of this contrast alone.
+        p: p-value of this contrast alone.
         detectable: the true difference that gets its verdict in 80 % of studies, at the first step
             of Holm's correction.
-        needed: seeds with which the difference that was seen gets it, and those with which `ASKED`
-            does; None where no number would do.
+        needed: numbers of seeds with which the measured difference, and `ASKED`, get a verdict.
+            None if no number suffices.
     """
 
     interval: Interval
@@ -57,17 +59,18 @@ class Over:
 
 @dataclass(frozen=True)
 class Contrasted:
-    """A contrast. Accuracies are means over pairs and seeds, in fractions.
+    """A contrast. Accuracies are means over pairs and seeds, as fractions.
 
     Attributes:
-        of, against: the values of the axis, as the study has them.
-        pairs: of candidates that differ in nothing else; lost: those of which one diverged or
-            failed, which are left out.
-        seeds: for which all pairs are complete.
-        part: of the data: "test", or "val" where it was declared after the results.
-        over_seeds: for these images; over_both: for other images too, where each image's outcome
-            is known.
-        tested: by the wider claim that can be made, among all contrasts of the study.
+        of, against: the two values of the axis, as the study writes them.
+        pairs: number of pairs of candidates that differ in nothing else.
+        lost: number of pairs that are left out, since a training diverged or failed.
+        seeds: number of seeds with which all pairs are complete.
+        part: part of the data: "test", or "val" if the contrast was declared after the results.
+        over_seeds: certainty for these images.
+        over_both: certainty for other images too. None if the outcome of each image is not known.
+        tested: the test of the wider claim that is possible, corrected over all contrasts of the
+            study.
     """
 
     axis: str
@@ -86,7 +89,7 @@ class Contrasted:
 
     @property
     def name(self) -> str:
-        """The contrast as the study has it."""
+        """The contrast in words, as the study writes it."""
         text = f"{self.axis} {_written(self.of)} against {_written(self.against)}"
         within = (f"{path} {_written(value)}" for path, value in self.within.items())
         return f"{text}, within {', '.join(within)}" if self.within else text
@@ -98,51 +101,53 @@ class Contrasted:
 
     @property
     def certainty(self) -> Over | None:
-        """That of the wider claim that can be made."""
+        """The certainty of the wider claim that is possible."""
         return self.over_both or self.over_seeds
 
     @property
     def verdict(self) -> str:
-        """What the value is beside the other, in words."""
+        """The verdict on the value against the other, in words."""
         return EXPLORATORY if self.tested.is_closed else self.tested.verdict
 
 
 def contrasts(results: Results) -> list[Contrasted]:
-    """Every contrast of the study, in its order."""
+    """Every contrast of the study, in the order of the study."""
     if not results.study.file.contrasts:
         return []
-    found = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
-    tests = family([one.tested for one, *_ in found])
+    every = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
+    tests = family([contrasted.tested for contrasted, *_ in every])
     return [
         replace(
-            one,
+            contrasted,
             tested=tested,
             over_seeds=_over(tested, over_seeds),
             over_both=_over(tested, over_both),
         )
-        for (one, over_seeds, over_both), tested in zip(found, tests, strict=True)
+        for (contrasted, over_seeds, over_both), tested in zip(every, tests, strict=True)
     ]
 
 
 def _contrasted(
     results: Results, contrast: Contrast
 ) -> tuple[Contrasted, OverSeeds | None, OverBoth | None]:
-    """A contrast alone, and its spreads."""
+    """A contrast before the correction, and its spreads."""
     values, trials = _candidates(results)
     axes = results.study.space.axes
     every = pairs(contrast, values, axes, inert_axes(contrast, values, results.study.space))
-    failed = [any(e.state in ("diverged", "failed") for e in own.values()) for own in trials]
+    failed = [
+        any(e.state in ("diverged", "failed") for e in by_seed.values()) for by_seed in trials
+    ]
     kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
     seeds = [
-        {seed for seed, entry in own.items() if entry.state == "complete"} for own in trials
-    ]  # by candidate
+        {seed for seed, entry in by_seed.items() if entry.state == "complete"} for by_seed in trials
+    ]  # per candidate
     both = sorted(set.intersection(*(seeds[i] & seeds[j] for i, j in kept))) if kept else []
     compared = [[(trials[i][seed], trials[j][seed]) for i, j in kept] for seed in both]
     is_closed = not results.is_declared(contrast) or paired.is_closed(
-        results, [entry for own in compared for pair in own for entry in pair]
+        results, [entry for of_seed in compared for pair in of_seed for entry in pair]
     )
     part = "val" if is_closed else "test"
-    found = Contrasted(
+    contrasted = Contrasted(
         axis=contrast.axis,
         of=contrast.of,
         against=contrast.against,
@@ -154,9 +159,9 @@ def _contrasted(
         tested=Comparison(is_closed=is_closed),
     )
     if not both:
-        return found, None, None
+        return contrasted, None, None
     of, against = (
-        np.array([[pair[side].result.accuracy(part) for pair in own] for own in compared])
+        np.array([[pair[side].result.accuracy(part) for pair in of_seed] for of_seed in compared])
         for side in (0, 1)
     )
     differences = (of - against).mean(1)
@@ -167,40 +172,40 @@ def _contrasted(
         images = None if is_closed else _by_image(results, compared)
         over_both = None if images is None else OverBoth.of(images, len(kept))
         tested = Comparison.of(float(differences.mean()), over_both or over_seeds)
-    found = replace(
-        found,
+    contrasted = replace(
+        contrasted,
         of_accuracy=float(of.mean()),
         against_accuracy=float(against.mean()),
         tested=replace(tested, is_closed=is_closed),
     )
-    return found, over_seeds, over_both
+    return contrasted, over_seeds, over_both
 
 
 def _candidates(results: Results) -> tuple[list[Values], list[dict[int, TrialRecord]]]:
-    """The values of each candidate that the study asks for, and its trials by their seeds."""
-    found: dict[str, dict[int, TrialRecord]] = {}
+    """The values of each candidate that the study asks for, and the candidate's trials by seed."""
+    by_candidate: dict[str, dict[int, TrialRecord]] = {}
     for entry in results.own:
-        found.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
-    return [json.loads(key) for key in found], list(found.values())
+        by_candidate.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
+    return [json.loads(key) for key in by_candidate], list(by_candidate.values())
 
 
 def _by_image(
     results: Results, seeds: list[list[tuple[TrialRecord, TrialRecord]]]
 ) -> np.ndarray | None:
-    """The difference of each image, a mean over pairs (seeds, images); None where it is not known,
-    or each seed has images of its own."""
+    """The difference of each image, as a mean over pairs (seeds, images). None if it is not known,
+    or if each seed has its own images."""
     if results.study.file.data.folds is not None:
         return None
-    entries = {entry.number: entry for own in seeds for pair in own for entry in pair}
+    entries = {entry.number: entry for of_seed in seeds for pair in of_seed for entry in pair}
     right = {number: results.right(entry, "test") for number, entry in entries.items()}
     images = results.images("test")
-    known = {n: found.astype(float) for n, found in right.items() if found is not None}
-    if len(known) < len(right) or any(len(found) != images for found in known.values()):
+    known = {n: outcome.astype(float) for n, outcome in right.items() if outcome is not None}
+    if len(known) < len(right) or any(len(outcome) != images for outcome in known.values()):
         return None
     return np.array(
         [
-            np.mean([known[of.number] - known[against.number] for of, against in own], 0)
-            for own in seeds
+            np.mean([known[of.number] - known[against.number] for of, against in of_seed], 0)
+            for of_seed in seeds
         ]
     )
 

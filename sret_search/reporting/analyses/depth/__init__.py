@@ -1,1 +1,1 @@
-"""Trained depths, beside rerun controls."""
+"""Depths that arms were trained at, compared with rerun controls."""

@@ -1,4 +1,4 @@
-"""Depths on a report: what training at each bought, beside reruns of the reference."""
+"""Depths in a report: the gain of training at each depth over reruns of the reference."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The depths that arms were trained at."""
-    found = results.once(depths)
+    every = results.once(depths)
     seeds = len({entry.seed for entry in results.complete})
     return Analysis(
-        sentences=[*sentences(found, seeds), *unused_sentences(found)],
-        charts=drawn(chart(found, results)),
-        blocks=[_block(found)] if found else [],
-        facts={"depths": [_facts(depth) for depth in found]},
-        compares=bool(found),
+        sentences=[*sentences(every, seeds), *unused_sentences(every)],
+        charts=drawn(chart(every, results)),
+        blocks=[_block(every)] if every else [],
+        facts={"depths": [_facts(depth) for depth in every]},
+        compares=bool(every),
     )
 
 
 def chart(found: list[Depth], results: Results) -> Chart | None:
-    """Accuracy of each arm on validation and on test, beside the reference's weights at its depth
-    and its own at the reference's; None where arms are not depths."""
+    """Accuracy of each arm on validation and on test, with the reference's weights at the arm's
+    depth and the arm's weights at the reference's depth. None if arms are not depths."""
     if not found:
         return None
     _, *images = results.study.sizes
@@ -80,7 +80,7 @@ def chart(found: list[Depth], results: Results) -> Chart | None:
 
 
 def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Panel:
-    """The depths of which this part may be shown."""
+    """A panel with the depths whose accuracy on this part may be shown."""
     x = np.array([depth.executions for depth in depths], float)
     low, high = ends([getattr(depth, f"{part}_interval") for depth in depths])
     trained = percents([getattr(depth, part) for depth in depths])
@@ -128,7 +128,8 @@ def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Pan
 
 
 def sentences(found: list[Depth], seeds: int) -> list[str]:
-    """Training at each depth beside rerunning the reference there, and each depth beside it."""
+    """Sentences that compare training at each depth with a rerun of the reference there, and each
+    depth with the reference."""
     compared = [depth for depth in found if depth.gain.difference is not None]
     reference = next((depth for depth in found if depth.is_reference), None)
     if not compared or reference is None:
@@ -146,13 +147,13 @@ def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
     for depth in compared:
         if depth.gain.sign is not None and not (depth.gain.sign == 0 and depth.is_unused):
             groups.setdefault(depth.gain.sign, []).append(depth)
-    for sign, own in groups.items():
+    for sign, group in groups.items():
         text = (
-            f"At {_executions(own)} executions {own[0].verdict}, beside the weights trained at"
+            f"At {_executions(group)} executions {group[0].verdict}, beside the weights trained at"
             f" {reference.executions} executions and run there without training"
         )
         if sign == 0:
-            most = max(depth.gain.interval[1] for depth in own if depth.gain.interval)
+            most = max(depth.gain.interval[1] for depth in group if depth.gain.interval)
             text += f"; it may gain up to {points(most)} points (95 % interval)"
         yield f"{text}."
 
@@ -162,11 +163,11 @@ def _difference_sentences(compared: list[Depth], reference: Depth) -> Iterator[s
     for depth in compared:
         if depth.difference.sign is not None:
             groups.setdefault(depth.difference.sign, []).append(depth)
-    for sign, own in groups.items():
+    for sign, group in groups.items():
         how = {1: "better than", 0: "not told apart from", -1: "worse than"}[sign]
-        text = f"Each as it was trained, {_executions(own)} executions are {how} {reference.executions}"
+        text = f"Each as it was trained, {_executions(group)} executions are {how} {reference.executions}"
         if sign == 0:
-            known = [depth.difference.interval for depth in own if depth.difference.interval]
+            known = [depth.difference.interval for depth in group if depth.difference.interval]
             low, high = min(low for low, _ in known), max(high for _, high in known)
             text += f" (95 % intervals from {points(low)} to {points(high)} points)"
         yield f"{text}."
@@ -191,7 +192,7 @@ def _deepest_sentences(deepest: Depth, reference: Depth) -> Iterator[str]:
 
 
 def _ground_sentences(deepest: Depth, seeds: int) -> Iterator[str]:
-    """What the verdicts on depths rest on."""
+    """Sentences on the certainty of the verdicts on depths."""
     if seeds < 2:
         yield (
             "Exploratory: one seed, so no verdict. Intervals cover the choice of images, not that of"
@@ -209,7 +210,8 @@ def _executions(depths: list[Depth]) -> str:
 
 
 def unused_sentences(found: list[Depth]) -> list[str]:
-    """Where training at a depth gains less than a point over weights trained at another one."""
+    """Sentences on depths where training gains less than a point over weights trained at another
+    depth."""
     unused = [depth for depth in found if depth.is_unused]
     if not unused:
         return []
@@ -256,7 +258,7 @@ def _row(depth: Depth) -> tuple[str, ...]:
 
 
 def _small(p: float | None) -> str:
-    """Whether a gain is small by its p-value."""
+    """The text of a cell: whether the gain is below `BOUND`, with the p-value."""
     return "" if p is None else f"{'yes' if p < LEVEL else 'not shown'} (p {p:.2g})"
 
 

@@ -1,8 +1,8 @@
-"""What depth bought: each arm beside what its depth gives without training at it.
+"""The gain of training at each depth, over weights trained at another depth.
 
-With scaled residuals depth is a step size: the same weights run at another number of
-executions may be as good. So the reference's weights are run at every depth (a rerun control),
-and a trained depth counts as used only where it beats them.
+With scaled residuals depth is a step size: the same weights may be as good with another number of
+executions. So the reference's weights run at every depth (a rerun control). A trained depth counts
+as used only if it is better than they are.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ BOUND = 0.01
 
 @dataclass(frozen=True)
 class Depth:
-    """One arm. Accuracies are means over seeds, in fractions; of test they are None where the arm
+    """An arm. Accuracies are means over seeds, as fractions. Test accuracies are None if the arm
     was declared after the results.
 
     Attributes:
-        rerun_val, rerun_test: the reference's weights at this depth.
-        back_val, back_test: this arm's weights at the reference's depth.
-        gain: test accuracy of training at this depth over rerunning the reference at it.
-        difference: test accuracy of this arm over the reference at its own depth.
-        below_p: the p-value of a gain of `BOUND` or more (one-sided), corrected over the depths;
-            None with fewer than two seeds.
+        rerun_val, rerun_test: accuracy of the reference's weights at this depth.
+        back_val, back_test: accuracy of this arm's weights at the reference's depth.
+        gain: test accuracy of training at this depth minus that of a rerun of the reference at it.
+        difference: test accuracy of this arm minus that of the reference at the reference's depth.
+        below_p: one-sided p-value of a gain of `BOUND` or more, corrected over the depths. None
+            with fewer than two seeds.
     """
 
     executions: int
@@ -56,13 +56,14 @@ class Depth:
 
     @property
     def is_unused(self) -> bool:
-        """Whether training at this depth gains less than `BOUND` over weights that were trained at
-        the reference's depth, by a one-sided test over seeds, and was not found to gain."""
+        """Whether training at this depth gains less than `BOUND` over weights trained at the
+        reference's depth. A one-sided test over seeds decides. A depth with a significant gain is
+        never unused."""
         return self.below_p is not None and self.below_p < LEVEL and self.gain.sign != 1
 
     @property
     def verdict(self) -> str:
-        """What training at this depth was worth, in words."""
+        """The verdict on training at this depth, in words."""
         if self.is_reference:
             return "the reference"
         if self.gain.is_closed:
@@ -79,7 +80,7 @@ class Depth:
 
 
 def depths(results: Results) -> list[Depth]:
-    """Every arm that has a complete trial, by executions; empty where arms are not loops, or have
+    """Every arm with a complete trial, sorted by executions. Empty if arms are not loops, or have
     several candidates."""
     arms = results.study.file.arms
     if arms is None or not arms.axis.endswith(".loops"):
@@ -90,17 +91,17 @@ def depths(results: Results) -> list[Depth]:
     if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
         return []
     reference = [e for e in results.complete if e.values.get(arms.axis) == arms.reference]
-    found = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
-    missing = planned(results) - len(found)
-    return _corrected(found, missing, reruns="rerun" in results.study.file.controls)
+    every = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
+    missing = planned(results) - len(every)
+    return _corrected(every, missing, reruns="rerun" in results.study.file.controls)
 
 
 def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
-    """The depths with their tests corrected: gains and differences are one family, and that gains
-    are small is another.
+    """The depths with corrected tests. Gains and differences are one family. The tests that gains
+    are small are another.
 
     Args:
-        missing: arms of which no trial is complete yet.
+        missing: number of arms without a complete trial.
         reruns: whether there are rerun controls, so that gains are tested.
     """
     arms = [depth for depth in found if not depth.is_reference]
@@ -134,7 +135,7 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
     val = [entry.result.accuracy("val") for entry in arm]
     test = None if paired.is_closed(results, arm) else [e.result.accuracy("test") for e in arm]
     shows_reference = not paired.is_closed(results, reference)
-    found = Depth(
+    depth = Depth(
         executions=executions,
         seeds=len({entry.seed for entry in arm}),
         is_reference=is_reference,
@@ -150,20 +151,21 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
         back_test=None if test is None else _mean([b.accuracy("test") for b in back]),
     )
     if is_reference:
-        return found
+        return depth
 
     def rerun_here(entry: TrialRecord) -> TrialResult | RerunResult | None:
         return _rerun(entry, executions)
 
     return replace(
-        found,
+        depth,
         gain=paired.compared(results, arm, reference, "test", theirs_reached=rerun_here),
         difference=paired.compared(results, arm, reference, "test"),
     )
 
 
 def _rerun(entry: TrialRecord, executions: int) -> TrialResult | RerunResult | None:
-    """What an arm's weights reach at a depth; its own result, where that is its own depth."""
+    """The result of an arm's weights at a depth: a rerun, or the trial's result at its trained
+    depth. None if there is no such rerun."""
     if entry.job.architecture.executions == executions:
         return entry.result
     for again in entry.result.reruns:

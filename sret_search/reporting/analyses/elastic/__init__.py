@@ -1,1 +1,1 @@
-"""Elastic candidates: one set of weights at many depths."""
+"""Elastic candidates: the same weights at many depths."""

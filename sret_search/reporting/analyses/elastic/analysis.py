@@ -1,4 +1,5 @@
-"""Elastic candidates on a report: each at all of its depths, beside weights for one depth alone."""
+"""Elastic candidates in a report: each at all of its depths, compared with weights for one depth
+only."""
 
 from __future__ import annotations
 
@@ -36,25 +37,25 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The elastic candidates."""
-    found = results.once(elastics)
+    every = results.once(elastics)
     return Analysis(
-        sentences=[sentence(elastic) for elastic in found],
-        charts=drawn(chart(found)),
-        blocks=[_block(elastic) for elastic in found],
-        facts={"elastics": [_facts(elastic) for elastic in found]},
-        compares=bool(found),
+        sentences=[sentence(elastic) for elastic in every],
+        charts=drawn(chart(every)),
+        blocks=[_block(elastic) for elastic in every],
+        facts={"elastics": [_facts(elastic) for elastic in every]},
+        compares=bool(every),
     )
 
 
 def chart(found: list[Elastic]) -> Chart | None:
-    """Each elastic candidate at its depths, beside weights trained for one depth alone; None
-    where there is none."""
+    """Each elastic candidate at its depths, compared with weights trained for one depth only. None
+    if there is no elastic candidate."""
     if not found:
         return None
     shown = found[:_DRAWN]
     depths = np.array([rung.executions for elastic in shown for rung in elastic.rungs], float)
     colours = [colour for colour in cycle(_DRAWN + 1) if colour != ORANGE]
-    both = [_series(one, colour) for one, colour in zip(shown, colours, strict=False)]
+    both = [_series(candidate, colour) for candidate, colour in zip(shown, colours, strict=False)]
     panels = [
         Panel(
             x=cost_axis(depths, LABELS["executions"]),
@@ -83,13 +84,13 @@ def chart(found: list[Elastic]) -> Chart | None:
 
 
 def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]:
-    """Its accuracies, and its gaps where there are intervals of them."""
+    """The accuracies of an elastic candidate. Its gaps, or None if no gap has an interval."""
     name = f"one model ({elastic.mode})"
     x = np.array([rung.executions for rung in elastic.rungs], float)
     y = percents([rung.accuracy for rung in elastic.rungs])
     low, high = ends([rung.interval for rung in elastic.rungs])
     known = elastic.rungs[0].interval is not None
-    found = [
+    series = [
         Series(
             name, "line", x, y, low=low if known else None, high=high if known else None,
             colour=colour, marker="circle", group=name,
@@ -101,7 +102,7 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
     alone = percents([rung.alone for rung in elastic.rungs])
     if not np.isnan(alone).all():
         label = "a model for each depth alone"
-        found.append(
+        series.append(
             Series(
                 label, "line", x, alone, colour=ORANGE, marker="square", hollow=True, dash="dash",
                 hover=[f"trained for {int(at):,} executions alone\n{value:.1f} %"
@@ -110,10 +111,10 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
         )  # fmt: skip
     rungs = [rung for rung in elastic.rungs if rung.gap.interval is not None]
     if not rungs:
-        return found, None
+        return series, None
     gaps = percents([rung.gap.difference for rung in rungs])
     low, high = ends([rung.gap.interval for rung in rungs])
-    return found, Series(
+    return series, Series(
         name, "points", [float(rung.executions) for rung in rungs], gaps, low=low, high=high,
         colour=colour, group=name,
         hover=[f"{rung.executions:,} executions\n{gap:+.2f} points ({below:+.2f} to {above:+.2f}):"
@@ -123,7 +124,7 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
 
 
 def sentence(elastic: Elastic) -> str:
-    """One elastic candidate beside weights that were trained for each depth alone."""
+    """A sentence that compares an elastic candidate with weights trained for each depth only."""
     trained, evaluated = len(elastic.trained), len(elastic.rungs)
     text = f"One model trained at {trained} depth{'s' if trained > 1 else ''} ({elastic.mode})"
     if trained < evaluated:
@@ -148,20 +149,20 @@ def sentence(elastic: Elastic) -> str:
 
 
 def _gaps(rungs: list[ElasticDepth]) -> Iterator[str]:
-    """The verdicts on gaps to models for one depth alone, and where they hold."""
+    """The verdicts on gaps to weights for one depth only, with the depths at which they hold."""
     groups: dict[str, list[ElasticDepth]] = {}
     for rung in rungs:
         groups.setdefault(rung.gap.verdict, []).append(rung)
-    for verdict, own in groups.items():
-        gaps = sorted(rung.gap.difference or 0.0 for rung in own)
-        at = listed([f"{rung.executions:,}" for rung in own])
-        if len(own) == 1:
-            test = own[0].gap
+    for verdict, group in groups.items():
+        gaps = sorted(rung.gap.difference or 0.0 for rung in group)
+        at = listed([f"{rung.executions:,}" for rung in group])
+        if len(group) == 1:
+            test = group[0].gap
             yield f"{points(gaps[0])} points at {at} executions{verdict_note(test, 'gaps')}"
             continue
         text = f"{points(gaps[0])} to {points(gaps[-1])} points at {at} executions: {verdict}"
-        tests = own[0].gap.tests
-        is_tested = own[0].gap.sign is not None and tests > 1
+        tests = group[0].gap.tests
+        is_tested = group[0].gap.sign is not None and tests > 1
         yield f"{text} after Holm's correction over {tests} gaps" if is_tested else text
 
 

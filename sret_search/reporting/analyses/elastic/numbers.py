@@ -1,5 +1,5 @@
-"""Elastic candidates: what one set of weights reaches at every depth that it was evaluated at,
-beside weights that were trained for that depth alone."""
+"""Elastic candidates: accuracy of the same weights at every depth at which they were evaluated,
+compared with weights trained for that depth only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SAME_COMPUTE = 0.05
 
 @dataclass(frozen=True)
 class ElasticDepth:
-    """An elastic candidate at one depth. Accuracies are means over seeds, in fractions.
+    """An elastic candidate at one depth. Accuracies are means over seeds, as fractions.
 
     Attributes:
         is_trained: whether the candidate was trained at this depth, not only evaluated.
-        has_rival: whether the study trains weights for this depth alone, as long.
-        alone: what they reach, once they are trained.
-        gap: accuracy over theirs.
+        has_rival: whether the study trains weights for this depth only, for the same duration.
+        alone: accuracy of these weights. None until they are trained.
+        gap: accuracy minus that of these weights.
     """
 
     executions: int
@@ -42,14 +42,16 @@ class ElasticDepth:
 
 @dataclass(frozen=True)
 class Elastic:
-    """One elastic candidate.
+    """An elastic candidate.
 
     Attributes:
-        part: "test" where candidates were declared before training, else "val".
-        cost: multiply-adds of its training over those of its deepest alone, as long.
-        rungs: from shallow to deep; the last is its own depth.
-        rival: its deepest beside weights trained alone for as many multiply-adds in all, where
-            these are not the ones that were trained as long.
+        part: "test" if candidates were declared before training, else "val".
+        cost: multiply-adds of its training, divided by those of training its greatest depth only,
+            for the same duration.
+        rungs: its depths, in ascending order. The last is the full depth of the candidate.
+        rival: the greatest depth, compared with weights trained for it only, with equal
+            multiply-adds of training. None if these are the weights that were trained for the same
+            duration.
     """
 
     candidate: str
@@ -62,12 +64,12 @@ class Elastic:
 
     @property
     def trained(self) -> list[ElasticDepth]:
-        """The depths that it was trained at."""
+        """The depths at which the candidate was trained."""
         return [rung for rung in self.rungs if rung.is_trained]
 
     @property
     def compared(self) -> list[ElasticDepth]:
-        """The depths that have a gap to weights trained for them alone."""
+        """The depths that have a gap to weights trained for them only."""
         return [rung for rung in self.rungs if rung.gap.difference is not None]
 
 
@@ -87,27 +89,27 @@ def elastics(results: Results) -> list[Elastic]:
         if entry.job.recipe.is_elastic:
             groups.setdefault(entry.candidate, []).append(entry)
     alone = _alone(results)
-    found = [_elastic(results, group, alone) for group in groups.values()]
-    tests = iter(family([rung.gap for elastic in found for rung in _tested(elastic)]))
+    every = [_elastic(results, group, alone) for group in groups.values()]
+    tests = iter(family([rung.gap for elastic in every for rung in _tested(elastic)]))
     return [
         replace(
             elastic,
             rungs=[replace(r, gap=next(tests)) if r.has_rival else r for r in elastic.rungs],
             rival=None if elastic.rival is None else replace(elastic.rival, gap=next(tests)),
         )
-        for elastic in found
+        for elastic in every
     ]
 
 
 def _tested(elastic: Elastic) -> list[ElasticDepth]:
-    """What is compared, or is to be."""
-    own = [rung for rung in elastic.rungs if rung.has_rival]
-    return own if elastic.rival is None else [*own, elastic.rival]
+    """The depths that are compared, or will be."""
+    depths = [rung for rung in elastic.rungs if rung.has_rival]
+    return depths if elastic.rival is None else [*depths, elastic.rival]
 
 
 @dataclass(frozen=True)
 class _Alone:
-    """Weights for one depth, and their complete trials: none yet, where they are to be trained."""
+    """Weights for one depth, with their complete trials. Empty if none is complete yet."""
 
     architecture: Architecture
     recipe: Recipe
@@ -116,7 +118,7 @@ class _Alone:
 
 
 def _alone(results: Results) -> list[_Alone]:
-    """All that the study trains for one depth alone."""
+    """All weights that the study trains for one depth only."""
     images = results.study.sizes[0]
     known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
     if results.study.file.search.entry.exhaustive:
@@ -139,15 +141,15 @@ def _alone(results: Results) -> list[_Alone]:
 def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) -> Elastic:
     job, macs = group[0].job, group[0].train_macs
     plain = replace(job.recipe, depth_training="fixed", depths=())
-    as_long = {one.architecture: one for one in alone if one.recipe == plain}
+    as_long = {weights.architecture: weights for weights in alone if weights.recipe == plain}
     rival = next(
         (
-            one
-            for one in alone
-            if one.architecture == job.architecture
-            and one.recipe != plain
-            and _undated(one.recipe) == _undated(plain)
-            and abs(one.train_macs / macs - 1) < _SAME_COMPUTE
+            weights
+            for weights in alone
+            if weights.architecture == job.architecture
+            and weights.recipe != plain
+            and _undated(weights.recipe) == _undated(plain)
+            and abs(weights.train_macs / macs - 1) < _SAME_COMPUTE
         ),
         None,
     )
@@ -155,7 +157,9 @@ def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) ->
     trained = trained_depths(job.architecture, job.recipe)
     part = paired.part(results)
     beside = [as_long[depth] for depth in depths if depth in as_long]
-    entries = [entry for one in [*beside, *([rival] if rival else [])] for entry in one.entries]
+    entries = [
+        entry for weights in [*beside, *([rival] if rival else [])] for entry in weights.entries
+    ]
     is_closed = part == "test" and paired.is_closed(results, [*group, *entries])
     if is_closed:
         part = "val"

@@ -1,4 +1,4 @@
-"""Laws of depth and size on a report, and depth at equal cost."""
+"""Laws of depth and size in a report, and depth at equal cost."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _COLUMNS = (
 
 
 def analyse(results: Results) -> Analysis:
-    """Laws, and slices of equal cost."""
-    found = results.once(scaling)
-    said = sentences(found)
+    """The laws, and slices of equal cost."""
+    laws = results.once(scaling)
+    said = sentences(laws)
     blocks = []
     if said:
         blocks = [Block("Scaling", "scaling", texts=said)]
-        blocks += [_block(own) for own in (found.params, found.macs) if own]
+        blocks += [_block(slices) for slices in (laws.params, laws.macs) if slices]
     return Analysis(
-        sentences=headlines(found),
-        charts=drawn(*charts(found)),
+        sentences=headlines(laws),
+        charts=drawn(*charts(laws)),
         blocks=blocks,
-        facts={"scaling": found.facts},
+        facts={"scaling": laws.facts},
     )
 
 
@@ -42,7 +42,7 @@ def _block(own: Sequence[Slice]) -> Block:
         " among many): these depths have the best one in at least 95 % of studies, and in nearly all"
         " where one stands out."
     )
-    table = Table(_COLUMNS, [_row(one) for one in own])
+    table = Table(_COLUMNS, [_row(part) for part in own])
     return Block(f"The best depth at equal {cost}", level=3, notes=[note], table=table)
 
 

@@ -17,13 +17,13 @@ from sret_search.reporting.render.colours import BLUE, GREEN, RED, SKY, shades
 
 _LINE = 60
 _SHOWN = 6
-"""Slices that are drawn; the best depth is drawn of all."""
+"""The largest number of slices that are drawn. The chart of best depth has all slices."""
 _BUDGETS = 3
-"""Fewest budgets that a best depth is drawn against."""
+"""The fewest budgets for a chart of the best depth."""
 
 
 def charts(found: Scaling) -> list[Chart | None]:
-    """Every chart of laws and slices; None for those that the results do not allow."""
+    """Every chart of laws and slices. None for each chart that the results do not allow."""
     return [
         None if found.recurrence is None else law(found.recurrence),
         saturations(found.saturations),
@@ -34,8 +34,8 @@ def charts(found: Scaling) -> list[Chart | None]:
 
 
 def law(one: Recurrence) -> Chart | None:
-    """The law of recurrence, and how far each candidate lies from it; None where an exponent is
-    not estimated."""
+    """The law of recurrence, and the residual of each candidate. None if an exponent is not
+    estimated."""
     if one.alpha.value is None or (one.phi is not None and one.phi.value is None):
         return None
     fit, phi = one.found, float(one.found.theta[PHI])
@@ -43,13 +43,15 @@ def law(one: Recurrence) -> Chart | None:
     line = np.linspace(log_n.min(), log_n.max(), _LINE)
     low, high = one.drawn.band(line, phi)
     e, a, _, alpha = fit.theta
-    executions = np.array([own.entry.cost["executions"] for own in one.trained], dtype=float)
+    executions = np.array(
+        [candidate.entry.cost["executions"] for candidate in one.trained], dtype=float
+    )
     scale = Scale("executions", *_ends(executions), log=executions.min() < executions.max())
     off = 100 * np.expm1(fit.residuals)
     names = [
-        f"{own.entry.candidate}\n{int(e):,} executions, {own.entry.cost['params']:,} parameters\n"
-        f"loss {own.loss:.4f}, {percent:+.1f} % from the law"
-        for own, e, percent in zip(one.trained, executions, off, strict=True)
+        f"{candidate.entry.candidate}\n{int(e):,} executions, {candidate.entry.cost['params']:,} parameters\n"
+        f"loss {candidate.loss:.4f}, {percent:+.1f} % from the law"
+        for candidate, e, percent in zip(one.trained, executions, off, strict=True)
     ]
     x, x_line = fit.centre * np.exp(log_n), fit.centre * np.exp(line)
     label = f"effective parameters, N_once + r^φ·N_rec with φ = {phi:.2f}".replace("-", "−")
@@ -83,9 +85,11 @@ def law(one: Recurrence) -> Chart | None:
 
 
 def saturations(found: Sequence[Saturation]) -> Chart | None:
-    """Accuracy and loss against executions with the law that saturates, where there is one."""
+    """Accuracy and loss against executions, with the saturating law. None if there is no law."""
     panels = tuple(
-        _saturation(one) for one in found if one.beta is not None and one.beta.value is not None
+        _saturation(saturation)
+        for saturation in found
+        if saturation.beta is not None and saturation.beta.value is not None
     )
     if not panels:
         return None
@@ -110,7 +114,7 @@ def _saturation(one: Saturation) -> Panel:
     e, a, _, alpha = fit.theta
     y_line, (low, high) = e + a * np.exp(-alpha * line), one.drawn.band(line, 0.0)
     y = points.y_n
-    if points.family_n is not None:  # less the law of each family at the middle depth
+    if points.family_n is not None:  # minus the law of each family at the middle depth
         y, y_line = a * np.expm1(-alpha * log_e) + fit.residuals, a * np.expm1(-alpha * line)
     accuracy, several = one.measure == "accuracy", points.family_n is not None
     if accuracy:
@@ -140,8 +144,8 @@ def _saturation(one: Saturation) -> Panel:
 
 
 def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
-    """The best depth against the budget."""
-    panels = tuple(_best(own) for own in (params, macs) if len(own) >= _BUDGETS)
+    """The best depth against the budget. None with too few budgets."""
+    panels = tuple(_best(slices) for slices in (params, macs) if len(slices) >= _BUDGETS)
     if not panels:
         return None
     return Chart(
@@ -157,28 +161,29 @@ def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
 
 
 def _best(own: Sequence[Slice]) -> Panel:
-    x = np.sqrt([float(one.low) * one.high for one in own])
-    low, high = np.array([one.interval for one in own], dtype=float).T
+    x = np.sqrt([float(part.low) * part.high for part in own])
+    low, high = np.array([part.interval for part in own], dtype=float).T
     hover = [
-        f"{one.span}\n{one.candidates} candidates of {len(one.depths)} depths\nbest:"
-        f" {one.best.candidate}, {one.best.executions:,} executions, {100 * one.best.accuracy:.1f} %\nmay be"
-        f" best: {', '.join(f'{at.executions:,}' for at in one.depths if at.may_be_best)} executions"
-        for one in own
+        f"{part.span}\n{part.candidates} candidates of {len(part.depths)} depths\nbest:"
+        f" {part.best.candidate}, {part.best.executions:,} executions, {100 * part.best.accuracy:.1f} %\nmay be"
+        f" best: {', '.join(f'{at.executions:,}' for at in part.depths if at.may_be_best)} executions"
+        for part in own
     ]
     return Panel(
         x=Axis(LABELS[own[0].cost], log=True),
         y=Axis("executions of the best candidate", log=True),
         series=(
             Series(
-                "best depth", "points", x, [float(one.best.executions) for one in own],
-                low=low, high=high, colour=GREEN, hollow=[one.is_open for one in own], hover=hover,
+                "best depth", "points", x, [float(part.best.executions) for part in own],
+                low=low, high=high, colour=GREEN, hollow=[part.is_open for part in own], hover=hover,
             ),
         ),
     )  # fmt: skip
 
 
 def at_equal_cost(own: Sequence[Slice]) -> Chart | None:
-    """Accuracy against executions in slices of equal cost, evenly chosen among the budgets."""
+    """Accuracy against executions in slices of equal cost, evenly selected among the budgets. None
+    without slices."""
     if not own:
         return None
     places = np.unique(np.linspace(0, len(own) - 1, min(len(own), _SHOWN)).astype(int))
@@ -186,15 +191,15 @@ def at_equal_cost(own: Sequence[Slice]) -> Chart | None:
     cost = "parameters" if own[0].cost == "params" else "MACs"
     series = tuple(
         Series(
-            one.span, "line", [float(at.executions) for at in one.depths],
-            [100 * at.accuracy for at in one.depths], colour=colour, marker="circle",
-            hollow=[not at.may_be_best for at in one.depths],
+            part.span, "line", [float(at.executions) for at in part.depths],
+            [100 * at.accuracy for at in part.depths], colour=colour, marker="circle",
+            hollow=[not at.may_be_best for at in part.depths],
             hover=[
                 f"{at.candidate}, {at.executions:,} executions\n{100 * at.accuracy:.1f} %, the best of"
-                f" {at.candidates}" for at in one.depths
+                f" {at.candidates}" for at in part.depths
             ],
         )
-        for one, colour in zip(some, shades(len(some)), strict=True)
+        for part, colour in zip(some, shades(len(some)), strict=True)
     )  # fmt: skip
     fewer = "" if len(some) == len(own) else f" ({len(some)} of {len(own)} budgets are drawn)"
     return Chart(

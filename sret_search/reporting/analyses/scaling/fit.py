@@ -1,9 +1,9 @@
-"""Robust fits of a law, hundreds at once.
+"""Robust fits of a law, hundreds in one batch.
 
-The residuals' loss is Huber's. A grid over the exponents, on which E and A have a closed form
-(variable projection), finds where to begin; Levenberg and Marquardt's method goes on from there,
-for all K problems of a batch together: bootstraps and profiles begin at the optimum. A problem that
-is singular, or is not of finite numbers, moves nowhere.
+The loss of the residuals is Huber's. A grid over the exponents gives the starting point: there E
+and A have a closed form (variable projection). The method of Levenberg and Marquardt continues from
+it, for all K problems of a batch together. Bootstraps and profiles start at the optimum. A problem
+that is singular, or has numbers that are not finite, does not move.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ import numpy as np
 from sret_search.reporting.analyses.scaling.law import HIGHEST, LOWEST, E, Points
 
 _BATCH = 1 << 16
-"""Residuals of the problems that are solved together, so that they stay in the cache."""
+"""Residuals of the problems that are solved together, such that they stay in the cache."""
 _STEPS = 60
 _HUBER = 1.345
-"""Standard deviations from which a residual counts in proportion: 95 % efficient if normal."""
+"""Standard deviations from which a residual counts in proportion: 95 % efficient for normal
+residuals."""
 _STARTS = 8
 _LEAST = 1e-9
-"""Damping at which the most curved problem is still far from singular."""
+"""Damping at which the problem with the strongest curvature is still far from singular."""
 _DIAGONAL = np.arange(4)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The optimum of one problem.
+    """The optimum of a problem.
 
     Attributes:
         theta: E, A, φ, α.
-        free: which of them were fitted.
+        free: mask of the parameters that were fitted.
         scale: robust standard deviation of the residuals.
         loss: sum of Huber's loss, in squared residuals.
-        noise: variance of a residual that the seeds of a candidate tell, of what seeds do not
-            share; 0 with one seed.
-        spread: variance by which differences of `loss` are measured: twice the difference over it
-            is distributed as F with 1 and `dof` degrees of freedom. Never less than `noise`: a
-            mean is no surer than its seeds, however well few candidates happen to fit.
+        noise: variance of a residual, estimated from the seeds of a candidate, without the part
+            that seeds share. 0 with one seed.
+        spread: variance that normalises differences of `loss`: twice the difference divided by it
+            has the F distribution with 1 and `dof` degrees of freedom. Never less than `noise`,
+            however well a few candidates fit by chance: a mean cannot be more certain than its
+            seeds.
     """
 
     points: Points
@@ -54,26 +56,27 @@ class Fit:
 
     @property
     def delta(self) -> float:
-        """From which residual on a point counts less."""
+        """The residual from which on a point counts less."""
         return _delta(self.points, self.scale)
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of the parameters, by curvature (4, 4); 0 for those that were given."""
+        """The covariance of the parameters, from the curvature (4, 4). 0 for parameters that were
+        given."""
         J = _jacobian(self.points, self.theta, self.centre)[self.free]
-        found = np.zeros((4, 4))
-        # Far from 1 the units of A would make a curvature look singular that is not.
+        full = np.zeros((4, 4))
+        # If A is far from 1, its units would make a curvature look singular that is not.
         units = 1 / np.maximum(np.linalg.norm(J, axis=1), 1e-150)
         inverse = np.linalg.pinv((J * units[:, None]) @ (J * units[:, None]).T)
         with np.errstate(all="ignore"):
             inverse = np.nan_to_num(inverse * np.outer(units, units) * self.spread)
-        found[np.ix_(self.free, self.free)] = inverse
-        return found
+        full[np.ix_(self.free, self.free)] = inverse
+        return full
 
 
 @np.errstate(all="ignore")
 def fit(points: Points, phi: float | None = None) -> Fit | None:
-    """The best fit, at a given φ where there is one; None where there are too few points."""
+    """The best fit, for a given φ if there is one. None with too few points."""
     free = np.array([points.family_n is None, True, phi is None, True])
     dof = len(points.y_n) - int(free.sum()) - (points.families if not free[E] else 0)
     if dof < 2:
@@ -88,7 +91,7 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
     for _ in range(3):  # the scale of the residuals depends on the fit, and the fit on the scale
         theta, loss = solve(points, centre, best, free[None], ones, _delta(points, scale))
         best, scale = theta, _scale(points, centre, theta, dof)
-    # Robust weights may favour another valley.
+    # Robust weights may prefer another valley.
     again = np.concatenate([best, starts])
     frees = np.broadcast_to(free, again.shape)
     theta, loss = solve(points, centre, again, frees, ones, _delta(points, scale))
@@ -110,22 +113,23 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
 
 
 def _delta(points: Points, scale: float) -> float:
-    """From which residual on a point counts less. Least squares serves families: where they gain
-    unequally, the ends of all of them would count less, and the law would bend."""
+    """The residual from which on a point counts less. Infinite for families, which need least
+    squares: if they gain unequally, the ends of all of them would count less, and the law would
+    bend."""
     return _HUBER * scale if points.family_n is None else np.inf
 
 
 def _jacobian(points: Points, theta: np.ndarray, centre: float) -> np.ndarray:
-    """The derivatives of the law at each candidate (4, n); 0 where they are not finite."""
+    """The derivatives of the law at each candidate (4, n). 0 where they are not finite."""
     with np.errstate(all="ignore"):
         J_4n = points.residuals(theta[None], centre)[1][0]
-    found: np.ndarray = np.where(np.isfinite(J_4n), J_4n, 0.0)
-    return found
+    finite: np.ndarray = np.where(np.isfinite(J_4n), J_4n, 0.0)
+    return finite
 
 
 def _noise(points: Points, J_pn: np.ndarray, dof: int) -> float:
-    """Variance of a mean over seeds, of what is left of each seed when all that a law could
-    follow of it is taken out: what a seed shares with all candidates is not noise."""
+    """Variance of a mean over seeds. It uses the residuals of each seed after removal of everything
+    that a law could follow, and of what the seed shares with all candidates, which is no noise."""
     if points.seeds < 2:
         return 0.0
     units = np.maximum(np.abs(J_pn).max(axis=1, keepdims=True), 1e-300)
@@ -138,8 +142,8 @@ def _noise(points: Points, J_pn: np.ndarray, dof: int) -> float:
 
 
 def spread(r_Kn: np.ndarray, w_Kn: np.ndarray, delta: float, dof: int) -> np.ndarray:
-    """E[ψ²] / E[ψ′] of each problem: the variance of residuals that Huber's loss has bounded,
-    with the factor K² of Huber (Robust Statistics, 1981, §7.6) for few points."""
+    """E[ψ²] / E[ψ′] of each problem: the variance of residuals as bounded by Huber's loss, with the
+    factor K² of Huber (Robust Statistics, 1981, §7.6) for few points."""
     total = np.sum(w_Kn, axis=1)
     bounded = np.sum(w_Kn * np.minimum(np.abs(r_Kn), delta) ** 2, axis=1)
     inside = np.maximum(np.sum(w_Kn * (np.abs(r_Kn) <= delta), axis=1) / total, 0.3)
@@ -155,14 +159,14 @@ def solve(
     """The nearest optimum of each problem, and its loss.
 
     Args:
-        w_Kn: how often each point counts; (1, n) where that is the same for all problems.
-        delta: from which residual on Huber's loss is a line; infinite for least squares.
-        shift_Kn: added to the residuals; none where they are those of the means over seeds.
+        w_Kn: weight of each point. (1, n) if it is the same for all problems.
+        delta: the residual from which on Huber's loss is a line. Infinite for least squares.
+        shift_Kn: shifts of the residuals. None for the residuals of the means over seeds.
     """
     batch = max(1, _BATCH // len(points.y_n))
     shift_Kn = np.zeros((1, 1)) if shift_Kn is None else shift_Kn
     with np.errstate(all="ignore"):
-        found = [
+        batches = [
             _solve(
                 points, centre, start_K4[i : i + batch], free_K4[i : i + batch],
                 w_Kn if len(w_Kn) == 1 else w_Kn[i : i + batch], delta,
@@ -170,8 +174,8 @@ def solve(
             )
             for i in range(0, len(start_K4), batch)
         ]  # fmt: skip
-    return np.concatenate([theta for theta, _ in found]), np.concatenate(
-        [loss for _, loss in found]
+    return np.concatenate([theta for theta, _ in batches]), np.concatenate(
+        [loss for _, loss in batches]
     )
 
 
@@ -209,9 +213,9 @@ def _solve(
 def _step(
     H_K44: np.ndarray, g_K4: np.ndarray, moves_K4: np.ndarray, damping_K: np.ndarray
 ) -> np.ndarray:
-    """Marquardt's step of each problem, in units in which the diagonal of H is 1: with damping on
-    it no finite H is singular. A parameter that nothing depends on moves nowhere, and so does a
-    whole problem that has numbers that are not finite."""
+    """Marquardt's step of each problem, in units in which the diagonal of H is 1. With damping on
+    it no finite H is singular. A parameter without influence does not move, and neither does a
+    problem with numbers that are not finite."""
     top = H_K44[:, _DIAGONAL, _DIAGONAL]
     units = np.where(moves_K4 & (top > 0), 1 / np.sqrt(np.maximum(top, 1e-300)), 0.0)
     H, g = H_K44 * units[:, :, None] * units[:, None, :], g_K4 * units
@@ -227,12 +231,13 @@ def _step(
 def _huber(r: np.ndarray, w: np.ndarray, delta: float) -> np.ndarray:
     bounded = np.minimum(np.abs(r), delta)
     total = np.sum(w * bounded * (np.abs(r) - bounded / 2), axis=1)
-    found: np.ndarray = np.where(np.isnan(total), np.inf, total)
-    return found
+    losses: np.ndarray = np.where(np.isnan(total), np.inf, total)
+    return losses
 
 
 def _scale(points: Points, centre: float, theta_14: np.ndarray, dof: int) -> float:
-    """Normal-consistent median of absolute residuals, for the parameters that were fitted."""
+    """Median of absolute residuals, consistent for normal residuals, corrected for the number of
+    fitted parameters."""
     r = points.residuals(theta_14, centre)[0][0]
     size = float(np.median(np.abs(r)) / 0.6745 * np.sqrt(len(r) / dof))
     rms = float(np.sqrt(np.sum(r**2) / dof))
@@ -240,7 +245,7 @@ def _scale(points: Points, centre: float, theta_14: np.ndarray, dof: int) -> flo
 
 
 def _starts(points: Points, centre: float, phi: float | None) -> np.ndarray:
-    """The best of a grid over φ and α, with E and A in closed form (K, 4)."""
+    """The best points of a grid over φ and α, with E and A in closed form (K, 4)."""
     phis = np.linspace(-1.5, 2.0, 15) if phi is None else np.array([phi])
     alphas = np.geomspace(0.05, 4, 12)
     grid = np.stack(np.meshgrid(phis, alphas, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -256,7 +261,7 @@ def _starts(points: Points, centre: float, phi: float | None) -> np.ndarray:
     slope = (away_x @ (w * away_y)) / np.maximum(away_x**2 @ w, 1e-300)
     a = np.maximum(slope, 0)
     e = mean_y - a * mean_x
-    if points.family_n is None:  # without E where it would be negative
+    if points.family_n is None:  # without E if it would be negative
         a, e = np.where(e < 0, (x @ (w * y)) / (x**2 @ w), a), np.maximum(e, 0)
     else:
         e = np.zeros_like(e)
@@ -270,11 +275,11 @@ def _starts(points: Points, centre: float, phi: float | None) -> np.ndarray:
             kept.append(int(i))
         if len(kept) == _STARTS:
             break
-    found: np.ndarray = theta[kept]
-    return found
+    starts: np.ndarray = theta[kept]
+    return starts
 
 
 def _cell(exponents: np.ndarray) -> np.ndarray:
-    """Place in the grid of `_starts`."""
+    """The coordinates of exponents in the grid of `_starts`, in steps of the grid."""
     place: np.ndarray = np.array([exponents[0] / 0.25, np.log(exponents[1]) / 0.398])
     return place

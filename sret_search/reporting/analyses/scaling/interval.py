@@ -1,20 +1,23 @@
-"""How sure a fit is: intervals at 95 % by its profile, at a height that resampling confirms.
+"""Intervals of a fit at 95 %, from its profile, with a height that resampling confirms.
 
-An interval has the values of a parameter at which the best fit of all others is not significantly
-worse. What is significant has three measures. One is the F distribution, right where residuals are
-independent and alike. The second is a bootstrap over architectures (over families, where each has a
-limit of its own), which asks how much better than the truth a fit becomes by chance; it sees where
-some architectures scatter more than others, but takes twenty of them. The wider one counts; of
-families the bootstrap alone, wider by Student's t where they are few.
+An interval contains the values of a parameter at which the best fit of all other parameters is not
+significantly worse. Three measures decide what is significant.
 
-The third is for what candidates share, since they are trained with the same seeds: each seed is
-left out in turn (the jackknife), and the squares of what follows add up to a variance with one
-degree of freedom less than seeds (Tukey, Annals of Mathematical Statistics 29, 1958, 614; Efron and
-Tibshirani, An Introduction to the Bootstrap, 1993, ch. 11). It is added to that of architectures,
-less the noise of seeds, which both of them have (as variances of crossed samples add: Owen, The
-pigeonhole bootstrap, Annals of Applied Statistics 1, 2007, 386). An interval is never narrower than
-by architectures alone, and with one seed there is none.
-`benchmarks/scaling_recovery.py` measures what each covers.
+The first is the F distribution. It is right if residuals are independent and have equal variance.
+
+The second is a bootstrap over architectures (over families, if each has its limit). It measures by
+how much a fit becomes better than the truth by chance. It allows for architectures that scatter
+more than others, but needs twenty of them. The wider of the first two counts. With families the
+bootstrap alone counts, widened by Student's t if they are few.
+
+The third is for deviations that candidates share, since they are trained with the same seeds. Each
+seed is left out in turn (the jackknife). The squared changes add up to a variance with degrees of
+freedom equal to the number of seeds less one (Tukey, Annals of Mathematical Statistics 29, 1958,
+614; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 11). It is added to the
+variance of architectures, less the noise of seeds, which both contain (as variances of crossed
+samples add: Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007, 386). An interval
+is never narrower than by architectures alone. With one seed there is no interval.
+`benchmarks/scaling_recovery.py` measures the coverage of each.
 """
 
 from __future__ import annotations
@@ -29,9 +32,9 @@ from sret_search.reporting.analyses.scaling.law import HIGHEST, LOWEST, Points, 
 
 _BOOTSTRAPS = 200
 _BLOCKS = 20
-"""Fewest architectures whose bootstrap says how sure a fit is."""
+"""The fewest architectures for a bootstrap."""
 _AWAY = np.array([0.3, 0.6, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 16, 26])
-"""Standard errors at which a profile is taken, on both sides."""
+"""Distances at which a profile is computed on both sides, in standard errors."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Estimate:
     """A number with its interval at 95 %.
 
     Attributes:
-        value: None where the best fit lies on an end of what was tried, and so is no estimate.
-        low, high: None where nothing bounds it there.
+        value: None if the best fit lies on an end of the range of the parameter, and so is no
+            estimate.
+        low, high: None if the interval is open on that side.
     """
 
     value: float | None
@@ -54,11 +58,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Bootstraps:
-    """Fits to resampled candidates, and to the seeds without each one of them.
+    """Fits to resampled candidates, and fits without each seed in turn.
 
     Attributes:
         w_Bn: how often each candidate was drawn.
-        theta_B4, loss_B: the optima.
+        theta_B4, loss_B: the optima of the bootstraps.
         theta_s4, loss_s: the optima without each seed.
     """
 
@@ -72,7 +76,7 @@ class Bootstraps:
     @classmethod
     @np.errstate(all="ignore")
     def of(cls, found: Fit, count: int = _BOOTSTRAPS, seed: int = 0) -> Bootstraps:
-        """Draw and fit, from the optimum on; the same draws for the same seed."""
+        """Draw and fit, starting at the optimum. The same seed gives the same draws."""
         points, blocks = found.points, found.points.blocks
         rng = np.random.default_rng(seed)
         w = rng.multinomial(blocks, np.full(blocks, 1 / blocks), count).astype(float)
@@ -84,37 +88,38 @@ class Bootstraps:
         return cls(found, w, theta, loss, *_without_each_seed(found, found.free))
 
     def height(self, place: int) -> float:
-        """Which height of a parameter's profile 95 % of the bootstraps stay under at the value
-        that was fitted, which is the truth to them; as a square root, like Student's t."""
-        found, theta = self.found, self.theta_B4.copy()
-        theta[:, place] = found.theta[place]
-        free = np.broadcast_to(found.free & (np.arange(4) != place), theta.shape)
-        _, at_truth = solve(found.points, found.centre, theta, free, self.w_Bn, found.delta)
-        r_Bn = found.points.residuals(self.theta_B4, found.centre)[0]
-        variance = spread(r_Bn, self.w_Bn, found.delta, found.dof)
+        """The 95 % quantile, over bootstraps, of the height of a parameter's profile at the fitted
+        value. For a bootstrap the fitted value is the truth. The height is a square root,
+        comparable to Student's t."""
+        best, theta = self.found, self.theta_B4.copy()
+        theta[:, place] = best.theta[place]
+        free = np.broadcast_to(best.free & (np.arange(4) != place), theta.shape)
+        _, at_truth = solve(best.points, best.centre, theta, free, self.w_Bn, best.delta)
+        r_Bn = best.points.residuals(self.theta_B4, best.centre)[0]
+        variance = spread(r_Bn, self.w_Bn, best.delta, best.dof)
         worse = 2 * np.maximum(at_truth - self.loss_B, 0) / variance
         return float(np.sqrt(np.quantile(worse, 0.95)))
 
     def height_of_seeds(self, place: int) -> float:
-        """The same over seeds, by the jackknife and Student's t of as many seeds."""
+        """The height over seeds, by the jackknife and Student's t for their number."""
         _, at_truth = _without_each_seed(self.found, self.found.free & (np.arange(4) != place))
         worse = 2 * np.maximum(at_truth - self.loss_s, 0) / self.found.spread
         return _few(self.found.points) * float(np.sqrt(np.sum(worse)))
 
     def band(self, log_size: np.ndarray, phi: float) -> tuple[np.ndarray, np.ndarray]:
-        """The law's interval at each log(M / M₀), with M of this φ (percentiles, and wider by what
-        seeds share); less the law at M₀, where each family has a limit of its own."""
-        found = self.found
-        free = found.free & (np.arange(4) != 2)
+        """The law's interval at each log(M / M₀), with M for this φ: percentiles, widened by the
+        deviation that seeds share. If each family has its limit, the law at M₀ is subtracted."""
+        best = self.found
+        free = best.free & (np.arange(4) != 2)
         start = self.theta_B4.copy()
         start[:, 2] = phi
         frees = np.broadcast_to(free, start.shape)
-        theta, _ = solve(found.points, found.centre, start, frees, self.w_Bn, found.delta)
-        of_seeds, _ = _without_each_seed(found, free)
+        theta, _ = solve(best.points, best.centre, start, frees, self.w_Bn, best.delta)
+        of_seeds, _ = _without_each_seed(best, free)
         middle, law_Bx, law_sx = (
-            self._law(one, log_size) for one in (found.theta[None], theta, of_seeds)
+            self._law(parameters, log_size) for parameters in (best.theta[None], theta, of_seeds)
         )
-        share = _few(found.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
+        share = _few(best.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
         low, high = np.quantile(law_Bx, (0.025, 0.975), axis=0)
         middle = middle[0]
         return (
@@ -131,7 +136,7 @@ class Bootstraps:
 
 
 def _few(points: Points) -> float:
-    """Student's t for the variance over so many seeds."""
+    """Student's t for a variance over the seeds of the points. Infinite with one seed."""
     return float(special.stdtrit(points.seeds - 1, 0.975)) if points.seeds > 1 else np.inf
 
 
@@ -154,7 +159,7 @@ def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
         return Estimate(value, None, None)
     height = normal = float(special.stdtrit(found.dof, 0.975))
     if points.family_n is not None:
-        # The candidates of a family share what parts them from the law: F knows nothing of that.
+        # The candidates of a family share their deviation from the law, which F does not know.
         few = float(special.stdtrit(points.families - 1, 0.975) / special.ndtri(0.975))
         height = few * drawn.height(place)
     elif len(points.y_n) >= _BLOCKS:
@@ -173,15 +178,15 @@ def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
 
 @np.errstate(all="ignore")
 def profile(found: Fit, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Values of a parameter, and how much worse the best fit at each of them is, as the square
-    root of a statistic with the F distribution of 1 and `found.dof` degrees of freedom."""
+    """Values of a parameter, and how much worse the best fit at each value is. The second is the
+    square root of a statistic with the F distribution with 1 and `found.dof` degrees of freedom."""
     at, covariance = found.theta[place], found.covariance
     error = np.sqrt(max(covariance[place, place], 1e-300))
     ends = [end for end in (LOWEST[place], HIGHEST[place]) if np.isfinite(end)]
     between = np.concatenate([[], *(np.linspace(end, at, 6)[:-1] for end in ends)])
     values = np.concatenate([at - _AWAY * error, at + _AWAY * error, between])
     values = np.unique(np.clip(values, LOWEST[place], HIGHEST[place]))
-    # From the optimum along the valley, and straight: far away either may be the nearer.
+    # Start from the optimum along the valley, and straight: far away either may be the nearer.
     along = found.theta + (values - at)[:, None] * covariance[:, place] / error**2
     start = np.concatenate([along, np.broadcast_to(found.theta, along.shape)])
     start = np.where(np.isfinite(start), start, found.theta)
@@ -194,7 +199,8 @@ def profile(found: Fit, place: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def crossing(values: np.ndarray, heights: np.ndarray, start: float, height: float) -> float | None:
-    """Where a profile, from the optimum on outwards, first reaches a height."""
+    """The point where a profile, outwards from the optimum, first reaches a height. None if it
+    never does."""
     over = np.flatnonzero(heights > height)
     if not len(over):
         return None

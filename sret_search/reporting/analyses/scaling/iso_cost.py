@@ -1,16 +1,16 @@
 """Depth at equal cost: candidates that have about equally many parameters, or MACs.
 
-In each slice stands, for each depth, its best candidate. Which depth is best is not known better
-than the seeds allow. First all depths of a slice are taken for equal: they can be told apart only if
-the best candidate of one depth is significantly worse than the best of all, at 5 % for all slices of
-a page together (Bonferroni). So of pages on which nothing is true at most 5 % say that depths can
-be told apart. Where they can, a depth may be the best one unless its best candidate is
-significantly worse than that of another (multiple comparisons with the best, Hsu 1984, with
-Bonferroni's correction over all candidates of the slice): the depths that may be best hold the
-truly best one in at least 95 % of studies.
+A slice has the best candidate of each depth. Seeds limit how well the best depth is known. First,
+all depths of a slice are assumed equal. They are significantly different only if the best candidate
+of one depth is significantly worse than the best of all, at 5 % for all slices of a page together
+(Bonferroni). So if no depths differ, at most 5 % of pages report a difference. If depths are
+significantly different, a depth may be the best unless its best candidate is significantly worse
+than that of another (multiple comparisons with the best, Hsu 1984, with Bonferroni's correction
+over all candidates of the slice). The depths that may be best contain the truly best depth in at
+least 95 % of studies.
 
-Differences between candidates are judged by how seeds spread beyond what they do to all candidates
-alike. One seed tells nothing of that, so that all depths stay open.
+The spread over seeds, beyond what a seed does to all candidates alike, decides on differences
+between candidates. One seed says nothing of this spread, so all depths stay open.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from sret_search.reporting.statistics.intervals import LEAST
 from sret_search.reporting.statistics.pooled_variance import Variances
 
 TOLERANCE = 0.1
-"""Costs of a slice differ by this share at most."""
+"""The largest relative difference of costs in a slice."""
 _DEPTHS, _CANDIDATES = 3, 4
-"""Fewest of a slice."""
+"""The fewest depths and the fewest candidates of a slice."""
 
 
 @dataclass(frozen=True)
 class AtDepth:
-    """The best candidate of a depth in a slice; `accuracy` is its mean over seeds."""
+    """The best candidate of a depth in a slice. `accuracy` is its mean over seeds, as a
+    fraction."""
 
     executions: int
     candidate: str
@@ -45,13 +46,13 @@ class AtDepth:
 
 @dataclass(frozen=True)
 class Slice:
-    """Candidates of about equal cost, by executions.
+    """Candidates of about equal cost, sorted by executions.
 
     Attributes:
-        cost: which is equal: "params" or "macs".
-        low, high: the lowest and highest of the slice.
-        error: standard error of the difference of two candidates as accurate as the best; None
-            where one seed tells nothing of it.
+        cost: the cost that is equal: "params" or "macs".
+        low, high: the lowest and highest cost of the slice.
+        error: standard error of the difference of two candidates as accurate as the best. None if
+            it cannot be estimated from the seeds.
     """
 
     cost: Literal["params", "macs"]
@@ -63,7 +64,7 @@ class Slice:
 
     @property
     def span(self) -> str:
-        """From where to where it goes, in words."""
+        """The range of costs, in words."""
         return f"{self.low:,}" if self.low == self.high else f"{self.low:,} to {self.high:,}"
 
     @property
@@ -73,22 +74,22 @@ class Slice:
     @property
     def interval(self) -> tuple[int, int]:
         """The fewest and the most executions that may be best."""
-        may = [one.executions for one in self.depths if one.may_be_best]
+        may = [depth.executions for depth in self.depths if depth.may_be_best]
         return min(may), max(may)
 
     @property
     def is_open(self) -> bool:
         """Whether every depth of the slice may be best."""
-        return all(one.may_be_best for one in self.depths)
+        return all(depth.may_be_best for depth in self.depths)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For `summary.json`."""
+        """The entries for `summary.json`."""
         return asdict(self) | {"best": self.best.executions, "interval": self.interval}
 
 
 def slices(results: Results, cost: Literal["params", "macs"]) -> list[Slice]:
-    """Every slice with enough depths, from the cheapest on; none has a candidate of another."""
+    """Every slice with enough depths, in ascending order of cost. Slices share no candidates."""
     table = results.sound
     table = table[np.isfinite(table.val_accuracy)]
     parts = {name: _cut(table, name) for name in ("params", "macs")}
@@ -101,30 +102,30 @@ def _cut(table: pd.DataFrame, cost: str) -> list[pd.DataFrame]:
     table = table.sort_values(cost, kind="stable")
     costs, depths = table[cost].to_numpy(), table.executions.to_numpy()
     ends = np.searchsorted(costs, costs * (1 + TOLERANCE), side="right")
-    found, i = [], 0
+    parts, i = [], 0
     while i < len(table):
         if ends[i] - i >= _CANDIDATES and len(set(depths[i : ends[i]])) >= _DEPTHS:
-            found.append(table.iloc[i : ends[i]])
+            parts.append(table.iloc[i : ends[i]])
             i = int(ends[i])
         else:
             i += 1
-    return found
+    return parts
 
 
 def slice_of(
     part: pd.DataFrame, cost: Literal["params", "macs"], spread: Variances, tests: int = 1
 ) -> Slice:
-    """One slice of the table of candidates.
+    """A slice of the table of candidates.
 
     Args:
-        tests: slices of the page, whose depths are told apart at 5 % together.
+        tests: number of slices on the page, whose depths are tested at 5 % together.
     """
     accuracy, seeds = part.val_accuracy.to_numpy(), part.seeds.to_numpy()
     names, executions = part.candidate.to_numpy(), part.executions.to_numpy()
     groups = [np.flatnonzero(executions == depth) for depth in np.unique(executions)]
     best = int(np.argmax(accuracy))
     behind, free, errors = _behind(accuracy, seeds, best, spread)
-    # Whichever candidate of a depth is truly its best may come out as the best of all.
+    # Any candidate of a depth that is truly its best may be measured as the best of all.
     pairs = len(part) * max(len(groups) - 1, 1)
     far = behind > _bars(free, 0.05 / (tests * pairs)) * errors
     may = behind <= _bars(free, 0.05 / (len(part) - 1)) * errors
@@ -155,13 +156,13 @@ def slice_of(
 def _behind(
     accuracy: np.ndarray, seeds: np.ndarray, best: int, spread: Variances
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How far each candidate is behind the best, and the degrees of freedom and the standard error
-    of that; none where seeds tell nothing."""
+    """The accuracy of the best minus that of each candidate, the degrees of freedom, and the
+    standard error. Degrees of freedom are 0 if seeds say nothing of it."""
     variance, free = spread.at(accuracy)
     variance = np.maximum(variance, (LEAST / spread.images) ** 2)
     squares = variance / seeds + variance[best] / seeds[best]
     free = np.minimum(free, free[best])
-    # What a seed does to all is not the same for two candidates of which one has fewer seeds.
+    # The effect of seeds on all candidates differs between two candidates if one has fewer seeds.
     unlike = np.abs(1 / seeds - 1 / seeds[best])
     squares += spread.shared_at(accuracy) * unlike
     free = np.where(unlike > 0, np.minimum(free, spread.shared_free), free)
@@ -169,6 +170,6 @@ def _behind(
 
 
 def _bars(free: np.ndarray, level: float) -> np.ndarray:
-    """Student's t at a level, one-sided; none is high enough without degrees of freedom."""
+    """Student's t at a level, one-sided. Infinite without degrees of freedom."""
     bars: np.ndarray = np.where(free > 0, special.stdtrit(np.maximum(free, 1), 1 - level), np.inf)
     return bars

@@ -1,9 +1,9 @@
-"""The law that losses are fitted to, L = E + A·(M / M₀)^−α with M = Σ_r r^φ·N_r, for many
-parameters at once.
+"""The law L = E + A·(M / M₀)^−α with M = Σ_r r^φ·N_r, to which losses are fitted, for many
+parameter vectors at once.
 
-N_r are a candidate's parameters that run r times in a forward pass, so that with N_1 as N_once
-this is E + A·(N_once + r^φ·N_rec)^−α (2604.21106), and with stages that loop differently their
-sum. M₀ only centres M. Where M is a number of executions, φ is 0, and the law a saturating one.
+N_r is the number of a candidate's parameters that run r times in a forward pass. With N_1 as N_once
+this is E + A·(N_once + r^φ·N_rec)^−α (2604.21106). If stages loop differently, it is their sum. M₀
+only centres M. If M is a number of executions, φ is 0 and the law saturates.
 
 Letters in names of arrays: K parameter vectors, n candidates, r numbers of runs, s seeds.
 """
@@ -19,27 +19,30 @@ E, A, PHI, ALPHA = range(4)
 """Places in a vector of parameters."""
 LOWEST = np.array([0.0, 0.0, -3.0, 0.02])
 HIGHEST = np.array([np.inf, np.inf, 3.0, 6.0])
-"""No fit looks beyond; an interval that reaches one of these ends is open there."""
+"""Upper bounds of the parameters in a fit. An interval that reaches an end of a bound is open
+there."""
 
 
 def is_on_edge(place: int, value: float) -> bool:
-    """Whether a parameter lies on an end of its box, so that the data did not choose it."""
+    """Whether a parameter lies on an end of its bounds. The data then did not choose it."""
     ends = np.array([LOWEST[place], HIGHEST[place]])
     return bool(np.any(np.isclose(value, ends, rtol=1e-3, atol=1e-9)))
 
 
 @dataclass(frozen=True)
 class Points:
-    """The points that a law is fitted to, one a candidate, with every seed that all of them have.
+    """The points to which a law is fitted, one for each candidate, with every seed that all of them
+    have.
 
     Attributes:
         y_sn: losses, or errors, of each seed.
         runs_r: how often weights run.
-        sizes_rn: the parameters of each candidate that run so often.
-        relative: whether residuals are of logarithms, as the spread of losses over seeds grows
-            with them; else they are plain differences.
-        family_n: candidates that only depth tells apart have the same number, counted from 0,
-            and follow each other; each family then has an E of its own. None: all have one E.
+        sizes_rn: numbers of parameters of each candidate that run as often as `runs_r` says.
+        relative: whether residuals are differences of logarithms, since the spread of losses over
+            seeds grows with them. Otherwise they are plain differences.
+        family_n: the family of each candidate, counted from 0. Candidates of a family differ in
+            depth only, and follow each other. Each family has its E. None: all candidates have the
+            same E.
     """
 
     y_sn: np.ndarray
@@ -60,21 +63,22 @@ class Points:
 
     @cached_property
     def off_sn(self) -> np.ndarray:
-        """How far each seed lies from the mean over seeds, in the units of residuals."""
+        """The deviation of each seed from the mean over seeds, in the units of residuals. With
+        families, the mean of each family is subtracted."""
         off = np.log(self.y_sn / self.y_n) if self.relative else self.y_sn - self.y_n
         off = off - off.mean(0)
         return off if self.family_n is None else self.within(off)
 
     @property
     def shifts_sn(self) -> np.ndarray:
-        """What leaving out each seed in turn does to the residuals, so scaled that the squares of
-        what follows from each add up to a variance: the jackknife (Tukey, 1958)."""
+        """The shifts of the residuals when each seed in turn is left out, scaled such that the
+        squares of the resulting changes add up to a variance: the jackknife (Tukey, 1958)."""
         shifts: np.ndarray = -self.off_sn / np.sqrt(self.seeds * max(self.seeds - 1, 1))
         return shifts
 
     @property
     def centre(self) -> float:
-        """M₀: the geometric mean of the candidates' parameters."""
+        """M₀: the geometric mean of the candidates' numbers of parameters."""
         return float(np.exp(np.mean(np.log(self.sizes_rn.sum(0)))))
 
     @property
@@ -83,15 +87,15 @@ class Points:
 
     @property
     def blocks(self) -> int:
-        """What is independent: candidates, or families of them."""
+        """The number of independent units: candidates, or families of them."""
         return len(self.y_n) if self.family_n is None else self.families
 
     def only(self, keep_n: np.ndarray) -> Points:
-        """Some of the candidates."""
+        """The points of the candidates in `keep_n` (a mask)."""
         return replace(self, y_sn=self.y_sn[:, keep_n], sizes_rn=self.sizes_rn[:, keep_n])
 
     def log_size(self, phi_K: np.ndarray, centre: float) -> tuple[np.ndarray, np.ndarray]:
-        """log(M / M₀), and its derivative by φ; both (K, n)."""
+        """log(M / M₀), and its derivative with respect to φ. Both are (K, n)."""
         log_r = np.log(self.runs_r)
         power_Kr = np.exp(phi_K[:, None] * log_r)
         size_Kn = power_Kr @ self.sizes_rn
@@ -125,7 +129,7 @@ class Points:
         return r_Kn, J_K4n
 
     def within(self, values: np.ndarray) -> np.ndarray:
-        """Values less the mean of their family, along the last axis."""
+        """Values minus the mean of their family, along the last axis."""
         assert self.family_n is not None
         starts = np.flatnonzero(np.diff(self.family_n, prepend=-1))
         counts = np.diff(starts, append=len(self.family_n))

@@ -1,4 +1,5 @@
-"""What a study says about depth and size: laws, slices of equal cost, and how sure they are."""
+"""The results of a study on depth and size: laws, and slices of equal cost, with their
+certainty."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from sret_search.reporting.results import Results
 
 @dataclass(frozen=True)
 class Scaling:
-    """Every law and slice that the results allow; None or empty for the others.
+    """Every law and slice that the results allow. The others are None or empty.
 
     Attributes:
-        without: why there is no law of recurrence, where there are candidates enough for one.
+        without: why there is no law of recurrence, if there are enough candidates for a law.
     """
 
     recurrence: Recurrence | None
@@ -27,7 +28,7 @@ class Scaling:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For `summary.json`."""
+        """The entries for `summary.json`."""
         return {
             "recurrence": None if self.recurrence is None else self.recurrence.facts,
             "without_recurrence": self.without,
@@ -38,13 +39,14 @@ class Scaling:
 
 
 def scaling(results: Results) -> Scaling:
-    """Fit and cut, in about two seconds for a thousand candidates and more."""
+    """Fit the laws and cut the slices. Takes about two seconds for a thousand candidates and
+    more."""
     law = recurrence(results)
     measures = (saturation(results, "accuracy"), saturation(results, "loss"))
     return Scaling(
         recurrence=law if isinstance(law, Recurrence) else None,
         without=None if isinstance(law, Recurrence) else law,
-        saturations=tuple(one for one in measures if one is not None),
+        saturations=tuple(saturating for saturating in measures if saturating is not None),
         params=tuple(slices(results, "params")),
         macs=tuple(slices(results, "macs")),
     )

@@ -1,11 +1,10 @@
-"""What a loop is worth: the law of recurrence, fitted to a study's candidates.
+"""The law of recurrence, fitted to a study's candidates: the worth of a loop.
 
     L = E + A·(Σ_r r^φ·N_r)^−α
 
-with L the validation cross-entropy and N_r the parameters that run r times: N_once where r is 1.
-At φ = 0 loops are worth nothing, at φ = 1 as much as weights of their own (2604.21106). All
-candidates see equally many images, so that what more of them would gain is in E: a law of fixed
-data.
+L is the validation cross-entropy. N_r is the number of parameters that run r times, N_once for r =
+1. With φ = 0 loops are worth nothing, with φ = 1 as much as additional weights (2604.21106). All
+candidates see equally many images, so E contains the gain of more images (a law of fixed data).
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ from sret_search.reporting.results import Results
 from sret_search.trials.trial import TrialRecord
 
 MOST = 1000
-"""Candidates that a law is fitted to; of more, these many drawn at random."""
+"""The most candidates that a law is fitted to. From more, this number is drawn at random."""
 _FEWEST = 8
 _HELD_OUT = 0.2
 _KINDS = 6
-"""Values of an axis that may have a φ each."""
+"""The largest number of values of an axis that may each have a φ."""
 _SIZES = 3
 _APART = 1.05
-"""From which factor on two numbers of parameters are two sizes."""
+"""The factor from which on two numbers of parameters count as two sizes."""
 
 Without = Literal["one size", "one seed", "no dependence"]
-"""Why enough candidates have no law."""
+"""The reason why enough candidates have no law."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A candidate, or a twin, with its loss by seed."""
+    """A candidate, or a twin, with its validation loss by seed."""
 
     entry: TrialRecord
     losses: dict[int, float]
@@ -57,13 +56,13 @@ class Trained:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The candidates of the largest budgets, foretold by the law of the others.
+    """The candidates of the largest budgets, predicted by a law that was fitted to the others.
 
     Attributes:
-        train_macs: from which on they are the largest.
-        error: root mean square of log(measured / foretold), for φ fitted, 0 and 1.
-        bias: its mean, for φ fitted: above 0 they were worse than foretold.
-        inside: the root mean square of those that it was fitted to.
+        train_macs: least training MACs of these candidates.
+        error: root mean square of log(measured / predicted), for φ fitted, 0 and 1.
+        bias: mean of log(measured / predicted), for φ fitted. Positive if worse than predicted.
+        inside: the root mean square for the candidates to which the law was fitted.
     """
 
     candidates: int
@@ -75,7 +74,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Kind:
-    """The law of the candidates that have one value of an axis."""
+    """The law of the candidates that share a value of an axis."""
 
     value: Any
     candidates: int
@@ -84,19 +83,20 @@ class Kind:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """The law and how far it is known.
+    """The law with its certainty.
 
     Attributes:
-        seeds: that all of the candidates have.
-        left_out: candidates beyond those that it is fitted to.
-        phi: None where no candidate runs any weights twice.
-        a: A, with M in parameters; None where α is not estimated.
-        explained: share of the variance of log losses.
+        seeds: number of seeds that all of the candidates have.
+        left_out: number of candidates to which the law was not fitted.
+        phi: None if no candidate runs any weights twice.
+        a: A, with M in parameters. None if α is not estimated.
+        explained: share of the variance of log losses that the law explains.
         scatter: robust standard deviation of log(measured / law).
         loops: how often weights run, over all candidates.
         has_unlooped: whether a candidate runs none of its weights twice.
-        span: the most parameters of a candidate over the fewest.
-        axis: which the law differs most by, if by any; with a law for each of its values.
+        span: the largest number of parameters of a candidate divided by the smallest.
+        axis: the axis with the largest significant difference of φ, or None.
+        kinds: the law for each value of this axis.
     """
 
     found: Fit
@@ -119,7 +119,7 @@ class Recurrence:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For `summary.json`."""
+        """The entries for `summary.json`."""
         names = ("seeds", "left_out", "a", "explained", "scatter")
         return {name: vars(self)[name] for name in names} | {
             "candidates": len(self.trained),
@@ -133,39 +133,40 @@ class Recurrence:
 
 
 def trained(results: Results) -> list[Trained]:
-    """Every candidate and twin with a validation loss, that was trained as long as most.
+    """Every candidate and twin that has a validation loss and was trained as long as most.
 
-    Elastic ones are left out: a training that serves several depths has a lesser share of itself
-    for the deepest, where its loss is measured, and would be taken for loops that are worth less.
+    Elastic candidates are left out. Only a share of their training serves the greatest depth, where
+    their loss is measured, so loops would seem to be worth less.
     """
     entries: dict[str, list[TrialRecord]] = {}
     sound = set(results.sound.candidate)
-    own = (entry for entry in results.complete if entry.candidate in sound)
+    searched = (entry for entry in results.complete if entry.candidate in sound)
     twins = (e for of in results.having("twin").values() for e in of)
     longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
-    for entry in (*own, *(e for e in twins if e.control != longer)):
+    for entry in (*searched, *(e for e in twins if e.control != longer)):
         entries.setdefault(entry.candidate, []).append(entry)
     if has_elastic(results):
         entries = {n: of for n, of in entries.items() if not of[0].job.recipe.is_elastic}
     epochs = [of[0].result.epochs for of in entries.values()]
     usual = max(set(epochs), key=epochs.count, default=None)
-    found = []
+    every = []
     for of in entries.values():
         losses = {entry.seed: as_number(entry.result.val_loss) for entry in of}
         is_usual = of[0].result.epochs == usual
         if is_usual and min(losses.values()) > 0 and np.isfinite(sum(losses.values())):
-            found.append(Trained(of[0], losses))
-    return found
+            every.append(Trained(of[0], losses))
+    return every
 
 
 @np.errstate(all="ignore")
 def recurrence(results: Results) -> Recurrence | Without | None:
-    """The law of a study; None where it has too few candidates, or why these have none."""
+    """The law of a study. A reason if there are enough candidates but no law. None with too few
+    candidates."""
     every = trained(results)
     if len(every) < _FEWEST:
         return None
-    by_name = {one.entry.candidate: one for one in every}
-    names, seeds = block({name: one.losses for name, one in by_name.items()}, _FEWEST)
+    by_name = {candidate.entry.candidate: candidate for candidate in every}
+    names, seeds = block({name: candidate.losses for name, candidate in by_name.items()}, _FEWEST)
     chosen = [
         Trained(by_name[n].entry, {seed: by_name[n].losses[seed] for seed in seeds}) for n in names
     ]
@@ -210,7 +211,7 @@ def recurrence(results: Results) -> Recurrence | Without | None:
 
 
 def _distinct(sizes_n: np.ndarray) -> int:
-    """How many sizes there are, of which each is a few per cent larger than the one before."""
+    """The number of sizes. Each is at least a few per cent larger than the size before."""
     count, last = 0, 0.0
     for size in np.sort(sizes_n):
         if size > _APART * last:
@@ -219,34 +220,35 @@ def _distinct(sizes_n: np.ndarray) -> int:
 
 
 def as_points(chosen: Iterable[Trained]) -> Points:
-    """What the law is fitted to."""
+    """The points to which the law is fitted."""
     chosen = list(chosen)
     sizes = [
-        params_by_runs(Architecture.from_dict(one.entry.plain["architecture"])) for one in chosen
+        params_by_runs(Architecture.from_dict(candidate.entry.plain["architecture"]))
+        for candidate in chosen
     ]
-    runs = sorted({r for own in sizes for r in own})
-    sizes_rn = np.array([[own.get(r, 0) for own in sizes] for r in runs], dtype=float)
-    losses = np.array([list(one.losses.values()) for one in chosen]).T
+    runs = sorted({r for by_runs in sizes for r in by_runs})
+    sizes_rn = np.array([[by_runs.get(r, 0) for by_runs in sizes] for r in runs], dtype=float)
+    losses = np.array([list(candidate.losses.values()) for candidate in chosen]).T
     return Points(losses, np.array(runs, dtype=float), sizes_rn, relative=True)
 
 
 def by_size(points: Points) -> Estimate:
-    """How log loss changes with log parameters, at equal runs, over seeds and candidates: what
-    loops are worth is measured in parameters, so that this must not be 0."""
+    """The slope of log loss against log parameters, at equal runs, over seeds and candidates. The
+    worth of loops is measured in parameters, so this slope must not be 0."""
     sizes = points.sizes_rn.sum(0)
     runs = np.log(points.runs_r) @ points.sizes_rn / sizes
     return slope(points, np.log(sizes), [runs] if len(points.runs_r) > 1 else ())
 
 
 def falls(by: Estimate) -> bool:
-    """Whether a slope is below 0 for certain."""
+    """Whether a slope is significantly below 0."""
     return by.high is not None and by.high < 0
 
 
 def depends(found: Fit) -> bool:
-    """Whether a law is better than a constant, significantly at 5 % for candidates that are
-    independent. What seeds share it does not know: a law is claimed where losses also fall for
-    certain (`falls`) with size or depth."""
+    """Whether a law is significantly better than a constant, at 5 % for independent candidates. The
+    test does not allow for deviations that candidates share through their seeds. So a law is
+    reported only if losses also fall significantly (`falls`) with size or depth."""
     start = np.array([[np.median(found.points.y_n), 0.0, 0.0, 1.0]])
     ones = np.ones((1, len(found.points.y_n)))
     only_e = np.array([[found.free[E], False, False, False]])
@@ -257,7 +259,7 @@ def depends(found: Fit) -> bool:
 
 
 def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
-    budgets = np.array([one.entry.train_macs for one in chosen])
+    budgets = np.array([candidate.entry.train_macs for candidate in chosen])
     bar = int(np.quantile(budgets, 1 - _HELD_OUT, method="higher"))
     large = budgets >= bar
     if large.sum() < 2 or (~large).sum() < _FEWEST:
@@ -282,33 +284,35 @@ def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
 def _kinds(
     results: Results, chosen: list[Trained], points: Points
 ) -> tuple[str | None, tuple[Kind, ...]]:
-    """The axis, of those that the law does not know, by which φ differs most, if by any."""
+    """The axis outside the law by which φ differs most, with the law of each value. None and empty
+    if no difference is significant."""
     groups: dict[str, list[np.ndarray]] = {}
     for axis, about in results.study.space.axes.items():
         is_size = axis.endswith((".loops", ".width", ".unique", ".mlp_ratio"))
         if is_size or about.same_as is not None:
             continue
-        values = np.array([repr(one.entry.values.get(axis)) for one in chosen])
+        values = np.array([repr(candidate.entry.values.get(axis)) for candidate in chosen])
         groups[axis] = [values == kind for kind in sorted(set(values))]
-    found, phis = differing(points, groups)
-    if found is None:
+    differs, phis = differing(points, groups)
+    if differs is None:
         return None, ()
     kinds = []
-    for own, phi in zip(groups[found], phis, strict=True):
-        value = chosen[int(np.flatnonzero(own)[0])].entry.values.get(found)
-        kinds.append(Kind(value, int(own.sum()), phi))
-    return found, tuple(kinds)
+    for mask, phi in zip(groups[differs], phis, strict=True):
+        value = chosen[int(np.flatnonzero(mask)[0])].entry.values.get(differs)
+        kinds.append(Kind(value, int(mask.sum()), phi))
+    return differs, tuple(kinds)
 
 
 def differing(
     points: Points, groups: dict[str, list[np.ndarray]]
 ) -> tuple[str | None, list[Estimate]]:
-    """The axis whose values differ in φ most, significantly at 5 %, and φ at each of them.
+    """The axis between whose values φ differs most, significantly at 5 %, and φ at each value. None
+    and empty if there is no such axis.
 
     Args:
-        groups: of each axis, which candidates have each of its values.
+        groups: masks of the candidates for each value, by axis.
     """
-    found: dict[str, list[Estimate]] = {}
+    phis_of: dict[str, list[Estimate]] = {}
     for axis, kinds in groups.items():
         enough = all(own.sum() >= 2 * _FEWEST for own in kinds)
         if not 2 <= len(kinds) <= _KINDS or not enough:
@@ -317,8 +321,8 @@ def differing(
         laws = [fit(part) for part in parts if falls(by_size(part))]
         known = [law for law in laws if law is not None and depends(law)]
         if len(known) == len(kinds):
-            found[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
-    pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in found.items()}
+            phis_of[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
+    pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in phis_of.items()}
     apart = {axis: max(_apart(*pair) for pair in own) for axis, own in pairs.items()}
     if not apart:
         return None, []
@@ -326,12 +330,13 @@ def differing(
     # Bonferroni's correction of intervals at 95 %, for every pair of every axis.
     tests, free = sum(len(own) for own in pairs.values()), points.seeds - 1
     bar = special.stdtrit(free, 1 - 0.025 / tests) / special.stdtrit(free, 0.975)
-    return (most, found[most]) if apart[most] > bar else (None, [])
+    return (most, phis_of[most]) if apart[most] > bar else (None, [])
 
 
 def _apart(one: Estimate, other: Estimate) -> float:
-    """A difference over the half width of its interval, from the intervals of both (MOVER: Zou
-    and Donner, Statistics in Medicine 27, 2008, 1693); 0 where one is not known."""
+    """A difference divided by the half width of its interval, from the intervals of both estimates
+    (MOVER: Zou and Donner, Statistics in Medicine 27, 2008, 1693). 0 if an estimate or a needed end
+    of an interval is None."""
     if one.value is None or other.value is None:
         return 0.0
     low, high = sorted((one, other), key=lambda estimate: estimate.value or 0.0)

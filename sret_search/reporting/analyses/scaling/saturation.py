@@ -1,8 +1,9 @@
-"""What more executions of the same weights bring: a saturating law y = L∞ + B·e^−β.
+"""The gain of more executions of the same weights: a saturating law y = L∞ + B·e^−β, for e
+executions.
 
-Only candidates that nothing but depth tells apart are compared: they are a family, and each family
-has a limit L∞ of its own; B and β are common. Of one family y is the error or the loss; of several
-it is the error or log(loss), so that B is a share of the loss.
+Only candidates that differ in depth alone are compared. They are a family. Each family has its
+limit L∞; B and β are common to all. With one family, y is the error or the loss. With several, it
+is the error or log(loss), so that B is a share of the loss.
 """
 
 from __future__ import annotations
@@ -23,22 +24,23 @@ from sret_search.trials.trial import TrialRecord
 
 Measure = Literal["accuracy", "loss"]
 _DEPTHS = 4
-"""Fewest depths: the law has three parameters."""
+"""The fewest depths: the law has three parameters."""
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """How a measure grows with executions.
+    """The growth of a measure with executions.
 
     Attributes:
-        seeds: that all of the candidates have.
-        doubling: change for each doubling of executions: of accuracy in fractions, of loss as a
-            share of it; with one seed its interval is open.
-        found: the law; None where more executions bring nothing for certain.
-        limit: the accuracy or loss that endless executions come to, where there is one family.
-        beta: its exponent.
-        near: executions that leave a tenth of what the law gains beyond the shallowest.
-        deepest: the most executions that any candidate has.
+        seeds: number of seeds that all of the candidates have.
+        doubling: change for each doubling of executions: of accuracy as a fraction, of loss as a
+            share of it. With one seed its interval is open.
+        found: the law. None if no gain of more executions is significant.
+        limit: the limit of accuracy or loss for infinitely many executions, if there is one family.
+        beta: exponent of the law.
+        near: number of executions after which a tenth of the law's gain beyond the shallowest depth
+            remains.
+        deepest: the largest number of executions of a candidate.
     """
 
     measure: Measure
@@ -59,7 +61,7 @@ class Saturation:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For `summary.json`."""
+        """The entries for `summary.json`."""
         names = ("measure", "candidates", "families", "seeds", "depths", "near")
         return {name: vars(self)[name] for name in names} | {
             "doubling": vars(self.doubling),
@@ -70,7 +72,7 @@ class Saturation:
 
 @np.errstate(all="ignore")
 def saturation(results: Results, measure: Measure) -> Saturation | None:
-    """The law of a study; None where too few of its candidates differ in depth alone."""
+    """The law of a study. None if too few of its candidates differ in depth alone."""
     points = _points(results, measure)
     if points is None:
         return None
@@ -105,9 +107,10 @@ def _points(results: Results, measure: Measure) -> Points | None:
             accuracy = as_number(entry.result.val_accuracy)
             accuracies.setdefault(entry.candidate, {})[entry.seed] = accuracy
     finite = {
-        name: own
-        for name, own in losses.items()
-        if min(own.values()) > 0 and np.isfinite([*own.values(), *accuracies[name].values()]).all()
+        name: by_seed
+        for name, by_seed in losses.items()
+        if min(by_seed.values()) > 0
+        and np.isfinite([*by_seed.values(), *accuracies[name].values()]).all()
     }
     names, seeds = block(finite, _DEPTHS)
     family = {name: _family(entries[name]) for name in names}
@@ -123,7 +126,7 @@ def _points(results: Results, measure: Measure) -> Points | None:
         share = max(MOST * len(families) // len(names), 1)
         drawn = np.random.default_rng(0).permutation(len(families))[:share]
         families = [families[i] for i in sorted(drawn)]
-    place = {own: i for i, own in enumerate(families)}
+    place = {label: i for i, label in enumerate(families)}
     names = [name for name in names if family[name] in place]
     names.sort(key=lambda name: (place[family[name]], depth[name]))
     several = len(families) > 1
@@ -139,7 +142,7 @@ def _points(results: Results, measure: Measure) -> Points | None:
 
 
 def _family(entry: TrialRecord) -> str:
-    """All values of a candidate that are not its loops."""
+    """The family of a candidate: its values of all axes except loops."""
     return json.dumps({a: v for a, v in entry.values.items() if not a.endswith(".loops")})
 
 

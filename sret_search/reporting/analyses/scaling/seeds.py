@@ -1,4 +1,4 @@
-"""Seeds that candidates share: which of them count, and how sure a slope over them is."""
+"""Seeds that candidates share: the choice of seeds, and the certainty of a slope over them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from sret_search.reporting.analyses.scaling.law import Points
 
 
 def as_number(value: Any) -> float:
-    """A result as a number; NaN where there is none."""
+    """A result as a number. NaN for None."""
     return float(np.asarray(value, dtype=float))
 
 
 def block(trained: Mapping[str, Mapping[int, float]], fewest: int) -> tuple[list[str], list[int]]:
-    """The candidates and the seeds that all of them were trained with, as many as possible.
+    """The largest set of candidates with the seeds that all of them were trained with.
 
-    Means over other seeds differ by what those seeds share, and not only by the candidates.
+    Means over different seeds would differ by the effects of these seeds, and not only by
+    candidate.
 
     Args:
-        trained: what each candidate came to, by its seeds.
-        fewest: candidates that more than one seed must have in common.
+        trained: result of each candidate, by seed.
+        fewest: the fewest candidates that must share more than one seed.
     """
     counts: dict[int, int] = {}
-    for own in trained.values():
-        for seed in own:
+    for by_seed in trained.values():
+        for seed in by_seed:
             counts[seed] = counts.get(seed, 0) + 1
     order = sorted(counts, key=lambda seed: (-counts[seed], seed))
     best: tuple[list[str], list[int]] = (list(trained), [])
     most = -1
     for k in range(1, len(order) + 1):
-        names = [name for name, own in trained.items() if own.keys() >= set(order[:k])]
+        names = [name for name, by_seed in trained.items() if by_seed.keys() >= set(order[:k])]
         if k > 1 and len(names) < fewest:
             break
         if (k - 1) * len(names) > most:
@@ -44,20 +45,21 @@ def block(trained: Mapping[str, Mapping[int, float]], fewest: int) -> tuple[list
 
 @np.errstate(all="ignore")
 def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> Estimate:
-    """How y (its logarithm, where residuals are of logarithms) changes with x, at 95 %.
+    """The slope of y against x, with its interval at 95 %. y is replaced by its logarithm if
+    residuals are relative.
 
-    Each seed has a slope of its own, over all candidates: Student's t over these slopes allows for
-    all that the candidates of a seed share. It says nothing of other candidates: how these scatter
-    about the line (families as wholes, where there are families) is added, less the noise of
-    seeds, which both have. The interval is never narrower than by candidates alone; with one seed
-    it is open.
+    Each seed has its slope, over all candidates. Student's t over these slopes allows for
+    everything that the candidates of a seed share, but not for the choice of candidates. So the
+    scatter of candidates about the line (of whole families, if there are families) is added, less
+    the noise of seeds, which both contain. The interval is never narrower than by candidates alone.
+    With one seed it is open.
 
     Args:
-        given: what else y may change with, as straight.
+        given: other variables on which y may depend linearly.
     """
     y_sn = points.y_sn if not points.relative else np.log(points.y_sn)
     others = [np.ones(len(x_n))] if points.family_n is None else []
-    others += [one if points.family_n is None else points.within(one) for one in given]
+    others += [other if points.family_n is None else points.within(other) for other in given]
     x, y_sn = (v if points.family_n is None else points.within(v) for v in (x_n, y_sn))
     before = float(x @ x)
     if others:
@@ -85,7 +87,7 @@ def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> 
     noise = float(np.sum((left - common) ** 2)) / ((seeds - 1) * free) / seeds * size
     of_seeds = special.stdtrit(seeds - 1, 0.975) ** 2 * float(slopes.var(ddof=1)) / seeds
     of_candidates, noise = t**2 * of_candidates / size**2, t**2 * noise / size**2
-    # Numbers that differ by their rounding alone have no slope.
+    # Values that differ only by rounding have no slope.
     half = np.sqrt(max(of_candidates, of_seeds + max(of_candidates - noise, 0), 1e-24))
     if not np.isfinite(value) or not np.isfinite(half):
         return Estimate(None, None, None)

@@ -1,4 +1,4 @@
-"""Laws and slices in sentences."""
+"""Sentences on laws and slices."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sret_search.reporting.analyses.scaling.saturation import Saturation
 from sret_search.reporting.formatting import in_percent, listed, points
 
 _VAGUE = 1.0
-"""Width from which on an interval of φ tells little: loops are worth nothing, or as much as
-weights of their own."""
+"""The width from which on an interval of φ says little: it spans from loops that are worth nothing
+to loops that are worth as much as additional weights."""
 _WITHOUT = {
     "one size": "No law of recurrence: what a loop is worth (φ) is measured in parameters, and these"
     " candidates have fewer than three sizes that differ by 5 % or more.",
@@ -28,24 +28,24 @@ COSTS = {"params": "parameters", "macs": "MACs"}
 
 
 def headlines(found: Scaling) -> list[str]:
-    """What is worth the top of the page."""
+    """The sentences for the top of the page."""
     law, said = found.recurrence, []
     if law is not None and law.axis is not None:
         said = [_kinds_sentence(law)]
     elif law is not None and _is_known(law.phi):
         said = [_phi_sentence(law)]
-    return said + [_best_depth(own) for own in (found.params, found.macs) if len(own) >= 3]
+    return said + [_best_depth(slices) for slices in (found.params, found.macs) if len(slices) >= 3]
 
 
 def sentences(found: Scaling) -> list[str]:
-    """All that the laws say, and what they cannot."""
+    """All sentences on the laws, including what they cannot answer."""
     said = []
     if found.recurrence is not None:
         said += _recurrence_sentences(found.recurrence)
     elif found.without is not None:
         said.append(_WITHOUT[found.without])
-    said += [_saturation_sentence(one) for one in found.saturations]
-    return said + [_best_depth(own) for own in (found.params, found.macs) if own]
+    said += [_saturation_sentence(saturation) for saturation in found.saturations]
+    return said + [_best_depth(slices) for slices in (found.params, found.macs) if slices]
 
 
 def _recurrence_sentences(law: Recurrence) -> list[str]:
@@ -98,7 +98,7 @@ def _phi_sentence(law: Recurrence) -> str:
 
 
 def _against(phi: Estimate) -> str:
-    """Which of the two simple laws the interval leaves out."""
+    """A sentence that says which of the two simple laws (φ = 0, φ = 1) the interval excludes."""
     named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as weights of their own)"}
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
@@ -113,7 +113,8 @@ def _against(phi: Estimate) -> str:
 
 
 def _forecast(law: Recurrence) -> str:
-    """A warning, where φ fitted forecasts worse than that loops are worth nothing."""
+    """A warning, if predictions with φ fitted are worse than with φ = 0, loops that are worth
+    nothing."""
     out = law.held_out
     if out is None or out.error["fitted"] <= out.error["0"]:
         return ""
@@ -133,19 +134,19 @@ def _kinds_sentence(law: Recurrence) -> str:
 
 
 def _unknown(law: Recurrence) -> list[str]:
-    """Parameters that the candidates do not tell, and why."""
-    found = []
+    """Parameters that the candidates do not determine, with reasons."""
+    unknown = []
     looped = [r for r in law.loops if r > 1]
     if law.phi is None:
-        found.append("φ, since no candidate runs any weights twice")
+        unknown.append("φ, since no candidate runs any weights twice")
     elif not _is_known(law.phi):
         text = f"φ ({_edge(law.phi)}{_range(law.phi, '−3', '3')} fits about as well)"
         if len(looped) == 1 and not law.has_unlooped:
             text += f", since all candidates run their shared weights {looped[0]} times"
-        found.append(text)
+        unknown.append(text)
     few = f"the parameters of candidates differ by a factor of {law.span:.1f} only"
     if law.alpha.is_open or law.alpha.value is None:
-        found.append(
+        unknown.append(
             f"α ({_edge(law.alpha)}{_range(law.alpha, '0', '6')})"
             + (f", since {few}" if law.span < 10 else "")
         )
@@ -153,8 +154,8 @@ def _unknown(law: Recurrence) -> list[str]:
         text = "E, which may be 0"
         if law.e.high is None:
             text = "E, which nothing bounds"
-        found.append(text + (f", since {few}" if law.span < 10 else ""))
-    return found
+        unknown.append(text + (f", since {few}" if law.span < 10 else ""))
+    return unknown
 
 
 def _saturation_sentence(one: Saturation) -> str:
@@ -198,21 +199,21 @@ def _best_depth(own: Sequence[Slice]) -> str:
     if len(own) == 1:
         budgets = f"1 budget, {own[0].span}"
     equal = f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets})"
-    if all(one.error is None for one in own):
+    if all(part.error is None for part in own):
         return f"{equal} one seed cannot tell which depth is best."
-    told = [one for one in own if not one.is_open]
-    if not told:
+    decided = [part for part in own if not part.is_open]
+    if not decided:
         return f"{equal} no depth is measurably worse than the best."
     first, last = (
-        f"{_executions(one.best.executions)}{_interval(one)} at {one.low:,}"
-        for one in (told[0], told[-1])
+        f"{_executions(part.best.executions)}{_interval(part)} at {part.low:,}"
+        for part in (decided[0], decided[-1])
     )
-    best = f"the best are {first}" if len(told) == 1 else f"the best go from {first} to {last}"
-    others = len(own) - len(told)
+    best = f"the best are {first}" if len(decided) == 1 else f"the best go from {first} to {last}"
+    others = len(own) - len(decided)
     rest = (
         f", and at the other {others} no depth is measurably worse than the best" if others else ""
     )
-    return f"{equal} depths can be told apart at {len(told)}: {best} {cost}{rest}."
+    return f"{equal} depths can be told apart at {len(decided)}: {best} {cost}{rest}."
 
 
 def _executions(count: int) -> str:
@@ -225,12 +226,12 @@ def _interval(one: Slice) -> str:
 
 
 def _is_known(phi: Estimate | None) -> bool:
-    """Whether an interval of φ tells more than that it is some number."""
+    """Whether an interval of φ is narrow enough to be reported."""
     if phi is None or phi.value is None or (phi.low is None and phi.high is None):
         return False
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
-    # What is far below 0 needs no lower end to be said.
+    # Far below 0, or above 1, the other end of the interval does not matter.
     return high < 0 or low > 1 or high - low <= _VAGUE
 
 
@@ -260,7 +261,7 @@ def _equals(estimate: Estimate) -> str:
 
 
 def _edge(estimate: Estimate) -> str:
-    """A reason, where there is an interval but no estimate."""
+    """A reason, if there is an interval but no estimate."""
     return "the best fit lies on an end of what was tried; " if estimate.value is None else ""
 
 
