@@ -1,4 +1,4 @@
-"""Parameters by how often they run."""
+"""Parameters by the number of their runs in a forward pass."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from sret_search.cost.count import block_params, cost, nll_params
 
 
 def params_by_runs(a: Architecture) -> dict[int, int]:
-    """Parameters by how often they run in a forward pass of one image, {runs: parameters}; they
-    add up to all. Those of more than one run are `Cost.params_shared`."""
+    """Parameters by the number of their runs in a forward pass of one image: {runs: parameters}.
+
+    The sum is the number of all parameters. `Cost.params_shared` counts those with more than one
+    run.
+    """
     found: Counter[int] = Counter()
     for stage in a.stages:
         nll = nll_params(stage, a.nll, a.residual.kind)
