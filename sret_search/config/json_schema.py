@@ -1,4 +1,4 @@
-"""JSON schemas of the two files, for editors: the types, with what their docstrings say."""
+"""JSON schemas of the two files, for editors: the types, with the text of their docstrings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def space_schema() -> dict[str, Any]:
 
 
 def _described(model: Any) -> dict[str, Any]:
-    """The schema of a model, with its docstrings in the places of what they describe."""
+    """JSON schema of a model, with its docstrings as descriptions."""
     found: dict[str, Any] = TypeAdapter(model).json_schema()
     kinds = {
         kind.__name__: kind
@@ -62,7 +62,7 @@ def _is_type(kind: Any) -> bool:
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """What a docstring says of the whole, and of each of its attributes."""
+    """Split a docstring into its first part and the text of each attribute."""
     whole, _, rest = text.partition("Attributes:\n")
     attributes, _, _ = rest.partition("\n    Raises:")
     fields: dict[str, str] = {}
