@@ -1,4 +1,4 @@
-"""What is compared, and what stands beside it: rules of arms, their controls and confirmation."""
+"""Rules of comparisons: arms, learning rates, controls and confirmation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TWICE = 1e-3
 
 
 def comparison_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Arms and contrasts that are not in the space, controls that the weights or the recipe do not
-    allow, a confirmation of what is not chosen."""
+    """Find arms and contrasts that are not in the space, controls that the weights or the recipe do
+    not allow, and a confirmation where nothing is chosen."""
     yield from _arm_problems(study, doc)
     yield from contrast_problems(study, doc)
     yield from _control_problems(study, doc)

@@ -1,4 +1,4 @@
-"""Contrasts of a study file that compare nothing, or what is not in the space."""
+"""Rules of contrasts: each compares values of the space, and has candidates to compare."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from sret_search.space.contrasts import inert_axes, pairs, value_text
 from sret_search.study.study import Study
 
 _LISTED = 12
-"""Values of an axis that a message lists."""
+"""Largest number of values of an axis that a message lists."""
 
 
 _GONE_THROUGH = 4096
-"""Candidates of a grid in which a pair is looked for before it is run."""
+"""Largest number of candidates of a grid in which a pair is searched before it is run."""
 
 
 def contrast_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Contrasts of what is no axis or no value, that stand twice, or that compare nothing."""
+    """Find contrasts of an axis or a value that does not exist, contrasts that are repeated, and
+    contrasts without a pair of candidates."""
     contrasts = study.file.contrasts
     if contrasts and not study.file.search.entry.exhaustive:
         message = "contrasts are declared before training: they need the grid sampler"
