@@ -1,4 +1,4 @@
-"""Rules of contrasts: each compares values of the space, and has candidates to compare."""
+"""Rules of contrasts: each compares two values of an axis, with candidates for both."""
 
 from __future__ import annotations
 
