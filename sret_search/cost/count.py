@@ -78,7 +78,7 @@ class StageCost(NamedTuple):
 
 
 def cost(a: Architecture) -> Cost:
-    """Count an architecture, in some tens of microseconds."""
+    """Count the parameters and multiply-adds of an architecture, in some tens of microseconds."""
     stem_params, stem_macs = _stem(
         a.stem, a.stem_strides, a.image_size, a.in_channels, a.stages[0].width
     )
