@@ -27,10 +27,10 @@ def sides(image_size: int, strides: tuple[int, ...], stages: int) -> tuple[int, 
     side = image_size
     for stride in strides:
         side = -(-side // stride)
-    found = [side]
+    stage_sides = [side]
     for _ in range(stages - 1):
-        found.append(-(-found[-1] // 2))
-    return tuple(found)
+        stage_sides.append(-(-stage_sides[-1] // 2))
+    return tuple(stage_sides)
 
 
 def stem_channels(strides: tuple[int, ...], width: int) -> tuple[int, ...]:

@@ -254,10 +254,10 @@ def _divisors(n: int, near: int) -> str:
     near = min(max(near, 1), n)
     steps = range(min(_LOOKED_AT, max(near, n - near)) + 1)
     around = (d for step in steps for d in ((near - step, near + step) if step else (near,)))
-    found = [
+    nearest = [
         d for d, _ in zip((d for d in around if 0 < d <= n and n % d == 0), "ab", strict=False)
     ]
-    return " or ".join(map(str, sorted(found) or [1]))
+    return " or ".join(map(str, sorted(nearest) or [1]))
 
 
 def _multiples(near: int, of: int) -> str:

@@ -55,10 +55,10 @@ def masked_value(value: Any) -> Any:
     if isinstance(value, str):
         if _BEGIN.match(value) is None and "@" in value and ":" in value.partition("@")[0]:
             return _address(value)
-        found = _BEGIN.search(value)
-        if found is None or "\n" in value:
+        begin = _BEGIN.search(value)
+        if begin is None or "\n" in value:
             return masked(value)
-        return _without_given(value[: found.end()]) + _address(value[found.end() :])
+        return _without_given(value[: begin.end()]) + _address(value[begin.end() :])
     if isinstance(value, Mapping):
         return {masked_value(key): masked_value(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -92,11 +92,11 @@ def _escaped(text: str) -> str:
 
 def _piece(text: str) -> str:
     """Mask the secrets in a text in which at most one address begins."""
-    found = _BEGIN.search(text)
-    if found is None:
+    begin = _BEGIN.search(text)
+    if begin is None:
         return _without_given("".join(map(_word, re.split(r"(\s+)", text))))
-    before = "".join(map(_word, re.split(r"(\s+)", text[: found.start()])))
-    rest = text[found.end() :]
+    before = "".join(map(_word, re.split(r"(\s+)", text[: begin.start()])))
+    rest = text[begin.end() :]
     end = _END.search(rest, rest.rfind("@") + 1)
     address, after = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     shown = _address(address)
@@ -104,7 +104,7 @@ def _piece(text: str) -> str:
         # The last parameter is a secret, and secrets may contain blanks.
         quoted = re.search(r"""['"]""", after)
         after = after[quoted.start() :] if quoted else ""
-    return _without_given(before) + found[0] + shown + _without_given(after)
+    return _without_given(before) + begin[0] + shown + _without_given(after)
 
 
 def _word(text: str) -> str:
@@ -151,4 +151,4 @@ def _parameter(text: str) -> str:
 
 
 def _without_given(text: str) -> str:
-    return _GIVEN.sub(lambda found: found[1] + HIDDEN, text)
+    return _GIVEN.sub(lambda given: given[1] + HIDDEN, text)

@@ -44,9 +44,9 @@ def field_type(path: str) -> Any:
 
 def entry_type(kind: Any) -> Any:
     """Type of the entries of a field that may be a list; None if it may not."""
-    for one in (kind, *typing.get_args(kind)):
-        if typing.get_origin(one) is tuple:
-            return typing.get_args(one)[0]
+    for option in (kind, *typing.get_args(kind)):
+        if typing.get_origin(option) is tuple:
+            return typing.get_args(option)[0]
     return None
 
 

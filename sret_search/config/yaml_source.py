@@ -171,16 +171,16 @@ def _scalars(node: Node | None) -> Iterator[ScalarNode]:
     """Values and keys below a node, each once, even if aliases repeat it."""
     seen, waiting = set(), [node]
     while waiting:
-        found = waiting.pop()
-        if id(found) in seen:
+        current = waiting.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(found))
-        if isinstance(found, ScalarNode):
-            yield found
-        elif isinstance(found, MappingNode):
-            waiting += [part for pair in found.value for part in pair]
-        elif isinstance(found, SequenceNode):
-            waiting += found.value
+        seen.add(id(current))
+        if isinstance(current, ScalarNode):
+            yield current
+        elif isinstance(current, MappingNode):
+            waiting += [part for pair in current.value for part in pair]
+        elif isinstance(current, SequenceNode):
+            waiting += current.value
 
 
 def _too_deep(text: str, file: File) -> Problem:
@@ -267,5 +267,5 @@ def _beside(file: File) -> str:
     """Text that lists the YAML files in the folder of a missing file."""
     if not file.parent.is_dir():
         return ""
-    found = sorted(path.name for path in file.parent.glob("*.yaml"))
-    return f"; {file.parent}/ has {', '.join(found[:8])}" if found else ""
+    names = sorted(path.name for path in file.parent.glob("*.yaml"))
+    return f"; {file.parent}/ has {', '.join(names[:8])}" if names else ""

@@ -185,7 +185,7 @@ def add(name: str, points: Sequence[Point]) -> None:
 def _read() -> dict[str, list[Point]]:
     try:
         plain = json.loads(FILE.read_text(encoding="utf-8"))
-        return {name: [_point(one) for one in points] for name, points in plain.items()}
+        return {name: [_point(point) for point in points] for name, points in plain.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -260,6 +260,6 @@ def _least_squares(parts: Sequence[Speeds], seconds: Sequence[float]) -> Speeds:
     relative = np.array(parts) / np.array(seconds)[:, None]
     scale = relative.max(0)
     scale[scale == 0] = 1
-    found: Speeds = nnls(relative / scale, np.ones(len(seconds)))[0]
-    speeds: Speeds = found / scale
+    scaled: Speeds = nnls(relative / scale, np.ones(len(seconds)))[0]
+    speeds: Speeds = scaled / scale
     return speeds

@@ -42,7 +42,7 @@ def calibrate(study: Study) -> Study:
         raise StudyError(f"{shown(study.path)}: torch sees no GPU here")
     study = check_inputs(study)
     share = StepTime.guessed(compute).share
-    candidates = [c for one in duration.trainings(study) for c in one.candidates]
+    candidates = [c for phase in duration.trainings(study) for c in phase.candidates]
     chosen = varied(candidates, MEASURED)
     jobs = [
         replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)

@@ -74,27 +74,33 @@ def estimate_disk_usage(study: Study, live: int | None = None) -> DiskEstimate:
     trainings: list[_Training] = []
     for phase in training_plan(study):
         # If candidates are drawn, the largest example represents each.
-        found = [_training(study, c, phase.role) for c in phase.candidates]
+        of_phase = [_training(study, c, phase.role) for c in phase.candidates]
         if phase.exact:
-            trainings += [replace(one, times=phase.trials // len(found)) for one in found]
+            trainings += [
+                replace(training, times=phase.trials // len(of_phase)) for training in of_phase
+            ]
         else:
-            largest = max(found, key=lambda one: one.checkpoint)
+            largest = max(of_phase, key=lambda training: training.checkpoint)
             trainings.append(replace(largest, times=phase.trials))
-    branched = max(trainings, key=lambda one: one.checkpoint)
+    branched = max(trainings, key=lambda training: training.checkpoint)
     trainings.append(replace(branched, times=len(study.file.branches)))
-    live = max(min(live or at_a_time(study.file.compute), sum(one.times for one in trainings)), 1)
-    checkpoints = sum(one.times * (one.checkpoint + one.stable) for one in trainings)
+    live = max(
+        min(live or at_a_time(study.file.compute), sum(training.times for training in trainings)), 1
+    )
+    checkpoints = sum(
+        training.times * (training.checkpoint + training.stable) for training in trainings
+    )
     is_file = study.file.storage.url is None
     return DiskEstimate(
         live=live,
         kept=_largest(live, ((KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
         writing=_largest(live, ((t.checkpoint + t.leaves, t.times) for t in trainings)),
-        ended=sum(one.times * one.leaves for one in trainings),
+        ended=sum(training.times * training.leaves for training in trainings),
         # The quota does not limit checkpoints of trials that wait at rungs.
         checkpoints=checkpoints
         if study.rungs
         else min(checkpoints, size(study.file.storage.quota)),
-        ledger=sum(one.times * one.row for one in trainings) if is_file else 0,
+        ledger=sum(training.times * training.row for training in trainings) if is_file else 0,
     )
 
 

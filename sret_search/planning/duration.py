@@ -44,11 +44,13 @@ class Hours:
 
 def trainings(study: Study) -> list[TrainingPlan]:
     """All trainings of a study, branches included, in the order in which they start."""
-    found = training_plan(study, EXAMPLES)
-    example = found[0].candidates[0]
+    phases = training_plan(study, EXAMPLES)
+    example = phases[0].candidates[0]
     branches = [replace(example, recipe=branch.recipe) for branch in study.file.branches]
     return (
-        [*found, TrainingPlan("search", branches, len(branches), exact=True)] if branches else found
+        [*phases, TrainingPlan("search", branches, len(branches), exact=True)]
+        if branches
+        else phases
     )
 
 
@@ -78,7 +80,7 @@ def study_seconds(study: Study, timing: StepTime, at_a_time: int) -> Hours:
     Args:
         at_a_time: number of trials that run at a time.
     """
-    lengths = [length for one in trainings(study) for length in _lengths(study, timing, one)]
+    lengths = [length for phase in trainings(study) for length in _lengths(study, timing, phase)]
     return Hours(
         wall=_START + _makespan(lengths, at_a_time),
         trials=sum(lengths),

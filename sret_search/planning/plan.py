@@ -53,21 +53,23 @@ def training_plan(study: Study, draws: int = EXAMPLES) -> list[TrainingPlan]:
 
 def _planned(study: Study, draws: int) -> Iterator[TrainingPlan]:
     search, arms, confirm = study.file.search, study.file.arms, study.file.confirm
-    found = study.examples(draws)
-    listed = search.entry.exhaustive and len(found) * search.seeds == study.trials
-    beside = _beside(study, found)
+    candidates = study.examples(draws)
+    listed = search.entry.exhaustive and len(candidates) * search.seeds == study.trials
+    beside = _beside(study, candidates)
     number = math.ceil(study.trials / search.seeds)
     if arms is not None and arms.lr is not None:
-        rated = [at_rate(one, lr) for one in (*found, *beside) for lr in arms.lr.grid]
+        rated = [
+            at_rate(candidate, lr) for candidate in (*candidates, *beside) for lr in arms.lr.grid
+        ]
         yield TrainingPlan("rate", rated, len(rated) * arms.lr.seeds, exact=False)
-    yield TrainingPlan("search", found, study.trials, exact=listed)
+    yield TrainingPlan("search", candidates, study.trials, exact=listed)
     if beside:
-        trials = round(len(beside) / len(found) * number) * search.seeds
+        trials = round(len(beside) / len(candidates) * number) * search.seeds
         yield TrainingPlan("twin", beside, trials, exact=listed)
     if confirm is not None:
         # Expected number of points on a front of two independent objectives.
         members = sum(1 / n for n in range(1, number + 1))
-        yield TrainingPlan("confirmation", found, round(members) * confirm.seeds, exact=False)
+        yield TrainingPlan("confirmation", candidates, round(members) * confirm.seeds, exact=False)
 
 
 def competitors(study: Study) -> list[Candidate]:
@@ -119,7 +121,7 @@ def at_rate(candidate: Candidate, lr: float) -> Candidate:
 
 def _beside(study: Study, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Distinct twins of candidates, without twins that are among the candidates."""
-    own = {candidate.name for candidate in candidates}
+    names = {candidate.name for candidate in candidates}
     images = study.sizes[0]
-    found = (t.candidate for c in candidates for t in twins(study.file.controls, c, images))
-    return list({twin.name: twin for twin in found if twin.name not in own}.values())
+    of_candidates = (t.candidate for c in candidates for t in twins(study.file.controls, c, images))
+    return list({twin.name: twin for twin in of_candidates if twin.name not in names}.values())

@@ -107,13 +107,13 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
         rng = random.Random(0)
         points = [space.draw(rng) for _ in range(min(_DRAWS, at_most))]
         screened = screen(space, points, terms)
-    found, looked_at = screened.distinct, len(screened.points)
+    distinct, looked_at = screened.distinct, len(screened.points)
     costs = {
-        name: screened.cost(name, found)
+        name: screened.cost(name, distinct)
         for name, kind in COSTS.items()
         if name in screened.costs or (kind.is_known(terms) and not kind.is_slow)
     }
-    shown = found[np.linspace(0, len(found) - 1, min(len(found), _POINTS)).astype(int)]
+    shown = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), _POINTS)).astype(int)]
     closest = None
     if not screened.feasible.any() and screened.closest is not None:
         closest = _closest(screened.candidate(screened.closest), space, terms)
@@ -123,7 +123,7 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
         exact=exact,
         built=len(screened.candidates),
         feasible=int(screened.feasible.sum()),
-        distinct=len(found),
+        distinct=len(distinct),
         costs={name: _range(column) for name, column in costs.items() if len(column)},
         params=screened.costs["params"][shown],
         macs=screened.costs["macs"][shown],

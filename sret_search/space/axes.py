@@ -162,18 +162,18 @@ def _values(path: str, axis: Axis, space: Space) -> Axis:
         raise _AxisError(message, "entries")
     if axis.entries > MOST:
         raise _AxisError(f"a list of {axis.entries:,} entries is too long", "entries")
-    lists = [list(found) for found in itertools.product(values, repeat=axis.entries)]
+    lists = [list(entries) for entries in itertools.product(values, repeat=axis.entries)]
     return Axis(choices=lists, when=axis.when)
 
 
 def _divisors(path: str, axis: Axis, space: Space) -> list[int]:
     low, high = axis.low or 1, axis.high or math.inf
     tokens = _tokens(path, space)
-    found = sorted({d for n in tokens for d in _of(n) if low <= d <= high})
-    if not found:
+    divisors = sorted({d for n in tokens for d in _of(n) if low <= d <= high})
+    if not divisors:
         counts = " or ".join(f"{n:,}" for n in sorted(tokens)[:4])
         raise _AxisError(f"no divisor of {counts} tokens lies from {low} to {high}")
-    return found
+    return divisors
 
 
 def _tokens(path: str, space: Space) -> set[int]:
@@ -198,7 +198,7 @@ def _tokens(path: str, space: Space) -> set[int]:
         raise _AxisError(f"{' and '.join(options)} have too many values for divisors of the tokens")
     stages = len(space.architecture.stages)
     which = [int(place[2]) for place in addresses(path, stages)]
-    found = set()
+    tokens = set()
     for combination in itertools.product(*options.values()):
         plain: Any = space.template
         for path, value in zip(options, combination, strict=True):
@@ -207,8 +207,8 @@ def _tokens(path: str, space: Space) -> set[int]:
         strides = plain["architecture"]["stem_strides"]
         if size > 0 and strides and all(isinstance(s, int) and s > 0 for s in strides):
             of = sides(size, tuple(strides), stages)
-            found |= {of[stage] ** 2 for stage in which}
-    return found
+            tokens |= {of[stage] ** 2 for stage in which}
+    return tokens
 
 
 def _of(square: int) -> Iterator[int]:
@@ -249,12 +249,12 @@ def _following(path: str, axis: Axis, value: Any, whole: bool) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number and (axis.times, axis.plus) != (1, 0):
         raise _AxisError(f"`times` and `plus` are for numbers, but {axis.same_as} can be {value}")
-    found = followed(axis, value, whole)
-    if number and whole and not isinstance(found, int):
+    result = followed(axis, value, whole)
+    if number and whole and not isinstance(result, int):
         raise _AxisError(
-            f"{path} takes whole numbers, but {value} of {axis.same_as} gives {found:g}", "same_as"
+            f"{path} takes whole numbers, but {value} of {axis.same_as} gives {result:g}", "same_as"
         )
-    return found
+    return result
 
 
 def _type_problems(

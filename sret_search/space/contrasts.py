@@ -29,19 +29,19 @@ def inert_axes(
     A grid has only one of the candidates that differ in such an axis, at one of its values. This
     candidate represents the others.
     """
-    found = {}
+    inert = {}
     for side in (contrast.of, contrast.against) if contrast.within else ():
         known = (values for values in candidates if values.keys() <= space.axes.keys())
-        own = [values for values in known if values.get(contrast.axis) == side]
-        some = own[:: len(own) // _LOOKED_AT + 1]
-        found[json.dumps(side)] = {path for path in contrast.within if _is_idle(path, some, space)}
-    return found
+        on_side = [values for values in known if values.get(contrast.axis) == side]
+        some = on_side[:: len(on_side) // _LOOKED_AT + 1]
+        inert[json.dumps(side)] = {path for path in contrast.within if _is_idle(path, some, space)}
+    return inert
 
 
 def _is_idle(path: str, candidates: Sequence[Values], space: Space) -> bool:
     having = [values for values in candidates if path in values]
     return bool(having) and all(
-        len({_built(values | {path: one}, space) for one in space.options(path)}) == 1
+        len({_built(values | {path: value}, space) for value in space.options(path)}) == 1
         for values in having
     )
 
@@ -116,11 +116,11 @@ def _dependent(axis: str, axes: Mapping[str, Axis]) -> set[str]:
 
     In `axes`, each axis is below the axes on which it depends.
     """
-    found = {axis}
+    dependent = {axis}
     for path, other in axes.items():
-        if other.same_as in found or found & set(other.when):
-            found.add(path)
-    return found
+        if other.same_as in dependent or dependent & set(other.when):
+            dependent.add(path)
+    return dependent
 
 
 def _agree(first: Values, second: Values, path: str) -> bool:

@@ -51,8 +51,8 @@ def chances(axis: Axis) -> NDArray[np.float64]:
     if axis.choices is not None or not axis.log:
         return np.full(len(every), 1 / len(every))
     edges = np.log(np.arange(every[0], every[-1] + 2) - 0.5)
-    found: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
-    return found
+    shares: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
+    return shares
 
 
 def options(axis: Axis) -> list[Any] | range:

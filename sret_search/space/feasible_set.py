@@ -134,8 +134,8 @@ class FeasibleSet:
         times = np.random.default_rng(self.seed).standard_exponential(len(places)) / weights
         order = places[np.argsort(times)]
         _, first = np.unique(self.whole.identity[order], return_index=True)
-        found: NDArray[np.int64] = order[np.sort(first)]
-        return found
+        distinct: NDArray[np.int64] = order[np.sort(first)]
+        return distinct
 
     @cached_property
     def _weighted(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -82,8 +82,8 @@ class Screened:
         first."""
         places = np.flatnonzero(self.feasible)
         _, first = np.unique(self.identity[places], return_index=True)
-        found: Rows = places[np.sort(first)]
-        return found
+        rows: Rows = places[np.sort(first)]
+        return rows
 
     @cached_property
     def closest(self) -> int | None:

@@ -47,8 +47,8 @@ class Space:
         """Architecture and recipe of the space as plain data. Axes replace fields of it."""
         recipe = dataclasses.asdict(self.recipe)
         plain = {"architecture": self.architecture.to_dict(), "recipe": recipe}
-        found: dict[str, Any] = json.loads(json.dumps(plain))
-        return found
+        as_json: dict[str, Any] = json.loads(json.dumps(plain))
+        return as_json
 
     @cached_property
     def _assembly(self) -> Assembly:
@@ -86,22 +86,22 @@ class Space:
         """
         if any(self.count(path) is None for path in self.axes):
             return None
-        found: list[Values] = [{}]
+        points: list[Values] = [{}]
         for path, axis in self.axes.items():
-            counts = [self.counts(path, values) for values in found]
+            counts = [self.counts(path, values) for values in points]
             if axis.same_as is not None:
-                for values in compress(found, counts):
+                for values in compress(points, counts):
                     values[path] = self.following(path, values)
                 continue
             options = self.options(path)
             if sum(len(options) if holds else 1 for holds in counts) > at_most:
                 return None
-            found = [
+            points = [
                 {**values, path: option} if holds else values
-                for values, holds in zip(found, counts, strict=True)
+                for values, holds in zip(points, counts, strict=True)
                 for option in (options if holds else (None,))
             ]
-        return found
+        return points
 
     def draw(self, rng: random.Random) -> Values:
         """Draw a random point: uniform over choices, uniform or log-uniform over ranges."""
@@ -171,7 +171,7 @@ class Space:
     def limits(self) -> dict[str, Any]:
         """Limits of the budget by names of costs, without empty limits."""
         limits = {name: getattr(self.budget, name) for name in type(self.budget).model_fields}
-        return {n: one for n, one in limits.items() if (one.min, one.max) != (None, None)}
+        return {n: limit for n, limit in limits.items() if (limit.min, limit.max) != (None, None)}
 
     def ordered(self, path: str) -> bool:
         """Whether an axis takes numbers only."""
@@ -219,8 +219,8 @@ def followed(axis: Axis, value: Any, whole: bool) -> Any:
     """
     if (axis.times, axis.plus) == (1, 0):
         return value
-    found = value * axis.times + axis.plus
-    return int(found) if whole and found % 1 == 0 else found
+    result = value * axis.times + axis.plus
+    return int(result) if whole and result % 1 == 0 else result
 
 
 @cache

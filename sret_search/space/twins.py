@@ -75,16 +75,16 @@ def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterato
     def twin(
         control: str, built: Architecture, how: Recipe = recipe, matched: str | None = None
     ) -> Twin:
-        one = Candidate({}, built, how)
+        counterpart = Candidate({}, built, how)
         if matched is None:
-            return Twin(control, one)
-        wanted, found = (
+            return Twin(control, counterpart)
+        wanted, reached = (
             train_macs(each.architecture, each.recipe, images)
             if matched == "train_macs"
             else getattr(each.cost, matched)
-            for each in (candidate, one)
+            for each in (candidate, counterpart)
         )
-        return Twin(control, one, matched, found / wanted - 1)
+        return Twin(control, counterpart, matched, reached / wanted - 1)
 
     for control in controls:
         match control:
@@ -93,10 +93,10 @@ def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterato
             case "shallow":
                 yield twin(control, flat)
             case "iso_params":
-                wide = widened(flat, known.params, lambda one: cost(one).params)
+                wide = widened(flat, known.params, lambda network: cost(network).params)
                 yield twin(control, wide, matched="params")
             case "iso_macs":
-                wide = widened(flat, known.macs, lambda one: cost(one).macs)
+                wide = widened(flat, known.macs, lambda network: cost(network).macs)
                 yield twin(control, wide, matched="macs")
             case "iso_train_macs":
                 times = train_macs(a, recipe, images) / train_macs(flat, recipe, images)
@@ -143,13 +143,13 @@ def widened(
     widths = _widths(a)
     more = bisect_right(widths, wanted, key=lambda width: measure(_at_width(a, width)))
     around = {max(more - 1, 0), min(more, len(widths) - 1)}
-    found = [_filled(_at_width(a, widths[i]), wanted, measure) for i in sorted(around)]
+    filled = [_filled(_at_width(a, widths[i]), wanted, measure) for i in sorted(around)]
 
     def distance(one: tuple[Architecture, float]) -> tuple[bool, float]:
         gap = abs(measure(one[0]) / wanted - 1)
         return gap > TOLERANCE, gap if gap > TOLERANCE else abs(math.log(one[1]))
 
-    return min(found, key=distance)[0]
+    return min(filled, key=distance)[0]
 
 
 def _widths(a: Architecture) -> range:

@@ -64,12 +64,12 @@ def _arm_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 def _rate_problems(study: Study, rates: Rates, doc: SourceFile) -> Iterator[Problem]:
     here = ("arms", "lr")
-    for i, (one, following) in enumerate(pairwise(rates.grid)):
-        if not math.isclose(following, 2 * one, rel_tol=_TWICE):
+    for i, (rate, following) in enumerate(pairwise(rates.grid)):
+        if not math.isclose(following, 2 * rate, rel_tol=_TWICE):
             message = (
-                f"each rate must be twice the previous rate, but {following:g} comes after {one:g}"
+                f"each rate must be twice the previous rate, but {following:g} comes after {rate:g}"
             )
-            yield doc.problem((*here, "grid", i + 1), f"{message}; {2 * one:g} would do")
+            yield doc.problem((*here, "grid", i + 1), f"{message}; {2 * rate:g} would do")
     recipe = study.file.recipe
     for name in ("lr_start", "lr_end"):
         if getattr(recipe, name) > min(rates.grid):

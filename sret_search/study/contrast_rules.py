@@ -43,7 +43,7 @@ def contrast_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         seen.append(key)
         if study.points.number > _GONE_THROUGH:
             continue
-        candidates = [one.values for one in study.grid]
+        candidates = [candidate.values for candidate in study.grid]
         if not pairs(
             contrast, candidates, study.space.axes, inert_axes(contrast, candidates, study.space)
         ):
@@ -93,5 +93,5 @@ def _no_value(study: Study, path: str, value: Any) -> str:
     if len(options) <= _LISTED:
         return message + ", ".join(value_text(option) for option in options)
     if study.space.ordered(path) and isinstance(value, int | float):
-        return message + f"did you mean {min(options, key=lambda one: abs(one - value))}?"
+        return message + f"did you mean {min(options, key=lambda option: abs(option - value))}?"
     return message + nearest(value_text(value), map(value_text, options))

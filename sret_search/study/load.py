@@ -44,8 +44,8 @@ def with_calibration(study: Study) -> Study:
     Raises:
         StudyError: all problems of both files, with line and column.
     """
-    found = _checked(study.source, study.space_source, calibrated=True)
-    return found if study.seen is None else found.with_data(study.seen, study.contents)
+    checked = _checked(study.source, study.space_source, calibrated=True)
+    return checked if study.seen is None else checked.with_data(study.seen, study.contents)
 
 
 def _checked(
@@ -124,10 +124,10 @@ def load_architecture(name: str) -> Architecture:
     if not file.suffix and not os.path.exists(file):
         valid = nearest(name, VARIANTS)
         raise StudyError(f"{name} is neither a named architecture nor a file; {valid}")
-    found = yaml_source.read(file)
-    if "architecture" in found.data:
-        return check(SpaceFile, _with_variant(found)).architecture
-    return check(Architecture, found)
+    document = yaml_source.read(file)
+    if "architecture" in document.data:
+        return check(SpaceFile, _with_variant(document)).architecture
+    return check(Architecture, document)
 
 
 def recorded(study: Study, description: dict[str, Any]) -> Study:
@@ -163,13 +163,13 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
             name: limit for name, limit in description["budget"].items() if name != "seconds"
         },
     }
-    found = check(SpaceFile, SourceFile(study.path, space))
+    space_file = check(SpaceFile, SourceFile(study.path, space))
     known = description.get("contents")  # absent in earlier versions
     return Study(
         study.source,
         study.space_source,
         file,
-        Space(architecture, file.recipe, found.axes, found.budget),
+        Space(architecture, file.recipe, space_file.axes, space_file.budget),
         seen=tuple(description["data"]["sizes"]),
         contents=None if known is None else Contents.from_dict(known),
     )
@@ -188,7 +188,7 @@ def _sized(file: StudyFile, image_size: int) -> StudyFile:
 
 def _read_space(path: Path, name: str, study_document: SourceFile) -> SourceFile:
     try:
-        found = yaml_source.read(path.parent / expanded(name))
+        document = yaml_source.read(path.parent / expanded(name))
     except PathError as error:
         raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
@@ -201,7 +201,7 @@ def _read_space(path: Path, name: str, study_document: SourceFile) -> SourceFile
         if missing != whole.message:
             message = f"no such space: {there}{missing}"
         raise StudyError([study_document.problem(("space",), message)]) from None
-    return _with_variant(found)
+    return _with_variant(document)
 
 
 def _with_recipe(found: SourceFile) -> SourceFile:
@@ -219,11 +219,11 @@ def _with_recipe(found: SourceFile) -> SourceFile:
             raise StudyError(
                 [found.problem(("recipe", "name") if at_name else ("recipe",), unknown)]
             )
-        own = given if isinstance(given, dict) else {}
+        changes = given if isinstance(given, dict) else {}
         base = dict(RECIPES[named])
-        if {"epochs", "steps", "samples"} & set(own):
+        if {"epochs", "steps", "samples"} & set(changes):
             base.pop("epochs", None)
-        found.data["recipe"] = base | own
+        found.data["recipe"] = base | changes
     return found
 
 

@@ -185,12 +185,12 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         if screened.feasible.any() and not _unused(screened):
             return
     screened = study.points.whole or screened
-    found = False
+    has_unused = False
     for path, i, values in _unused(screened):
-        found = True
+        has_unused = True
         reason = _reason(space, values)
         yield doc.problem(("axes", path, "choices", i), reason)
-    if found:
+    if has_unused:
         return
     if screened.closest is None:
         reason = _reason(space, screened.points[0])
@@ -209,7 +209,7 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 def _unused(screened: Screened) -> list[tuple[str, int, Values]]:
     """Choices with which no candidate can be built: axis, index, and a point with the choice."""
-    found = []
+    unused = []
     for path, axis in screened.space.axes.items():
         if axis.choices is None:
             continue
@@ -221,8 +221,8 @@ def _unused(screened: Screened) -> list[tuple[str, int, Values]]:
         for i, choice in enumerate(axis.choices):
             key = as_key(choice)
             if key not in built and key in having:
-                found.append((path, i, having[key]))
-    return found
+                unused.append((path, i, having[key]))
+    return unused
 
 
 def _reason(space: Space, values: Values) -> str:

@@ -101,10 +101,10 @@ class Study:
         scheduler, length = self.file.scheduler, self.file.recipe.length
         if scheduler.name == "none":
             return ()
-        found = [scheduler.grace]
-        while found[-1] * scheduler.eta < length:
-            found.append(found[-1] * scheduler.eta)
-        return tuple(found)
+        rungs = [scheduler.grace]
+        while rungs[-1] * scheduler.eta < length:
+            rungs.append(rungs[-1] * scheduler.eta)
+        return tuple(rungs)
 
     @cached_property
     def strata(self) -> list[int]:
@@ -217,8 +217,8 @@ class Study:
         """
         if self.is_listed:
             return self.grid
-        own = Candidate({}, self.space.architecture, self.space.recipe)
-        return list(itertools.islice(self.points.at_random(), draws)) or [own]
+        default = Candidate({}, self.space.architecture, self.space.recipe)
+        return list(itertools.islice(self.points.at_random(), draws)) or [default]
 
     def feasible(self, values: Values) -> Candidate | None:
         """The candidate with these values; None if it breaks a rule or exceeds the budget."""
@@ -276,5 +276,5 @@ class Study:
         if candidate.values.get(arms.axis) == arms.reference:
             choices = self.space.axes[arms.axis].choices or []
             others = [value for value in choices if value != arms.reference]
-        found = (self.feasible(candidate.values | {arms.axis: value}) for value in others)
-        return tuple(other.architecture for other in found if other is not None)
+        candidates = (self.feasible(candidate.values | {arms.axis: value}) for value in others)
+        return tuple(other.architecture for other in candidates if other is not None)
