@@ -64,7 +64,7 @@ def _resources(study: Study) -> Iterator[Problem]:
 
 
 def _models(study: Study) -> Iterator[Problem]:
-    """Find models from which a recipe starts or learns and that do not exist."""
+    """Find missing models from which a recipe starts or learns."""
     for doc, place, name in models(study):
         try:
             path = _weights(study, name)

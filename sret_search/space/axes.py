@@ -1,8 +1,8 @@
 """Check of the axes of a space, and conversion to choices and ranges.
 
 In a file, an axis has choices, a range, divisors or lists of entries, or follows another axis.
-All other code reads axes with choices or a range. An axis that follows another axis also keeps its
-name.
+All other code reads axes with choices or a range. An axis that follows another axis also keeps
+the name of that axis in `same_as`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ class FeasibleSet:
         space: the space.
         terms: context of the costs.
         seed: seed of the random draws.
-        at_most: largest number of combinations that are all built. A larger space is drawn from.
+        at_most: largest number of combinations that are all built. Of a larger space, candidates
+            are drawn.
     """
 
     space: Space

@@ -1,8 +1,8 @@
 """Twins: candidates without recursion, compared with a recursive candidate at equal costs.
 
-A recursive model saves parameters at the price of multiply-adds. A fair comparison keeps one of
-both equal (Bae et al., 2410.20672, §4). All twins keep the candidate's stem, heads, NLL and
-residual. No twin runs weights twice:
+A recursive model saves parameters at the price of multiply-adds. A fair comparison keeps one
+of the two costs equal (Bae et al., 2410.20672, §4). All twins keep the candidate's stem, heads,
+NLL and residual. No twin runs weights twice:
 
     unshared        equal number of executions, each of a separate block
     shallow         the same blocks, each run once
