@@ -9,11 +9,12 @@ Z = 1.959963984540054
 
 
 def end(fraction: float, number: int, z: float) -> float:
-    """The end of the interval on the side of a quantile of the normal distribution.
+    """An end of the interval.
 
     Args:
-        number: of what the fraction is of.
-        z: the quantile; a negative one gives the lower end.
+        fraction: share of the successes, in [0, 1].
+        number: number of observations.
+        z: quantile of the normal distribution. A negative quantile gives the lower end.
     """
     centre = fraction + z**2 / (2 * number)
     spread = fraction * (1 - fraction) / number + z**2 / (4 * number**2)

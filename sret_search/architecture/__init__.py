@@ -1,4 +1,4 @@
-"""One candidate of the SReT family, as plain frozen data. Imports neither torch nor ray."""
+"""An architecture of the SReT family, as plain frozen data. Imports neither torch nor ray."""
 
 from sret_search.architecture.network import Architecture, ArchitectureError, Execution, tuples
 from sret_search.architecture.parts import NLL, Permutation, Relax, Residual, Stage

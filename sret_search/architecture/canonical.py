@@ -1,8 +1,9 @@
-"""What an architecture builds: the same for all that build the same, however they are written.
+"""The canonical form of an architecture: equal for all architectures that build the same network.
 
-Fields without effect fall away: slice groups of loops that do not run, the ratio of an NLL that
-has a rank, what loops need not share where nothing loops, and so on. Two networks of the same
-pieces have the same weights under the same names, draw them alike, and run alike to the last bit.
+Fields without effect are left out: slice groups of loops that do not run, the ratio of an NLL
+with a rank, the relaxation of stages without loops, and others. Two architectures with the same
+canonical form have the same weights under the same names. They also draw the same initial
+weights, and their outputs are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Loops = int | tuple[int, ...]
 
 
 def of_residual(residual: Residual, relax: Relax, unique: int) -> tuple[Any, ...]:
-    """What all stages have in common.
+    """Canonical form of the residual fields and the experts, common to all stages.
 
     Args:
         unique: unique blocks of the whole network.
@@ -31,7 +32,7 @@ def of_residual(residual: Residual, relax: Relax, unique: int) -> tuple[Any, ...
 def of_stage(
     s: Stage, order: str, permutation: str, nll: NLL, residual: Residual, relax: Relax
 ) -> tuple[Any, ...]:
-    """What a stage builds."""
+    """Canonical form of a stage."""
     loops, loop = s.most_loops, s.most_loops > 1
     return (
         s.width,
@@ -54,7 +55,7 @@ def _loops(s: Stage) -> Loops:
 
 
 def _groups(groups: tuple[int, ...], loops: int) -> tuple[int, ...]:
-    """Those of the loops that run, without the last ones that only repeat."""
+    """Slice groups of the loops that run, without repeated entries at the end."""
     used = groups[:loops]
     while len(used) > 1 and used[-1] == used[-2]:
         used = used[:-1]
@@ -62,7 +63,7 @@ def _groups(groups: tuple[int, ...], loops: int) -> tuple[int, ...]:
 
 
 def _order(order: str, s: Stage) -> str:
-    """Blocks take turns only with neighbours that loop as often."""
+    """Order of the blocks. "cycle" matters only for neighbours with an equal number of loops."""
     if isinstance(s.loops, int):
         turns = s.loops > 1 and s.unique > 1
     else:
@@ -71,7 +72,7 @@ def _order(order: str, s: Stage) -> str:
 
 
 def _permutation(permutation: str, groups: tuple[int, ...], loops: int) -> str:
-    """The first loop is not permuted, nor is global attention."""
+    """Permutation of the tokens: "none" if attention is global in all loops after the first."""
     used = _groups(groups, loops)
     later = used[1:] or (used if loops > 1 else ())
     return permutation if any(number > 1 for number in later) else "none"

@@ -1,8 +1,8 @@
 """The whole network.
 
-An `Architecture` is hashable, compares by value, prints as YAML (`to_dict`), and checks every
-rule when it is made. Depth counters follow the project's words: *unique blocks* are distinct
-sets of weights, *loops* how often each runs, *executions* the runs of all blocks.
+An `Architecture` is hashable and compares by value. It checks every rule when it is created.
+`to_dict` gives plain data for YAML. Depth is counted in three ways: *unique blocks* are distinct
+sets of weights, *loops* are the runs of each block, *executions* are the runs of all blocks.
 
 Mechanisms: Shen, Liu, Xing, "Sliced Recursive Transformer", ECCV 2022, arXiv 2111.05297.
 """
@@ -31,7 +31,7 @@ from sret_search.architecture.parts import (
 
 
 class ArchitectureError(ValueError):
-    """A rule of the family is broken. `path` names the field, such as ("stages", 0, "groups")."""
+    """A broken rule of the family. `path` names the field, such as ("stages", 0, "groups")."""
 
     def __init__(self, path: tuple[str | int, ...], message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class ArchitectureError(ValueError):
 
 
 class Execution(NamedTuple):
-    """One run of one block of a stage, and which of the stage's NLLs follows it."""
+    """A run of a block of a stage, with the index of the NLL after it; None without an NLL."""
 
     block: int
     loop: int
@@ -50,28 +50,29 @@ class Execution(NamedTuple):
 class Architecture:
     """A whole network: stem, stages of recursive blocks, linear head.
 
-    One stage is an isotropic network (DeiT), several are a pyramid (SReT, PiT).
+    A network with one stage is isotropic (DeiT). With several stages it is a pyramid (SReT, PiT).
 
     Attributes:
         image_size: side of the square input, in pixels.
         in_channels: channels of the input.
         classes: outputs of the head.
         stem_strides: stride of each convolution of the stem.
-        stages: joined by depthwise 3×3 convolutions of stride 2.
-        stem: "convolutions" are 3×3, with batch normalisation and ReLU; "patch" is a single
-            linear one as wide as its stride.
-        order: how a stage's blocks run: "sequence", each for all of its loops, A A B B (the
-            paper); "cycle", neighbours with equally many loops take turns, A B A B.
+        stages: the stages, joined by depthwise 3×3 convolutions of stride 2.
+        stem: "convolutions" are 3×3, with batch normalisation and ReLU. "patch" is one linear
+            convolution, with a kernel as wide as its stride.
+        order: order of the executions of a stage. "sequence" runs each block for all of its
+            loops, A A B B (the paper). "cycle" alternates neighbours with an equal number of
+            loops, A B A B.
         nll: the non-linear projection layers.
         residual: how branches are added.
-        relax: what loops of a block need not share.
-        permutation: order of tokens from the second loop on, where attention is sliced:
-            "none"; "stride", every G-th token in a slice; "official", a new random order at
-            each forward pass, in evaluation too, as the published code does.
-        drop_path: rate of stochastic depth at the last execution, rising linearly from 0.
+        relax: the weights that differ between loops of a block.
+        permutation: order of tokens from the second loop on, if attention is sliced. "none"
+            keeps the order. "stride" puts every G-th token into a slice. "official" draws a new
+            random order at each forward pass, in evaluation too, as the published code does.
+        drop_path: rate of stochastic depth at the last execution. It rises linearly from 0.
 
     Raises:
-        ArchitectureError: a rule is broken; the message has the rule and the values.
+        ArchitectureError: a rule is broken. The message has the rule and the values.
     """
 
     image_size: int
@@ -96,7 +97,7 @@ class Architecture:
             raise ArchitectureError(*broken)
 
     def _broken(self) -> rules.Broken | None:
-        """The first broken rule; later rules rely on those before them."""
+        """The first broken rule. Each rule assumes that the rules before it hold."""
         broken = rules.of_network(
             self.image_size, self.in_channels, self.classes,
             self.stem, self.stem_strides, self.order, self.permutation,
@@ -121,12 +122,16 @@ class Architecture:
 
     @property
     def loops(self) -> int:
-        """The most executions of any one block."""
+        """Largest number of executions of a block."""
         return max(stage.most_loops for stage in self.stages)
 
     def at_loops(self, loops: int) -> Architecture:
-        """The same blocks run so often: those with the most loops, others in proportion, and
-        those that run once as they are."""
+        """The same blocks with another number of loops.
+
+        Args:
+            loops: for the blocks with the most loops. The loops of other blocks change in
+                proportion. Blocks that run once do not change.
+        """
         part = loops / self.loops
 
         def scaled(own: int) -> int:
@@ -175,7 +180,7 @@ class Architecture:
 
     @property
     def built(self) -> tuple[Any, ...]:
-        """Equal for architectures that build the same network, however they are written."""
+        """Canonical form: equal for architectures that build the same network."""
         network: tuple[Any, ...] = (
             self.image_size, self.in_channels, self.classes,
             self.stem, self.stem_strides, self.drop_path,
@@ -189,7 +194,7 @@ class Architecture:
 
     @property
     def weights(self) -> tuple[Any, ...]:
-        """Equal for architectures that the same weights fit: they differ only in how they run."""
+        """Form of the weights: equal for architectures that can load the same weights."""
         stages = [
             (
                 s.width,
@@ -206,13 +211,17 @@ class Architecture:
         return (*network, self.residual.kind, self.relax, *stages)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for YAML and JSON; `from_dict` is its inverse."""
+        """Plain data for YAML and JSON. `from_dict` is the inverse."""
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Architecture:
-        """Build from what `to_dict` gives; optional fields may be left out."""
+        """Build an architecture from the plain data of `to_dict`.
+
+        Raises:
+            ArchitectureError: a rule is broken.
+        """
         values = {name: tuples(value) for name, value in plain.items()}
         values["stages"] = tuple(
             Stage(**{name: tuples(value) for name, value in stage.items()})
@@ -240,5 +249,5 @@ def _plain(value: Any) -> Any:
 
 
 def tuples(value: Any) -> Any:
-    """A value of a file as an architecture holds it: lists, however deep, as tuples."""
+    """A value from a file, with all lists in it as tuples."""
     return tuple(tuples(inner) for inner in value) if isinstance(value, list | tuple) else value

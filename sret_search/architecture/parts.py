@@ -1,4 +1,4 @@
-"""The parts of an architecture: stages, and what all stages have in common."""
+"""The parts of an architecture: stages, and settings common to all stages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Permutation = Literal["none", "stride", "official"]
 NLLShare = Literal["none", "stage", "block", "execution"]
 ResidualKind = Literal["lrc", "layerscale", "scaled"]
 
-# Read by pydantic where a file is checked; the rooms that build and train do without pydantic.
+# Pydantic reads this to check a file. Building and training need no pydantic.
 STRICT = {"extra": "forbid", "strict": True}
 
 CACHED = 1 << 15
-"""Parts of architectures for which rules and costs are kept: those of a space of a million
-candidates are some thousands."""
+"""Number of parts for which rules and costs are cached. A space of a million candidates has
+some thousands of parts."""
 
 
 @lru_cache(maxsize=4096)
@@ -27,10 +27,10 @@ def sides(image_size: int, strides: tuple[int, ...], stages: int) -> tuple[int, 
     side = image_size
     for stride in strides:
         side = -(-side // stride)
-    found = [side]
+    stage_sides = [side]
     for _ in range(stages - 1):
-        found.append(-(-found[-1] // 2))
-    return tuple(found)
+        stage_sides.append(-(-stage_sides[-1] // 2))
+    return tuple(stage_sides)
 
 
 def stem_channels(strides: tuple[int, ...], width: int) -> tuple[int, ...]:
@@ -45,7 +45,7 @@ def hidden_of(width: int, ratio: float) -> int:
 
 
 def as_floats(part: Any) -> None:
-    """A fraction that is written as a whole number is the same number."""
+    """Convert the fractions of a part to float, in place: 1 and 1.0 are the same number."""
     for name in _fractions(part.__class__):
         value = getattr(part, name)
         if value is not None:
@@ -63,14 +63,15 @@ class Stage:
     """Blocks of one width at one resolution.
 
     Attributes:
-        width: channels of a token (the field's embed_dim); heads must divide it.
+        width: channels of a token (embed_dim). It must be a multiple of `heads`.
         heads: attention heads.
-        unique: distinct blocks.
-        loops: executions of each block: one number for all, or one for each block, so that a
-            prelude and a coda are blocks that run once, as in [1, 6, 6, 1].
-        groups: slice groups of self-attention, one entry a loop; the last entry serves all
-            later loops. 1 is plain global attention.
-        mlp_ratio: hidden width of a block's MLP over `width`, rounded down.
+        unique: number of distinct blocks.
+        loops: executions of each block: one number for all blocks, or a list with a number for
+            each. A prelude and a coda are blocks that run once, as in [1, 6, 6, 1].
+        groups: slice groups of self-attention, an entry for each loop. The last entry also
+            serves all later loops. 1 is plain global attention.
+        mlp_ratio: hidden width of a block's MLP divided by `width`. The hidden width is rounded
+            down.
     """
 
     width: int
@@ -101,14 +102,14 @@ class Stage:
 
     @property
     def blocks_by_loops(self) -> dict[int, int]:
-        """How many blocks run how often: {loops: blocks}."""
+        """Number of blocks by their number of loops: {loops: blocks}."""
         if isinstance(self.loops, int):
             return {self.loops: self.unique}
         return Counter(self.loops)
 
     @property
     def most_loops(self) -> int:
-        """The most executions of any one block."""
+        """Largest number of executions of a block."""
         return self.loops if isinstance(self.loops, int) else max(self.loops)
 
     def groups_at(self, loop: int) -> int:
@@ -121,9 +122,9 @@ class NLL:
     """The non-linear projection layer after each execution: z + MLP(LN z) (paper §3.2).
 
     Attributes:
-        share: one NLL for each "execution" (the paper), "block" or "stage"; "none" has no NLL.
-        ratio: hidden width over the stage's width.
-        rank: a fixed hidden width in place of `ratio`, or None.
+        share: one NLL for each "execution" (the paper), "block" or "stage". "none": no NLLs.
+        ratio: hidden width divided by the stage's width.
+        rank: a fixed hidden width, in place of `ratio`.
     """
 
     share: NLLShare = "execution"
@@ -142,7 +143,7 @@ class NLL:
         return {"none": 0, "stage": 1, "block": stage.unique}[self.share]
 
     def hidden(self, width: int) -> int:
-        """Hidden width at a stage of this width; 0 where there is no NLL."""
+        """Hidden width in a stage of this width; 0 without an NLL."""
         if self.share == "none":
             return 0
         return hidden_of(width, self.ratio) if self.rank is None else self.rank
@@ -150,15 +151,15 @@ class NLL:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """How a branch is weighted before it is added.
+    """Residual scale: the weight of a branch when it is added to the skip path.
 
     Attributes:
-        kind: "lrc", learnable scalars on both skip and branch, initialised to 1 (the paper's);
-            "layerscale", a learnable gain per channel on the branch, initialised to `init`;
-            "scaled", the constant `lam` · loops^-`p` · unique^-`q` on the branch, with the
-            network's unique blocks and the block's loops (p = q = 0 is the plain residual).
-        init: of "layerscale".
-        lam, p, q: of "scaled".
+        kind: "lrc": learnable scalars on skip and branch, initialised to 1 (the paper).
+            "layerscale": a learnable gain for each channel of the branch, initialised to `init`.
+            "scaled": the constant `lam` · loops^-`p` · unique^-`q` on the branch, with the loops
+            of the block and the unique blocks of the network. p = q = 0 is the plain residual.
+        init: initial gain of "layerscale".
+        lam, p, q: factor and exponents of "scaled".
     """
 
     kind: ResidualKind = "lrc"
@@ -173,22 +174,26 @@ class Residual:
         as_floats(self)
 
     def branch_scale(self, loops: float, unique: int) -> float:
-        """The constant weight of a branch where `kind` is "scaled"."""
+        """Constant weight of a branch if `kind` is "scaled".
+
+        Raises:
+            OverflowError: a power is too large for a float.
+        """
         return float(self.lam * loops**-self.p * unique**-self.q)
 
 
 @dataclass(frozen=True, slots=True)
 class Relax:
-    """What loops of one block need not share. A block that runs once shares nothing, and has
-    neither gains nor LoRA factors.
+    """Weights that differ between loops of a block. A block that runs once has neither gains nor
+    LoRA factors.
 
     Attributes:
-        norm: each loop has layer norms of its own.
+        norm: each loop has separate layer norms.
         gain: each loop has a learnable scalar on each of its two branches, initialised to 1.
         lora: rank of the low-rank update that each loop adds to the block's four linear layers,
-            as in relaxed recursive transformers (Bae et al., 2410.20672), or None.
-        experts: MLPs in a block's bank. Their weights are mixed, convexly, by how far the
-            block's loops have come; so the multiply-adds are those of one MLP.
+            as in relaxed recursive transformers (Bae et al., 2410.20672). No update without it.
+        experts: number of MLPs in a block's bank. Each loop uses a convex mix of their weights,
+            set by its position among the loops. The multiply-adds are those of one MLP.
     """
 
     norm: bool = False
@@ -200,5 +205,5 @@ class Relax:
 
     @property
     def per_loop(self) -> bool:
-        """Whether loops have weights of their own."""
+        """Whether some weights differ between loops."""
         return self.norm or self.gain or self.lora is not None

@@ -1,7 +1,7 @@
 """The rules of an architecture.
 
-Each reads some of its parts only. Candidates of a space share most of theirs, so that what a rule
-says of parts is kept.
+Each rule reads only some parts of the architecture. Candidates of a space share most of their
+parts, so the results of rules are cached.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sret_search.architecture.parts import (
 
 Place = tuple[str | int, ...]
 Broken = tuple[Place, str]
-"""The path of a field, and what is wrong with it."""
+"""A broken rule: the path of a field, and a message."""
 
 MAX_STRIDE = 4
 MOST = 1_000_000
-"""Of any number that is a size or a count: beyond it, sums would no longer be exact."""
+"""Largest allowed size or count. With larger numbers, sums would no longer be exact."""
 _LOOKED_AT = 10_000
-"""Numbers on both sides of a wrong one, among which the nearest right ones are looked for."""
+"""Numbers on each side of a wrong number among which the nearest valid numbers are searched."""
 
 
 @lru_cache(maxsize=CACHED)
@@ -43,10 +43,10 @@ def of_network(
     stem: str, strides: tuple[int, ...], order: str, permutation: str,
     nll: NLL, residual: Residual, relax: Relax, drop_path: float, stages: int,
 ) -> Broken | None:  # fmt: skip
-    """The first broken rule among those that read no stage; None where all hold.
+    """The first broken rule among the rules that read no stage; None if all hold.
 
     Args:
-        stages: the number of stages.
+        stages: number of stages.
     """
 
     def every() -> Iterator[Broken | None]:
@@ -77,11 +77,11 @@ def of_network(
 def of_stage(
     i: int, stage: Stage, nll: NLL, image_size: int, strides: tuple[int, ...], previous: int
 ) -> Broken | None:
-    """The first broken rule of a stage; None where all hold.
+    """The first broken rule of a stage; None if all hold.
 
     Args:
-        i: its index.
-        previous: the width of the stage before it; 0 for the first.
+        i: index of the stage.
+        previous: width of the stage before it; 0 for the first stage.
     """
     width = stage.width
 
@@ -208,7 +208,7 @@ def _multiple(i: int, width: int, previous: int) -> Broken | None:
 
 @lru_cache(maxsize=CACHED)
 def of_scale(i: int, stage: Stage, residual: Residual, blocks: int) -> Broken | None:
-    """Whether the constant weights of a stage's branches are numbers; None where they are.
+    """Check that the constant weights of a stage's branches are positive and finite; None if so.
 
     Args:
         blocks: unique blocks of the whole network.
@@ -231,7 +231,7 @@ def of_scale(i: int, stage: Stage, residual: Residual, blocks: int) -> Broken | 
 
 
 def _positive(path: Place, value: float | None, of: str = "") -> Broken | None:
-    """A number above 0 and not beyond what can be counted, or no number at all."""
+    """Check that a number, if there is one, is above 0 and at most `MOST`; None if so."""
     if value is None or 0 < value <= MOST:
         return None
     name = next(part for part in reversed(path) if isinstance(part, str))
@@ -250,14 +250,14 @@ def _known(path: Place, kinds: Any, value: str) -> Broken | None:
 
 
 def _divisors(n: int, near: int) -> str:
-    """The divisors of n that lie nearest to a value, in words."""
+    """The divisors of n that are nearest to a value, in words."""
     near = min(max(near, 1), n)
     steps = range(min(_LOOKED_AT, max(near, n - near)) + 1)
     around = (d for step in steps for d in ((near - step, near + step) if step else (near,)))
-    found = [
+    nearest = [
         d for d, _ in zip((d for d in around if 0 < d <= n and n % d == 0), "ab", strict=False)
     ]
-    return " or ".join(map(str, sorted(found) or [1]))
+    return " or ".join(map(str, sorted(nearest) or [1]))
 
 
 def _multiples(near: int, of: int) -> str:

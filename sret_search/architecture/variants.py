@@ -1,8 +1,8 @@
-"""Named architectures as one table: the published SReT, routes to 1000 executions, small ones.
+"""Table of the named architectures: the published SReT, routes to 1000 executions, small ones.
 
-Widths, heads, blocks, groups: the official constructors (szq0214/SReT, November 2021), whose
-parameters and multiply-adds these reproduce to the last digit. Published top-1 accuracies:
-README of the same repository.
+Widths, heads, blocks and groups are those of the official constructors (szq0214/SReT, November
+2021). The numbers of parameters and multiply-adds agree to the last digit. The published top-1
+accuracies are in the README of the same repository.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def _thousand(
     mlp_ratio: float = 3.0,
     loops: tuple[int, int, int] = (100, 100, 100),
 ) -> Architecture:
-    """A network of the paper's title claim: 1000 shared layers in 13 to 15 million parameters.
+    """A network for the claim of the paper: 1000 shared layers in 13 to 15 million parameters.
 
-    The published code, with an NLL for each execution, would need 458 million at these widths.
+    The published code has an NLL for each execution. At these widths it would need 458 million
+    parameters.
     """
     return Architecture(
         image_size=224, in_channels=3, classes=1000, stem_strides=(2, 2, 2),
@@ -83,14 +84,14 @@ def _thousand(
 
 
 VARIANTS |= {
-    # Share the NLL, or leave it out, at the widths of SReT-S …
+    # The NLL is shared or left out, at the widths of SReT-S.
     "sret_1000_nll_block": _thousand(NLL("block", ratio=1.0)),
     "sret_1000_nll_stage": _thousand(NLL("stage", ratio=2.0)),
     "sret_1000_nll_rank": _thousand(NLL("execution", rank=3)),
     "sret_1000_norm_gain": _thousand(NLL("none"), Relax(norm=True, gain=True)),
-    # … or keep one for each execution and narrow the network …
+    # Each execution has an NLL, in a narrower network.
     "sret_1000_narrow": _thousand(NLL("execution"), width=30, heads=1, mlp_ratio=3.6),
-    # … or count attention, MLP and NLL as a layer each: 335 executions, 1005 sub-layers.
+    # Attention, MLP and NLL count as a layer each: 335 executions, 1005 sub-layers.
     "sret_1000_sub_layers": _thousand(
         NLL("execution"), width=48, heads=2, mlp_ratio=3.6, loops=(34, 33, 34)
     ),
@@ -103,7 +104,7 @@ VARIANTS["deit_ti"] = Architecture(
     nll=NLL("none"), residual=Residual("scaled", p=0.0, q=0.0), drop_path=0.1,
 )  # fmt: skip
 
-# For 8×8 images; small enough to train in seconds.
+# For 8×8 images. It trains in seconds.
 VARIANTS["sret_digits"] = Architecture(
     image_size=8, in_channels=1, classes=10, stem_strides=(1, 2),
     stages=(Stage(width=32, heads=1, unique=4, loops=5, mlp_ratio=2.0),),

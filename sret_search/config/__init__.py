@@ -1,1 +1,1 @@
-"""Study and space files as types, read from YAML with the place of each part."""
+"""Types of study and space files, and a reader that keeps the line and column of each part."""

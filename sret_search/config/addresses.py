@@ -1,6 +1,6 @@
-"""Addresses of databases and stores, and the secrets in them, which nobody is shown.
+"""Addresses of databases and stores, shown without the secrets in them.
 
-What cannot be told from a secret counts as one: a message may show too little, never too much.
+Text that may be a secret counts as a secret: a message may show too little, never too much.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _TO_SHOW = {
     "smart_defaults", "tenant_id", "tls_ca_dir_path", "tls_ca_file_path",
     "tls_verify_certificates",
 }  # fmt: skip
-"""Parameters of libpq and of Arrow's stores that are no secrets."""
+"""Parameters of libpq and of Arrow's stores that are not secret."""
 _SHORT = 2
-"""Letters of the longest value that is no secret whatever its name."""
+"""Letters of a value. A value that is not longer is no secret, under any name."""
 
 _BEGINS = r"(?:[A-Za-z][A-Za-z0-9+.-]*:/+|/{2,})"
 _BEGIN = re.compile(_BEGINS)
@@ -38,26 +38,27 @@ _GIVEN = re.compile(
     r"""["']?\s*[=:]\s*)("[^"\n]+"?|'[^'\n]+'?|[^\s&,;'"{}]+)""",
     re.IGNORECASE,
 )
-"""A secret that a text gives by its name."""
+"""A secret in a text, after its name, such as password=…"""
 
 
 def masked(text: str) -> str:
-    """The text with *** for the secrets of every address in it, and for what it calls a password.
+    """The text with *** in place of secrets: those in addresses, and those after a name such as
+    password.
 
-    An address in a text has no clear end: its last @ is the last one of the line.
+    The end of an address in a text is not clear. Its last @ is assumed to be the last in the line.
     """
     return "\n".join("".join(map(_piece, _ANOTHER.split(line))) for line in text.split("\n"))
 
 
 def masked_value(value: Any) -> Any:
-    """Plain data with *** for the secrets in it, where each text may be an address as a whole."""
+    """Plain data with *** in place of secrets. A text in it may be an address as a whole."""
     if isinstance(value, str):
         if _BEGIN.match(value) is None and "@" in value and ":" in value.partition("@")[0]:
             return _address(value)
-        found = _BEGIN.search(value)
-        if found is None or "\n" in value:
+        begin = _BEGIN.search(value)
+        if begin is None or "\n" in value:
             return masked(value)
-        return _without_given(value[: found.end()]) + _address(value[found.end() :])
+        return _without_given(value[: begin.end()]) + _address(value[begin.end() :])
     if isinstance(value, Mapping):
         return {masked_value(key): masked_value(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -66,12 +67,12 @@ def masked_value(value: Any) -> Any:
 
 
 def is_shown(parameter: str) -> bool:
-    """Whether the value of an address's parameter is no secret."""
+    """Whether the value of this parameter of an address may be shown."""
     return parameter.lower() in _TO_SHOW
 
 
 def without(secret: str, text: str) -> str:
-    """The text without a secret, in whatever way an address, JSON or Python spells it."""
+    """The text with *** in place of a secret, also as an address, JSON or Python spells it."""
     decoded = {secret, unquote(secret), unquote_plus(secret)}
     forms = decoded | {f(each) for each in decoded for f in (quote, quote_plus, _fully, _escaped)}
     forms |= {repr(each)[1:-1] for each in decoded}
@@ -90,24 +91,24 @@ def _escaped(text: str) -> str:
 
 
 def _piece(text: str) -> str:
-    """A text in which no more than one address begins."""
-    found = _BEGIN.search(text)
-    if found is None:
+    """Mask the secrets in a text in which at most one address begins."""
+    begin = _BEGIN.search(text)
+    if begin is None:
         return _without_given("".join(map(_word, re.split(r"(\s+)", text))))
-    before = "".join(map(_word, re.split(r"(\s+)", text[: found.start()])))
-    rest = text[found.end() :]
+    before = "".join(map(_word, re.split(r"(\s+)", text[: begin.start()])))
+    rest = text[begin.end() :]
     end = _END.search(rest, rest.rfind("@") + 1)
     address, after = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     shown = _address(address)
     if _is_open(address, shown):
-        # Its last parameter is a secret, which may have a blank in it.
+        # The last parameter is a secret, and secrets may contain blanks.
         quoted = re.search(r"""['"]""", after)
         after = after[quoted.start() :] if quoted else ""
-    return _without_given(before) + found[0] + shown + _without_given(after)
+    return _without_given(before) + begin[0] + shown + _without_given(after)
 
 
 def _word(text: str) -> str:
-    """A word that may be an address without its scheme."""
+    """Mask the password of a word that may be an address without a scheme."""
     user, colon, rest = text.rpartition("@")[0].partition(":")
     return f"{user}:{HIDDEN}@{text.rpartition('@')[2]}" if colon and rest else text
 
@@ -117,10 +118,10 @@ def _is_open(address: str, shown: str) -> bool:
 
 
 def _address(rest: str) -> str:
-    """What follows the scheme of an address, by parts: USER:***@HOST/PATH?PARAMETER=***."""
+    """Mask an address after its scheme: USER:***@HOST/PATH?PARAMETER=***."""
     at, query = rest.rfind("@"), rest.find("?")
     if -1 < query < at:
-        return HIDDEN  # a ? in a password, or an @ in a parameter: no part is sure
+        return HIDDEN  # a ? in a password, or an @ in a parameter: the parts are not certain
     user, host = ("", rest) if at < 0 else (rest[:at], rest[at:])
     name, colon, _ = user.partition(":")
     user = f"{name}:{HIDDEN}" if colon else user
@@ -133,7 +134,7 @@ def _address(rest: str) -> str:
 
 
 def _without_port(host: str) -> str:
-    """A host with ***, where what follows it is no port: it is a password whose end is lost."""
+    """Mask the text after a host, unless it is a port: it is the start of a cut password."""
     start = host.find("]") + 1 if host.startswith("[") else 0
     colon = host.find(":", start)
     if colon < 0 or "/" in host[:colon] or _PORT.match(host, colon + 1):
@@ -150,4 +151,4 @@ def _parameter(text: str) -> str:
 
 
 def _without_given(text: str) -> str:
-    return _GIVEN.sub(lambda found: found[1] + HIDDEN, text)
+    return _GIVEN.sub(lambda given: given[1] + HIDDEN, text)

@@ -1,4 +1,4 @@
-"""What all parts of both files have in common: no unknown keys, durations, sizes."""
+"""Types that both files use: models without unknown keys, counts, durations, sizes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-"""Of what takes a training each."""
+"""Number of things that each take a training."""
 Duration = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(s|min|h)$")]
 Size = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(MB|GB|TB)$")]
 
 
 def seconds(duration: str) -> float:
-    """A duration such as 10min."""
+    """Seconds of a duration such as 10min."""
     unit = next(unit for unit in ("min", "s", "h") if duration.endswith(unit))
     return float(duration.removesuffix(unit)) * {"s": 1, "min": 60, "h": 3600}[unit]
 
@@ -28,6 +28,6 @@ Bytes = Annotated[Size, AfterValidator(size)]
 
 
 class Strict(BaseModel):
-    """No unknown keys, no conversions between types."""
+    """Model without unknown keys and without conversions between types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""The controls by name: what stands beside a candidate, in words for reports."""
+"""Table of the controls by name, with their words for reports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ControlEntry:
     """A control.
 
     Attributes:
-        words: what it is, after the word "same" in a sentence.
-        label: the same in a legend.
-        trains: whether it is a twin, with trainings of its own.
+        words: description, after the word "same" in a sentence.
+        label: description in a legend.
+        trains: whether it is a twin, which needs trainings.
     """
 
     words: str = ""
@@ -46,10 +46,10 @@ CONTROLS: Mapping[str, ControlEntry] = {
 
 
 def check_control(name: str) -> str:
-    """The same name, if there is such a control.
+    """Check that a control has this name, and return the name.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no control has this name.
     """
     require(name in CONTROLS, f"unknown control {name!r}; {nearest(name, CONTROLS)}")
     return name

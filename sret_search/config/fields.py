@@ -1,4 +1,4 @@
-"""The fields of the files' types, by their paths."""
+"""Fields of the types of both files, by their paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sret_search.job import Recipe
 
 
 def field_names(model: Any, path: KeyPath) -> list[str]:
-    """The names of the fields that a mapping at this path may have."""
+    """Names of the fields that a mapping at this path may have."""
     for part in path:
         if isinstance(part, str) and part in _fields(model):
             model = _fields(model)[part]
@@ -26,7 +26,7 @@ def field_names(model: Any, path: KeyPath) -> list[str]:
 
 
 def field_type(path: str) -> Any:
-    """The type of the field that an axis path such as stages.0.width addresses; None if none."""
+    """Type of the field at an axis path such as stages.0.width; None without such a field."""
     kind: Any = Architecture
     parts = path.split(".")
     if parts[0] == "recipe":
@@ -43,15 +43,15 @@ def field_type(path: str) -> Any:
 
 
 def entry_type(kind: Any) -> Any:
-    """The type of the entries of a list, where a field may be one; None where it may not."""
-    for one in (kind, *typing.get_args(kind)):
-        if typing.get_origin(one) is tuple:
-            return typing.get_args(one)[0]
+    """Type of the entries of a field that may be a list; None if it may not."""
+    for option in (kind, *typing.get_args(kind)):
+        if typing.get_origin(option) is tuple:
+            return typing.get_args(option)[0]
     return None
 
 
 def field_paths(kind: Any = Architecture, prefix: str = "") -> list[str]:
-    """Every axis path, with * for a stage."""
+    """All axis paths below a type, with * for the index of a stage."""
     paths = []
     for name, inner in _fields(kind).items():
         here = f"{prefix}{name}"

@@ -1,4 +1,4 @@
-"""JSON schemas of the two files, for editors: the types, with what their docstrings say."""
+"""JSON schemas of the two files, for editors: the types, with the text of their docstrings."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _TYPES = (Architecture, Stage, NLL, Residual, Relax, Recipe, Augment, Distill, D
 
 def study_schema() -> dict[str, Any]:
     """The JSON schema of a study file."""
-    found = _described(StudyFile)
-    recipe = found["$defs"]["Recipe"]
+    schema = _described(StudyFile)
+    recipe = schema["$defs"]["Recipe"]
     recipe["properties"]["name"] = _named(RECIPES, "A recipe that the other keys change.")
-    found["properties"]["recipe"] = _or_name(found["properties"]["recipe"], RECIPES)
-    return found
+    schema["properties"]["recipe"] = _or_name(schema["properties"]["recipe"], RECIPES)
+    return schema
 
 
 def space_schema() -> dict[str, Any]:
     """The JSON schema of a space file."""
-    found = _described(SpaceFile)
-    properties = found["properties"]
+    schema = _described(SpaceFile)
+    properties = schema["properties"]
     properties["architecture"] = _or_name(properties["architecture"], VARIANTS)
     paths = [*field_paths(), *(f"recipe.{path}" for path in field_paths(Recipe))]
     names = "|".join(re.escape(path).replace(r"\*", r"(\*|\d+)") for path in paths)
     properties["axes"]["propertyNames"] = {"pattern": rf"^({names})(\.\d+)?$"}
-    return found
+    return schema
 
 
 def _described(model: Any) -> dict[str, Any]:
-    """The schema of a model, with its docstrings in the places of what they describe."""
-    found: dict[str, Any] = TypeAdapter(model).json_schema()
+    """JSON schema of a model, with its docstrings as descriptions."""
+    schema: dict[str, Any] = TypeAdapter(model).json_schema()
     kinds = {
         kind.__name__: kind
         for kind in (*_TYPES, *vars(study_file).values(), *vars(space_file).values())
         if _is_type(kind)
     }
-    for name, part in ((model.__name__, found), *found.get("$defs", {}).items()):
+    for name, part in ((model.__name__, schema), *schema.get("$defs", {}).items()):
         whole, fields = _docstring(kinds[name].__doc__ or "")
         part["description"] = whole
         for field, text in fields.items():
@@ -54,7 +54,7 @@ def _described(model: Any) -> dict[str, Any]:
                 part["properties"][field]["description"] = text
         for inner in part.get("properties", {}).values():
             inner.pop("title", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
 def _is_type(kind: Any) -> bool:
@@ -62,7 +62,7 @@ def _is_type(kind: Any) -> bool:
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:
-    """What a docstring says of the whole, and of each of its attributes."""
+    """Split a docstring into its first part and the text of each attribute."""
     whole, _, rest = text.partition("Attributes:\n")
     attributes, _, _ = rest.partition("\n    Raises:")
     fields: dict[str, str] = {}
@@ -78,8 +78,8 @@ def _joined(text: str) -> str:
 
 def _or_name(inner: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
     described = {"description": inner["description"]} if "description" in inner else {}
-    own = {key: value for key, value in inner.items() if key not in ("description", "default")}
-    return {"anyOf": [_named(names), own], **described}
+    plain = {key: value for key, value in inner.items() if key not in ("description", "default")}
+    return {"anyOf": [_named(names), plain], **described}
 
 
 def _named(names: dict[str, Any], description: str | None = None) -> dict[str, Any]:

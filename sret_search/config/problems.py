@@ -1,4 +1,4 @@
-"""What is wrong with a user's input, in lines for the person who reads them."""
+"""Problems of a user's input, as lines of text for the user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from sret_search.errors import InputError, encodable, one_line
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One line: where (file, line, column, counted from 1), and what, without passwords."""
+    """A problem of a file, as a line of text without passwords.
+
+    Attributes:
+        message: the text.
+        file: the file, if there is one.
+        line, column: the place in the file, counted from 1.
+    """
 
     message: str
     file: Path | None = None
@@ -34,7 +40,7 @@ class Problem:
 
 
 class StudyError(InputError):
-    """The user's input cannot be run: everything that is wrong with it, at once."""
+    """The user's input cannot be run. The error has all problems of the input."""
 
     def __init__(self, problems: Iterable[Problem] | str) -> None:
         if isinstance(problems, str):
@@ -44,12 +50,12 @@ class StudyError(InputError):
 
 
 def shown(path: Path) -> str:
-    """A path as a user would write it here, on one line."""
+    """A path as a user would write it here, in one line."""
     return one_line(_from_here(path))
 
 
 def typed(path: Path) -> str:
-    """A path as a word of a command in a shell."""
+    """A path as a word of a shell command."""
     text = _from_here(path)
     text = f"./{text}" if text.startswith(("-", "~")) else text
     if text.isprintable():

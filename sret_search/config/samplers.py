@@ -1,4 +1,4 @@
-"""The samplers by name: where each stands, when it begins to learn, and from what."""
+"""Table of the samplers by name: import path, and the trials from which a sampler learns."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from sret_search.job.require import require, require_import_path
 
 @dataclass(frozen=True)
 class SamplerEntry:
-    """A sampler as a study file may name it.
+    """A sampler that a study file may name.
 
     Attributes:
-        path: import path of its class, in this package or in Optuna.
-        options: keyword arguments of a class of Optuna's.
-        startup: candidates with a known result before a model chooses; None where no model does,
-            or where the class says so itself.
-        learns_from: the trials that came to their end, or those too that a scheduler stopped.
-        exhaustive: whether it trains every candidate, and so has its own number of trials.
-        predictive: whether it learns one objective, knows costs exactly, and has a front of its
-            own.
+        path: import path of the class, in this package or in Optuna.
+        options: keyword arguments for a class of Optuna.
+        startup: number of candidates with a known result before a model chooses. None: no model
+            chooses, or the class has its own number.
+        learns_from: "complete" learns from complete trials, "all" also from trials that a
+            scheduler stopped.
+        exhaustive: whether it trains every candidate. The space then gives the number of trials.
+        predictive: whether it predicts one objective, knows the costs exactly and computes a
+            predicted front.
     """
 
     path: str
@@ -51,19 +52,19 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
 RENAMED: Mapping[str, Mapping[str, Any]] = {
     "nsga2": {"sampler": "optuna.samplers:NSGAIISampler", "options": {"population_size": 16}},
 }
-"""What is written in the place of samplers that had a name in earlier programs."""
+"""Keys that replace the sampler names of earlier versions."""
 
 
 def entry(name: str) -> SamplerEntry:
-    """The sampler of a name, or at an import path."""
+    """The sampler with a name, or at an import path."""
     return SAMPLERS.get(name) or SamplerEntry(name)
 
 
 def check_sampler(name: str) -> str:
-    """The same name, if there is such a sampler or it is an import path.
+    """Check that this is the name of a sampler or an import path, and return it.
 
     Raises:
-        ValueError: it is neither; the message has what to write.
+        ValueError: it is neither. The message says what to write.
     """
     if name in RENAMED:
         keys = (f"{key}: {value}" for key, value in RENAMED[name].items())
@@ -80,6 +81,6 @@ def check_sampler(name: str) -> str:
 
 
 def as_written_now(search: Mapping[str, Any]) -> dict[str, Any]:
-    """The `search` of a study as a ledger describes it, with the samplers of earlier programs as
-    they are written now."""
+    """The `search` of a study in a ledger, with samplers of earlier versions as they are written
+    now."""
     return {**search, **RENAMED.get(search["sampler"], {})}

@@ -1,4 +1,4 @@
-"""A space file, as types: every key that it may have."""
+"""Types of a space file: every key that it may have."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sret_search.config.base import Bytes, Positive, Strict
 
 
 class Axis(Strict):
-    """Values for one field: `choices`, or the numbers from `low` to `high`, or those of another
-    axis.
+    """Possible values of a field: `choices`, the numbers from `low` to `high`, divisors, or the
+    values of another axis.
 
     Attributes:
-        choices: each value that the field may have.
-        low, high: the least and the largest number, both included; also bounds of divisors.
+        choices: list of the possible values.
+        low, high: smallest and largest number, both included. They also bound `divisors`.
         log: numbers are drawn evenly in the logarithm.
-        divisors: slice groups: the divisors of the number of tokens of the stage.
-        entries: the values are lists of this length; each entry is one of the values above.
-        same_as: another axis, above this one, which the field follows.
-        times, plus: factor and summand for the followed axis: value × times + plus.
-        when: other axes, and the values under which this axis counts; otherwise the field keeps
-            the value of the space's architecture.
+        divisors: for slice groups: the divisors of the number of tokens of the stage.
+        entries: the values are lists of this length. Each entry is one of the values above.
+        same_as: another axis, above this one in the file. The field follows its value.
+        times, plus: factor and summand for `same_as`: value × times + plus.
+        when: other axes, each with the values under which this axis counts. Otherwise the field
+            keeps the value of the space's architecture.
     """
 
     choices: Annotated[list[Any], Field(min_length=1)] | None = None
@@ -42,7 +42,7 @@ class Limit(Strict):
     """Bounds.
 
     Attributes:
-        min, max: both included.
+        min, max: smallest and largest value, both included.
     """
 
     min: float | int | None = None
@@ -53,7 +53,7 @@ class SizeLimit(Strict):
     """Bounds in bytes.
 
     Attributes:
-        min, max: both included, in bytes or as a size such as 2GB.
+        min, max: smallest and largest value, both included, in bytes or as a size such as 2GB.
     """
 
     min: Bytes | float | int | None = None
@@ -61,15 +61,15 @@ class SizeLimit(Strict):
 
 
 class Budget(Strict):
-    """Bounds on costs; candidates outside them are dropped before training.
+    """Bounds on costs. Candidates outside them are dropped before training.
 
     Attributes:
         params: parameters.
         macs: multiply-adds of one image.
         train_macs: multiply-adds of the whole training.
-        executions: runs of blocks in one forward pass.
-        memory: bytes of a training step; activations beyond 2 GiB are recomputed.
-        seconds: predicted time of one training on this machine; needs a calibration.
+        executions: block executions of one forward pass.
+        memory: bytes of a training step. Activations beyond 2 GiB are recomputed.
+        seconds: predicted time of a training on this machine. It needs a calibration.
     """
 
     params: Limit = Limit()
@@ -84,8 +84,8 @@ class SpaceFile(Strict):
     """A search space: an architecture, axes and a budget.
 
     Attributes:
-        architecture: a complete one, or the name of a variant.
-        axes: values that each replace one field of the architecture or the recipe, by its path.
+        architecture: a complete architecture, or the name of a variant.
+        axes: axes by the path of the field of the architecture or the recipe that they replace.
         budget: bounds on costs.
     """
 

@@ -1,4 +1,4 @@
-"""A study file, as types: every key that it may have."""
+"""Types of a study file: every key that it may have."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ Objective = Literal[
 
 
 class Search(Strict):
-    """Which candidates are trained.
+    """Choice of the candidates that are trained.
 
     Attributes:
-        sampler: the sampler, by its name, or by the import path of a sampler of Optuna,
+        sampler: name of a sampler, or import path of a sampler of Optuna, such as
             "optuna.samplers:NSGAIISampler".
         options: keyword arguments of a sampler with an import path.
-        trials: number of trainings; for a grid the space gives it.
-        seeds: trainings of each candidate, with seeds `seed`, `seed` + 1, …
-        seed: the first seed of the trainings, and the seed of the sampler.
-        order: "eager" chooses a trial with all results so far; "strict" with the results of trials
-            that are a fixed number earlier. The table of trials then depends neither on the
-            order in which trials end nor on interruptions.
+        trials: number of trainings. For a grid the space gives it.
+        seeds: number of trainings of each candidate, with seeds `seed`, `seed` + 1, …
+        seed: first seed of the trainings, and seed of the sampler.
+        order: "eager" chooses a trial with all results so far. "strict" uses the results of
+            trials that are a fixed number earlier. The table of trials then depends neither on
+            the order in which trials end nor on interruptions.
     """
 
     sampler: Sampler = "grid"
@@ -61,7 +61,11 @@ class Search(Strict):
 
     @model_validator(mode="after")
     def _check_options(self) -> Search:
-        """The rules of `options`."""
+        """Check the rules of `options`.
+
+        Raises:
+            ValueError: a rule is broken.
+        """
         named = self.sampler in samplers.SAMPLERS
         require(
             self.options is None or not named,
@@ -75,30 +79,30 @@ class Search(Strict):
 
     @property
     def entry(self) -> samplers.SamplerEntry:
-        """What is known of its sampler."""
+        """Entry of the sampler in the table of samplers."""
         return samplers.entry(self.sampler)
 
 
 class Latency(Strict):
-    """How the objective `latency_ms` is measured: the time of a forward pass, in milliseconds, at
-    the end of each training, on the trial's own device and threads.
+    """Measurement of the objective `latency_ms`: the time of a forward pass in milliseconds, at the
+    end of each training, on the device and threads of the trial.
 
     Attributes:
-        batch_size: images of a pass.
+        batch_size: images of a forward pass.
     """
 
     batch_size: Positive = 1
 
 
 class Scheduler(Strict):
-    """Which trials are trained to their end.
+    """Choice of the trials that are trained to their end.
 
     Attributes:
-        name: "none" trains all; "asha" stops trials at rungs by one objective, "mo_asha" by
-            several.
-        grace: epochs at the first rung; each further one comes after `eta` times as many.
-        eta: of the trials that reach a rung, one in `eta` continues.
-        strata: parts of the space, by multiply-adds, within which trials compete.
+        name: "none" trains all trials. "asha" stops trials at rungs by one objective, "mo_asha"
+            by several.
+        grace: epochs at the first rung. Each further rung is at `eta` times as many epochs.
+        eta: one in `eta` trials that reach a rung continues.
+        strata: number of parts of the space, by multiply-adds. Trials compete within a part.
     """
 
     name: Literal["none", "asha", "mo_asha"] = "none"
@@ -108,20 +112,21 @@ class Scheduler(Strict):
 
 
 class Compute(Strict):
-    """Where trials run.
+    """Machines and resources of trials.
 
     Attributes:
         address: "local", or a Ray cluster: host:port, or "auto" on a machine of the cluster.
         cpus_per_trial: threads of a trial, over all of its processes.
-        gpus_per_trial: a fraction of a GPU, or several; "auto" is as many as a trial can use.
-        processes_per_trial: processes that share each batch; "auto" is a process for each GPU.
+        gpus_per_trial: a fraction of a GPU, or a number of GPUs. "auto": as many as a trial can
+            use.
+        processes_per_trial: processes that share each batch. "auto": a process for each GPU.
         deterministic: use only operations that give the same bits each time.
-        concurrent: trials at a time; "auto" is as many as now fit the machine or the cluster. On
-            a cluster any number is accepted, since the cluster may grow.
+        concurrent: number of trials that run at a time. "auto": as many as the machine or the
+            cluster can run now. On a cluster any number is accepted, since the cluster may grow.
         checkpoint_every: time between checkpoints in the middle of an epoch.
-        step_timeout: time without a finished step, after which a worker counts as hung.
+        step_timeout: time without a finished step after which a worker counts as hung.
         max_hours: hours after which running trials write a checkpoint and the run stops.
-        callbacks: Ray Tune callbacks by import path: classes or functions, called without
+        callbacks: import paths of Ray Tune callbacks: classes or functions, called without
             arguments.
     """
 
@@ -138,23 +143,23 @@ class Compute(Strict):
 
     @property
     def cpus(self) -> int:
-        """CPUs of a trial: at least one for each process."""
+        """Number of CPUs of a trial: at least one for each process."""
         return max(self.cpus_per_trial, self.processes)
 
     @property
     def processes(self) -> int:
-        """Processes that share each batch of a trial."""
+        """Number of processes that share each batch of a trial."""
         if self.processes_per_trial != "auto":
             return self.processes_per_trial
         return 1 if self.gpus_per_trial == "auto" else max(int(self.gpus_per_trial), 1)
 
 
 class Storage(Strict):
-    """Where a study is kept. The default is a SQLite file, and a folder, under runs/<study>/.
+    """Places where a study is kept. The default is a SQLite file and a folder in runs/<study>/.
 
     Attributes:
-        url: of a PostgreSQL database, for the ledger.
-        trials: a folder, or the URL of one in an object store (s3://bucket/folder).
+        url: URL of a PostgreSQL database for the ledger.
+        trials: a folder, or the URL of a folder in an object store (s3://bucket/folder).
         quota: disk space for checkpoints of ended trials. Beyond it, checkpoints of trials off
             the Pareto front are deleted first.
     """
@@ -165,11 +170,11 @@ class Storage(Strict):
 
 
 class Reference(Strict):
-    """The worst corner of the hypervolume.
+    """Reference point of the hypervolume, its worst corner.
 
     Attributes:
-        accuracy: as a fraction; the default is chance.
-        params: a number, or the budget's maximum.
+        accuracy: a fraction. The default is the accuracy of random guesses.
+        params: a number of parameters, or the maximum of the budget.
     """
 
     accuracy: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -177,12 +182,12 @@ class Reference(Strict):
 
 
 class Report(Strict):
-    """What the report compares with.
+    """References of the report.
 
     Attributes:
-        hypervolume_reference: the worst corner of the hypervolume.
-        reference: published models to show beside those of the study, if they were trained
-            alike.
+        hypervolume_reference: the reference point of the hypervolume.
+        reference: published models. The report shows them beside the models of the study if all
+            were trained in the same way.
     """
 
     hypervolume_reference: Reference = Reference()
@@ -193,8 +198,9 @@ class Rates(Strict):
     """Learning rates that every arm tries, each twice the previous rate.
 
     Attributes:
-        grid: at least four. If an arm's best rate is at an end, the grid is extended there.
-        seeds: trainings of each arm at each rate, with seeds that nothing else is trained with.
+        grid: at least four rates. If an arm's best rate is at an end, the grid is extended there.
+        seeds: number of trainings of each arm at each rate. Their seeds are used for no other
+            training.
     """
 
     grid: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=4)]
@@ -202,12 +208,12 @@ class Rates(Strict):
 
 
 class Arms(Strict):
-    """Values of an axis that are compared, declared before training, so that their test accuracies
-    may be shown.
+    """Comparison of the values of an axis. It is declared before training, so the report may show
+    test accuracies.
 
     Attributes:
-        axis: by its path.
-        reference: the value that the others are compared with.
+        axis: path of the axis.
+        reference: the value with which the other values are compared.
         lr: train each arm at the learning rate of this grid that is best for it on the
             validation part.
     """
@@ -218,12 +224,12 @@ class Arms(Strict):
 
 
 class Contrast(Strict):
-    """Two values of an axis that are compared, declared before training, over all candidates that
-    differ in nothing else. Test accuracies of these candidates may be shown.
+    """Comparison of two values of an axis, over all candidates that differ in nothing else. It is
+    declared before training, so the report may show test accuracies of these candidates.
 
     Attributes:
-        axis: by its path.
-        of, against: the value, and the value that it is compared with.
+        axis: path of the axis.
+        of, against: a value, and the value with which it is compared.
         within: other axes, each with the value, or a list of values, that the candidates have.
     """
 
@@ -239,12 +245,12 @@ Control = Annotated[
 
 
 class Confirm(Strict):
-    """The members of the front are trained again. With "train", these trainings alone decide the
-    front again.
+    """Confirmation: the members of the front are trained again, with fresh seeds.
 
     Attributes:
-        seeds: fresh seeds for each member.
-        on: the part that they are trained on. With "train+val", nothing is decided again.
+        seeds: number of fresh seeds for each member.
+        on: the part on which they are trained. With "train", the new trainings alone decide the
+            front again. With "train+val", the front does not change.
     """
 
     seeds: Annotated[int, Field(ge=2, le=1_000_000)] = 5
@@ -256,7 +262,7 @@ class Branch(Strict):
     optimizer state.
 
     Attributes:
-        trial: the number of the trial to continue.
+        trial: number of the trial to continue.
         recipe: the recipe of the new trial.
     """
 
@@ -265,30 +271,29 @@ class Branch(Strict):
 
 
 class StudyFile(Strict):
-    """A study: the question, and everything that its answer depends on.
+    """A study: a question, and everything on which its answer depends.
 
     Attributes:
-        study: its name, and that of its folders in runs/ and reports/.
-        space: the space file, by its path from this one.
-        data: the data set, and how it is split.
-        recipe: how each candidate is trained; or the name of a recipe.
+        study: name of the study, and of its folders in runs/ and reports/.
+        space: path of the space file, relative to this file.
+        data: the data set and its split.
+        recipe: training settings of each candidate, or the name of a recipe.
         objectives: quantities to maximise or minimise: accuracy or loss, and costs.
-        latency: how the objective latency_ms is measured.
-        search: which candidates are trained.
+        latency: measurement of the objective latency_ms.
+        search: choice of the candidates that are trained.
         arms: the values of one axis that are compared.
         branches: trials that continue other trials.
         contrasts: pairs of values that are compared.
         controls: comparisons for each candidate: twins without recursion, or reruns of its
             weights at other depths.
         confirm: train the front again with fresh seeds.
-        scheduler: which trials are trained to their end.
-        compute: where trials run.
-        storage: where the study is kept.
-        report: what the report compares with.
+        scheduler: choice of the trials that are trained to their end.
+        compute: machines and resources of trials.
+        storage: places where the study is kept.
+        report: references of the report.
         monitor: each trial records after each epoch how much each execution changes its tokens.
-        test_curve: each trial reads the test part after each epoch too, not only once. Only
-            benchmarks of samplers use this curve. No report shows it, and nothing is chosen by
-            it.
+        test_curve: each trial evaluates the test part after each epoch, not only at the end. Only
+            benchmarks of samplers use this curve. No report shows it, and it decides nothing.
         tensorboard: each trial writes its metrics as event files.
     """
 

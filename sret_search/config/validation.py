@@ -1,4 +1,4 @@
-"""What does not fit the types of a file, in words, with its line and column."""
+"""Check a file against its types; each misfit is a message with line and column."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Model = TypeVar("Model", StudyFile, SpaceFile, Architecture)
 
 
 def check(model: type[Model], document: SourceFile) -> Model:
-    """The document as a model.
+    """Check the data of a file against a model, and return the model.
 
     Raises:
         StudyError: everything that does not fit, each with its line and column.
     """
     known = field_names(model, ())
     if document.data and not set(document.data) & set(known):
-        # The file may be one that was not meant, and that nobody is to see.
+        # The user may have named a wrong file, so the message shows none of its content.
         message = f"no key here belongs in such a file; its keys are {', '.join(sorted(known))}"
         raise StudyError([Problem(message, document.file, 1, 1)])
     try:
@@ -86,5 +86,5 @@ def _problem(model: type[Any], document: SourceFile, detail: dict[str, Any]) -> 
 
 
 def _written(value: Any) -> str:
-    text = json.dumps(masked_value(value))  # before it is cut: half a secret is known by nothing
+    text = json.dumps(masked_value(value))  # before the cut: half a secret cannot be recognised
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""A YAML 1.2 file as plain data that remembers where each part stands."""
+"""Reader of YAML 1.2 files, as plain data with the line and column of each part."""
 
 from __future__ import annotations
 
@@ -24,22 +24,29 @@ from sret_search.errors import encodable
 KeyPath = tuple[str | int, ...]
 
 _LARGEST = 50_000
-"""Bytes of a file, and values in it, those that aliases repeat included."""
+"""Largest number of bytes of a file, and of values in it, with repetitions by aliases."""
 _DEEPEST = 50
-"""Lists and mappings inside of each other."""
+"""Largest depth of lists and mappings inside of each other."""
 _DEEP = f"more than {_DEEPEST} lists and mappings inside of each other"
 _MOST = 2**63
-"""Whole numbers are smaller."""
+"""Bound of whole numbers, excluded."""
 
 
 _OTHER_VERSION = re.compile(r"^%YAML[ \t]+(?!1\.2\s)", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z_][\w.*]{0,39}")
-"""What a key of these files looks like; others may be of a file that was not meant."""
+"""Form of a key of these files. Messages show no other keys, which may be of a wrong file."""
 
 
 @dataclass(slots=True)
 class SourceFile:
-    """The text of a file, its data, and the line and column of every key and value in it."""
+    """A file that was read.
+
+    Attributes:
+        file: path of the file.
+        data: its content as plain data.
+        text: its text.
+        keys, values: line and column of each key and value, counted from 1, by path.
+    """
 
     file: File
     data: dict[str, Any]
@@ -48,7 +55,11 @@ class SourceFile:
     values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
 
     def problem(self, path: KeyPath, message: str, *, at_key: bool = False) -> Problem:
-        """A problem at the deepest part of `path` that the file has."""
+        """Make a problem at the deepest part of `path` that the file has.
+
+        Args:
+            at_key: whether the place is that of the key, not of the value.
+        """
         for end in range(len(path), -1, -1):
             places = (self.keys, self.values) if at_key else (self.values, self.keys)
             place = places[0].get(path[:end]) or places[1].get(path[:end])
@@ -61,7 +72,8 @@ def read(file: File) -> SourceFile:
     """Read a mapping from a file.
 
     Raises:
-        StudyError: no such file, not text, not YAML, not a mapping, a key that stands twice.
+        StudyError: the file does not exist, is no UTF-8 text, no YAML or no mapping, or has a
+            key twice.
     """
     try:
         if file.exists() and not (file.is_file() or file.is_dir()):
@@ -83,7 +95,7 @@ def read(file: File) -> SourceFile:
 
 
 def _decoded(content: bytes, file: File) -> str:
-    # Each character of UTF-16 or UTF-32 that these files are written with has a byte 0.
+    # In UTF-16 and UTF-32, each character that these files use has a byte 0.
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
         message = "cannot be read: it is UTF-16 or UTF-32 text; save it as UTF-8"
         raise StudyError([Problem(message, file, 1, 1)])
@@ -96,7 +108,7 @@ def _decoded(content: bytes, file: File) -> str:
 
 
 def _place(text: str, position: int) -> tuple[int, int]:
-    """Line and column of a position in a text."""
+    """Line and column of a position in a text, counted from 1."""
     before = text[:position]
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
@@ -105,10 +117,10 @@ def parse(text: str, file: File) -> SourceFile:
     """Read a mapping from the text of a file.
 
     Raises:
-        StudyError: not YAML, not a mapping, a key that stands twice.
+        StudyError: the text is no YAML or no mapping, or has a key twice.
     """
     with warnings.catch_warnings():
-        # What YAML allows, such as an anchor that is given again, is no reason for twelve lines.
+        # YAML allows a repeated anchor. The parser would print twelve lines of warning for it.
         warnings.simplefilter("ignore", YAMLWarning)
         return _parsed(text, file)
 
@@ -140,12 +152,12 @@ def _parsed(text: str, file: File) -> SourceFile:
 
 
 def without_secrets(text: str) -> str:
-    """The text of a YAML file with *** for the secrets in it, in its comments too."""
+    """The text of a YAML file with *** in place of secrets, in comments too."""
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except (YAMLError, RecursionError):
         root = None
-    # From the last one on, so that the places of the others stay.
+    # The last value is replaced first, so that the positions of the others do not change.
     for node in sorted(_scalars(root), key=lambda node: -node.start_mark.index):
         shown = masked_value(node.value)
         if shown != node.value:
@@ -156,23 +168,23 @@ def without_secrets(text: str) -> str:
 
 
 def _scalars(node: Node | None) -> Iterator[ScalarNode]:
-    """The values and keys below a node, each once, also where aliases repeat it."""
+    """Values and keys below a node, each once, even if aliases repeat it."""
     seen, waiting = set(), [node]
     while waiting:
-        found = waiting.pop()
-        if id(found) in seen:
+        current = waiting.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(found))
-        if isinstance(found, ScalarNode):
-            yield found
-        elif isinstance(found, MappingNode):
-            waiting += [part for pair in found.value for part in pair]
-        elif isinstance(found, SequenceNode):
-            waiting += found.value
+        seen.add(id(current))
+        if isinstance(current, ScalarNode):
+            yield current
+        elif isinstance(current, MappingNode):
+            waiting += [part for pair in current.value for part in pair]
+        elif isinstance(current, SequenceNode):
+            waiting += current.value
 
 
 def _too_deep(text: str, file: File) -> Problem:
-    """Where there is too much inside of each other."""
+    """Problem at the place where lists and mappings are too deep inside of each other."""
     depth = line = column = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, CollectionStartEvent):
@@ -188,7 +200,14 @@ def _too_deep(text: str, file: File) -> Problem:
 def _plain(
     node: Node, path: KeyPath, document: SourceFile, yaml: YAML, around: tuple[int, ...] = ()
 ) -> Any:
-    """Convert a node; `around` are the nodes that it lies in, since an alias may name one."""
+    """Convert a node to plain data, and record the places of its keys and values.
+
+    Args:
+        around: ids of the nodes that contain it. An alias may name one of them.
+
+    Raises:
+        StudyError: the node is too deep or too large, contains itself, or is not plain data.
+    """
     place = (node.start_mark.line + 1, node.start_mark.column + 1)
     if id(node) in around:
         raise StudyError(
@@ -200,7 +219,7 @@ def _plain(
     if len(document.values) >= _LARGEST:
         message = f"with its aliases expanded, the file has more than {_LARGEST:,} values"
         raise StudyError([Problem(message, document.file, *place)])
-    # A value that is not written starts where the next line does: its key is the place to name.
+    # An empty value starts at the next line. The place of its key is better for a message.
     written = node.end_mark.index > node.start_mark.index
     document.values.setdefault(path, place if written else document.keys.get(path, place))
     if isinstance(node, MappingNode):
@@ -238,15 +257,15 @@ def _plain(
 
 
 def _unquoted(problem: str) -> str:
-    """What the parser says, without what it quotes: the file may be one that was not meant."""
+    """Message of the parser without quotes from the file, which may be a wrong file."""
     if problem.startswith("but found another document"):
         return "a second document begins here, but a file has only one"
     return re.sub(r"(alias|anchor|tag handle|character) '\w[^\n]*?'", r"\1", problem)
 
 
 def _beside(file: File) -> str:
-    """What lies where a file was looked for."""
+    """Text that lists the YAML files in the folder of a missing file."""
     if not file.parent.is_dir():
         return ""
-    found = sorted(path.name for path in file.parent.glob("*.yaml"))
-    return f"; {file.parent}/ has {', '.join(found[:8])}" if found else ""
+    names = sorted(path.name for path in file.parent.glob("*.yaml"))
+    return f"; {file.parent}/ has {', '.join(names[:8])}" if names else ""

@@ -1,4 +1,4 @@
-"""What an architecture costs, in closed form. Imports neither torch nor ray."""
+"""Costs of an architecture, in closed form. Imports neither torch nor ray."""
 
 import sys
 from types import ModuleType
@@ -31,8 +31,10 @@ __all__ = [
 
 
 class _Room(ModuleType):
-    """`sret_search.cost` is this room, and in the Python API the function of that name: either
-    import of it gives both."""
+    """Package that can be called as the function `cost`.
+
+    In the Python API, `sret_search.cost` is both this package and that function.
+    """
 
     def __call__(self, a: Architecture) -> Cost:
         return cost(a)

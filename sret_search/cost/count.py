@@ -1,16 +1,16 @@
 """Parameters and multiply-adds of an architecture.
 
-MACs are multiply-adds of one image: convolutions, linear layers and both attention products,
-nothing else. With N tokens of width d, MLP width h, NLL width n, G slice groups and LoRA rank
-r, one execution has
+MACs are multiply-adds of one image in convolutions, linear layers and both attention products.
+With N tokens of width d, MLP width h, NLL width n, G slice groups and LoRA rank
+r, an execution has
 
     projections 4·N·d²   attention products 2·N²·d/G   MLP 2·N·d·h   NLL 2·N·d·n
     LoRA factors N·r·(8·d + 2·h)
 
-multiply-adds (Shen et al., 2111.05297, §3.4: only the attention products see G). Mixing the
-weights of an expert bank depends on no image, and is not counted.
+multiply-adds (Shen et al., 2111.05297, §3.4: only the attention products depend on G). The mix
+of the weights of an expert bank does not depend on the image and is not counted.
 
-Candidates of a space share most of their stages, so that the costs of stages are kept.
+Candidates of a space share most of their stages, so the costs of stages are cached.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from sret_search.architecture.parts import CACHED, ResidualKind, stem_channels
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Costs of one architecture. The parts of each breakdown add up to its total.
+    """Costs of an architecture.
 
     Attributes:
-        params_by_part, macs_by_part: breakdowns, summing to `params` and `macs`.
+        params_by_part, macs_by_part: breakdowns. Their sums are `params` and `macs`.
         params_shared: parameters that run more than once in a forward pass.
-        params_per_execution: parameters that belong to one execution of a block that has more:
-            its own NLL, norms, gains and LoRA factors.
+        params_per_execution: parameters that only one execution of a looping block uses: NLLs,
+            norms, gains and LoRA factors.
         executions: block executions of one forward pass (the depth of a study).
-        unique_blocks: distinct blocks.
-        sub_layers: attentions, MLPs and NLLs executed, one of the literature's "layers".
-        nlls: distinct NLLs.
+        unique_blocks: number of distinct blocks.
+        sub_layers: attentions, MLPs and NLLs that run. Some papers call these "layers".
+        nlls: number of distinct NLLs.
     """
 
     params_by_part: dict[str, int]
@@ -66,7 +66,7 @@ MACS = ("stem", "projections", "attention", "mlp", "relaxed", "nll", "pools", "h
 
 
 class StageCost(NamedTuple):
-    """Costs of one stage: the counts of `Cost`, and its parts in the order of `PARAMS` and `MACS`."""
+    """Costs of a stage: the counts of `Cost`, and the parts in the order of `PARAMS` and `MACS`."""
 
     params: tuple[int, ...]
     macs: tuple[int, ...]
@@ -78,7 +78,7 @@ class StageCost(NamedTuple):
 
 
 def cost(a: Architecture) -> Cost:
-    """Count an architecture, in some tens of microseconds."""
+    """Count the parameters and multiply-adds of an architecture, in some tens of microseconds."""
     stem_params, stem_macs = _stem(
         a.stem, a.stem_strides, a.image_size, a.in_channels, a.stages[0].width
     )
@@ -107,14 +107,14 @@ def cost(a: Architecture) -> Cost:
 def _stage(
     s: Stage, first: bool, tokens: int, nll: NLL, residual: ResidualKind, relax: Relax
 ) -> StageCost:
-    """Costs of a stage, of the positions before the first, and of the pool before another."""
+    """Costs of a stage, with the positions before the first stage or the pool before another."""
     d, h, n, executions = s.width, s.hidden, nll.hidden(s.width), s.executions
     looping, looped, nlls = looping_blocks(s), looped_executions(s), nll.count(s)
     norms = 4 * d * relax.norm
     factors = (relax.lora or 0) * (8 * d + 2 * h)
     block, of_nll = block_params(s, residual, relax), nll_params(s, nll, residual)
     of_loop = norms + 2 * relax.gain + factors
-    # Tokens that one attends to, summed over executions.
+    # Tokens to which a token attends, summed over executions.
     seen = sum(
         blocks * sum(runs * (tokens // groups) for groups, runs in slices(s.groups, loops))
         for loops, blocks in s.blocks_by_loops.items()
@@ -147,29 +147,29 @@ def _stage(
 
 
 def block_params(s: Stage, residual: ResidualKind, relax: Relax) -> int:
-    """Parameters of one block, its norms with them."""
+    """Parameters of a block, norms included."""
     d, experts = s.width, relax.experts
     bank = experts * _mlp(d, s.hidden) + (2 * experts if experts > 1 else 0)
     return 4 * d + 4 * d * d + 4 * d + bank + 2 * _residual_params(residual, d)
 
 
 def nll_params(s: Stage, nll: NLL, residual: ResidualKind) -> int:
-    """Parameters of one NLL; those of an empty one where the stage has none."""
+    """Parameters of an NLL; without NLLs, those of an NLL with hidden width 0."""
     return 2 * s.width + _mlp(s.width, nll.hidden(s.width)) + _residual_params(residual, s.width)
 
 
 def looping_blocks(s: Stage) -> int:
-    """Blocks that run more than once."""
+    """Number of blocks that run more than once."""
     return sum(blocks for loops, blocks in s.blocks_by_loops.items() if loops > 1)
 
 
 def looped_executions(s: Stage) -> int:
-    """Executions of the blocks that run more than once."""
+    """Number of executions of the blocks that run more than once."""
     return sum(loops * blocks for loops, blocks in s.blocks_by_loops.items() if loops > 1)
 
 
 def slices(groups: tuple[int, ...], loops: int, first: int = 0) -> list[tuple[int, int]]:
-    """The slice groups of a block's loops, and how many loops have them."""
+    """Slice groups of a block's loops, from loop `first` on: [(groups, number of loops), …]."""
     last = len(groups) - 1
     listed = [(groups[loop], 1) for loop in range(first, min(last, loops))]
     return [*listed, (groups[last], max(loops - max(last, first), 0))]
@@ -181,12 +181,12 @@ def _mlp(width: int, hidden: int) -> int:
 
 
 def _residual_params(kind: ResidualKind, width: int) -> int:
-    """Parameters of one residual addition: two scalars, or a gain for each channel."""
+    """Parameters of a residual addition: two scalars, a gain for each channel, or none."""
     return {"lrc": 2, "layerscale": width, "scaled": 0}[kind]
 
 
 def _nlls_shared(nll: NLL, s: Stage) -> int:
-    """Distinct NLLs that run more than once."""
+    """Number of distinct NLLs that run more than once."""
     if nll.share == "stage":
         return int(s.executions > 1)
     return looping_blocks(s) if nll.share == "block" else 0

@@ -1,7 +1,7 @@
-"""Memory of a training step: what executions keep for the backward pass, and what to recompute.
+"""Memory of a training step: activations kept for the backward pass, and segments to recompute.
 
-With s bytes kept by an execution and b by its input alone, E executions in segments of k hold
-E/k inputs and one recomputed segment: E·b/k + k·s bytes, least at k = √(E·b/s).
+An execution keeps s bytes, its input alone b bytes. E executions in segments of k keep E/k inputs
+and one recomputed segment: E·b/k + k·s bytes. The minimum is at k = √(E·b/s).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from sret_search.cost.count import cost, looped_executions, slices
 _FLOAT = 4
 
 MEMORY_BUDGET = 2 * 2**30
-"""Bytes of activations above which a training recomputes them."""
+"""Bytes of activations. A training that needs more recomputes some of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a stage runs in training: first in recomputed segments, the rest kept whole.
+    """Division of a stage's executions in training: recomputed segments, then kept executions.
 
     Attributes:
-        length: executions of a segment, of which only the first one's input is kept.
-        kept: executions at the stage's end that keep everything.
+        length: executions of a segment. Only the input of the segment is kept.
+        kept: executions at the end of the stage that keep all of their activations.
     """
 
     length: int
@@ -36,14 +36,16 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class TrainMemory:
-    """Bytes at the fullest moment of a training step in float32 with AdamW.
+    """Peak memory of a training step in float32 with AdamW, in bytes.
 
     Attributes:
-        weights, moments: of all parameters, AdamW having two moments.
-        gradients: that are there by then. Gradients grow as activations shrink, so there are
-            none yet where all activations are kept; where they are recomputed, the kept
-            executions at the end have left those of the shared weights.
-        activations: kept for the backward pass, with the images and one recomputed segment.
+        weights: bytes of all parameters.
+        moments: bytes of the two moments of AdamW.
+        gradients: bytes of the gradients at the peak. If all activations are kept, the peak is
+            before the backward pass, without gradients. If some are recomputed, the gradients
+            of the shared weights exist by then.
+        activations: bytes kept for the backward pass, with the images and one recomputed
+            segment.
     """
 
     weights: int
@@ -58,9 +60,12 @@ class TrainMemory:
 
 
 def train_memory(a: Architecture, batch: int, budget: float = math.inf) -> TrainMemory:
-    """The memory of training on `batch` images a step, activations recomputed beyond `budget`.
+    """Estimate the memory of a training step. The memory that PyTorch itself needs, and the free
+    memory of its allocator, are not counted.
 
-    PyTorch's own memory, and what its allocator keeps free, are not counted.
+    Args:
+        batch: images of a step.
+        budget: bytes of activations. Beyond it, activations are recomputed.
     """
     weights = _FLOAT * cost(a).params
     held = fullest = 0
@@ -72,19 +77,19 @@ def train_memory(a: Architecture, batch: int, budget: float = math.inf) -> Train
         segment = max(plan.kept, min(plan.length, recomputed)) * stage.kept
         fullest = max(fullest, held + segment + stage.passing)
         held += plan.kept * stage.kept
-    # Fullest where the backward pass enters a stage or its recomputed segments: by then nothing
-    # is left of the later stages.
+    # The peak is where the backward pass enters a stage or its recomputed segments. By then the
+    # activations of the later stages are freed.
     gradients = weights if recomputes(a, plans) else 0
     return TrainMemory(weights, 2 * weights, gradients, fullest + around)
 
 
 @lru_cache(maxsize=256)
 def segments(a: Architecture, batch: int, budget: float) -> tuple[Segments, ...]:
-    """For each stage, what to recompute so that activations fit into `budget` bytes, or come as
-    near to it as recomputing can.
+    """Choose for each stage the executions to recompute, so that activations fit into `budget`
+    bytes. If they cannot fit, their bytes are as near to the budget as possible.
 
-    The executions that run last are kept first: their activations are gone again before the
-    first segment is recomputed, so that one segment's worth of them costs nothing.
+    The last executions are the first to be kept. Their activations are freed before the first
+    segment is recomputed, so keeping as many as a segment has needs no more memory.
     """
     return _plans(_stages(a, batch), budget - _around(a, batch))
 
@@ -106,14 +111,20 @@ def _plans(stages: Sequence[_Stage], budget: float) -> tuple[Segments, ...]:
 
 
 def recomputes(a: Architecture, plans: Sequence[Segments]) -> bool:
-    """Whether any stage recomputes anything."""
+    """Whether a stage recomputes some executions."""
     return any(plan.kept < s.executions for plan, s in zip(plans, a.stages, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """Bytes of a stage's executions: the tokens that enter one, what one keeps for its backward
-    pass, and what comes and goes in that."""
+    """Memory of a stage's executions.
+
+    Attributes:
+        executions: number of executions.
+        input: bytes of the tokens that enter an execution.
+        kept: bytes that an execution keeps for its backward pass.
+        passing: bytes that the backward pass of an execution needs only while it runs.
+    """
 
     executions: int
     input: int
@@ -133,8 +144,8 @@ def _stage(
     s: Stage, tokens: int, nll: NLL, residual: ResidualKind, relax: Relax, permutation: Permutation
 ) -> _Stage:
     d, h = s.width, s.hidden
-    # Gradients of the MLP's hidden layer before and after GELU, of the execution's output
-    # and its input; of a bank before it is mixed.
+    # Gradients of the MLP's hidden layer before and after GELU, of the output and the input of
+    # the execution, and of the bank before it is mixed.
     passing = tokens * (2 * h + 2 * d) + (relax.experts * d * h if relax.experts > 1 else 0)
     kept = tokens * _kept(s, nll, relax, permutation) + _weights_kept(s, nll, residual, relax)
     return _Stage(
@@ -146,9 +157,9 @@ def _stage(
 
 
 def _kept(s: Stage, nll: NLL, relax: Relax, permutation: Permutation) -> float:
-    """Floats that an execution keeps for each token: the inputs of both norms, of the four
-    linear layers and of GELU, queries, keys and values, the norms' two statistics, a sum for
-    each head; then what the options add."""
+    """Floats that an execution keeps for each token: inputs of both norms, of the four linear
+    layers and of GELU; queries, keys and values; two statistics of each norm; a sum for each
+    head; and the floats that the options add."""
     executions, hidden = s.executions, nll.hidden(s.width)
     options = looped_executions(s) / executions * 4 * (relax.lora or 0)
     options += _permuted(s, permutation) / executions * s.width
@@ -157,8 +168,8 @@ def _kept(s: Stage, nll: NLL, relax: Relax, permutation: Permutation) -> float:
 
 
 def _weights_kept(s: Stage, nll: NLL, residual: ResidualKind, relax: Relax) -> float:
-    """Floats of the weights that are made for one execution: experts mixed, last layers of
-    branches weighed."""
+    """Floats of the weights that are computed for an execution: mixed experts, and last layers of
+    branches with their residual scale."""
     d, h, shared = s.width, s.hidden, looped_executions(s) / s.executions
     bank, is_learnt = relax.experts > 1, residual != "scaled"
     varies = 1.0 if bank else relax.per_loop * shared
@@ -168,7 +179,7 @@ def _weights_kept(s: Stage, nll: NLL, residual: ResidualKind, relax: Relax) -> f
 
 
 def _permuted(s: Stage, permutation: Permutation) -> int:
-    """Executions whose tokens are permuted: not a first loop, nor global attention."""
+    """Number of executions with permuted tokens: sliced attention after the first loop."""
     if permutation == "none":
         return 0
     return sum(

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and how many trials it runs at a time."""
+"""Number of GPUs of this machine, and number of trials that it runs at a time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from sret_search.config.study_file import Compute
 from sret_search.machine.processors import cpus
 
 _GPU = re.compile(r"\d+|(GPU|MIG)-\S+")
-"""A GPU's name in CUDA_VISIBLE_DEVICES."""
+"""Name of a GPU in CUDA_VISIBLE_DEVICES."""
 
 
 def gpus() -> int:
-    """NVIDIA GPUs that this process may use, found without loading torch. Where
-    CUDA_VISIBLE_DEVICES is set they are those that it names; CUDA reads it up to the first name
-    that is none of a GPU, such as -1, or the NoDevFiles that Slurm sets where there are none."""
+    """Number of NVIDIA GPUs that this process may use. It does not load torch.
+
+    If CUDA_VISIBLE_DEVICES is set, the GPUs that it names count. CUDA stops at the first name that
+    is no GPU, such as -1, or NoDevFiles, which Slurm sets without GPUs.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         names = (name.strip() for name in visible.split(","))
@@ -27,12 +29,12 @@ def gpus() -> int:
 
 
 def gpus_of_trial(compute: Compute) -> float:
-    """GPUs that a trial takes, as far as this machine tells."""
+    """Number of GPUs that a trial takes; with "auto", 1 if this machine has any."""
     return bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
 
 
 def at_a_time(compute: Compute) -> int:
-    """Trials that run at a time on this machine; at least one."""
+    """Number of trials that run at a time on this machine; at least 1."""
     if compute.concurrent != "auto":
         return compute.concurrent
     each = gpus_of_trial(compute)

@@ -1,4 +1,4 @@
-"""The hardware that a study's trials run on, by a name under which its speed is kept."""
+"""Name of the hardware on which trials run. Measured speeds are kept under this name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SETS = (("avx512f", "AVX-512"), ("avx2", "AVX2"))
 
 
 def uses_gpu(compute: Compute) -> bool:
-    """Whether trials are trained on GPUs, as far as this machine tells."""
+    """Whether trials are trained on GPUs; with "auto", whether this machine has any."""
     return gpus_of_trial(compute) > 0
 
 
 def hardware(compute: Compute) -> str:
-    """What the time of a step depends on besides the candidate: the GPU, or the CPU with its
-    instructions and the threads of a process; and how many trials share the machine."""
+    """Name for everything but the candidate on which the time of a step depends: the GPU, or the
+    CPU with its instructions and the threads of a process; and the number of trials at a time."""
     trials = at_a_time(compute)
     share = f"{trials} trials at a time" if trials > 1 else "1 trial at a time"
     if compute.processes > 1:
@@ -32,7 +32,7 @@ def hardware(compute: Compute) -> str:
 
 
 def cpu() -> str:
-    """The processor's name, and the best of its instructions that training gains by."""
+    """Name of the processor, with its best instruction set for training."""
     try:
         text = _CPU.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The CPUs that this process may use: those it may run on, and the quota of its container."""
+"""Number of CPUs that this process may use: its affinity, and the quota of its container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MEMBERSHIP, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def cpus() -> int:
-    """CPUs that this process may use, at least one: a quota of 2.5 CPUs counts as two."""
+    """Number of CPUs that this process may use, at least 1. A quota of 2.5 CPUs counts as 2."""
     affinity = hasattr(os, "sched_getaffinity")
     number = len(os.sched_getaffinity(0)) if affinity else os.cpu_count() or 1
     limit = quota()
@@ -19,14 +19,14 @@ def cpus() -> int:
 
 
 def quota(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> float | None:
-    """The CPU time per second that the control groups of this process allow; None without a limit.
+    """CPU time per second that the control groups of this process allow; None without a limit.
 
-    Docker's `--cpus`, Kubernetes' `limits.cpu` and systemd's `CPUQuota=` set such a limit, which
-    `os.cpu_count` and the affinity of a process do not show.
+    Docker's `--cpus`, Kubernetes' `limits.cpu` and systemd's `CPUQuota=` set such a limit. Neither
+    `os.cpu_count` nor the affinity of a process shows it.
 
     Args:
-        membership: the groups of this process, a line `number:controllers:path` each.
-        mount: where the groups are mounted, in version 1 or 2 of the kernel's interface.
+        membership: file with the groups of this process, each a line `number:controllers:path`.
+        mount: folder where the groups are mounted, in version 1 or 2 of the kernel's interface.
     """
     try:
         lines = membership.read_text().splitlines()
@@ -44,8 +44,11 @@ def quota(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> float | None:
 
 
 def _limits(mount: Path, path: str, read: Callable[[Path], float | None]) -> Iterator[float]:
-    """The limits of a group and of those above it. In a container the path may be that of the
-    host: then only the mount itself, which is the container's own group, is there."""
+    """Limits of a group and of the groups above it.
+
+    In a container the path may be a path of the host. Then only the mount exists, which is the
+    group of the container.
+    """
     folder = mount / path.lstrip("/")
     for group in (folder, *folder.parents):
         with suppress(OSError, ValueError, ZeroDivisionError):

@@ -1,20 +1,20 @@
-"""How long trainings take, from steps that were measured on the same hardware.
+"""Prediction of training times, from steps that were measured on the same hardware.
 
-The time of a step is close to a sum of things that are known in closed form, each at a speed of
-its own:
+The time of a step is close to a sum of parts. The size of each part is known in closed form. Each
+part has a speed:
 
-    step       what each step costs anyway: the loader's round, the schedule, the loss
+    step       fixed time of each step: data loader, schedule, loss
     pixel      decoding and augmentation
-    launch     of a sub-layer's operations, which small models mostly wait for
-    mac        multiply-adds × images, but for attention's
-    attention  its multiply-adds × images
-    byte       that executions keep × images: norms, GELU and residuals are bound by memory
-    param      the optimizer, the clipped norm, the moving average
+    launch     launches of the operations of sub-layers; small models mostly wait for these
+    mac        multiply-adds × images, without attention
+    attention  multiply-adds of attention × images
+    byte       bytes kept by executions × images: memory limits norms, GELU and residuals
+    param      optimizer, clipped norm, moving average
 
-Launches, multiply-adds and bytes count (3 + r) / 3 times where a part r of the executions is
-recomputed in the backward pass. An evaluation has the same parts but the last, at speeds of its
-own. The speeds, none negative, are those that fit all measured points best, errors relative to
-each point's time. A teacher's forward pass is not counted.
+If a fraction r of the executions is recomputed in the backward pass, launches, multiply-adds and
+bytes count (3 + r) / 3 times. An evaluation has the same parts without the last, with other
+speeds. The speeds are the non-negative least-squares fit to the relative errors of all measured
+points. The forward pass of a teacher is not counted.
 """
 
 from __future__ import annotations
@@ -40,29 +40,30 @@ from sret_search.machine.hardware import hardware, uses_gpu
 
 FILE = Path("runs") / "calibration.json"
 _EVALUATED = 256
-"""Images of a batch in evaluation."""
+"""Number of images of a batch in evaluation."""
 _MOST = 100
-"""Points that are kept of one hardware: the latest."""
+"""Number of points that are kept for a hardware: the latest."""
 
 Speeds = NDArray[np.float64]
-"""Seconds of one of each part of a step, in the order of the module's table (7,)."""
+"""Seconds of a unit of each part of a step, in the order of the module's table (7,)."""
 
 _TYPICAL = {
     "cpu": ([2e-3, 5e-8, 1.1e-3, 1.8e-10, 3e-10, 0, 1e-8], [1e-3, 1e-8, 3.5e-4, 6e-11, 1e-10, 0, 0]),
     "cuda": ([2e-3, 3e-9, 4e-4, 2e-13, 4e-13, 5e-13, 2e-11], [1e-3, 1e-9, 1e-4, 7e-14, 2e-13, 2e-13, 0]),
 }  # fmt: skip
-"""Speeds of training and of evaluation on one CPU core, or GPU, of a server, for a first guess."""
+"""Typical speeds of training and of evaluation on a CPU core or a GPU of a server."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A candidate that was measured.
+    """A measured candidate.
 
     Attributes:
-        architecture, recipe: as plain data, the recipe as one process has it.
-        step: seconds of a whole one.
-        evaluated: images of an evaluation.
-        evaluation: seconds of it.
+        architecture: plain data.
+        recipe: plain data, with the batch of one process.
+        step: seconds of a training step.
+        evaluated: number of images of an evaluation.
+        evaluation: seconds of the evaluation.
     """
 
     architecture: dict[str, Any]
@@ -74,14 +75,14 @@ class Point:
 
 @dataclass(frozen=True)
 class StepTime:
-    """Predicts seconds.
+    """Predictor of the seconds of trainings and evaluations.
 
     Attributes:
-        hardware: what it holds for.
-        processes: that share each batch of a training.
-        points: that were measured; without any, speeds are guessed.
+        hardware: name of the hardware for which it predicts.
+        points: measured points. Without points, the speeds are those of a typical server.
+        processes: number of processes that share each batch of a training.
         device: "cpu" or "cuda".
-        threads: of the CPU.
+        threads: number of CPU threads of a process.
     """
 
     hardware: str
@@ -92,10 +93,10 @@ class StepTime:
 
     @classmethod
     def known(cls, compute: Compute | None = None) -> StepTime | None:
-        """That of this hardware, if it was calibrated here.
+        """Predictor for this hardware, from its calibration; None without a calibration.
 
         Args:
-            compute: of the study; what a study has that says nothing of it, if not given.
+            compute: `compute` of the study; the default of a study file if None.
 
         Raises:
             StudyError: the file is no calibration.
@@ -108,31 +109,38 @@ class StepTime:
 
     @classmethod
     def guessed(cls, compute: Compute | None = None) -> StepTime:
-        """That of a typical server."""
+        """Predictor with the speeds of a typical server."""
         compute = compute or Compute()
         device = "cuda" if uses_gpu(compute) else "cpu"
         threads = compute.cpus // compute.processes
         return cls(hardware(compute), (), compute.processes, device, threads)
 
     def seconds(self, architecture: Architecture, recipe: Recipe, images: int) -> float:
-        """Of all steps of one training on a part of so many images."""
+        """Seconds of all steps of a training.
+
+        Args:
+            images: number of images of the training part.
+        """
         steps, seen = recipe.timetable(max(images, 1)).total, recipe.images_seen(max(images, 1))
         parts = step_parts(architecture, self.share(recipe), steps, seen / self.processes)
         return float(parts @ self._speeds(recipe)[0])
 
     def evaluation(self, architecture: Architecture, recipe: Recipe, images: int) -> float:
-        """Of evaluating a model on so many images."""
+        """Seconds of an evaluation on this number of images."""
         parts = _evaluation(architecture, math.ceil(images / self.processes))
         return float(parts @ self._speeds(recipe)[1])
 
     def share(self, recipe: Recipe) -> Recipe:
-        """The recipe as one process has it, with its share of each batch."""
+        """The recipe of one process, with its share of each batch."""
         images = -(-recipe.batch_size // self.processes)
         return replace(recipe, batch_size=max(images, recipe.accumulate))
 
     def _speeds(self, recipe: Recipe) -> tuple[Speeds, Speeds]:
-        """Of training and of evaluation: fitted to points of the same precision, both compiled
-        or not, where there are any."""
+        """Speeds of training and of evaluation.
+
+        They are fitted to the points with the same precision and the same `compile`, if there are
+        any. Otherwise the same precision is preferred.
+        """
         if not self._fits:
             step, evaluation = map(np.array, _TYPICAL[self.device])
             if self.device == "cpu":
@@ -153,8 +161,16 @@ class StepTime:
 
 
 def add(name: str, points: Sequence[Point]) -> None:
-    """Keep points that were measured on a hardware; they replace earlier ones of the same
-    candidates."""
+    """Store points that were measured on a hardware. They replace earlier points of the same
+    candidates.
+
+    Args:
+        name: name of the hardware.
+
+    Raises:
+        StudyError: the file is no calibration.
+        OSError: the file cannot be written.
+    """
     known = _read()
     new = {_key(point): point for point in points}
     before = [point for point in known.get(name, []) if _key(point) not in new]
@@ -169,7 +185,7 @@ def add(name: str, points: Sequence[Point]) -> None:
 def _read() -> dict[str, list[Point]]:
     try:
         plain = json.loads(FILE.read_text(encoding="utf-8"))
-        return {name: [_point(one) for one in points] for name, points in plain.items()}
+        return {name: [_point(point) for point in points] for name, points in plain.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -182,7 +198,7 @@ def _read() -> dict[str, list[Point]]:
 def _point(plain: dict[str, Any]) -> Point:
     point = Point(**plain)
     for kind, part in ((Architecture, point.architecture), (Recipe, point.recipe)):
-        kind.from_dict(part)  # or it says what is wrong
+        kind.from_dict(part)  # raises an error if the data is wrong
     if not (0 < point.step < math.inf and 0 < point.evaluation < math.inf):
         raise ValueError(f"{point.step} and {point.evaluation} are no times")
     return point
@@ -193,7 +209,12 @@ def _key(point: Point) -> str:
 
 
 def step_parts(a: Architecture, recipe: Recipe, steps: float, images: float) -> Speeds:
-    """The parts of so many steps, which see so many images in all (7,)."""
+    """Sizes of the parts of training steps (7,).
+
+    Args:
+        steps: number of steps.
+        images: number of images in all of these steps.
+    """
     micro = recipe.images_at_once()
     forward = np.zeros(4)
     for depth, times in depths_of_step(a, recipe):
@@ -205,7 +226,7 @@ def step_parts(a: Architecture, recipe: Recipe, steps: float, images: float) -> 
 
 
 def _evaluation(a: Architecture, images: int) -> Speeds:
-    """The parts of an evaluation (7,)."""
+    """Sizes of the parts of an evaluation (7,)."""
     batches = math.ceil(images / _EVALUATED)
     pixels = a.in_channels * a.image_size**2
     each = np.array([batches, images, images, images])
@@ -213,7 +234,8 @@ def _evaluation(a: Architecture, images: int) -> Speeds:
 
 
 def _forward(a: Architecture) -> Speeds:
-    """Launches of a forward pass; multiply-adds, those of attention, and bytes, of one image."""
+    """Sizes of the middle parts (4,): launches of a forward pass; multiply-adds without attention,
+    multiply-adds of attention, and kept bytes of an image."""
     known = cost(a)
     attention = known.macs_by_part["attention"]
     kept = train_memory(a, 1).activations
@@ -238,6 +260,6 @@ def _least_squares(parts: Sequence[Speeds], seconds: Sequence[float]) -> Speeds:
     relative = np.array(parts) / np.array(seconds)[:, None]
     scale = relative.max(0)
     scale[scale == 0] = 1
-    found: Speeds = nnls(relative / scale, np.ones(len(seconds)))[0]
-    speeds: Speeds = found / scale
+    scaled: Speeds = nnls(relative / scale, np.ones(len(seconds)))[0]
+    speeds: Speeds = scaled / scale
     return speeds

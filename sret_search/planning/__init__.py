@@ -1,1 +1,1 @@
-"""The work that a study asks for, before it runs: trainings, hours, disk, and whether all is there."""
+"""Plan of a study before it runs: trainings, hours, disk, and checks of its inputs."""

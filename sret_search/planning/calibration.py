@@ -1,4 +1,4 @@
-"""Measuring how long a study's candidates take here, for `plan --calibrate`."""
+"""Measurement of step times of a study's candidates on this machine, for `plan --calibrate`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study, StudyError
 
 MEASURED = 6
-"""Candidates that are measured, where there are as many."""
+"""Largest number of candidates that are measured."""
 
 
 def calibrate(study: Study) -> Study:
-    """Measure some of a study's candidates and keep what was found; the study, its data seen.
+    """Measure some of a study's candidates and store their step times.
+
+    Returns:
+        The study with the sizes and contents of its data.
 
     Raises:
-        StudyError: data or GPU are not there, or a candidate does not run.
+        StudyError: data or a GPU is missing, or a candidate does not run.
     """
     preflight.check(study)
 
@@ -39,7 +42,7 @@ def calibrate(study: Study) -> Study:
         raise StudyError(f"{shown(study.path)}: torch sees no GPU here")
     study = check_inputs(study)
     share = StepTime.guessed(compute).share
-    candidates = [c for one in duration.trainings(study) for c in one.candidates]
+    candidates = [c for phase in duration.trainings(study) for c in phase.candidates]
     chosen = varied(candidates, MEASURED)
     jobs = [
         replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)
@@ -71,8 +74,13 @@ def calibrate(study: Study) -> Study:
 
 
 def varied(candidates: Sequence[Candidate], number: int) -> list[Candidate]:
-    """At most so many candidates whose steps differ most in what they are made of: first the
-    costliest, then ever the one that is least like those before it."""
+    """Choose candidates with steps that differ most in their parts.
+
+    The first is the costliest candidate. Each next candidate is the least similar to those before.
+
+    Args:
+        number: largest number of candidates.
+    """
     parts = [
         step_time.step_parts(c.architecture, c.recipe, 1, c.recipe.batch_size) for c in candidates
     ]

@@ -1,4 +1,4 @@
-"""What a study will need of the disk, at most, before anything of it is trained."""
+"""Estimate of the disk space that a study needs at most, before it runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sret_search.space.candidate import Candidate
 from sret_search.study import Study
 
 _IN_LEDGER, _EPOCH_IN_LEDGER, _RERUN_IN_LEDGER = 5_000, 170, 750
-"""Bytes of a trial in the database, and what an epoch and a rerun add to them."""
+"""Bytes in the database of a trial, of each of its epochs, and of each of its reruns."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiskEstimate:
-    """Bytes that a study takes on disk, at most.
+    """Largest number of bytes of a study on disk.
 
     Attributes:
-        live: trials that run at a time.
-        kept: checkpoints that these keep.
-        writing: what each of them may write next: another checkpoint, and its result.
-        ended: what all trials leave for good.
-        checkpoints: the last ones of ended trials, which the quota limits, and of those that a
-            scheduler keeps waiting, which it does not.
-        ledger: the database, where it is a file.
+        live: number of trials that run at a time.
+        kept: bytes of the checkpoints that running trials keep.
+        writing: bytes that running trials may write next: another checkpoint, and the result.
+        ended: bytes of the artifacts that all trials leave for good.
+        checkpoints: bytes of the last checkpoints of ended trials, and of trials that wait at a
+            rung. The quota limits only those of ended trials.
+        ledger: bytes of the database; 0 if it is no file.
     """
 
     live: int
@@ -47,8 +47,15 @@ class DiskEstimate:
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """Bytes of a training: a checkpoint, that before its decay, what it leaves, its row in the
-    ledger; and how many such trainings there are."""
+    """Bytes of a training.
+
+    Attributes:
+        checkpoint: bytes of a checkpoint.
+        stable: bytes of the checkpoint before the decay of the learning rate; 0 without it.
+        leaves: bytes of the artifacts that it leaves for good.
+        row: bytes in the ledger.
+        times: number of such trainings.
+    """
 
     checkpoint: int
     stable: int
@@ -58,36 +65,42 @@ class _Training:
 
 
 def estimate_disk_usage(study: Study, live: int | None = None) -> DiskEstimate:
-    """Estimate what a study will need: of a grid all candidates are known; otherwise, and for
-    branches, the largest of some random draws stands for each.
+    """Estimate the disk space of a study. All candidates of a grid are known. Otherwise, and for
+    branches, the largest of some random draws represents each candidate.
 
     Args:
-        live: trials that run at a time; as many as this machine can run where not given.
+        live: number of trials that run at a time; the number that this machine can run if None.
     """
     trainings: list[_Training] = []
     for phase in training_plan(study):
-        # Of what is drawn, the largest example stands for each.
-        found = [_training(study, c, phase.role) for c in phase.candidates]
+        # If candidates are drawn, the largest example represents each.
+        of_phase = [_training(study, c, phase.role) for c in phase.candidates]
         if phase.exact:
-            trainings += [replace(one, times=phase.trials // len(found)) for one in found]
+            trainings += [
+                replace(training, times=phase.trials // len(of_phase)) for training in of_phase
+            ]
         else:
-            largest = max(found, key=lambda one: one.checkpoint)
+            largest = max(of_phase, key=lambda training: training.checkpoint)
             trainings.append(replace(largest, times=phase.trials))
-    branched = max(trainings, key=lambda one: one.checkpoint)
+    branched = max(trainings, key=lambda training: training.checkpoint)
     trainings.append(replace(branched, times=len(study.file.branches)))
-    live = max(min(live or at_a_time(study.file.compute), sum(one.times for one in trainings)), 1)
-    checkpoints = sum(one.times * (one.checkpoint + one.stable) for one in trainings)
+    live = max(
+        min(live or at_a_time(study.file.compute), sum(training.times for training in trainings)), 1
+    )
+    checkpoints = sum(
+        training.times * (training.checkpoint + training.stable) for training in trainings
+    )
     is_file = study.file.storage.url is None
     return DiskEstimate(
         live=live,
         kept=_largest(live, ((KEPT * t.checkpoint + t.stable, t.times) for t in trainings)),
         writing=_largest(live, ((t.checkpoint + t.leaves, t.times) for t in trainings)),
-        ended=sum(one.times * one.leaves for one in trainings),
-        # No quota counts those of trials that wait at rungs.
+        ended=sum(training.times * training.leaves for training in trainings),
+        # The quota does not limit checkpoints of trials that wait at rungs.
         checkpoints=checkpoints
         if study.rungs
         else min(checkpoints, size(study.file.storage.quota)),
-        ledger=sum(one.times * one.row for one in trainings) if is_file else 0,
+        ledger=sum(training.times * training.row for training in trainings) if is_file else 0,
     )
 
 
@@ -108,5 +121,10 @@ def _training(study: Study, candidate: Candidate, role: Role) -> _Training:
 
 
 def _largest(count: int, sizes: Iterable[tuple[int, int]]) -> int:
-    """The sum of so many of the largest sizes, given how often each comes."""
+    """Sum of the largest sizes.
+
+    Args:
+        count: number of sizes in the sum.
+        sizes: each size, with the number of its occurrences.
+    """
     return sum(heapq.nlargest(count, (s for s, times in sizes for _ in range(min(times, count)))))

@@ -1,5 +1,4 @@
-"""How long a whole study will take: every training that is known or can be foreseen, on as many
-trials at a time as run here."""
+"""Prediction of the time of a whole study, from all trainings that are known or expected."""
 
 from __future__ import annotations
 
@@ -15,27 +14,27 @@ from sret_search.space.candidate import Candidate
 from sret_search.study.study import Study
 
 EXAMPLES = 256
-"""Draws that stand for a study whose candidates are drawn."""
+"""Number of random draws that represent a study with drawn candidates."""
 
 # Measured on two cores of a server.
 _START = 15.0
-"""Seconds until Ray and its first workers are up, and for the report at the end."""
+"""Seconds for the start of Ray and its first workers, and for the report at the end."""
 _TRIAL, _EPOCH = 0.3, 0.02
-"""Seconds of a trial for its model, data and result, and of an epoch for its checkpoint."""
+"""Seconds of a trial for model, data and result, and seconds of an epoch for the checkpoint."""
 _LATENCY, _PASSES = 1.0, 13
-"""Seconds of measuring a latency, at least, and forward passes."""
+"""Least seconds of a latency measurement, and number of its forward passes."""
 _WATCHED, _LOOKS = 32, 6
-"""Images that the monitor looks at after each epoch, and forward passes as long as that takes."""
+"""Number of images of the monitor after each epoch, and its time in forward passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Seconds of a study.
+    """Times of a study, in seconds.
 
     Attributes:
-        wall: from start to report.
-        trials: of all trials together.
-        longest: of the longest trial.
+        wall: time from the start to the report.
+        trials: sum over all trials.
+        longest: time of the longest trial.
     """
 
     wall: float
@@ -44,19 +43,21 @@ class Hours:
 
 
 def trainings(study: Study) -> list[TrainingPlan]:
-    """All that a study trains, in the order in which it begins."""
-    found = training_plan(study, EXAMPLES)
-    example = found[0].candidates[0]
+    """All trainings of a study, branches included, in the order in which they start."""
+    phases = training_plan(study, EXAMPLES)
+    example = phases[0].candidates[0]
     branches = [replace(example, recipe=branch.recipe) for branch in study.file.branches]
     return (
-        [*found, TrainingPlan("search", branches, len(branches), exact=True)] if branches else found
+        [*phases, TrainingPlan("search", branches, len(branches), exact=True)]
+        if branches
+        else phases
     )
 
 
 def trial_seconds(
     study: Study, timing: StepTime, candidate: Candidate, role: Role = "search"
 ) -> float:
-    """Of one trial: its steps, an evaluation after each epoch, the test and the reruns."""
+    """Seconds of a trial: steps, an evaluation after each epoch, the test and the reruns."""
     a, recipe = candidate.architecture, candidate.recipe
     images, val, test = study.sizes
     times = recipe.timetable(max(images, 1))
@@ -74,8 +75,12 @@ def trial_seconds(
 
 
 def study_seconds(study: Study, timing: StepTime, at_a_time: int) -> Hours:
-    """Of the whole study; each trial begins as soon as one before it has ended."""
-    lengths = [length for one in trainings(study) for length in _lengths(study, timing, one)]
+    """Times of the whole study. Each trial starts as soon as an earlier trial ends.
+
+    Args:
+        at_a_time: number of trials that run at a time.
+    """
+    lengths = [length for phase in trainings(study) for length in _lengths(study, timing, phase)]
     return Hours(
         wall=_START + _makespan(lengths, at_a_time),
         trials=sum(lengths),
@@ -84,7 +89,8 @@ def study_seconds(study: Study, timing: StepTime, at_a_time: int) -> Hours:
 
 
 def _lengths(study: Study, timing: StepTime, one: TrainingPlan) -> list[float]:
-    """Seconds of each training, in order. Examples are spread evenly over what they stand for."""
+    """Seconds of each training, in order. If candidates are examples, each represents an equal
+    number of trainings, in random order."""
     each = [trial_seconds(study, timing, c, one.role) for c in one.candidates]
     if one.exact:
         return each * (one.trials // len(each))
@@ -95,7 +101,7 @@ def _lengths(study: Study, timing: StepTime, one: TrainingPlan) -> list[float]:
 
 
 def _makespan(lengths: Iterable[float], at_a_time: int) -> float:
-    """Seconds until all have ended, each begun by the first that is free."""
+    """Seconds until all trainings end. Each starts in the first free place."""
     free = [0.0] * at_a_time
     for length in lengths:
         heapq.heapreplace(free, free[0] + length)

@@ -1,4 +1,4 @@
-"""The trainings that a study asks for, kind by kind, as far as they are known before it runs."""
+"""Trainings of a study by role, as far as they are known before it runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from sret_search.space.twins import twins
 from sret_search.study.study import Study
 
 Role = Literal["search", "rate", "twin", "confirmation"]
-"""Why a trial is trained: because the sampler (or the file's arms) asked for it; to find an
-arm's learning rate; to stand beside a candidate; to decide the front anew."""
+"""Purpose of a trial: the search by the sampler or the arms, the choice of an arm's learning rate,
+a twin of a candidate, or the confirmation of the front."""
 
 EXAMPLES = 64
-"""Draws that stand for a study whose candidates are drawn."""
+"""Number of random draws that represent a study with drawn candidates."""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Trainings of one kind.
+    """Trainings of one role.
 
     Attributes:
-        candidates: all of them, or examples of them.
-        trials: trainings in all.
-        exact: whether both are known; else they depend on what is drawn or found.
+        role: purpose of the trainings.
+        candidates: all candidates, or examples of them.
+        trials: number of trainings.
+        exact: whether both are known. Otherwise they depend on random draws or on results.
     """
 
     role: Role
@@ -38,10 +39,10 @@ class TrainingPlan:
 
 
 def training_plan(study: Study, draws: int = EXAMPLES) -> list[TrainingPlan]:
-    """What a study will train, worked out once. Branches of trials are not among it.
+    """Plan the trainings of a study, without branches. Plans are cached in the study.
 
     Args:
-        draws: that stand for it, where its candidates are drawn, or too many to be listed.
+        draws: number of random draws that represent the candidates if these cannot be listed.
     """
     draws = 0 if study.is_listed else draws
     if draws not in study.plans:
@@ -52,38 +53,40 @@ def training_plan(study: Study, draws: int = EXAMPLES) -> list[TrainingPlan]:
 
 def _planned(study: Study, draws: int) -> Iterator[TrainingPlan]:
     search, arms, confirm = study.file.search, study.file.arms, study.file.confirm
-    found = study.examples(draws)
-    listed = search.entry.exhaustive and len(found) * search.seeds == study.trials
-    beside = _beside(study, found)
+    candidates = study.examples(draws)
+    listed = search.entry.exhaustive and len(candidates) * search.seeds == study.trials
+    beside = _beside(study, candidates)
     number = math.ceil(study.trials / search.seeds)
     if arms is not None and arms.lr is not None:
-        rated = [at_rate(one, lr) for one in (*found, *beside) for lr in arms.lr.grid]
+        rated = [
+            at_rate(candidate, lr) for candidate in (*candidates, *beside) for lr in arms.lr.grid
+        ]
         yield TrainingPlan("rate", rated, len(rated) * arms.lr.seeds, exact=False)
-    yield TrainingPlan("search", found, study.trials, exact=listed)
+    yield TrainingPlan("search", candidates, study.trials, exact=listed)
     if beside:
-        trials = round(len(beside) / len(found) * number) * search.seeds
+        trials = round(len(beside) / len(candidates) * number) * search.seeds
         yield TrainingPlan("twin", beside, trials, exact=listed)
     if confirm is not None:
-        # Of n points in no order whatever, so many are on a front of two objectives.
+        # Expected number of points on a front of two independent objectives.
         members = sum(1 / n for n in range(1, number + 1))
-        yield TrainingPlan("confirmation", found, round(members) * confirm.seeds, exact=False)
+        yield TrainingPlan("confirmation", candidates, round(members) * confirm.seeds, exact=False)
 
 
 def competitors(study: Study) -> list[Candidate]:
-    """All that is compared where arms are declared: the arms, and their twins."""
+    """Candidates that a study with arms compares: the arms and their twins."""
     return [*study.grid, *_beside(study, study.grid)]
 
 
 def least_trials(study: Study) -> int:
-    """Trainings that there will be at least: how many confirm a front, or extend a grid of
-    rates, only their results tell."""
+    """Least number of trainings. Only results tell how many trainings confirm a front or extend a
+    grid of learning rates."""
     phases = training_plan(study)
     certain = sum(p.trials for p in phases if p.exact or p.role in ("search", "rate"))
     return certain + len(study.file.branches)
 
 
 def train_macs_planned(study: Study) -> float:
-    """Multiply-adds of all trainings, as far as a scheduler is expected to let them go on."""
+    """Multiply-adds of all trainings without branches, with the expected stops of the scheduler."""
     images, share = study.sizes[0], share_trained(study)
     return math.fsum(
         phase.trials
@@ -94,8 +97,8 @@ def train_macs_planned(study: Study) -> float:
 
 
 def share_trained(study: Study) -> float:
-    """Of the epochs of what its sampler asks for, about the part that a scheduler lets be
-    trained: of the trials at each rung one in `eta` goes on."""
+    """Expected share of the sampler's epochs that are trained, in (0, 1]. At each rung, one trial
+    in `eta` continues."""
     share = before = 0.0
     for epoch, reaching in zip(
         (*study.rungs, study.file.recipe.length),
@@ -108,17 +111,17 @@ def share_trained(study: Study) -> float:
 
 
 def at_rate(candidate: Candidate, lr: float) -> Candidate:
-    """The same candidate, trained at another learning rate.
+    """The same candidate with another learning rate.
 
     Raises:
-        ValueError: the recipe's first or last rate is above it.
+        ValueError: the first or last rate of the recipe is above it.
     """
     return replace(candidate, recipe=replace(candidate.recipe, lr=lr))
 
 
 def _beside(study: Study, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The twins of candidates, each once, that are not among the candidates themselves."""
-    own = {candidate.name for candidate in candidates}
+    """Distinct twins of candidates, without twins that are among the candidates."""
+    names = {candidate.name for candidate in candidates}
     images = study.sizes[0]
-    found = (t.candidate for c in candidates for t in twins(study.file.controls, c, images))
-    return list({twin.name: twin for twin in found if twin.name not in own}.values())
+    of_candidates = (t.candidate for c in candidates for t in twins(study.file.controls, c, images))
+    return list({twin.name: twin for twin in of_candidates if twin.name not in names}.values())

@@ -1,4 +1,4 @@
-"""What must hold on this machine before a study starts."""
+"""Checks of this machine before a study starts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from sret_search.study.study import Study
 
 
 def check(study: Study) -> None:
-    """See that the machine has what the study asks for and that its folders can be written.
+    """Check that the machine has the resources and weights of a study, and that its folders can be
+    written.
 
-    Nothing is written. What a cluster has is seen only after connecting to it.
+    Nothing is written. The resources of a cluster are checked only after the connection to it.
 
     Raises:
-        StudyError: everything that is missing.
+        StudyError: all problems.
     """
     problems = [*_working_directory(), *_folders(study), *_models(study)]
     if study.file.compute.address == "local":
@@ -33,10 +34,10 @@ def check(study: Study) -> None:
 
 
 def check_folders(study: Study) -> None:
-    """See that the study's folders can be written.
+    """Check that the folders of a study can be written.
 
     Raises:
-        StudyError: everything that forbids it.
+        StudyError: all folders that cannot be written.
     """
     problems = _folders(study)
     if problems:
@@ -63,7 +64,7 @@ def _resources(study: Study) -> Iterator[Problem]:
 
 
 def _models(study: Study) -> Iterator[Problem]:
-    """Weights that a recipe starts from or learns from, and that are not there."""
+    """Find missing models from which a recipe starts or learns."""
     for doc, place, name in models(study):
         try:
             path = _weights(study, name)
@@ -76,7 +77,7 @@ def _models(study: Study) -> Iterator[Problem]:
 
 
 def models(study: Study) -> Iterator[tuple[SourceFile, KeyPath, str]]:
-    """The models that recipes start from or learn from, by name, and where each is named."""
+    """Models from which recipes start or learn: file, path of the key, and name of the model."""
     doc = study.source
     recipes: list[tuple[KeyPath, Recipe]] = [(("recipe",), study.file.recipe)]
     recipes += [(("branches", i, "recipe"), b.recipe) for i, b in enumerate(study.file.branches)]
@@ -95,8 +96,12 @@ def models(study: Study) -> Iterator[tuple[SourceFile, KeyPath, str]]:
 
 
 def _weights(study: Study, name: str) -> Path | None:
-    """The file or folder of a named model; None for one of torchvision's, and for a trial in an
-    object store, which the worker asks for."""
+    """File or folder of a named model; None for a model of torchvision, and for a trial in an
+    object store, which the worker loads.
+
+    Raises:
+        PathError: the name is no valid path.
+    """
     trials = study.trials_root
     if trial_named(name) is not None:
         return None if is_url(trials) else Path(located(name, Path(trials)))

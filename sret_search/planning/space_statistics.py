@@ -1,4 +1,4 @@
-"""What a space holds: how many candidates, how many fit the budget, and what those cost."""
+"""Statistics of a space: number of candidates, number within the budget, and their costs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _POINTS = 4000
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Of one cost."""
+    """Range of a cost: least, median and largest value."""
 
     least: float
     median: float
@@ -31,8 +31,13 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Closest:
-    """The candidate that misses the budget by the smallest factor: its values, its costs by
-    name, and which limit it breaks."""
+    """Candidate that misses the budget by the smallest factor.
+
+    Attributes:
+        values: values of its axes.
+        costs: its costs by name.
+        reason: text with the limit that it breaks.
+    """
 
     values: Values
     costs: dict[str, float]
@@ -41,20 +46,22 @@ class Closest:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found among the candidates of a space.
+    """Statistics of the candidates of a space.
 
     Attributes:
-        combinations: of values of the axes whose conditions hold; None where an axis is
-            continuous.
-        looked_at: all of them, or so many random draws.
-        exact: whether it was all of them.
-        built: of those looked at, how many can be built.
-        feasible: of those built, how many are within the budget.
-        distinct: of those feasible, how many differ in what they build.
-        costs: of those distinct, by the names in `COSTS` (train_macs only where the number of
-            training images is known, seconds only where the budget has them).
-        params, macs: of at most some thousands of those distinct, for a plot.
-        closest: where nothing is feasible and something can be built.
+        combinations: number of combinations of values of active axes; None if an axis is
+            continuous or there are too many to enumerate.
+        looked_at: number of evaluated points: all combinations, or random draws.
+        exact: whether all combinations were evaluated.
+        built: number of evaluated points that can be built.
+        feasible: number of built candidates within the budget.
+        distinct: number of feasible candidates that differ in what they build.
+        costs: ranges of the costs of distinct candidates, by the names in `COSTS`. train_macs is
+            included only if the number of training images is known, seconds only if the budget
+            limits them.
+        params, macs: costs of at most some thousands of distinct candidates, for a plot
+            (candidates,).
+        closest: the closest candidate, if none is feasible but some can be built.
     """
 
     combinations: int | None
@@ -70,12 +77,12 @@ class Survey:
 
     @property
     def share(self) -> float:
-        """Of the candidates looked at, the part that is feasible."""
+        """Share of feasible candidates among the evaluated points, in [0, 1]."""
         return self.feasible / max(self.looked_at, 1)
 
     @property
     def share_interval(self) -> tuple[float, float]:
-        """A 95 % interval of the share (Wilson); a point where it is exact."""
+        """95 % interval of the share (Wilson); both ends are equal if the share is exact."""
         if self.exact or not self.looked_at:
             return self.share, self.share
         low, high = (wilson.end(self.share, self.looked_at, z) for z in (-wilson.Z, wilson.Z))
@@ -83,8 +90,12 @@ class Survey:
 
 
 def survey(study: Study, at_most: int = AT_MOST) -> Survey:
-    """Look at every candidate of a finite space of at most so many; else at random draws, no
-    more either."""
+    """Compute the statistics of a study's space.
+
+    Args:
+        at_most: largest number of evaluated points. All combinations are evaluated if there are
+            not more, otherwise random draws.
+    """
     space, terms = study.space, study.terms
     if at_most >= AT_MOST:
         screened = study.points.whole
@@ -96,13 +107,13 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
         rng = random.Random(0)
         points = [space.draw(rng) for _ in range(min(_DRAWS, at_most))]
         screened = screen(space, points, terms)
-    found, looked_at = screened.distinct, len(screened.points)
+    distinct, looked_at = screened.distinct, len(screened.points)
     costs = {
-        name: screened.cost(name, found)
+        name: screened.cost(name, distinct)
         for name, kind in COSTS.items()
         if name in screened.costs or (kind.is_known(terms) and not kind.is_slow)
     }
-    shown = found[np.linspace(0, len(found) - 1, min(len(found), _POINTS)).astype(int)]
+    shown = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), _POINTS)).astype(int)]
     closest = None
     if not screened.feasible.any() and screened.closest is not None:
         closest = _closest(screened.candidate(screened.closest), space, terms)
@@ -112,7 +123,7 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
         exact=exact,
         built=len(screened.candidates),
         feasible=int(screened.feasible.sum()),
-        distinct=len(found),
+        distinct=len(distinct),
         costs={name: _range(column) for name, column in costs.items() if len(column)},
         params=screened.costs["params"][shown],
         macs=screened.costs["macs"][shown],
@@ -121,8 +132,8 @@ def survey(study: Study, at_most: int = AT_MOST) -> Survey:
 
 
 def combinations(space: Space) -> int | None:
-    """Combinations of the values of axes whose conditions hold; None where one is continuous, or
-    where conditions are on too many values to be gone through."""
+    """Number of combinations of the values of active axes; None if an axis is continuous, or if
+    the axes with conditions on them have too many combinations to enumerate."""
     if space.size is None:
         return None
     asked = {other for axis in space.axes.values() for other in axis.when}

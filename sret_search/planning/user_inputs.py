@@ -1,4 +1,4 @@
-"""What a study names that is the user's own, looked at before anything is trained."""
+"""Checks of the user's data, code and models that a study names, before anything is trained."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from sret_search.study.load import check_budget
 
 
 def check_inputs(study: Study) -> Study:
-    """The study with its data looked at, so that what is wrong with them, or with code or models
-    that it names, is said before anything is trained.
+    """Load and check the data, code and models of a study.
+
+    Returns:
+        The study with the sizes and contents of its data.
 
     Raises:
-        StudyError: code or files that are missing or cannot be read, or data that do not fit the
-            architecture; no training on so many images is within the budget; or a model that was
-            trained on images of validation or test.
+        StudyError: code or files are missing or cannot be read, the data does not fit the
+            architecture, no training on this number of images is within the budget, or a model
+            was trained on images of validation or test.
     """
     _see_code(study)
     study = _see_data(study)
@@ -45,7 +47,7 @@ def _see_code(study: Study) -> None:
 
 
 def _named(study: Study) -> Iterator[tuple[SourceFile, KeyPath, str]]:
-    """The optimizers and losses that are import paths, and where they are named."""
+    """Optimizers and losses that are import paths: file, path of the key, and import path."""
     doc = study.source
     for key, path in study.file.recipe.user_code.items():
         yield doc, ("recipe", key), path
@@ -61,7 +63,7 @@ def _named(study: Study) -> Iterator[tuple[SourceFile, KeyPath, str]]:
 
 
 def _see_data(study: Study) -> Study:
-    if study.file.data.source == "digits":  # known
+    if study.file.data.source == "digits":  # known without loading
         return study
     from sret_search.training import data
 
@@ -90,11 +92,14 @@ def _see_data(study: Study) -> Study:
 
 
 def check_folders(study: Study) -> Study:
-    """The study with its data looked at, where they are folders that are here: sizes, and which
-    folder is which part, without opening an image.
+    """Check the data of a study if it is in folders of this machine. No image is opened.
+
+    Returns:
+        The study with the sizes and contents of its data, if these were read.
 
     Raises:
-        StudyError: they cannot be read, or do not fit the architecture.
+        StudyError: the data cannot be read or does not fit the architecture, or no training on
+            this number of images is within the budget.
     """
     given = study.file.data
     path = given.imagefolder if given.source != "imagenet" else given.root
@@ -103,7 +108,7 @@ def check_folders(study: Study) -> Study:
 
 
 def data_problem(study: Study, message: str, key: str = "name") -> Problem:
-    """A problem of the data, placed at one of their keys; for `name`, at the key that names them."""
+    """Make a problem at a key of `data`; for `name`, at the key that names the data."""
     doc = study.source
     given = doc.data.get("data", {})
     if key == "name":
@@ -121,7 +126,7 @@ def _see_models(study: Study) -> None:
 
 
 def _seen_before(study: Study, name: str) -> str | None:
-    """What forbids to begin with a model of ours, or to learn from it."""
+    """Reason why no training may start from a model or learn from it; None if all may."""
     from sret_search.training.data import DataError
     from sret_search.training.pretrained import PretrainedError, check_unseen, provenance
 
@@ -138,7 +143,7 @@ def _seen_before(study: Study, name: str) -> str | None:
 
 
 def _cuts(study: Study) -> Iterator[Data]:
-    """The data of a study's trainings: with folds, those of all seeds."""
+    """Data of a study's trainings: with folds, the fold of each seed."""
     data, file = study.file.data, study.file
     seeds = file.search.seeds
     if data.folds is not None and (file.confirm or (file.arms and file.arms.lr)):

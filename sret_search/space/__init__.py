@@ -1,1 +1,1 @@
-"""The space of a study: axes, candidates, which of them are feasible, and their twins."""
+"""The space of a study: axes, candidates, feasibility, contrasts and twins."""

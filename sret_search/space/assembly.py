@@ -1,7 +1,7 @@
-"""Candidates of a space, put together from parts.
+"""Assembly of the candidates of a space from parts.
 
-A part is a stage, another field of the architecture, or the recipe. Candidates share most of
-theirs, so that each part is built once and kept.
+A part is a stage, another field of the architecture, or the recipe. Candidates share most of their
+parts, so each part is built once and cached.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ Place = tuple[str | int, ...]
 
 _KINDS = {"nll": NLL, "residual": Residual, "relax": Relax}
 _ABSENT = object()
-"""In place of the value of an axis that does not count."""
+"""Placeholder for the value of an inactive axis."""
 
 
 class Assembly:
-    """Builds architectures and recipes from the template of a space and the values of its axes."""
+    """Builder of architectures and recipes from the template of a space and the values of axes."""
 
     def __init__(self, template: Mapping[str, Any], axes: list[str]) -> None:
-        """
+        """Prepare the parts of a space.
+
         Args:
             template: `architecture` and `recipe` as plain data.
             axes: paths, in the order in which they replace values.
@@ -47,10 +48,10 @@ class Assembly:
         self._recipe = part("recipe", build=Recipe.from_dict)
 
     def architecture(self, values: Mapping[str, Any]) -> Architecture:
-        """The architecture with the values of active axes.
+        """Build the architecture with the values of active axes.
 
         Raises:
-            ArchitectureError: they break a rule.
+            ArchitectureError: the values break a rule.
         """
         return Architecture(
             stages=tuple(stage.of(values) for stage in self._stages),
@@ -58,10 +59,10 @@ class Assembly:
         )
 
     def recipe(self, values: Mapping[str, Any]) -> Recipe:
-        """The recipe with the values of active axes.
+        """Build the recipe with the values of active axes.
 
         Raises:
-            ValueError: they break a rule.
+            ValueError: the values break a rule.
         """
         recipe: Recipe = self._recipe.of(values)
         return recipe
@@ -69,8 +70,14 @@ class Assembly:
 
 @dataclass
 class _Part:
-    """A part of the template, and the axes that replace all or some of it: paths, and places
-    within the part."""
+    """A part of the template, with its cache.
+
+    Attributes:
+        template: the part as plain data.
+        axes: path of each axis that replaces values in the part, and the place in the part.
+        build: makes the part from plain data.
+        known: parts that were built, by the values of the axes.
+    """
 
     template: Any
     axes: list[tuple[str, Place]]
@@ -78,7 +85,7 @@ class _Part:
     known: dict[Any, Any] = field(default_factory=dict)
 
     def of(self, values: Mapping[str, Any]) -> Any:
-        """The part with the values of active axes."""
+        """Build the part with the values of active axes, or take it from the cache."""
         key = tuple(as_key(values.get(path, _ABSENT)) for path, _ in self.axes)
         if key not in self.known:
             plain = self.template
@@ -86,19 +93,19 @@ class _Part:
                 if path in values:
                     plain = replaced(plain, place, values[path])
             built = self.build(plain)
-            if len(self.known) >= CACHED:  # of an axis without end of values
+            if len(self.known) >= CACHED:  # the values of a continuous axis have no end
                 self.known.clear()
             self.known[key] = built
         return self.known[key]
 
 
 def as_key(value: Any) -> Any:
-    """The value of an axis as a key of a mapping."""
+    """Value of an axis as a hashable key."""
     return repr(value) if isinstance(value, list | dict) else value
 
 
 def addresses(path: str, stages: int) -> list[Place]:
-    """The places in {"architecture": …, "recipe": …} that an axis path names; * is each stage."""
+    """Places in {"architecture": …, "recipe": …} of an axis path. A * names all stages."""
     parts: list[str | int] = [int(part) if part.isdecimal() else part for part in path.split(".")]
     if parts[0] != "recipe":
         parts = ["architecture", *parts]
@@ -109,10 +116,10 @@ def addresses(path: str, stages: int) -> list[Place]:
 
 
 def at(whole: Any, place: Place) -> Any:
-    """The value at a place.
+    """Value at a place.
 
     Raises:
-        LookupError: there is no such place.
+        LookupError: the place does not exist.
     """
     for part in place:
         fits = isinstance(whole, dict if isinstance(part, str) else list)
@@ -123,13 +130,17 @@ def at(whole: Any, place: Place) -> Any:
 
 
 def replaced(whole: Any, place: Place, value: Any) -> Any:
-    """A mapping or list with another value at a place in it."""
+    """Copy of a mapping or list with another value at a place.
+
+    Raises:
+        LookupError: the place does not exist.
+    """
     if not place:
         return value
     first, *rest = place
     copy: Any = dict(whole) if isinstance(whole, dict) else list(whole)
     if rest:
-        # A mapping may leave out what it has a default for.
+        # A mapping may leave out fields that have a default.
         inner = copy.get(first, {}) if isinstance(copy, dict) else copy[first]
         value = replaced(inner, tuple(rest), value)
     copy[first] = value

@@ -1,8 +1,8 @@
-"""The axes of a space: what is wrong with them, and all values that they have.
+"""Check of the axes of a space, and conversion to choices and ranges.
 
-As it is written, an axis has choices, a range, divisors, lists of entries, or follows another
-one. As it is read by everything else, it has choices or a range; one that follows another also
-still has the other's name.
+In a file, an axis has choices, a range, divisors or lists of entries, or follows another axis.
+All other code reads axes with choices or a range. An axis that follows another axis also keeps
+the name of that axis in `same_as`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from sret_search.space.assembly import addresses, replaced
 from sret_search.space.space import Space, followed
 
 MOST = 10_000
-"""Values that one axis is written out to."""
+"""Largest number of values into which an axis is expanded."""
 
 
 class _AxisError(Exception):
-    """What is wrong with an axis, at a key of it."""
+    """A problem of an axis, at one of its keys."""
 
     def __init__(self, message: str, *key: str | int) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class _AxisError(Exception):
 
 
 def read(space: Space, doc: SourceFile) -> tuple[Space, list[Problem]]:
-    """The space with all axes as choices and ranges; and what is wrong with any of them."""
+    """Convert all axes of a space to choices and ranges. Returns the space and its problems."""
     stages = len(space.architecture.stages)
     written: dict[tuple[str | int, ...], str] = {}
     problems: list[Problem] = []
@@ -63,7 +63,7 @@ def read(space: Space, doc: SourceFile) -> tuple[Space, list[Problem]]:
             if other not in known:
                 message = f"{other} must be an axis that stands above {path}"
                 problems.append(doc.problem((*here, "when", other), message, at_key=True))
-        # What is wrong with this axis alone must not make those that refer to it wrong, too.
+        # A problem of this axis must not cause problems of the axes that refer to it.
         known[path] = axis
         try:
             _check_kind(path, axis, kind)
@@ -76,7 +76,7 @@ def read(space: Space, doc: SourceFile) -> tuple[Space, list[Problem]]:
 
 
 def _missing_place(path: str, kind: Any, space: Space) -> str | None:
-    """Where else an axis could lead that leads nowhere; None where it leads somewhere."""
+    """Hint to a valid path, for an axis path without a field; None if the field exists."""
     shape = ".".join("*" if part.isdecimal() else part for part in path.split("."))
     if kind is None or "*" in path.removeprefix("stages.*"):
         valid = [*field_paths(), *(f"recipe.{name}" for name in field_paths(Recipe))]
@@ -93,7 +93,11 @@ def _missing_place(path: str, kind: Any, space: Space) -> str | None:
 
 
 def _check_kind(path: str, axis: Axis, kind: Any) -> None:
-    """See that an axis has values, of one kind."""
+    """Check that an axis has values, of one kind.
+
+    Raises:
+        _AxisError: it has none, or keys that exclude each other.
+    """
     given = [name for name in ("low", "high") if getattr(axis, name) is not None]
     if axis.same_as is not None:
         others = [
@@ -137,7 +141,11 @@ def _check_kind(path: str, axis: Axis, kind: Any) -> None:
 
 
 def _values(path: str, axis: Axis, space: Space) -> Axis:
-    """The axis with all of its values as choices, or as a range."""
+    """Axis with all of its values as choices, or as a range.
+
+    Raises:
+        _AxisError: it has too many values, or none.
+    """
     if axis.same_as is not None:
         return _followed(path, axis, space)
     values: Sequence[Any] | None = axis.choices
@@ -154,22 +162,26 @@ def _values(path: str, axis: Axis, space: Space) -> Axis:
         raise _AxisError(message, "entries")
     if axis.entries > MOST:
         raise _AxisError(f"a list of {axis.entries:,} entries is too long", "entries")
-    lists = [list(found) for found in itertools.product(values, repeat=axis.entries)]
+    lists = [list(entries) for entries in itertools.product(values, repeat=axis.entries)]
     return Axis(choices=lists, when=axis.when)
 
 
 def _divisors(path: str, axis: Axis, space: Space) -> list[int]:
     low, high = axis.low or 1, axis.high or math.inf
     tokens = _tokens(path, space)
-    found = sorted({d for n in tokens for d in _of(n) if low <= d <= high})
-    if not found:
+    divisors = sorted({d for n in tokens for d in _of(n) if low <= d <= high})
+    if not divisors:
         counts = " or ".join(f"{n:,}" for n in sorted(tokens)[:4])
         raise _AxisError(f"no divisor of {counts} tokens lies from {low} to {high}")
-    return found
+    return divisors
 
 
 def _tokens(path: str, space: Space) -> set[int]:
-    """What the number of tokens of the stages that an axis is for can be."""
+    """Possible numbers of tokens of the stages that an axis names.
+
+    Raises:
+        _AxisError: the axes on which they depend have too many values.
+    """
     options: dict[str, list[Any]] = {}
     for other, axis in space.axes.items():
         if other.split(".")[0] not in ("image_size", "stem_strides"):
@@ -186,7 +198,7 @@ def _tokens(path: str, space: Space) -> set[int]:
         raise _AxisError(f"{' and '.join(options)} have too many values for divisors of the tokens")
     stages = len(space.architecture.stages)
     which = [int(place[2]) for place in addresses(path, stages)]
-    found = set()
+    tokens = set()
     for combination in itertools.product(*options.values()):
         plain: Any = space.template
         for path, value in zip(options, combination, strict=True):
@@ -195,12 +207,12 @@ def _tokens(path: str, space: Space) -> set[int]:
         strides = plain["architecture"]["stem_strides"]
         if size > 0 and strides and all(isinstance(s, int) and s > 0 for s in strides):
             of = sides(size, tuple(strides), stages)
-            found |= {of[stage] ** 2 for stage in which}
-    return found
+            tokens |= {of[stage] ** 2 for stage in which}
+    return tokens
 
 
 def _of(square: int) -> Iterator[int]:
-    """The divisors of a square number that is not too large."""
+    """Divisors of a square number, in pairs with a smaller factor of at most `MOST`."""
     for low in range(1, min(math.isqrt(square), MOST) + 1):
         if square % low == 0:
             yield low
@@ -208,7 +220,11 @@ def _of(square: int) -> Iterator[int]:
 
 
 def _followed(path: str, axis: Axis, space: Space) -> Axis:
-    """The axis with the values that it can take from the one that it follows."""
+    """Axis with the values that follow from those of its `same_as`.
+
+    Raises:
+        _AxisError: it can follow no such axis, or the values do not fit.
+    """
     assert axis.same_as is not None
     other = space.axes.get(axis.same_as)
     if other is None or axis.same_as == path:
@@ -233,18 +249,18 @@ def _following(path: str, axis: Axis, value: Any, whole: bool) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number and (axis.times, axis.plus) != (1, 0):
         raise _AxisError(f"`times` and `plus` are for numbers, but {axis.same_as} can be {value}")
-    found = followed(axis, value, whole)
-    if number and whole and not isinstance(found, int):
+    result = followed(axis, value, whole)
+    if number and whole and not isinstance(result, int):
         raise _AxisError(
-            f"{path} takes whole numbers, but {value} of {axis.same_as} gives {found:g}", "same_as"
+            f"{path} takes whole numbers, but {value} of {axis.same_as} gives {result:g}", "same_as"
         )
-    return found
+    return result
 
 
 def _type_problems(
     path: str, axis: Axis, known: Axis, kind: Any, doc: SourceFile
 ) -> Iterator[Problem]:
-    """Values that stand twice, or that the field cannot have."""
+    """Find repeated values, and values that the field cannot have."""
     here: KeyPath = ("axes", path)
     seen = set()
     for i, value in enumerate(axis.choices or []):

@@ -1,4 +1,4 @@
-"""The batch loop: an endless sequence of points, made batch by batch and kept."""
+"""Endless sequence of points, made batch by batch and kept."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 FIRST, MOST = 64, 8192
-"""Points of the first batch, and of any batch at most."""
+"""Number of points of the first batch, and of the largest batch."""
 
 _T = TypeVar("_T")
 
 
 class Batches(Generic[_T]):
-    """What is kept of each batch of a sequence of points.
+    """Sequence of points in batches. Of each batch a list of items is kept.
 
     Args:
-        size: points of the next batch, given those before it.
-        make: what is kept of the next points, given how many they are.
+        size: gives the number of points of the next batch from the number of points before it.
+        make: draws the next points and gives their items, from the number of points.
     """
 
     def __init__(self, size: Callable[[int], int], make: Callable[[int], Sequence[_T]]) -> None:
@@ -25,7 +25,7 @@ class Batches(Generic[_T]):
         self._kept: list[Sequence[_T]] = []
 
     def within(self, points: int) -> Iterator[_T]:
-        """What is kept of the first batches that have so many points together."""
+        """Items of the first batches, until these have at least this number of points."""
         done = 0
         for batch in itertools.count():
             if done >= points:

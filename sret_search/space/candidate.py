@@ -1,4 +1,4 @@
-"""One point of a space, and what it costs: every cost that is known before a training."""
+"""Candidates, and their costs that are known before a training."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from sret_search.machine.step_time import StepTime
 
 Values = dict[str, Any]
-"""The values of the active axes, by path."""
+"""Values of the active axes, by path."""
 
 
 @dataclass(frozen=True)
 class CostContext:
-    """What the costs of a candidate depend on besides itself.
+    """Context on which the costs of a candidate depend.
 
     Attributes:
-        images: of the training part; 0 while that is not known, and with it no cost of training.
-        processes: that share each batch.
-        timing: predicts seconds; None where they are not limited.
+        images: number of images of the training part; 0 while it is unknown. Then the costs of
+            a training are unknown, too.
+        processes: number of processes that share each batch.
+        timing: predicts seconds; None if the budget does not limit them.
     """
 
     images: int = 0
@@ -36,7 +37,7 @@ class CostContext:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One point of a space, and what it builds."""
+    """A point of a space, with its architecture and recipe."""
 
     values: Values
     architecture: Architecture
@@ -44,7 +45,7 @@ class Candidate:
 
     @cached_property
     def name(self) -> str:
-        """The same for all points that build the same."""
+        """Name, equal for all points that build the same."""
         return candidate_name(self.architecture, self.recipe)
 
     @cached_property
@@ -52,7 +53,11 @@ class Candidate:
         return cost(self.architecture)
 
     def known(self, name: str, terms: CostContext) -> float | None:
-        """A cost of `COSTS` by its name; None where it is not known."""
+        """Cost with a name of `COSTS`; None if it is unknown.
+
+        Raises:
+            KeyError: no cost has this name.
+        """
         kind = COSTS[name]
         if kind.of is None:
             value: int = getattr(self.cost, name)
@@ -69,13 +74,14 @@ class KnownCost:
     """A cost that is known before a candidate is trained.
 
     Attributes:
-        label: in a table.
-        unit: after an amount.
-        of: gives it; None for a count of `Cost`, which takes little time.
-        is_known: whether it can be given on these terms.
-        is_slow: it is worked out only where it is asked for, and for what is feasible otherwise.
-        amount: an amount in a sentence.
-        rounded: an amount in a table.
+        label: name in a table.
+        unit: unit in a sentence.
+        of: computes the cost; None for a field of `Cost`, which takes little time.
+        is_known: whether the cost can be computed in a context.
+        is_slow: whether it takes long. It is then computed only on request, and only for
+            candidates within the other limits.
+        amount: formats the cost for a sentence.
+        rounded: formats the cost for a table.
     """
 
     label: str
@@ -126,6 +132,6 @@ COSTS = {
         amount="{:,.1f}".format,
     ),
 }
-"""Every cost that a budget may limit, by its key there; in this order they are shown."""
+"""Costs that a budget may limit, by their keys in the budget, in the order of tables."""
 COUNTS = tuple(name for name, kind in COSTS.items() if kind.of is None)
-"""Those that are counted with the architecture."""
+"""Names of the costs that are fields of `Cost`."""

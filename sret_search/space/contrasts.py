@@ -1,4 +1,4 @@
-"""Contrasts: two values of one axis, over all candidates that differ in nothing else."""
+"""Contrasts: pairs of candidates that differ in two values of one axis and in nothing else."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ from sret_search.space.candidate import Values
 from sret_search.space.space import Space
 
 _LOOKED_AT = 64
-"""Candidates that tell whether an axis changes anything."""
+"""Largest number of candidates on which an axis is tested for an effect."""
 
 
 Idle = Mapping[str, set[str]]
-"""By the JSON of a contrast's value, the axes of its `within` that make no difference there."""
+"""Axes of `within` that have no effect, by the JSON of the contrast's value."""
 
 
 def inert_axes(
     contrast: Contrast, candidates: Sequence[Values], space: Space
 ) -> dict[str, set[str]]:
-    """Which axes of `within` change nothing that is built with each of the two values: a grid has
-    such a candidate once, at one of their values, and it stands for all."""
-    found = {}
+    """Axes of `within` that have no effect on the network, for each of the contrast's two values.
+
+    A grid has only one of the candidates that differ in such an axis, at one of its values. This
+    candidate represents the others.
+    """
+    inert = {}
     for side in (contrast.of, contrast.against) if contrast.within else ():
         known = (values for values in candidates if values.keys() <= space.axes.keys())
-        own = [values for values in known if values.get(contrast.axis) == side]
-        some = own[:: len(own) // _LOOKED_AT + 1]
-        found[json.dumps(side)] = {path for path in contrast.within if _is_idle(path, some, space)}
-    return found
+        on_side = [values for values in known if values.get(contrast.axis) == side]
+        some = on_side[:: len(on_side) // _LOOKED_AT + 1]
+        inert[json.dumps(side)] = {path for path in contrast.within if _is_idle(path, some, space)}
+    return inert
 
 
 def _is_idle(path: str, candidates: Sequence[Values], space: Space) -> bool:
     having = [values for values in candidates if path in values]
     return bool(having) and all(
-        len({_built(values | {path: one}, space) for one in space.options(path)}) == 1
+        len({_built(values | {path: value}, space) for value in space.options(path)}) == 1
         for values in having
     )
 
 
 def _built(values: Values, space: Space) -> str:
-    """The name of what is built; the rule that is broken, where nothing is."""
+    """Name of the candidate with these values, or the message of a broken rule."""
     try:
         return space.candidate(values).name
     except ValueError as error:
@@ -52,7 +55,11 @@ def _built(values: Values, space: Space) -> str:
 
 
 def takes_part(contrast: Contrast, values: Values, free: Idle = MappingProxyType({})) -> bool:
-    """Whether a candidate stands on one of the two sides."""
+    """Whether a candidate belongs to one of the two sides of a contrast.
+
+    Args:
+        free: axes without effect, which may have any value.
+    """
     side = values.get(contrast.axis)
     if contrast.axis not in values or side not in (contrast.of, contrast.against):
         return False
@@ -70,12 +77,16 @@ def pairs(
     axes: Mapping[str, Axis],
     free: Idle = MappingProxyType({}),
 ) -> list[tuple[int, int]]:
-    """The places of each candidate with the first value, and of one with the second that differs
-    from it in nothing else.
+    """Pairs of candidates that differ in nothing but the contrast: indices (first, second), the
+    first with the value `of`, the second with `against`.
 
-    They agree on every axis but the contrast's own, those that follow it, and those that only one
-    of the two has, or that change nothing with one of the values, since these belong to the other.
-    A candidate may so stand in several pairs.
+    Both have equal values on all axes, with these exceptions: the axis of the contrast, axes that
+    follow it, axes that only one of the two has, and axes without effect on one side. A candidate
+    may therefore be in several pairs.
+
+    Args:
+        axes: all axes of the space, by path.
+        free: axes without effect, which may have any value.
     """
     dependent = _dependent(contrast.axis, axes)
     anywhere = {below for path in set().union(*free.values()) for below in _dependent(path, axes)}
@@ -101,13 +112,15 @@ def pairs(
 
 
 def _dependent(axis: str, axes: Mapping[str, Axis]) -> set[str]:
-    """The axis, and those that follow it or count under some of its values only. An axis stands
-    below those that it depends on."""
-    found = {axis}
+    """The axis, with the axes that follow it or are conditional on it, directly or not.
+
+    In `axes`, each axis is below the axes on which it depends.
+    """
+    dependent = {axis}
     for path, other in axes.items():
-        if other.same_as in found or found & set(other.when):
-            found.add(path)
-    return found
+        if other.same_as in dependent or dependent & set(other.when):
+            dependent.add(path)
+    return dependent
 
 
 def _agree(first: Values, second: Values, path: str) -> bool:
@@ -119,5 +132,5 @@ def _among(value: Any, wanted: Any) -> bool:
 
 
 def value_text(value: Any) -> str:
-    """A value as the file has it."""
+    """Value as it is written in a file."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,6 @@
-"""The distribution of an axis: choices evenly, ranges evenly or evenly in the logarithm.
+"""Distribution of an axis: uniform over choices, uniform or log-uniform over ranges.
 
-A whole number n of a logarithmic range stands for the interval from n - 1/2 to n + 1/2.
+A whole number n of a logarithmic range represents the interval from n - 1/2 to n + 1/2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sret_search.config.space_file import Axis
 
 
 def draw(axis: Axis, whole: bool, rng: random.Random) -> Any:
-    """A random value of an axis.
+    """Draw a random value of an axis.
 
     Args:
         whole: whether the axis takes whole numbers only.
@@ -30,28 +30,29 @@ def draw(axis: Axis, whole: bool, rng: random.Random) -> Any:
 
 
 def at(axis: Axis, whole: bool, share: float) -> Any:
-    """The value of an axis below which a share (in [0, 1)) of its random draws lies.
+    """Quantile of the distribution of an axis.
 
     Args:
         whole: whether the axis takes whole numbers only.
+        share: share of the random draws below the value, in [0, 1).
     """
     if axis.choices is not None or (whole and not axis.log):
         every = options(axis)
         return every[int(share * len(every))]
     low, high = _interval(axis, whole)
-    # The formula of `draw` has other last bits: a study that goes on must ask for the same.
+    # The formula of `draw` gives other last bits. A study that continues must get the same values.
     value = low * (high / low) ** share if axis.log else low + share * (high - low)
     return _within(axis, whole, value)
 
 
 def chances(axis: Axis) -> NDArray[np.float64]:
-    """How likely each value of an axis that is not continuous is drawn (options,)."""
+    """Probability of each value of an axis that is not continuous (options,)."""
     every = options(axis)
     if axis.choices is not None or not axis.log:
         return np.full(len(every), 1 / len(every))
     edges = np.log(np.arange(every[0], every[-1] + 2) - 0.5)
-    found: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
-    return found
+    shares: NDArray[np.float64] = np.diff(edges) / (edges[-1] - edges[0])
+    return shares
 
 
 def options(axis: Axis) -> list[Any] | range:
@@ -64,12 +65,12 @@ def options(axis: Axis) -> list[Any] | range:
 
 
 def _interval(axis: Axis, whole: bool) -> tuple[float, float]:
-    """The ends of a range, as it is drawn from."""
+    """Ends of the interval from which a range is drawn."""
     assert axis.low is not None and axis.high is not None
     return (axis.low - 0.5, axis.high + 0.5) if whole else (axis.low, axis.high)
 
 
 def _within(axis: Axis, whole: bool, value: float) -> Any:
-    """The value of a range that a point of its interval stands for."""
+    """Value of a range at a point of its interval."""
     assert axis.low is not None and axis.high is not None
     return min(max(round(value) if whole else value, axis.low), axis.high)

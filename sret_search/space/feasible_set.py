@@ -1,4 +1,4 @@
-"""The feasible candidates of a space: all of them, where it is small enough, and at random."""
+"""Feasible candidates of a space: a list of all if the space is small enough, and random draws."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
 
 AT_MOST = 100_000
-"""Combinations of a space up to which all are built: some ten seconds of one core."""
+"""Largest number of combinations that are all built: about ten seconds on a core."""
 AT_MOST_OF_GRID = 2_000_000
-"""The same where every candidate is asked for: some minutes, and some gigabytes."""
+"""The same limit for a grid: some minutes and some gigabytes."""
 _SMALL = 50_000
-"""Combinations that are gone through rather than drawn from."""
+"""Largest number of combinations that are enumerated instead of drawn at random."""
 _EACH, _LAST = 32_768, 1_000_000
-"""Draws for each trial before a space is gone through after all; and how many more before one
-that has no end counts as used up."""
+"""Number of draws for each trial before a space is enumerated, and number of further draws before
+a space that is too large for that counts as exhausted."""
 
 
 @dataclass(frozen=True)
 class FeasibleSet:
-    """The candidates of a space that can be built and fit its budget.
+    """Candidates of a space that can be built and fit the budget.
 
     Attributes:
-        seed: of random draws.
-        at_most: combinations up to which all are built; a space of more is drawn from.
+        space: the space.
+        terms: context of the costs.
+        seed: seed of the random draws.
+        at_most: largest number of combinations that are all built. Of a larger space, candidates
+            are drawn.
     """
 
     space: Space
@@ -47,12 +50,12 @@ class FeasibleSet:
 
     @cached_property
     def whole(self) -> Screened | None:
-        """Every combination of the space; None where there are too many."""
+        """All combinations of the space, screened; None if there are too many."""
         points = self.space.enumerated(self.at_most)
         return None if points is None else self.screened(points)
 
     def on(self, terms: CostContext) -> FeasibleSet:
-        """The same set where costs depend on other terms; what was built is kept."""
+        """The same set with another context of the costs. Candidates that were built are kept."""
         other = replace(self, terms=terms)
         if "whole" in vars(self):
             vars(other)["whole"] = None if self.whole is None else self.whole.on(terms)
@@ -60,20 +63,25 @@ class FeasibleSet:
 
     @property
     def number(self) -> int:
-        """How many there are that differ in what they build."""
+        """Number of distinct feasible candidates, of a space that is enumerated."""
         assert self.whole is not None, "a space without end has no number"
         return len(self.whole.distinct)
 
     def all(self) -> Iterator[Candidate]:
-        """Each feasible candidate once, by what it builds, in the order of the file."""
+        """Distinct feasible candidates in the order of the file, of a space that is enumerated."""
         assert self.whole is not None, "a space without end has no grid"
         for place in self.whole.distinct.tolist():
             yield self.whole.candidate(place)
 
     def at_random(self, place: int = 0) -> Iterator[Candidate]:
-        """Feasible candidates for a place in the order of trials, choices drawn evenly, ranges
-        evenly or evenly in the logarithm; the same whatever was asked before. In the end each one
-        of a space that is gone through comes."""
+        """Random feasible candidates for a place in the order of trials.
+
+        They do not depend on earlier calls. If the space is enumerated, every distinct feasible
+        candidate is included in the end.
+
+        Args:
+            place: index of the trial.
+        """
         if not self.is_small:
             yield from self._drawn(place, _EACH * (place + 1))
         if self.whole is None:
@@ -83,7 +91,11 @@ class FeasibleSet:
             yield from map(self.whole.candidate, order.tolist())
 
     def sample(self, draws: int) -> Screened:
-        """Every combination, where there are not too many; otherwise so many random draws."""
+        """All combinations, screened, or random draws if there are too many.
+
+        Args:
+            draws: number of random draws.
+        """
         if self.whole is not None:
             return self.whole
         chance = random.Random(self.seed)
@@ -91,21 +103,21 @@ class FeasibleSet:
         return self.screened(points)
 
     def screened(self, points: Sequence[Values]) -> Screened:
-        """Some points of the space, looked at."""
+        """Screen some points of the space."""
         return screen(self.space, points, self.terms)
 
     @cached_property
     def is_small(self) -> bool:
-        """Whether it takes no time to go through the whole space."""
+        """Whether the space is small enough to be enumerated instead of drawn at random."""
         return self.space.enumerated(_SMALL) is not None
 
     def _drawn(self, place: int, draws: int) -> Iterator[Candidate]:
-        """The feasible ones of so many draws from that place on."""
+        """Feasible candidates among a number of draws, without the first `place` of them."""
         yield from itertools.islice(self._batches.within(draws), place, None)
 
     @cached_property
     def _batches(self) -> Batches[Candidate]:
-        """The feasible ones of all draws so far."""
+        """Feasible candidates of all draws so far."""
         chance = random.Random(self.seed)
 
         def make(size: int) -> list[Candidate]:
@@ -116,19 +128,20 @@ class FeasibleSet:
 
     @cached_property
     def _order(self) -> NDArray[np.int64]:
-        """The distinct candidates of the whole space as if drawn one by one, each once
-        (Efraimidis & Spirakis, 2006)."""
+        """Distinct feasible candidates of the whole space in random order (candidates,), as drawn
+        without replacement (Efraimidis & Spirakis, 2006)."""
         assert self.whole is not None
         places, weights = self._weighted
         times = np.random.default_rng(self.seed).standard_exponential(len(places)) / weights
         order = places[np.argsort(times)]
         _, first = np.unique(self.whole.identity[order], return_index=True)
-        found: NDArray[np.int64] = order[np.sort(first)]
-        return found
+        distinct: NDArray[np.int64] = order[np.sort(first)]
+        return distinct
 
     @cached_property
     def _weighted(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The feasible rows, and how likely a draw is to be each."""
+        """Places of the feasible candidates, and their relative probabilities in a draw
+        (candidates,)."""
         assert self.whole is not None
         places = np.flatnonzero(self.whole.feasible)
         weights = np.ones(len(places))

@@ -1,4 +1,4 @@
-"""Which of many points of a space can be built, fit the budget, and differ in what they build."""
+"""Screening of points of a space: the candidates that can be built, fit the budget, and differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sret_search.space.candidate import COSTS, COUNTS, Candidate, CostContext, V
 from sret_search.space.space import Space
 
 Rows = NDArray[np.int64]
-"""Places of candidates."""
+"""Indices of candidates."""
 Numbers = NDArray[np.float64]
 
 
@@ -28,8 +28,10 @@ class Screened:
     """Points of a space, and the candidates that can be built.
 
     Attributes:
-        points: all of them, by the values of their active axes.
-        candidates: those that can be built, in order.
+        space: the space.
+        terms: context of the costs.
+        points: all points, as values of their active axes.
+        candidates: the candidates that can be built, in the order of the points.
     """
 
     space: Space
@@ -39,7 +41,8 @@ class Screened:
 
     @cached_property
     def identity(self) -> Rows:
-        """A number that two candidates have in common just if they build the same (candidates,)."""
+        """Number of each candidate (candidates,). Two candidates have equal numbers if and only if
+        they build and train the same."""
         numbers: dict[Any, int] = {}
         built = (
             (c.architecture.built, _trained(c.recipe, c.architecture.loops))
@@ -49,7 +52,8 @@ class Screened:
 
     @cached_property
     def costs(self) -> dict[str, Numbers]:
-        """What is counted, and what the budget limits, by name, as far as it is known."""
+        """Known costs by name (candidates,): the counts, and costs that the budget limits. A slow
+        cost is infinite for candidates that exceed another limit."""
         counted = (cost(c.architecture) for c in self.candidates)
         counts = [[float(getattr(each, name)) for name in COUNTS] for each in counted]
         columns = np.array(counts, np.float64).reshape(-1, len(COUNTS)).T
@@ -57,7 +61,7 @@ class Screened:
         limited = [name for name in COSTS if name in self.space.limits and name not in COUNTS]
         for name in sorted(limited, key=lambda name: COSTS[name].is_slow):
             if COSTS[name].is_known(self.terms):
-                # What is out of the question anyway is left out of what takes long.
+                # A slow cost is not computed for candidates that exceed another limit.
                 among = (
                     self._within(costs)
                     if COSTS[name].is_slow
@@ -69,20 +73,22 @@ class Screened:
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
-        """Which candidates are within the budget, as far as costs are known."""
+        """Whether each candidate is within the limits on known costs (candidates,)."""
         return self._within(self.costs)
 
     @cached_property
     def distinct(self) -> Rows:
-        """Places of the candidates that are feasible, each first of its kind, in order."""
+        """Places of the distinct feasible candidates, in order. Among equal candidates it is the
+        first."""
         places = np.flatnonzero(self.feasible)
         _, first = np.unique(self.identity[places], return_index=True)
-        found: Rows = places[np.sort(first)]
-        return found
+        rows: Rows = places[np.sort(first)]
+        return rows
 
     @cached_property
     def closest(self) -> int | None:
-        """The place of the candidate that misses the budget by the smallest factor."""
+        """Place of the candidate that misses the budget by the smallest factor; None without
+        candidates."""
         if not len(self.candidates):
             return None
         worst = np.ones(len(self.candidates))
@@ -95,20 +101,20 @@ class Screened:
         return int(worst.argmin())
 
     def on(self, terms: CostContext) -> Screened:
-        """The same candidates where costs depend on other terms."""
+        """The same candidates with another context of the costs."""
         other = replace(self, terms=terms)
         if "identity" in vars(self):
             vars(other)["identity"] = self.identity
         return other
 
     def cost(self, name: str, places: Rows) -> Numbers:
-        """A cost of some candidates that is known, in `costs` or not (places,)."""
+        """Known cost of some candidates (places,), from `costs` or computed now."""
         known = self.costs.get(name)
         return self._worked_out(name, places) if known is None else known[places]
 
     def candidate(self, place: int) -> Candidate:
-        """The candidate at a place: the same object each time, since its name takes longer than
-        to look it up."""
+        """Candidate at a place. It is the same object at each call, so that its name, which takes
+        long, is computed once."""
         return self.candidates[place]
 
     def _within(self, costs: dict[str, Numbers]) -> NDArray[np.bool_]:
@@ -120,7 +126,7 @@ class Screened:
         return fits
 
     def _worked_out(self, name: str, places: Rows) -> Numbers:
-        """A cost of some candidates, once for all that build the same (places,)."""
+        """Compute a cost of some candidates (places,), once for all that build the same."""
         of = COSTS[name].of
         assert of is not None, "a count, which is in `costs`"
         known: dict[int, float] = {}
@@ -132,7 +138,11 @@ class Screened:
 
 
 def screen(space: Space, points: Sequence[Values], terms: CostContext) -> Screened:
-    """Build what can be built of some points, each given by the values of its active axes."""
+    """Build the candidates of some points. Points that break a rule are left out.
+
+    Args:
+        points: values of the active axes of each point.
+    """
     candidates = []
     for values in points:
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""A space: a complete architecture and recipe, and axes that each replace one field of them."""
+"""A space: a complete architecture and recipe, and axes that each replace a field of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
 
 @dataclass(frozen=True)
 class Space:
-    """Everything that a study may train."""
+    """All candidates that a study may train.
+
+    Attributes:
+        architecture, recipe: values of the fields without an active axis.
+        axes: axes by path. An axis is below the axes on which it depends.
+        budget: bounds on costs.
+    """
 
     architecture: Architecture
     recipe: Recipe
@@ -32,24 +38,24 @@ class Space:
 
     @property
     def size(self) -> int | None:
-        """Combinations of values before conditions; None where an axis is continuous."""
+        """Number of combinations of values, without conditions; None if an axis is continuous."""
         sizes = [self.count(path) for path, axis in self.axes.items() if axis.same_as is None]
         return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
     @cached_property
     def template(self) -> dict[str, Any]:
-        """The space's architecture and recipe as plain data, which axes replace fields of."""
+        """Architecture and recipe of the space as plain data. Axes replace fields of it."""
         recipe = dataclasses.asdict(self.recipe)
         plain = {"architecture": self.architecture.to_dict(), "recipe": recipe}
-        found: dict[str, Any] = json.loads(json.dumps(plain))
-        return found
+        as_json: dict[str, Any] = json.loads(json.dumps(plain))
+        return as_json
 
     @cached_property
     def _assembly(self) -> Assembly:
         return Assembly(self.template, list(self.axes))
 
     def candidate(self, values: Values) -> Candidate:
-        """Build a point. Axes that follow others do so whatever is given for them.
+        """Build a candidate. Values of axes that follow other axes are replaced.
 
         Raises:
             ValueError: the values break a rule of the architecture or the recipe, or of both.
@@ -62,7 +68,7 @@ class Space:
         )
 
     def build(self, active: Values) -> Candidate:
-        """Build a point whose axes that follow others have the values that follow.
+        """Build a candidate. Axes that follow other axes must already have the right values.
 
         Raises:
             ValueError: the values break a rule of the architecture or the recipe, or of both.
@@ -73,40 +79,43 @@ class Space:
         return Candidate(active, architecture, recipe)
 
     def enumerated(self, at_most: int) -> list[Values] | None:
-        """Every combination of the values of axes that count, the last axis changing fastest.
-        None where an axis is continuous, or where there are more than so many."""
+        """All combinations of the values of active axes; the last axis changes fastest.
+
+        The result is None if an axis is continuous, or if there are more than `at_most`
+        combinations.
+        """
         if any(self.count(path) is None for path in self.axes):
             return None
-        found: list[Values] = [{}]
+        points: list[Values] = [{}]
         for path, axis in self.axes.items():
-            counts = [self.counts(path, values) for values in found]
+            counts = [self.counts(path, values) for values in points]
             if axis.same_as is not None:
-                for values in compress(found, counts):
+                for values in compress(points, counts):
                     values[path] = self.following(path, values)
                 continue
             options = self.options(path)
             if sum(len(options) if holds else 1 for holds in counts) > at_most:
                 return None
-            found = [
+            points = [
                 {**values, path: option} if holds else values
-                for values, holds in zip(found, counts, strict=True)
+                for values, holds in zip(points, counts, strict=True)
                 for option in (options if holds else (None,))
             ]
-        return found
+        return points
 
     def draw(self, rng: random.Random) -> Values:
-        """A random point: choices evenly, ranges evenly or evenly in the logarithm."""
+        """Draw a random point: uniform over choices, uniform or log-uniform over ranges."""
         return self.active(
             {path: distribution.draw(axis, self.is_whole(path), rng) for path, axis in self._free}
         )
 
     @cached_property
     def _free(self) -> list[tuple[str, Axis]]:
-        """The axes that follow no other."""
+        """Axes that do not follow another axis."""
         return [(path, axis) for path, axis in self.axes.items() if axis.same_as is None]
 
     def active(self, values: Values) -> Values:
-        """Leave out the axes whose conditions do not hold, and add those that follow others."""
+        """Values without axes whose conditions do not hold, and with axes that follow others."""
         kept: Values = {}
         for path, axis in self.axes.items():
             if self.counts(path, kept):
@@ -114,7 +123,7 @@ class Space:
         return kept
 
     def counts(self, path: str, above: Values) -> bool:
-        """Whether the conditions of an axis hold, given the active axes above it."""
+        """Whether the conditions of an axis hold, given the values of active axes above it."""
         for other, wanted in self.axes[path].when.items():
             value = above[other] if other in above else self.default(other)
             if value not in wanted:
@@ -122,7 +131,7 @@ class Space:
         return True
 
     def following(self, path: str, above: Values) -> Any:
-        """The value of an axis that follows another, given the active axes above it."""
+        """Value of an axis that follows another, given the values of active axes above it."""
         axis = self.axes[path]
         assert axis.same_as is not None
         other = axis.same_as
@@ -130,24 +139,23 @@ class Space:
         return followed(axis, value, self.is_whole(path))
 
     def default(self, path: str) -> Any:
-        """The value that the space's own architecture or recipe has at a path, of its first stage
-        where the path is that of each.
+        """Value of the template at a path; for a path of all stages, that of the first stage.
 
         Raises:
-            LookupError: it has no such place.
+            LookupError: the place does not exist.
         """
         return self.at(addresses(path, len(self.architecture.stages))[0])
 
     def at(self, place: tuple[str | int, ...]) -> Any:
-        """The value that the template has at a place.
+        """Value of the template at a place.
 
         Raises:
-            LookupError: it has no such place.
+            LookupError: the place does not exist.
         """
         return at(self.template, place)
 
     def over_budget(self, candidate: Candidate, terms: CostContext) -> str | None:
-        """Why a candidate does not fit the budget; None where it does, as far as is known."""
+        """Reason why a candidate does not fit the budget; None if its known costs fit."""
         for name, limit in self.limits.items():
             value = candidate.known(name, terms)
             if value is None:
@@ -161,9 +169,9 @@ class Space:
 
     @cached_property
     def limits(self) -> dict[str, Any]:
-        """What the budget limits, by the names of costs."""
+        """Limits of the budget by names of costs, without empty limits."""
         limits = {name: getattr(self.budget, name) for name in type(self.budget).model_fields}
-        return {n: one for n, one in limits.items() if (one.min, one.max) != (None, None)}
+        return {n: limit for n, limit in limits.items() if (limit.min, limit.max) != (None, None)}
 
     def ordered(self, path: str) -> bool:
         """Whether an axis takes numbers only."""
@@ -175,8 +183,7 @@ class Space:
         return _is_whole(path)
 
     def holds(self, path: str, value: Any, above: Values) -> bool:
-        """Whether a value is one of an axis, given the active axes above it: that which follows
-        from them, or among its choices, or within its range."""
+        """Whether an axis has this value, given the values of active axes above it."""
         axis = self.axes[path]
         if axis.same_as is not None:
             return bool(value == self.following(path, above))
@@ -188,7 +195,7 @@ class Space:
         return is_number and bool(axis.low <= value <= axis.high)
 
     def count(self, path: str) -> int | None:
-        """How many values an axis has; None where it is continuous."""
+        """Number of values of an axis; None if it is continuous."""
         axis = self.axes[path]
         if axis.choices is not None:
             return len(axis.choices)
@@ -196,21 +203,24 @@ class Space:
         return int(axis.high) - int(axis.low) + 1 if self.is_whole(path) else None
 
     def options(self, path: str) -> list[Any] | range:
-        """All values of an axis that is not continuous."""
+        """Values of an axis that is not continuous."""
         return distribution.options(self.axes[path])
 
     def value_at(self, path: str, share: float) -> Any:
-        """The value of an axis below which a share (in [0, 1)) of its random draws lies."""
+        """Quantile of an axis: `share`, in [0, 1), of its random draws lie below the value."""
         return distribution.at(self.axes[path], self.is_whole(path), share)
 
 
 def followed(axis: Axis, value: Any, whole: bool) -> Any:
-    """What an axis that follows another has where that one has this value; a whole number where
-    it can be one and its field takes no others."""
+    """Value of an axis that follows another axis with this value.
+
+    Args:
+        whole: whether the field takes whole numbers only. The result is then whole if possible.
+    """
     if (axis.times, axis.plus) == (1, 0):
         return value
-    found = value * axis.times + axis.plus
-    return int(found) if whole and found % 1 == 0 else found
+    result = value * axis.times + axis.plus
+    return int(result) if whole and result % 1 == 0 else result
 
 
 @cache

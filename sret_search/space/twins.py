@@ -1,14 +1,14 @@
-"""Twins: what a candidate's recursion is held against at equal parameters or equal compute.
+"""Twins: candidates without recursion, compared with a recursive candidate at equal costs.
 
-A recursive model buys parameters with multiply-adds, so that each comparison needs the other
-side of that trade (Bae et al., 2410.20672, §4). All twins keep the candidate's stem, heads, NLL
-and residual; none of them runs any weights twice:
+A recursive model saves parameters at the price of multiply-adds. A fair comparison keeps one
+of the two costs equal (Bae et al., 2410.20672, §4). All twins keep the candidate's stem, heads,
+NLL and residual. No twin runs weights twice:
 
-    unshared        as many executions, each of a block of its own
+    unshared        equal number of executions, each of a separate block
     shallow         the same blocks, each run once
-    iso_params      shallow, but as wide as gives the candidate's parameters
-    iso_macs        shallow, but as wide as gives the candidate's multiply-adds
-    iso_train_macs  shallow, but trained as long as takes the candidate's multiply-adds
+    iso_params      shallow, with a width that gives equal parameters
+    iso_macs        shallow, with a width that gives equal multiply-adds
+    iso_train_macs  shallow, with a length of training that gives equal training multiply-adds
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from sret_search.job import Recipe, train_macs
 from sret_search.space.candidate import Candidate
 
 TOLERANCE = 0.02
-"""Relative difference of a matched cost up to which a twin counts as equal in it."""
+"""Relative difference of a matched cost up to which a twin counts as equal."""
 _RATIOS = 0.25, 4.0
-"""How far a twin's MLPs may be thinner or thicker than the candidate's, to match a cost."""
+"""Bounds of the factor by which the hidden widths of a twin's MLPs may change, to match a cost."""
 _MOST_WIDE = 4096
-"""Widths of the first stage beyond which no twin is looked for."""
+"""Largest width of the first stage at which a twin is searched."""
 _HALVINGS = 40
 
 
 @dataclass(frozen=True)
 class Twin:
-    """A candidate's counterpart.
+    """A twin of a candidate.
 
     Attributes:
-        matched: the cost that is to be equal, or None.
-        gap: by which part the twin's is larger (negative: smaller).
+        control: name of the control.
+        candidate: the twin.
+        matched: name of the cost that must be equal, if there is one.
+        gap: relative difference of this cost; positive if the twin's is larger.
     """
 
     control: str
@@ -48,7 +50,7 @@ class Twin:
     gap: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with the name of what it builds."""
+        """Plain data for JSON, with the name of the twin."""
         return {
             "control": self.control,
             "candidate": self.candidate.name,
@@ -58,10 +60,11 @@ class Twin:
 
 
 def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterator[Twin]:
-    """The twins of a candidate that recurs; of one that does not, none.
+    """Twins of a recursive candidate. A candidate without recursion has none.
 
     Args:
-        images: that it trains on; where that is not known yet, 0.
+        controls: names of the controls.
+        images: number of images of the training part; 0 if it is not known yet.
     """
     images = max(images, 1)
     a, recipe = candidate.architecture, candidate.recipe
@@ -72,16 +75,16 @@ def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterato
     def twin(
         control: str, built: Architecture, how: Recipe = recipe, matched: str | None = None
     ) -> Twin:
-        one = Candidate({}, built, how)
+        counterpart = Candidate({}, built, how)
         if matched is None:
-            return Twin(control, one)
-        wanted, found = (
+            return Twin(control, counterpart)
+        wanted, reached = (
             train_macs(each.architecture, each.recipe, images)
             if matched == "train_macs"
             else getattr(each.cost, matched)
-            for each in (candidate, one)
+            for each in (candidate, counterpart)
         )
-        return Twin(control, one, matched, found / wanted - 1)
+        return Twin(control, counterpart, matched, reached / wanted - 1)
 
     for control in controls:
         match control:
@@ -90,31 +93,31 @@ def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterato
             case "shallow":
                 yield twin(control, flat)
             case "iso_params":
-                wide = widened(flat, known.params, lambda one: cost(one).params)
+                wide = widened(flat, known.params, lambda network: cost(network).params)
                 yield twin(control, wide, matched="params")
             case "iso_macs":
-                wide = widened(flat, known.macs, lambda one: cost(one).macs)
+                wide = widened(flat, known.macs, lambda network: cost(network).macs)
                 yield twin(control, wide, matched="macs")
             case "iso_train_macs":
                 times = train_macs(a, recipe, images) / train_macs(flat, recipe, images)
                 yield twin(control, flat, lengthened(recipe, times), "train_macs")
             case "rerun":
-                pass  # no training of its own
+                pass  # a rerun needs no training
 
 
 def unshared(a: Architecture) -> Architecture:
-    """As many executions, each of a block of its own. Of groups that differ from loop to loop
-    those of the first loop stay."""
+    """Network with an equal number of executions, each of a separate block. If slice groups differ
+    between loops, those of the first loop are kept."""
     return replace(a, stages=tuple(replace(s, unique=s.executions, loops=1) for s in a.stages))
 
 
 def shallow(a: Architecture) -> Architecture:
-    """The same blocks, each run once."""
+    """Network with the same blocks, each run once."""
     return _with_stages(a, lambda s: {"loops": 1})
 
 
 def lengthened(recipe: Recipe, times: float) -> Recipe:
-    """The same recipe for so many times its length; warmup and decay keep their share."""
+    """Recipe with its length multiplied by `times`. Warmup and decay keep their share of it."""
     length = recipe.length * times
     changed: dict[str, Any] = {
         recipe.unit: length if recipe.unit == "epochs" else max(round(length), 1)
@@ -129,24 +132,28 @@ def lengthened(recipe: Recipe, times: float) -> Recipe:
 def widened(
     a: Architecture, wanted: float, measure: Callable[[Architecture], float]
 ) -> Architecture:
-    """The same network, but wider or narrower, with a cost as near to the wanted one as can be.
+    """Wider or narrower network with a cost as near to `wanted` as possible.
 
-    Widths grow together, heads stay; between two widths that are possible, the MLPs fill up.
+    All widths change by the same factor, the number of heads does not change. The hidden widths of
+    MLPs close the gap between two possible widths.
+
+    Args:
+        measure: gives the cost of a network.
     """
     widths = _widths(a)
     more = bisect_right(widths, wanted, key=lambda width: measure(_at_width(a, width)))
     around = {max(more - 1, 0), min(more, len(widths) - 1)}
-    found = [_filled(_at_width(a, widths[i]), wanted, measure) for i in sorted(around)]
+    filled = [_filled(_at_width(a, widths[i]), wanted, measure) for i in sorted(around)]
 
     def distance(one: tuple[Architecture, float]) -> tuple[bool, float]:
         gap = abs(measure(one[0]) / wanted - 1)
         return gap > TOLERANCE, gap if gap > TOLERANCE else abs(math.log(one[1]))
 
-    return min(found, key=distance)[0]
+    return min(filled, key=distance)[0]
 
 
 def _widths(a: Architecture) -> range:
-    """Widths of the first stage at which every stage can be built."""
+    """Widths of the first stage with which all stages can be built."""
     first = a.stages[0].width
     even = 2 if len(a.stem_strides) > 1 else 1
     step = even
@@ -164,7 +171,8 @@ def _at_width(a: Architecture, width: int) -> Architecture:
 def _filled(
     a: Architecture, wanted: float, measure: Callable[[Architecture], float]
 ) -> tuple[Architecture, float]:
-    """With MLPs so much thicker or thinner that the cost is nearest, and that factor."""
+    """Network with hidden widths of MLPs multiplied by the factor that gives the nearest cost, and
+    this factor."""
     low, high = _RATIOS
     for _ in range(_HALVINGS):
         factor = math.sqrt(low * high)
@@ -179,7 +187,7 @@ def _thicker(a: Architecture, factor: float) -> Architecture:
 
     def change(stage: Stage) -> dict[str, Any]:
         hidden = max(round(factor * stage.hidden), 1)
-        # Rounded up, since a hidden width is the ratio times the width, rounded down.
+        # Rounded up, since the hidden width is the ratio times the width, rounded down.
         return {"mlp_ratio": math.ceil(hidden / stage.width * 1e6) / 1e6}
 
     return _with_stages(a, change)

@@ -1,4 +1,4 @@
-"""A study, read and checked as a whole before anything starts."""
+"""Studies, read and checked as a whole before anything starts."""
 
 from sret_search.config.problems import StudyError
 from sret_search.study.load import load_architecture, load_study

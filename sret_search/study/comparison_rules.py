@@ -1,4 +1,4 @@
-"""What is compared, and what stands beside it: rules of arms, their controls and confirmation."""
+"""Rules of comparisons: arms, learning rates, controls and confirmation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TWICE = 1e-3
 
 
 def comparison_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Arms and contrasts that are not in the space, controls that the weights or the recipe do not
-    allow, a confirmation of what is not chosen."""
+    """Find arms and contrasts that are not in the space, controls that the weights or the recipe do
+    not allow, and a confirmation where nothing is chosen."""
     yield from _arm_problems(study, doc)
     yield from contrast_problems(study, doc)
     yield from _control_problems(study, doc)
@@ -64,12 +64,12 @@ def _arm_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 def _rate_problems(study: Study, rates: Rates, doc: SourceFile) -> Iterator[Problem]:
     here = ("arms", "lr")
-    for i, (one, following) in enumerate(pairwise(rates.grid)):
-        if not math.isclose(following, 2 * one, rel_tol=_TWICE):
+    for i, (rate, following) in enumerate(pairwise(rates.grid)):
+        if not math.isclose(following, 2 * rate, rel_tol=_TWICE):
             message = (
-                f"each rate must be twice the previous rate, but {following:g} comes after {one:g}"
+                f"each rate must be twice the previous rate, but {following:g} comes after {rate:g}"
             )
-            yield doc.problem((*here, "grid", i + 1), f"{message}; {2 * one:g} would do")
+            yield doc.problem((*here, "grid", i + 1), f"{message}; {2 * rate:g} would do")
     recipe = study.file.recipe
     for name in ("lr_start", "lr_end"):
         if getattr(recipe, name) > min(rates.grid):

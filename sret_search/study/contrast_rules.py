@@ -1,4 +1,4 @@
-"""Contrasts of a study file that compare nothing, or what is not in the space."""
+"""Rules of contrasts: each compares two values of an axis, with candidates for both."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from sret_search.space.contrasts import inert_axes, pairs, value_text
 from sret_search.study.study import Study
 
 _LISTED = 12
-"""Values of an axis that a message lists."""
+"""Largest number of values of an axis that a message lists."""
 
 
 _GONE_THROUGH = 4096
-"""Candidates of a grid in which a pair is looked for before it is run."""
+"""Largest number of candidates of a grid in which a pair is searched before it is run."""
 
 
 def contrast_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Contrasts of what is no axis or no value, that stand twice, or that compare nothing."""
+    """Find contrasts of an axis or a value that does not exist, contrasts that are repeated, and
+    contrasts without a pair of candidates."""
     contrasts = study.file.contrasts
     if contrasts and not study.file.search.entry.exhaustive:
         message = "contrasts are declared before training: they need the grid sampler"
@@ -42,7 +43,7 @@ def contrast_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         seen.append(key)
         if study.points.number > _GONE_THROUGH:
             continue
-        candidates = [one.values for one in study.grid]
+        candidates = [candidate.values for candidate in study.grid]
         if not pairs(
             contrast, candidates, study.space.axes, inert_axes(contrast, candidates, study.space)
         ):
@@ -92,5 +93,5 @@ def _no_value(study: Study, path: str, value: Any) -> str:
     if len(options) <= _LISTED:
         return message + ", ".join(value_text(option) for option in options)
     if study.space.ordered(path) and isinstance(value, int | float):
-        return message + f"did you mean {min(options, key=lambda one: abs(one - value))}?"
+        return message + f"did you mean {min(options, key=lambda option: abs(option - value))}?"
     return message + nearest(value_text(value), map(value_text, options))

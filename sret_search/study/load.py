@@ -1,4 +1,4 @@
-"""Read and check a study with its space: the whole of it, before anything starts."""
+"""Read and check a whole study with its space, before anything starts."""
 
 from __future__ import annotations
 
@@ -28,31 +28,37 @@ def load_study(path: Path | str, *, calibrated: bool = True) -> Study:
     """Read a study file and the space that it names.
 
     Args:
-        calibrated: whether seconds can be predicted here; if not, the budget's limits of
-            seconds are left aside.
+        calibrated: whether seconds can be predicted here. If not, limits on seconds are ignored.
 
     Raises:
-        StudyError: everything that is wrong with either file, with line and column.
+        StudyError: all problems of both files, with line and column.
     """
     path = named_path(str(path))
     return _checked(_with_recipe(yaml_source.read(path)), None, calibrated)
 
 
 def with_calibration(study: Study) -> Study:
-    """A study that was read before seconds could be predicted here, checked again now that they
-    can; what was seen of its data is kept.
+    """Check a study again after a calibration of this machine. It was read without limits on
+    seconds. The sizes and contents of its data are kept.
 
     Raises:
-        StudyError: everything that is wrong with either file, with line and column.
+        StudyError: all problems of both files, with line and column.
     """
-    found = _checked(study.source, study.space_source, calibrated=True)
-    return found if study.seen is None else found.with_data(study.seen, study.contents)
+    checked = _checked(study.source, study.space_source, calibrated=True)
+    return checked if study.seen is None else checked.with_data(study.seen, study.contents)
 
 
 def _checked(
     study_document: SourceFile, space_document: SourceFile | None, calibrated: bool
 ) -> Study:
-    """The study of two files; the space is read where it is not given."""
+    """Check both files and make a study of them.
+
+    Args:
+        space_document: the space file; None to read it.
+
+    Raises:
+        StudyError: all problems of both files, with line and column.
+    """
     path = study_document.file
     problems: list[Problem] = []
     study_file = space_file = None
@@ -96,10 +102,10 @@ def _checked(
 
 
 def check_budget(study: Study) -> None:
-    """See that some candidate fits the budget, once the number of training images is known.
+    """Check that a candidate fits the budget, once the number of training images is known.
 
     Raises:
-        StudyError: none does.
+        StudyError: no candidate fits, or a value is in no candidate that can be built.
     """
     problems = list(rules.feasibility_problems(study, study.space_source))
     if problems:
@@ -107,10 +113,10 @@ def check_budget(study: Study) -> None:
 
 
 def load_architecture(name: str) -> Architecture:
-    """A named variant, or the architecture in a YAML file: alone, or as that of a space.
+    """Load a named variant, or the architecture of a YAML file, alone or in a space.
 
     Raises:
-        StudyError: there is no such variant or file, or everything that is wrong in the file.
+        StudyError: no such variant or file, or all problems of the file.
     """
     if name in VARIANTS:
         return VARIANTS[name]
@@ -118,20 +124,24 @@ def load_architecture(name: str) -> Architecture:
     if not file.suffix and not os.path.exists(file):
         valid = nearest(name, VARIANTS)
         raise StudyError(f"{name} is neither a named architecture nor a file; {valid}")
-    found = yaml_source.read(file)
-    if "architecture" in found.data:
-        return check(SpaceFile, _with_variant(found)).architecture
-    return check(Architecture, found)
+    document = yaml_source.read(file)
+    if "architecture" in document.data:
+        return check(SpaceFile, _with_variant(document)).architecture
+    return check(Architecture, document)
 
 
 def recorded(study: Study, description: dict[str, Any]) -> Study:
-    """A study as a ledger describes it, kept where the study file of today says.
+    """Make a study from its description in a ledger. Its storage is that of the study file now.
 
-    Whether a budget of seconds is kept is not looked at: it depends on this machine, and what was
-    trained was within it.
+    Limits on seconds are ignored: they depend on the machine, and the trained candidates were
+    within them.
+
+    Args:
+        study: the study of the file as it is now.
+        description: the description in the ledger.
 
     Raises:
-        StudyError: this program cannot read the description.
+        StudyError: this version cannot read the description.
     """
     kept = {"storage": study.file.storage.model_dump(mode="json")}
     plain = {name: description[name] for name in StudyFile.model_fields if name in description}
@@ -143,7 +153,7 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
     file = check(StudyFile, SourceFile(study.path, plain | kept | changed))
     if "architecture" in description:
         architecture = Architecture.from_dict(description["architecture"])
-    else:  # of an earlier program
+    else:  # of an earlier version
         text = yaml_source.parse(description["space_text"], study.path)
         architecture = check(SpaceFile, _with_variant(text)).architecture
     space = {
@@ -153,23 +163,23 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
             name: limit for name, limit in description["budget"].items() if name != "seconds"
         },
     }
-    found = check(SpaceFile, SourceFile(study.path, space))
-    known = description.get("contents")  # which earlier programs did not keep
+    space_file = check(SpaceFile, SourceFile(study.path, space))
+    known = description.get("contents")  # absent in earlier versions
     return Study(
         study.source,
         study.space_source,
         file,
-        Space(architecture, file.recipe, found.axes, found.budget),
+        Space(architecture, file.recipe, space_file.axes, space_file.budget),
         seen=tuple(description["data"]["sizes"]),
         contents=None if known is None else Contents.from_dict(known),
     )
 
 
 def _sized(file: StudyFile, image_size: int) -> StudyFile:
-    """A study whose photographs, of many sizes, are seen as large as its architecture takes them,
-    where it says nothing else."""
+    """The study file, with `data.image_size` set for photographs of many sizes. Its default is
+    the image size of the architecture."""
     data = file.data
-    # At their usual size nothing is written, since jobs of earlier versions have none.
+    # At the usual size the field stays empty, since jobs of earlier versions do not have it.
     if data.source not in ("imagefolder", "imagenet") or image_size == PHOTOGRAPH:
         return file
     sized = replace(data, image_size=data.image_size or image_size)
@@ -178,7 +188,7 @@ def _sized(file: StudyFile, image_size: int) -> StudyFile:
 
 def _read_space(path: Path, name: str, study_document: SourceFile) -> SourceFile:
     try:
-        found = yaml_source.read(path.parent / expanded(name))
+        document = yaml_source.read(path.parent / expanded(name))
     except PathError as error:
         raise StudyError([study_document.problem(("space",), str(error))]) from None
     except StudyError as error:
@@ -191,11 +201,15 @@ def _read_space(path: Path, name: str, study_document: SourceFile) -> SourceFile
         if missing != whole.message:
             message = f"no such space: {there}{missing}"
         raise StudyError([study_document.problem(("space",), message)]) from None
-    return _with_variant(found)
+    return _with_variant(document)
 
 
 def _with_recipe(found: SourceFile) -> SourceFile:
-    """A study with the name of a recipe replaced by the recipe, under what the file adds."""
+    """Replace the name of a recipe by the recipe, in place. Other keys of the file override it.
+
+    Raises:
+        StudyError: no recipe has this name.
+    """
     given = found.data.get("recipe")
     named = given.pop("name", None) if isinstance(given, dict) else given
     if isinstance(named, str):
@@ -205,16 +219,20 @@ def _with_recipe(found: SourceFile) -> SourceFile:
             raise StudyError(
                 [found.problem(("recipe", "name") if at_name else ("recipe",), unknown)]
             )
-        own = given if isinstance(given, dict) else {}
+        changes = given if isinstance(given, dict) else {}
         base = dict(RECIPES[named])
-        if {"epochs", "steps", "samples"} & set(own):
+        if {"epochs", "steps", "samples"} & set(changes):
             base.pop("epochs", None)
-        found.data["recipe"] = base | own
+        found.data["recipe"] = base | changes
     return found
 
 
 def _with_variant(found: SourceFile) -> SourceFile:
-    """A space with the name of a variant replaced by the variant itself."""
+    """Replace the name of a variant by the variant, in place.
+
+    Raises:
+        StudyError: no variant has this name.
+    """
     named = found.data.get("architecture")
     if isinstance(named, str):
         if named not in VARIANTS:

@@ -1,4 +1,4 @@
-"""The rules of a study that no type can hold: each is a generator of what breaks it."""
+"""Rules of a study that types cannot express. Each is a generator of the problems that it finds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from sret_search.space.space import Space
 from sret_search.study.study import Study
 
 _DRAWS = 1000, 20_000
-"""Candidates that are drawn at first, and before a space that is not gone through is called
-impossible."""
+"""Number of draws of the first check, and of the second before a space counts as infeasible."""
 
 
 def home_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Folders that lie in a home folder that there is not."""
+    """Find folders in a home folder that does not exist."""
     data, trials = study.file.data, study.file.storage.trials
     given = {("data", "root"): data.root, ("data", "imagefolder"): data.imagefolder}
     for place, path in (given | {("storage", "trials"): trials}).items():
@@ -34,7 +33,7 @@ def home_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 
 def data_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """An architecture that does not fit the images or the classes."""
+    """Find fields of the architecture that do not fit the images or the classes."""
     data, space = study.file.data, study.space
     if data.facts is None:
         return
@@ -54,7 +53,7 @@ def data_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 
 def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Iterator[Problem]:
-    """A sampler that cannot walk this space, and objectives that make no sense."""
+    """Find a sampler that cannot search this space, and objectives that are not possible."""
     search, space = study.file.search, study.space
     if search.entry.exhaustive:
         if search.trials is not None:
@@ -92,7 +91,7 @@ def search_problems(study: Study, doc: SourceFile, space_doc: SourceFile) -> Ite
 
 
 def _predictive_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Objectives of which more than one would have to be learnt, or none is a cost."""
+    """Find objectives of a predictive sampler that need more than one model, or include no cost."""
     name, objectives = study.file.search.sampler, list(study.file.objectives)
     measured = [each for each in objectives if each in ("accuracy", "loss", "latency_ms")]
     if "latency_ms" in measured:
@@ -113,8 +112,8 @@ def _predictive_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 
 def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """A scheduler that cannot rank these objectives, rungs that the recipe does not have, and
-    trials that are to be trained to their end whatever they reach."""
+    """Find a scheduler that cannot rank these objectives, rungs that the recipe does not have, and
+    comparisons that need trials which are trained to their end."""
     scheduler, recipe, objectives = study.file.scheduler, study.file.recipe, study.file.objectives
     here: KeyPath = ("scheduler", "name")
     needed = {"none": ("asha", "mo_asha"), "asha": ("mo_asha",), "mo_asha": ()}[scheduler.name]
@@ -160,7 +159,7 @@ def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 
 def budget_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Limits that contradict each other, or that nothing here can tell."""
+    """Find limits that contradict each other, or that need a calibration of this machine."""
     for name, limit in study.space.limits.items():
         if limit.min is not None and limit.max is not None and limit.min > limit.max:
             message = f"`min <= max` must hold, but got {limit.min} and {limit.max}"
@@ -174,9 +173,10 @@ def budget_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 
 def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
-    """Values that no candidate can use, and a budget that no candidate meets.
+    """Find values that no candidate can use, and a budget within which no candidate lies.
 
-    A combination that cannot be built is left out; a value that is in no other is a mistake.
+    A combination that cannot be built is dropped. A value that only such combinations have is a
+    mistake of the user.
     """
     space = study.space
     rng = random.Random(0)
@@ -185,12 +185,12 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         if screened.feasible.any() and not _unused(screened):
             return
     screened = study.points.whole or screened
-    found = False
+    has_unused = False
     for path, i, values in _unused(screened):
-        found = True
+        has_unused = True
         reason = _reason(space, values)
         yield doc.problem(("axes", path, "choices", i), reason)
-    if found:
+    if has_unused:
         return
     if screened.closest is None:
         reason = _reason(space, screened.points[0])
@@ -208,8 +208,8 @@ def feasibility_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
 
 
 def _unused(screened: Screened) -> list[tuple[str, int, Values]]:
-    """Choices that no candidate can be built with, and for each a point that has it."""
-    found = []
+    """Choices with which no candidate can be built: axis, index, and a point with the choice."""
+    unused = []
     for path, axis in screened.space.axes.items():
         if axis.choices is None:
             continue
@@ -221,12 +221,12 @@ def _unused(screened: Screened) -> list[tuple[str, int, Values]]:
         for i, choice in enumerate(axis.choices):
             key = as_key(choice)
             if key not in built and key in having:
-                found.append((path, i, having[key]))
-    return found
+                unused.append((path, i, having[key]))
+    return unused
 
 
 def _reason(space: Space, values: Values) -> str:
-    """Why a candidate cannot be built."""
+    """Reason why a candidate cannot be built."""
     try:
         space.candidate(values)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A study, checked: the question, its space, and the trainings that it asks for."""
+"""A checked study: the question, its space, and its trainings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sret_search.space.feasible_set import AT_MOST, AT_MOST_OF_GRID, FeasibleSet
 from sret_search.space.space import Space
 
 _LISTED = 4096
-"""Candidates of a grid that are gone through before it is run; examples stand for a larger one."""
+"""Largest grid of which all candidates are listed before it is run. Examples represent others."""
 _EXAMPLES = 256
-"""Candidates that tell where the strata of a space lie."""
+"""Number of candidates from which the strata of a space are computed."""
 _DEPTHS = 16
-"""Depths at which an elastic candidate is evaluated, and no more where it has more."""
+"""Largest number of depths at which an elastic candidate is evaluated, beside trained depths."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,11 @@ class Study:
     """A study file and its space.
 
     Attributes:
-        source, space_source: the files as they were read, with the places of what they say.
-        seen: images for training, validation and test, where that took loading the data.
-        contents: what was loaded, of data in folders.
+        source, space_source: the files as they were read, with the places of their parts.
+        file: the study file.
+        space: the space.
+        seen: number of images for training, validation and test, if the data was loaded.
+        contents: contents of the loaded folders, if the data is in folders.
     """
 
     source: SourceFile
@@ -47,7 +49,7 @@ class Study:
 
     @property
     def path(self) -> Path:
-        """The file that it was read from."""
+        """Path of the study file."""
         return self.source.file
 
     @property
@@ -56,7 +58,7 @@ class Study:
 
     @property
     def folder(self) -> Path:
-        """Where its state lies."""
+        """Folder of the study's state."""
         return Path("runs") / self.name
 
     @property
@@ -65,47 +67,49 @@ class Study:
 
     @property
     def trials_root(self) -> str:
-        """Where its trials lie: beside its ledger, or in its own part of the folder, or of the
-        folder's URL, that is given."""
+        """Folder of the trials, or its URL: beside the ledger, or below `storage.trials`.
+
+        Raises:
+            PathError: `storage.trials` is in a home folder that does not exist.
+        """
         given = self.trials_place
         return str(self.folder / "trials") if given is None else path_below(given, self.name)
 
     @property
     def trials_place(self) -> str | None:
-        """The folder that is given for trials, or the URL of one; None where none is.
+        """Value of `storage.trials`: a folder or the URL of a folder; None if not given.
 
         Raises:
-            PathError: it begins at a home folder that there is not.
+            PathError: it is in a home folder that does not exist.
         """
         given = self.file.storage.trials
-        # Earlier programs made a folder that is named ~: a study that has its trials there keeps
-        # them.
+        # Earlier versions made a folder with the name ~. A study with its trials there keeps them.
         if given is None or is_url(given) or os.path.isdir(Path(given, self.name)):
             return given
         return expanded(given)
 
     @property
     def latency(self) -> int | None:
-        """Images of the forward pass that each trial times; None where that is no objective."""
+        """Number of images of the timed forward pass; None without the objective latency_ms."""
         timed = "latency_ms" in self.file.objectives
         return self.file.latency.batch_size if timed else None
 
     @cached_property
     def rungs(self) -> tuple[int, ...]:
-        """The epochs after which its scheduler compares trials, before the last; none where every
-        trial is trained to its end."""
+        """Epochs after which the scheduler compares trials, before the last epoch. The tuple is
+        empty if every trial is trained to its end."""
         scheduler, length = self.file.scheduler, self.file.recipe.length
         if scheduler.name == "none":
             return ()
-        found = [scheduler.grace]
-        while found[-1] * scheduler.eta < length:
-            found.append(found[-1] * scheduler.eta)
-        return tuple(found)
+        rungs = [scheduler.grace]
+        while rungs[-1] * scheduler.eta < length:
+            rungs.append(rungs[-1] * scheduler.eta)
+        return tuple(rungs)
 
     @cached_property
     def strata(self) -> list[int]:
-        """Of the parts of the space within which trials compete at a rung, the least multiply-adds
-        of each but the cheapest: as many random candidates lie in one as in another."""
+        """Lower bounds of the strata in multiply-adds, without the lowest stratum. Each stratum has
+        the same share of random candidates."""
         scheduler = self.file.scheduler
         if scheduler.name != "mo_asha":
             return []
@@ -114,21 +118,20 @@ class Study:
 
     @property
     def cohort(self) -> int:
-        """Trials, by number, that are decided together in strict order: of so many one of each
-        stratum is trained to its end."""
+        """Number of consecutive trials that are decided together in strict order. Among them, one
+        trial of each stratum is trained to its end."""
         scheduler = self.file.scheduler
         strata = scheduler.strata if scheduler.name == "mo_asha" else 1
         return strata * int(scheduler.eta ** len(self.rungs))
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """Images for training, validation and test; zeros while the data is not known."""
+        """Number of images for training, validation and test; zeros while the data is unknown."""
         return self.seen or self.file.data.sizes or (0, 0, 0)
 
     @cached_property
     def origin(self) -> str:
-        """A name of what it searches: another one as soon as an axis, the architecture, the
-        recipe or the budget changes."""
+        """Hash of the axes, the architecture, the recipe and the budget: 16 hexadecimal digits."""
         plain = {
             "architecture": self.space.architecture.to_dict(),
             "recipe": self.space.recipe.to_dict(),
@@ -141,7 +144,11 @@ class Study:
 
     @cached_property
     def terms(self) -> CostContext:
-        """What the costs of its candidates depend on besides themselves."""
+        """Context of the study on which the costs of its candidates depend.
+
+        Raises:
+            StudyError: the file is no calibration.
+        """
         timing = None
         if "seconds" in self.space.limits:
             from sret_search.machine.step_time import StepTime
@@ -150,10 +157,12 @@ class Study:
         return CostContext(self.sizes[0], self.file.compute.processes, timing)
 
     def with_data(self, sizes: tuple[int, int, int], contents: Contents | None) -> Study:
-        """The same study once its data is known; what was worked out and still holds is kept.
+        """The same study with the sizes and contents of its data. Cached results that still hold
+        are kept.
 
         Args:
-            sizes: images for training, validation and test.
+            sizes: number of images for training, validation and test.
+            contents: contents of the folders, if the data is in folders.
         """
         known = replace(self, seen=sizes, contents=contents)
         if known.sizes == self.sizes:
@@ -165,21 +174,20 @@ class Study:
 
     @cached_property
     def plans(self) -> dict[int, Any]:
-        """The trainings that were planned so far, by the number of draws that stand for them;
-        `planning` fills it in."""
+        """Cache of `planning`: planned trainings by the number of draws that represent them."""
         return {}
 
     @cached_property
     def points(self) -> FeasibleSet:
-        """Its feasible candidates."""
+        """Feasible candidates of the space."""
         search = self.file.search
         at_most = AT_MOST_OF_GRID if search.entry.exhaustive else AT_MOST
         return FeasibleSet(self.space, self.terms, search.seed, at_most)
 
     @cached_property
     def grid(self) -> list[Candidate]:
-        """The candidates of a grid that can be built and fit the budget, the costliest first,
-        so that no worker is left with a long training at the end."""
+        """Feasible candidates of a grid, sorted by decreasing training MACs. Then no worker is left
+        with a long training at the end."""
         images = max(self.sizes[0], 1)
         return sorted(
             self.points.all(), key=lambda c: -train_macs(c.architecture, c.recipe, images)
@@ -187,7 +195,7 @@ class Study:
 
     @property
     def trials(self) -> int:
-        """Trainings that its sampler asks for."""
+        """Number of trainings that the sampler asks for."""
         if self.file.search.entry.exhaustive:
             return self.points.number * self.file.search.seeds
         assert self.file.search.trials is not None
@@ -195,19 +203,25 @@ class Study:
 
     @cached_property
     def is_listed(self) -> bool:
-        """Whether all that its sampler asks for is known before it runs."""
+        """Whether all candidates of the sampler are known before the study runs."""
         return self.file.search.entry.exhaustive and self.points.number <= _LISTED
 
     def examples(self, draws: int) -> list[Candidate]:
-        """What it will train: all of a grid that can be listed; otherwise so many feasible random
-        draws, the same at each call, or, where there are none, the space's own architecture."""
+        """Candidates that represent the study's trainings, the same at each call.
+
+        These are all candidates of a grid that can be listed, otherwise feasible random draws. If
+        there are none, it is the architecture of the space.
+
+        Args:
+            draws: largest number of random draws.
+        """
         if self.is_listed:
             return self.grid
-        own = Candidate({}, self.space.architecture, self.space.recipe)
-        return list(itertools.islice(self.points.at_random(), draws)) or [own]
+        default = Candidate({}, self.space.architecture, self.space.recipe)
+        return list(itertools.islice(self.points.at_random(), draws)) or [default]
 
     def feasible(self, values: Values) -> Candidate | None:
-        """The candidate, or None where a rule or the budget forbids it."""
+        """The candidate with these values; None if it breaks a rule or exceeds the budget."""
         try:
             candidate = self.space.candidate(values)
         except ValueError:
@@ -215,11 +229,12 @@ class Study:
         return None if self.space.over_budget(candidate, self.terms) else candidate
 
     def job(self, candidate: Candidate, seed: int, device: str, *, compared: bool = True) -> Job:
-        """The training of a candidate with one seed, on the fold that is the seed's turn.
+        """Training of a candidate with one seed, on the fold that belongs to the seed.
 
         Args:
-            compared: whether it is one of the study's own candidates, whose weights are run at
-                other depths too where the file asks for that.
+            device: "cpu" or "cuda".
+            compared: whether the training is part of the search, and no twin or confirmation.
+                Only then its weights are also evaluated at other depths, if the file asks for it.
         """
         data, compute = self.file.data, self.file.compute
         if data.folds is not None:
@@ -241,10 +256,11 @@ class Study:
         )
 
     def reruns(self, candidate: Candidate) -> tuple[Architecture, ...]:
-        """What the trained weights of a candidate are run as: an elastic one as every depth that
-        it can run; the reference arm as every other arm, every other arm as the reference.
+        """Architectures with which the trained weights of a candidate are evaluated again.
 
-        Of very many depths, those that it was trained for, and some spread evenly in the logarithm.
+        An elastic candidate is evaluated at every depth. If it has very many depths, these are the
+        trained depths, and some that are spread evenly in the logarithm. With rerun controls, the
+        reference arm is evaluated as every other arm, and every other arm as the reference.
         """
         arms = self.file.arms
         if candidate.recipe.is_elastic:
@@ -260,5 +276,5 @@ class Study:
         if candidate.values.get(arms.axis) == arms.reference:
             choices = self.space.axes[arms.axis].choices or []
             others = [value for value in choices if value != arms.reference]
-        found = (self.feasible(candidate.values | {arms.axis: value}) for value in others)
-        return tuple(other.architecture for other in found if other is not None)
+        candidates = (self.feasible(candidate.values | {arms.axis: value}) for value in others)
+        return tuple(other.architecture for other in candidates if other is not None)
