@@ -516,7 +516,7 @@ def check(results: Results, *, rendered: bool = True, with_charts: bool = True) 
         _look_at(chart)
     write._csv(results.table)
     if rendered:
-        page = write._page(results, made, charts if with_charts else [], facts, {})
+        page = write._page(results, made, charts if with_charts else [], facts)
         visible = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.S)
         assert not (word := re.search(r".{30}\b(nan|None(?! smaller| of))\b.{30}", visible)), word
     json.loads(text, parse_constant=_refused)

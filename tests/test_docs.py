@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 
 from sret_search.architecture.parts import ResidualKind
 from sret_search.architecture.variants import VARIANTS
+from sret_search.config.controls import CONTROLS
 from sret_search.config.space_file import Budget
-from sret_search.config.study_file import Compute, Control, Scheduler, Search, Storage, StudyFile
+from sret_search.config.study_file import Compute, Scheduler, Search, Storage, StudyFile
 from sret_search.cost import cost, train_memory
 from sret_search.job import Augment, Data, Recipe
 from sret_search.study import load_architecture, load_study
@@ -142,7 +143,7 @@ GLOSSARY = (Path(__file__).parents[1] / "docs" / "glossary.md").read_text(encodi
 @pytest.mark.parametrize(
     "word",
     [
-        *get_args(Control),
+        *CONTROLS,
         *(name for name in Budget.model_fields if name not in ("executions", "seconds")),
         *get_args(ResidualKind),
         *get_args(Search.model_fields["order"].annotation),

@@ -219,7 +219,7 @@ def test_the_loss_of_the_page_is_minimised_by_the_optimizer_that_is_named(tmp_pa
     assert [(images.shape, targets.shape) for _, images, targets in seen] == [
         ((32, 1, 16, 16), (32,))
     ] * 3
-    assert trainer.end_epoch()["train_loss"] > 0
+    assert trainer.end_epoch().train_loss > 0
 
 
 def test_an_own_training_goes_on_where_it_was_stopped_to_the_same_bits(tmp_path):

@@ -11,7 +11,7 @@ from typing import Literal
 from sret_search.search.confirmation import Confirmation
 from sret_search.search.controls import Controls
 from sret_search.search.learning_rates import LearningRates
-from sret_search.search.samplers.base import WAIT, Ask, PredictiveSampler, Sampler
+from sret_search.search.samplers.base import WAIT, Ask, FrontSampler, PredictiveSampler, Sampler
 from sret_search.search.samplers.build import build as build_sampler
 from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.study import Study
@@ -32,7 +32,7 @@ def build(study: Study) -> Phases:
     if study.file.controls:
         phases.append(Controls(study))
     if study.file.confirm is not None:
-        front = sampler.front if isinstance(sampler, PredictiveSampler) else None
+        front = sampler.front if isinstance(sampler, FrontSampler) else None
         phases.append(Confirmation(study, study.file.confirm, front))
     return Phases(phases)
 

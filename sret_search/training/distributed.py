@@ -1,7 +1,6 @@
 """Training in several processes: each takes its share of every batch.
 
-torch's launcher starts the processes. Its DDP averages gradients, through NCCL on GPUs and gloo on
-CPUs.
+torch's launcher starts them. Its DDP averages gradients, through NCCL on GPUs and gloo on CPUs.
 """
 
 from __future__ import annotations

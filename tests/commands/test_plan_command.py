@@ -215,7 +215,10 @@ def test_every_shipped_study_can_be_planned(path, capsys):
     assert main(["plan", str(path), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["trainings"]["total"] > 0
-    assert facts["time"]["seconds"] > 0
+    if load_study(path).file.data.sizes is None:  # known once a function of the user was called
+        assert facts["time"]["seconds"] is None
+    else:
+        assert facts["time"]["seconds"] > 0
 
 
 def test_a_scheduler_makes_hours_an_upper_bound(tmp_path, capsys):

@@ -14,6 +14,7 @@ from sret_search.job.disk import checkpoint_bytes, kept_bytes
 from sret_search.model import SReT
 from sret_search.training import train
 from sret_search.training.optimizer import averaged, optimizer
+from sret_search.training.results import EpochMetrics
 from sret_search.training.trainer import Trainer
 from sret_search.units import size_text
 
@@ -57,11 +58,9 @@ def test_a_checkpoint_grows_with_its_history(tmp_path):
     trainer = Trainer(Job(NARROW, recipe, FEW, seed=1), tmp_path)
     next(trainer.steps())
     trainer.save(tmp_path / "before")
-    parts = ("train_loss", "val_loss", "val_accuracy", "seconds")
     for epoch in range(1, epochs + 1):
-        trainer.history.append(
-            {"epoch": epoch, "step": 900 * epoch} | dict.fromkeys(parts, epoch / 7)
-        )
+        value = epoch / 7
+        trainer.history.append(EpochMetrics(epoch, 900 * epoch, value, value, value, value))
         shares = [epoch / (7 + i) for i in range(NARROW.executions)]
         trainer.depths.append({"epoch": epoch, "updates": shares, "gradient_shares": shares[::-1]})
     trainer.save(tmp_path / "after")

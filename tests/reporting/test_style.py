@@ -36,9 +36,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(
-    "first", ["write", "plan", "render.files", "connectivity_grids", "contents"]
-)
+@pytest.mark.parametrize("first", ["write", "plan", "render.files", "contents"])
 def test_every_way_to_a_picture_is_blind_to_settings(first: str, tmp_path: Path) -> None:
     told = python(f"import sret_search.reporting.{first}", "broken", tmp_path)
     assert (told.returncode, told.stderr) == (0, "")

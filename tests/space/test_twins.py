@@ -42,7 +42,7 @@ WRONG = {
     "no_seed": (GRID, f"{GRID}, seeds: »0", "at least 1"),
     "unknown_key_of_rates": (GRID, f"{GRID}, »sedes: 1", "did you mean seeds?"),
     "a_rate_below_the_last": ("lr: 2e-3}", "lr: 2e-3, lr_end: 1.5e-3}", "below the recipe's lr_end"),
-    "an_unknown_control": ("unshared", "»unshard", "'unshared', 'shallow'"),
+    "an_unknown_control": ("unshared", "»unshard", "did you mean unshared?"),
     "a_control_twice": ("[unshared, rerun]", "[unshared, »unshared]", "stands here twice"),
     "twins_of_elastic_ones": (
         "lr: 2e-3}\n" + ARMS + "\ncontrols: [unshared, rerun]",

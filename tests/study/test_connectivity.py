@@ -70,7 +70,7 @@ def test_the_example_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     recipe = replace(study.file.recipe, epochs=1)
     job = study.job(study.grid[-1], 0, "cpu")
     job = replace(job, data=data, recipe=recipe, reruns=())
-    assert train(job, tmp_path / "attempt-1", lambda metrics: None)["state"] == "complete"
+    assert train(job, tmp_path / "attempt-1", lambda metrics: None).state == "complete"
 
 
 @pytest.mark.usefixtures("here")

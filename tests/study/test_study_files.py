@@ -270,7 +270,7 @@ WRONG = {
     "stopped_arms": (study(SEARCH, "search: {sampler: grid}\nscheduler: {name: mo_asha}\n»"), "arms are compared at the end"),
     "stopped_twins": (scheduled("name: mo_asha}\n»controls: [unshared]\nstorage: {"), "twins stand beside"),
     "arms_of_random": (study(f"{SEARCH}arms: ", f"{RANDOM}arms: »"), "they need the grid sampler"),
-    "unknown_control": (study("[rerun]", "[»reruns]"), "'rerun' is needed, but got \"reruns\""),
+    "unknown_control": (study("[rerun]", "[»reruns]"), "did you mean rerun?"),
     "controls_without_arms": (study(ARMS, "controls: [»rerun]\n"), "rerun controls need `arms`"),
     "controls_with_weights": ([*space("share: block", "share: execution"), *study("[rerun]", "[»rerun]")], "cannot run as"),
 }  # fmt: skip

@@ -64,6 +64,11 @@ class PredictiveSampler(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class FrontSampler(Protocol):
+    """A sampler that knows the front better than the results alone tell it."""
+
     def front(self, history: History) -> list[str]:
         """Names of the candidates on the front, among those that were trained to their end."""
         ...

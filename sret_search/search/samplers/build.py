@@ -10,7 +10,6 @@ import math
 
 from sret_search import importing
 from sret_search.search.samplers.base import Sampler
-from sret_search.search.samplers.optuna_samplers import OptunaSampler
 from sret_search.study import Study
 
 
@@ -20,10 +19,13 @@ def build(study: Study) -> Sampler:
     Raises:
         StudyError: the sampler at an import path cannot be made, or does not fit the study.
     """
-    search = study.file.search
-    if search.entry.path.startswith("sret_search."):
-        made: Sampler = importing.load(search.entry.path)(study)
+    path = study.file.search.entry.path
+    if path.startswith("sret_search."):
+        made: Sampler = importing.load(path)(study)
         return made
+    # Optuna takes half a second to import, and `plan` of a grid needs nothing of it.
+    from sret_search.search.samplers.optuna_samplers import OptunaSampler
+
     return OptunaSampler(study)
 
 
@@ -36,10 +38,10 @@ def learnt_trials(study: Study) -> int:
     Raises:
         StudyError: the sampler cannot be made.
     """
-    search, sampler = study.file.search, build(study)
+    search = study.file.search
     startup = search.entry.startup
-    if startup is None and isinstance(sampler, OptunaSampler):
-        startup = sampler.startup
+    if startup is None and not search.entry.path.startswith("sret_search."):
+        startup = getattr(build(study), "startup", None)
     if startup is None:
         return 0
     if search.entry.learns_from == "complete":
