@@ -1,4 +1,4 @@
-"""What a training reports and what it comes to, as records. Their JSON is made and read here."""
+"""Records of the reports and the result of a training, and their JSON."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class CheckpointSaved:
 
 @dataclass(frozen=True, slots=True)
 class RerunResult:
-    """What trained weights reach at another depth, without further training.
+    """The metrics of trained weights at another depth, without further training.
 
     Attributes:
         executions: of blocks in a forward pass.
@@ -98,7 +98,7 @@ class RerunResult:
 
 @dataclass(frozen=True, slots=True)
 class FinalEvaluation:
-    """What a training reached at its end.
+    """The metrics of a training at its end.
 
     Attributes:
         val_accuracy, test_accuracy: fractions.
