@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import optuna
@@ -114,6 +115,30 @@ def test_what_is_written_is_there_after_a_power_cut_and_readers_do_not_lock(made
             stored.add_trial(create_trial(value=1.0))
     assert [trial.value for trial in reader.get_all_trials(1)] == [1.0]
     close(reader)
+    close(opened)
+
+
+@pytest.mark.parametrize("patience", [60.0, 0.1])
+def test_a_lock_of_another_process_is_waited_for_and_then_stops_in_one_line(
+    made, patience, monkeypatch
+):
+    monkeypatch.setattr(sqlite, "_PATIENCE", patience)
+    opened = open_storage(made)
+    stored = optuna.create_study(storage=opened, study_name="s")
+    other = sqlite3.connect(DATABASE, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(1.0, other.rollback)
+    release.start()
+    if patience < 1:
+        with pytest.raises(LedgerLostError, match="database is locked") as lost, writing():
+            stored.add_trial(create_trial(value=1.0))
+        assert "\n" not in str(lost.value)
+        release.join()
+    with writing():
+        stored.add_trial(create_trial(value=1.0))
+    release.join()
+    other.close()
+    assert [trial.value for trial in opened.get_all_trials(1)] == [1.0]
     close(opened)
 
 
