@@ -59,8 +59,12 @@ def test_a_checkpoint_grows_with_its_history(tmp_path):
     next(trainer.steps())
     trainer.save(tmp_path / "before")
     for epoch in range(1, epochs + 1):
-        value = epoch / 7
-        trainer.history.append(EpochMetrics(epoch, 900 * epoch, value, value, value, value))
+        trainer.history.append(
+            EpochMetrics(
+                epoch=epoch, step=900 * epoch,
+                **dict.fromkeys(("train_loss", "val_loss", "val_accuracy", "seconds"), epoch / 7),
+            )
+        )  # fmt: skip
         shares = [epoch / (7 + i) for i in range(NARROW.executions)]
         trainer.depths.append({"epoch": epoch, "updates": shares, "gradient_shares": shares[::-1]})
     trainer.save(tmp_path / "after")
