@@ -174,7 +174,7 @@ def apart(step: str, sampler: str, trials: int) -> dict[str, float]:
 
 
 def timed_alone(sampler: str, trials: int) -> None:
-    print(json.dumps({"seconds": ours(sampler, sampler, trials)}))
+    print(json.dumps({"seconds": ours("alone", sampler, trials)}))
 
 
 def soaked(sampler: str, trials: int) -> None:
