@@ -174,7 +174,8 @@ def apart(step: str, sampler: str, trials: int) -> dict[str, float]:
 
 
 def timed_alone(sampler: str, trials: int) -> None:
-    print(json.dumps({"seconds": ours("alone", sampler, trials)}))
+    name = re.sub(r"\W+", "_", sampler).strip("_")
+    print(json.dumps({"seconds": ours(name, sampler, trials)}))
 
 
 def soaked(sampler: str, trials: int) -> None:
