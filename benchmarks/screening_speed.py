@@ -49,7 +49,7 @@ _LARGE = _CHOICES | {
 
 
 def timed(step: Callable[[], Any]) -> tuple[Any, float]:
-    """What a step gives, and the seconds of the processor that it took."""
+    """The result of a step, and the processor seconds that it took."""
     start = time.process_time()
     found = step()
     return found, time.process_time() - start

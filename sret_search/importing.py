@@ -41,7 +41,10 @@ def load(path: str) -> Callable[..., Any]:
     function = getattr(module, attribute, None)
     if not callable(function):
         place = getattr(module, "__file__", None) or name
-        names = [n for n, value in vars(module).items() if _is_defined_in(value, name)]
+        exported = getattr(module, "__all__", ())  # as in packages that only gather their modules
+        names = [
+            n for n, value in vars(module).items() if n in exported or _is_defined_in(value, name)
+        ]
         fault = "has no" if function is None else "has no function or class named"
         raise NotImportedError(f"{place} {fault} {attribute}; {nearest(attribute, names)}")
     result: Callable[..., Any] = function

@@ -60,7 +60,7 @@ class Training:
         return len(self.curves.get("seconds", ()))
 
     def after(self, epoch: int) -> RungResult:
-        """What may be known of it after so many epochs."""
+        """The outcome as far as it is known after some epochs."""
         names = ("val_accuracy", "val_loss", "seconds")
         return RungResult(*(float(self.curves[name][epoch - 1]) for name in names))
 

@@ -35,7 +35,7 @@ PARTS = Space(
 
 
 def from_template(space: Space, values: dict[str, Any]) -> Candidate:
-    """What the template builds with values at their places."""
+    """The candidate that the template builds with values at their places."""
     plain: Any = space.template
     for path in (path for path in space.axes if path in values):
         for place in addresses(path, len(space.architecture.stages)):
@@ -47,7 +47,7 @@ def from_template(space: Space, values: dict[str, Any]) -> Candidate:
 def outcome(
     build: Callable[[dict[str, Any]], Candidate], values: dict[str, Any]
 ) -> Candidate | str:
-    """What is built, or the rule that forbids it."""
+    """The candidate, or the rule that forbids it."""
     try:
         return build(values)
     except ValueError as error:

@@ -84,7 +84,7 @@ def test_other_samplers_fill_a_study_too(sampler: str, tmp_path: Path) -> None:
         ("optuna.samplers:QMCSampler", "which a study that is killed would lose"),
         ("optuna.samplers:BruteForceSampler", "failed: ValueError"),
         ("optuna.samplers:GridSampler", "missing a required argument: 'search_space'"),
-        ("optuna.samplers:NSGA2Sampler", "has no NSGA2Sampler"),
+        ("optuna.samplers:NSGA2Sampler", "has no NSGA2Sampler; did you mean NSGAIISampler?"),
         ("optuna.nowhere:Sampler", "no module optuna.nowhere"),
         ("optuna.samplers:TPESampler, options: {n_startup: 3}", "unexpected keyword argument"),
         ("optuna.samplers:CmaEsSampler", "multi-objective optimization, CmaEsSampler cannot"),

@@ -437,7 +437,7 @@ axes:
 
 
 def parents(driver: Driver) -> dict[str, list[int]]:
-    """Of each generation, as the sampler has them after an ask."""
+    """Trials of each generation, as the sampler has them after an ask."""
     assert isinstance(driver.sampler, OptunaSampler)
     driver.sampler.ask(driver.history)
     return dict(driver.sampler._mirror.attributes)
