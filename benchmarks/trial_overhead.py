@@ -63,12 +63,12 @@ def pretend(config: dict[str, Any]) -> None:
     from sret_search.artifacts.names import RESULT, WORKER
     from sret_search.execution import messages
     from sret_search.job import Job
-    from sret_search.training import files
     from sret_search.training.results import EpochMetrics, FinalEvaluation, TrainingResult
+    from sret_search.writing import write_json
 
     order = messages.AttemptOrder.from_dict(config)
     attempt, job = Path(order.attempt), Job.from_dict(json.loads(order.job))
-    files.write_json(attempt / WORKER, {"pid": os.getpid()})
+    write_json(attempt / WORKER, {"pid": os.getpid()})
     # As if lr 1e-3 and deep models were good, so that samplers have something to learn from.
     accuracy = 0.9 - abs(job.recipe.lr - 1e-3) + job.architecture.loops / 100
     epoch = EpochMetrics(
@@ -79,7 +79,7 @@ def pretend(config: dict[str, Any]) -> None:
         end=FinalEvaluation(accuracy, 1.0, accuracy, 1.0, ()), job=job.identity, epochs=1, steps=1,
         seconds=0.0, train_macs=0, history=(epoch,), environment={"torch": "none"},
     )  # fmt: skip
-    files.write_json(attempt / RESULT, result.to_dict())
+    write_json(attempt / RESULT, result.to_dict())
     tune.report(messages.to_dict(messages.AttemptEnded()))
 
 

@@ -1,10 +1,10 @@
-"""Exit codes, errors of the user's, and the spelling of names in messages."""
+"""Exit codes, the user's errors, the causes behind an error, and the spelling of names in messages."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 DONE, BUG, INPUT, STOPPED = 0, 1, 2, 3
 """Exit codes: done; a trial or this program failed; the user must correct a file or an argument;
@@ -14,6 +14,16 @@ stopped before the study was complete."""
 class InputError(Exception):
     """A user's file or argument, or the state of this machine, cannot be used. The message says
     why."""
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and the errors behind it, each once. A chain may be a circle."""
+    seen: set[int] = set()
+    behind: BaseException | None = error
+    while behind is not None and id(behind) not in seen:
+        seen.add(id(behind))
+        yield behind
+        behind = behind.__cause__ or behind.__context__
 
 
 def encodable(text: str) -> str:

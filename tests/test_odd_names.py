@@ -20,7 +20,7 @@ from sret_search.planning import preflight
 from sret_search.reporting.results import Results
 from sret_search.run import _resume
 from sret_search.study import StudyError, load_study
-from sret_search.training import files
+from sret_search.training import checkpoints
 from sret_search.training.pretrained import load_model, provenance
 
 NAMES = [
@@ -81,8 +81,8 @@ def test_checkpoints_are_found_in_a_folder_of_any_name(odd: str) -> None:
     attempt = Path("attempt-1").absolute()
     attempt.mkdir()
     state = {"job": job.identity, "step": 3, "can_go_on": False, "weights": torch.zeros(3)}
-    files.save_checkpoint(attempt, state)
-    found = files.newest_checkpoint([attempt], job, 5)
+    checkpoints.save_checkpoint(attempt, state)
+    found = checkpoints.newest_checkpoint([attempt], job, 5)
     assert found is not None
     assert found["step"] == 3
 

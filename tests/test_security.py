@@ -28,7 +28,7 @@ from sret_search.config import yaml_source
 from sret_search.config.addresses import HIDDEN
 from sret_search.reporting.write import write_report
 from sret_search.study import Study, StudyError, load_study
-from sret_search.training.files import newest_checkpoint
+from sret_search.training.checkpoints import newest_checkpoint
 from sret_search.training.pretrained import PretrainedError, load_model
 from sret_search.trials import compatibility, postgres
 from sret_search.trials.database import explained, place, read_storage

@@ -32,6 +32,7 @@ from sret_search.job import Job
 from sret_search.training.results import CheckpointSaved, EpochMetrics
 from sret_search.trials.failures import DIED, MACHINE, MEMORY
 from sret_search.trials.trial_result import failed
+from sret_search.writing import write_json
 
 _ATTEMPTS = 500
 """Attempts after which a process is replaced."""
@@ -94,7 +95,7 @@ def _train(
     """Train the job, and return the cause of a failure; None after a success."""
     import torch
 
-    from sret_search.training import files, train, watchdog
+    from sret_search.training import train, watchdog
 
     events = None
     if order.tensorboard:
@@ -111,7 +112,7 @@ def _train(
         report(progress)
 
     try:
-        files.write_json(attempt / WORKER, _here())
+        write_json(attempt / WORKER, _here())
         upload()
         if 0 < order.gpus < 1:
             # Ray shares a GPU between trials without limits. CUDA itself takes a part of each
@@ -134,7 +135,7 @@ def _train(
         with suppress(OSError):  # on a full disk the driver finds neither file, and waits for space
             trace = encodable(traceback.format_exc())
             (attempt / TRACEBACK).write_text(trace, encoding="utf-8")
-            files.write_json(attempt / ERROR, content)
+            write_json(attempt / ERROR, content)
             upload()
         report(AttemptFailed(kind, reason))
         return kind

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -37,6 +36,7 @@ from sret_search.config.study_file import Compute
 from sret_search.cost import MEMORY_BUDGET, cost, segments, train_memory
 from sret_search.job import Recipe, depths_of_step
 from sret_search.machine.hardware import hardware, uses_gpu
+from sret_search.writing import write_whole
 
 FILE = Path("runs") / "calibration.json"
 _EVALUATED = 256
@@ -176,10 +176,7 @@ def add(name: str, points: Sequence[Point]) -> None:
     before = [point for point in known.get(name, []) if _key(point) not in new]
     known[name] = [*before, *new.values()][-_MOST:]
     plain = {name: [asdict(point) for point in points] for name, points in known.items()}
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    partial = FILE.with_name(f"{FILE.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(plain, indent=1) + "\n")
-    os.replace(partial, FILE)
+    write_whole(FILE, (json.dumps(plain, indent=1) + "\n").encode(), shared=True)
 
 
 def _read() -> dict[str, list[Point]]:

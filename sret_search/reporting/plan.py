@@ -11,9 +11,10 @@ from sret_search.reporting.analyses.candidates import LABELS
 from sret_search.reporting.render import matplotlib
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.render.colours import BLUE, ORANGE, RED
-from sret_search.reporting.render.files import pictures, write_whole
+from sret_search.reporting.render.files import pictures
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study
+from sret_search.writing import write_whole
 
 _NEAR = 10.0
 """The largest factor between the drawn costs and a limit that is drawn."""

@@ -20,11 +20,12 @@ from sret_search.reporting.published.points import published
 from sret_search.reporting.recommendation import answer, export_command
 from sret_search.reporting.render import matplotlib
 from sret_search.reporting.render.chart import Chart
-from sret_search.reporting.render.files import pictures, write_whole
+from sret_search.reporting.render.files import pictures
 from sret_search.reporting.render.page import render
 from sret_search.reporting.results import Results
 from sret_search.study import Study
 from sret_search.trials import packed
+from sret_search.writing import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

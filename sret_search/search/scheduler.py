@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sret_search.pareto import nondominated
+from sret_search.pareto import contributions, nondominated
 from sret_search.search.samplers.base import PredictiveSampler, Sampler
 from sret_search.study import Study
 from sret_search.trials.history import History
@@ -261,31 +261,3 @@ def _double_ranks(values: np.ndarray) -> np.ndarray:
     ordered = np.sort(values)
     below = np.searchsorted(ordered, values, side="left")
     return below + np.searchsorted(ordered, values, side="right") + 1
-
-
-def contributions(front: Sequence[tuple[int, ...]]) -> list[int]:
-    """The volume above zero that only this point of a front dominates, for each point.
-
-    Of equal points, the first has the volume that they dominate, and the others have zero.
-    """
-    distinct = list(dict.fromkeys(front))
-    alone = {
-        point: _exclusive(point, [other for other in distinct if other != point])
-        for point in distinct
-    }
-    return [alone.pop(point, 0) for point in front]
-
-
-def _exclusive(point: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> int:
-    """The volume that a point dominates and the others do not (While et al., 2012)."""
-    shared = {tuple(map(min, point, other)) for other in others}
-    if not shared:
-        return math.prod(point)
-    limited = sorted(shared, reverse=True)
-    best = nondominated(limited)
-    return math.prod(point) - _volume([limited[i] for i in best.nonzero()[0]])
-
-
-def _volume(points: Sequence[tuple[int, ...]]) -> int:
-    """The volume that the points dominate together."""
-    return sum(_exclusive(point, points[i + 1 :]) for i, point in enumerate(points))

@@ -1,13 +1,14 @@
-"""Causes of an error: the errors behind it, and failures of the machine."""
+"""Failures of the machine, recognised behind an error."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Iterator
 
 import torch.distributed as dist
+
+from sret_search.errors import chain
 
 _SYSTEM = frozenset(
     getattr(errno, name)
@@ -44,16 +45,6 @@ _PEERS = re.compile(
     r"|Socket Timeout|failed to connect"
 )
 """Messages of the libraries between processes for a process that is gone or cannot be reached."""
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and the errors behind it, each once. A chain may be a circle."""
-    seen: set[int] = set()
-    behind: BaseException | None = error
-    while behind is not None and id(behind) not in seen:
-        seen.add(id(behind))
-        yield behind
-        behind = behind.__cause__ or behind.__context__
 
 
 def is_lost_peer(error: BaseException) -> bool:

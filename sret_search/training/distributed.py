@@ -1,7 +1,5 @@
-"""Training in several processes: each takes its share of every batch.
-
-torch's launcher starts them. Its DDP averages gradients, through NCCL on GPUs and gloo on CPUs.
-"""
+"""Training in several processes, each with its share of every batch. torch's launcher starts them,
+and its DDP averages gradients, through NCCL on GPUs and gloo on CPUs."""
 
 from __future__ import annotations
 
@@ -26,7 +24,8 @@ from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.nn.parallel import DistributedDataParallel
 
-from sret_search.training.causes import chain, is_lost_peer
+from sret_search.errors import chain
+from sret_search.training.causes import is_lost_peer
 
 _Result = TypeVar("_Result")
 

@@ -13,9 +13,10 @@ import torch
 
 from sret_search.artifacts.names import PREDICTIONS, WEIGHTS
 from sret_search.model import depth_profile, gradient_shares, rerun, save
-from sret_search.training import files, latency
+from sret_search.training import latency
 from sret_search.training.augment import normalize
 from sret_search.training.results import FinalEvaluation, RerunResult
+from sret_search.writing import write_whole
 
 if TYPE_CHECKING:
     from sret_search.training.trainer import Trainer
@@ -65,8 +66,8 @@ def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> FinalEv
         reruns.append(RerunResult(architecture.executions, val.accuracy, val.loss, again.accuracy))
     if trainer.rank.is_first:
         about = trainer.provenance.to_dict()
-        files.write_whole(attempt / WEIGHTS, lambda file: save(model, file, about))
-        files.write_whole(
+        write_whole(attempt / WEIGHTS, lambda file: save(model, file, about))
+        write_whole(
             attempt / PREDICTIONS,
             lambda file: np.savez_compressed(file, allow_pickle=False, **predictions),
         )

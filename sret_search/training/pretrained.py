@@ -30,7 +30,7 @@ from sret_search.model import (
 )
 from sret_search.model.files import reason
 from sret_search.training import data
-from sret_search.training.files import attempt_number
+from sret_search.training.checkpoints import attempt_number
 from sret_search.training.vision import torchvision
 
 _WITHOUT_WEIGHTS = {

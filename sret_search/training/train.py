@@ -13,7 +13,7 @@ import torch
 
 from sret_search.artifacts.names import DEPTH, RESULT, RUNG
 from sret_search.job import Contents, Job, train_macs
-from sret_search.training import distributed, files, watchdog
+from sret_search.training import checkpoints, distributed, watchdog
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.final_evaluation import finish, record_depth
 from sret_search.training.pretrained import PretrainedError
@@ -28,6 +28,7 @@ from sret_search.training.results import (
 )
 from sret_search.training.trainer import Trainer
 from sret_search.training.watchdog import Diverged
+from sret_search.writing import write_json
 
 Report = Callable[[EpochMetrics | CheckpointSaved], None]
 
@@ -108,11 +109,13 @@ def train_as(
     with watchdog.watched(attempt, step_timeout) as beat:
         trainer = Trainer(job, attempt.parent.parent, rank, contents)
         times = trainer.times
-        checkpoint = files.newest_checkpoint([*earlier_attempts, attempt], job, times.stable_until)
+        checkpoint = checkpoints.newest_checkpoint(
+            [*earlier_attempts, attempt], job, times.stable_until
+        )
         if checkpoint is not None:
             trainer.load_state_dict(checkpoint)
         elif job.parent is not None:
-            parent = files.last_checkpoint(earlier_attempts, job.parent.job)
+            parent = checkpoints.last_checkpoint(earlier_attempts, job.parent.job)
             if parent is None:
                 raise PretrainedError(
                     f"trial {job.parent.trial} has no full checkpoint to go on from"
@@ -158,7 +161,7 @@ def train_as(
                 metrics = trainer.end_epoch()
                 if job.monitor and rank.is_first:
                     trainer.depths.append(record_depth(trainer))
-                    files.write_json(attempt / DEPTH, trainer.depths)
+                    write_json(attempt / DEPTH, trainer.depths)
                 save()
                 if rank.is_first:
                     report(metrics)
@@ -179,7 +182,7 @@ def train_as(
         environment=environment(),
     )
     if rank.is_first:
-        files.write_json(attempt / RESULT, result.to_dict())
+        write_json(attempt / RESULT, result.to_dict())
     return result
 
 
@@ -191,7 +194,7 @@ def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> TrainingAtRung:
     """
     reached = TrainingAtRung(trainer.job.identity, trainer.history[epoch - 1])
     if trainer.rank.is_first:
-        files.write_json(attempt / f"{RUNG}{epoch}.json", reached.to_dict())
+        write_json(attempt / f"{RUNG}{epoch}.json", reached.to_dict())
     return reached
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sret_search.job import Contents, Job, Provenance, Seen, located
 from sret_search.model import SReT, map_large_blocks
-from sret_search.training import data, files
+from sret_search.training import checkpoints, data
 from sret_search.training.augment import Augmenter, epoch_order
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.evaluation import Evaluation, judge, logits_of
@@ -275,7 +275,7 @@ class Trainer:
         """Write a checkpoint, from which this or another attempt goes on."""
         self._look()
         if self.rank.is_first:
-            files.save_checkpoint(attempt, self.state_dict())
+            checkpoints.save_checkpoint(attempt, self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         self._clock()

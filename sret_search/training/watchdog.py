@@ -23,9 +23,9 @@ from sret_search.job.disk import checkpoint_bytes
 from sret_search.training.causes import machine_failure
 from sret_search.training.data import DataError
 from sret_search.training.distributed import RankDied
-from sret_search.training.files import full_disk
 from sret_search.training.pretrained import PretrainedError
 from sret_search.units import size_text
+from sret_search.writing import full_disk
 
 _MEMORY = re.compile(
     r"allocate memory|CUDA (driver )?error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sret_search.pareto import contributions
 from sret_search.search import confirmation, phases
 from sret_search.search.phases import next_step
 from sret_search.search.samplers.base import Ask
-from sret_search.search.scheduler import Decision, Scheduler, contributions, ranking
+from sret_search.search.scheduler import Decision, Scheduler, ranking
 from sret_search.study import Study, load_study
 from sret_search.trials.history import History
 from sret_search.trials.trial import TrialRecord

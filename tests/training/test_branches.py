@@ -8,7 +8,7 @@ import torch
 
 from sret_search.architecture import Architecture, Stage
 from sret_search.job import Data, Job, Parent, Recipe
-from sret_search.training import files, train
+from sret_search.training import checkpoints, train
 from sret_search.training.pretrained import PretrainedError
 from sret_search.training.results import CheckpointSaved, EpochMetrics, TrainingStopped
 from sret_search.training.trainer import Trainer
@@ -38,7 +38,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begun(ended: Path, job: Job, folder: Path) -> Trainer:
-    state = files.last_checkpoint([ended], FIRST.identity)
+    state = checkpoints.last_checkpoint([ended], FIRST.identity)
     assert state is not None
     trainer = Trainer(job, folder)
     trainer.begin_from(state)
@@ -52,7 +52,7 @@ def same(first: dict, second: dict) -> bool:
 def test_weights_averages_and_moments_are_taken_and_the_schedule_is_not(
     ended: Path, tmp_path: Path
 ) -> None:
-    state = files.last_checkpoint([ended], FIRST.identity)
+    state = checkpoints.last_checkpoint([ended], FIRST.identity)
     assert state is not None
     trainer = begun(ended, SECOND, tmp_path)
     assert same(trainer.model.state_dict(), state["model"])
@@ -70,7 +70,7 @@ def test_weights_averages_and_moments_are_taken_and_the_schedule_is_not(
 def test_a_recipe_may_differ_in_all(ended: Path, tmp_path: Path, change: dict) -> None:
     job = replace(SECOND, recipe=replace(SECOND.recipe, **change))
     trainer = begun(ended, job, tmp_path)
-    state = files.last_checkpoint([ended], FIRST.identity)
+    state = checkpoints.last_checkpoint([ended], FIRST.identity)
     assert state is not None
     assert same(trainer.model.state_dict(), state["model"])
     assert bool(trainer.optimizer.state_dict()["state"]) == ("optimizer" not in change)
@@ -110,7 +110,7 @@ def test_a_branch_that_is_stopped_ends_as_one_that_was_not(
         replace(SECOND, parent=None), tmp_path / "00003/attempt-1", ignore
     ).to_dict()
     assert alone["val_loss"] != whole["val_loss"]
-    assert files.last_checkpoint([ended], FIRST.identity) is not None
+    assert checkpoints.last_checkpoint([ended], FIRST.identity) is not None
 
 
 def test_a_parent_without_a_checkpoint_is_named(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import torch
 
 from sret_search.architecture.variants import VARIANTS
 from sret_search.job import Data, Job, Recipe
-from sret_search.training import files, train
+from sret_search.training import checkpoints, train
 from sret_search.training.results import EpochMetrics
 from sret_search.training.watchdog import cause
+from sret_search.writing import write_json, write_whole
 
 torch.set_num_threads(1)
 
@@ -31,10 +32,10 @@ def full(number=errno.ENOSPC):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_what_could_not_be_forced_to_a_full_disk_is_gone(tmp_path, monkeypatch, number):
-    files.write_json(tmp_path / "result.json", {"whole": True})
+    write_json(tmp_path / "result.json", {"whole": True})
     monkeypatch.setattr(os, "fsync", full(number))
     with pytest.raises(OSError, match=r"result\.json") as caught:
-        files.write_json(tmp_path / "result.json", {"whole": False})
+        write_json(tmp_path / "result.json", {"whole": False})
     assert caught.value.errno == number
     assert os.listdir(tmp_path) == ["result.json"]
     assert json.loads((tmp_path / "result.json").read_text()) == {"whole": True}
@@ -54,7 +55,7 @@ def test_an_error_of_the_writer_is_told_as_it_is_and_leaves_nothing(tmp_path):
         raise KeyError("content")
 
     with pytest.raises(KeyError, match="content"):
-        files.write_whole(tmp_path / "file", torn)
+        write_whole(tmp_path / "file", torn)
     assert os.listdir(tmp_path) == []
 
 
@@ -63,11 +64,11 @@ def test_a_full_disk_is_seen_behind_what_torch_makes_of_it(tmp_path, monkeypatch
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     with pytest.raises(RuntimeError, match="PytorchStreamWriter"):
-        files.write_whole(tmp_path / "file", silent)
+        write_whole(tmp_path / "file", silent)
     there = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: there._replace(free=0))
     with pytest.raises(OSError, match="No space left") as caught:
-        files.write_whole(tmp_path / "file", silent)
+        write_whole(tmp_path / "file", silent)
     assert cause(caught.value, JOB)[0] == "disk full"
 
 
@@ -96,18 +97,18 @@ def small_disk(tmp_path):
 def test_a_checkpoint_that_does_not_fit_leaves_nothing_and_the_next_one_is_written(small_disk):
     attempt = small_disk / "00000" / "attempt-1"
     state = {"step": 1, "can_go_on": False, "model": torch.zeros(200_000)}
-    files.save_checkpoint(attempt, state)
+    checkpoints.save_checkpoint(attempt, state)
     for size in (10_000_000, 600_000):
         model = [*(torch.zeros(10) for _ in range(20)), torch.zeros(size)]
         large = {"step": 2, "can_go_on": False, "model": model}
         with pytest.raises(OSError, match=r"checkpoint-00000002\.pt") as caught:
-            files.save_checkpoint(attempt, large)
+            checkpoints.save_checkpoint(attempt, large)
         assert caught.value.errno == errno.ENOSPC
         kind, reason = cause(caught.value, JOB)
         assert kind == "disk full"
         assert f"in {attempt}, which has 2.3" in reason and "\n" not in reason
         assert os.listdir(attempt) == ["checkpoint-00000001.pt"]
-    files.save_checkpoint(attempt, state | {"step": 2})
+    checkpoints.save_checkpoint(attempt, state | {"step": 2})
     assert len(os.listdir(attempt)) == 2
 
 

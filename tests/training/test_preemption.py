@@ -16,9 +16,10 @@ from ends import assert_same_end
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.artifacts.names import HANG, PREDICTIONS, RESULT, WEIGHTS
 from sret_search.job import Augment, Data, Job, Recipe
-from sret_search.training import files, train
+from sret_search.training import checkpoints, train
 from sret_search.training.results import CheckpointSaved, EpochMetrics, TrainingStopped
 from sret_search.training.trainer import Trainer
+from sret_search.writing import write_whole
 
 torch.set_num_threads(1)
 
@@ -182,7 +183,7 @@ def _state(step, can_go_on=False):
 
 def _save(attempt, *steps, can_go_on=False):
     for step in steps:
-        files.save_checkpoint(attempt, _state(step, can_go_on))
+        checkpoints.save_checkpoint(attempt, _state(step, can_go_on))
 
 
 def _kept(trial):
@@ -219,11 +220,11 @@ def test_a_damaged_checkpoint_costs_no_other_its_place(tmp_path):
     first, second = tmp_path / "attempt-1", tmp_path / "attempt-2"
     _save(first, 10, 20)
     (first / "checkpoint-00000020.pt").write_bytes(b"torn")
-    assert files.newest_checkpoint([first], JOB, 0)["step"] == 10
+    assert checkpoints.newest_checkpoint([first], JOB, 0)["step"] == 10
     _save(second, 12)
     assert _kept(tmp_path) == [(1, 10), (2, 12)]
     (second / "checkpoint-00000012.pt").write_bytes(b"torn")
-    assert files.newest_checkpoint([first, second], JOB, 0)["step"] == 10
+    assert checkpoints.newest_checkpoint([first, second], JOB, 0)["step"] == 10
 
 
 def test_what_was_just_saved_stays_and_two_are_kept_in_any_order(tmp_path):
@@ -313,25 +314,25 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, kind
     }
     newest.write_bytes(damaged[kind])
     attempts = [first, second]
-    assert files.newest_checkpoint(attempts, JOB, 0)["step"] == 2
+    assert checkpoints.newest_checkpoint(attempts, JOB, 0)["step"] == 2
     newest.write_bytes(content)
-    assert files.newest_checkpoint(attempts, JOB, 0)["step"] == 3
+    assert checkpoints.newest_checkpoint(attempts, JOB, 0)["step"] == 3
     for path in tmp_path.glob("*/*.pt"):
         path.write_bytes(damaged[kind])
-    assert files.newest_checkpoint(attempts, JOB, 0) is None
+    assert checkpoints.newest_checkpoint(attempts, JOB, 0) is None
 
 
 def test_of_equally_far_checkpoints_that_of_the_last_attempt_is_taken(tmp_path):
     for number in (2, 9, 10):
         attempt = tmp_path / f"attempt-{number}"
-        files.write_whole(
+        write_whole(
             attempt / "checkpoint-00000004.pt",
             lambda file, number=number: torch.save(_state(4) | {"by": number}, file),
         )
     attempts = [tmp_path / f"attempt-{number}" for number in (2, 9, 10)]
-    assert files.newest_checkpoint(attempts, JOB, 0)["by"] == 10
+    assert checkpoints.newest_checkpoint(attempts, JOB, 0)["by"] == 10
     shutil.rmtree(attempts[-1])
-    assert files.newest_checkpoint(attempts, JOB, 0)["by"] == 9
+    assert checkpoints.newest_checkpoint(attempts, JOB, 0)["by"] == 9
 
 
 def test_a_training_with_a_damaged_newest_checkpoint_ends_with_the_same_bits(tmp_path, whole):

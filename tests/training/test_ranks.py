@@ -8,10 +8,11 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from sret_search.errors import chain
 from sret_search.training import distributed
-from sret_search.training.causes import chain, machine_failure
+from sret_search.training.causes import machine_failure
 from sret_search.training.distributed import RankDied, _Failure, _why, launch
-from sret_search.training.files import full_disk
+from sret_search.writing import full_disk
 
 _LONGEST = 60.0
 """Seconds that an attempt may outlive its processes."""

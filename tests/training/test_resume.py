@@ -13,7 +13,7 @@ from ends import assert_same_end
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.job import Augment, Data, Distill, Job, Recipe
 from sret_search.model import SReT, save
-from sret_search.training import files, train
+from sret_search.training import checkpoints, train
 from sret_search.training.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -93,8 +93,8 @@ def _kill(job, attempt, earlier, place, step, checkpoint_every=0.0):
                 Trainer, "_take_step", killing(Trainer._take_step, lambda t, *_: t.step >= step)
             )
         if place == "checkpoint":
-            saving = killing(files.save_checkpoint, lambda _, state: state["step"] >= step)
-            patch.setattr(files, "save_checkpoint", saving)
+            saving = killing(checkpoints.save_checkpoint, lambda _, state: state["step"] >= step)
+            patch.setattr(checkpoints, "save_checkpoint", saving)
         if place == "half a checkpoint":
             write = torch.save
             patch.setattr(
@@ -198,7 +198,7 @@ def test_without_checkpoints_within_epochs_a_training_goes_on_from_the_last_epoc
 
 
 def test_time_between_checkpoints_is_kept(tmp_path, calm, monkeypatch):
-    saved, save_checkpoint, take = [], files.save_checkpoint, Trainer._take_step
+    saved, save_checkpoint, take = [], checkpoints.save_checkpoint, Trainer._take_step
     now = 0.0
 
     def slow(trainer, *args):
@@ -212,7 +212,7 @@ def test_time_between_checkpoints_is_kept(tmp_path, calm, monkeypatch):
 
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(Trainer, "_take_step", slow)
-    monkeypatch.setattr(files, "save_checkpoint", noted)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", noted)
     _trained(replace(calm, recipe=replace(calm.recipe, epochs=1)), tmp_path, (), 15.0)
     assert saved == [2, 4, 5]
 
@@ -262,15 +262,15 @@ def test_a_longer_training_goes_on_where_no_decay_was_asked_for(tmp_path, eight)
 
 
 def test_a_shorter_training_takes_nothing_from_beyond_its_own_stable_part(tmp_path, four, eight):
-    assert files.newest_checkpoint([eight[0]], EIGHT, 32)["step"] == 40
+    assert checkpoints.newest_checkpoint([eight[0]], EIGHT, 32)["step"] == 40
     (tmp_path / "eight").mkdir()
     shutil.copy(eight[0] / "stable.pt", tmp_path / "eight")
     times = EIGHT.recipe.timetable(IMAGES)
     assert torch.load(tmp_path / "eight" / "stable.pt")["step"] == times.stable_until == 32
-    assert files.newest_checkpoint([tmp_path / "eight"], FOUR, 16) is None
-    assert files.newest_checkpoint([tmp_path / "eight", four], EIGHT, 32)["step"] == 32
+    assert checkpoints.newest_checkpoint([tmp_path / "eight"], FOUR, 16) is None
+    assert checkpoints.newest_checkpoint([tmp_path / "eight", four], EIGHT, 32)["step"] == 32
     near = replace(EIGHT, recipe=replace(WSD, epochs=7, decay=0.5))
-    assert files.newest_checkpoint([tmp_path / "eight"], near, 33)["step"] == 32
+    assert checkpoints.newest_checkpoint([tmp_path / "eight"], near, 33)["step"] == 32
 
 
 @pytest.mark.parametrize(
@@ -288,8 +288,8 @@ def test_a_shorter_training_takes_nothing_from_beyond_its_own_stable_part(tmp_pa
     ids=["seed", "threads", "data", "architecture", "lr", "warmup", "augment", "schedule"],
 )
 def test_another_training_takes_nothing_from_this_one(four, other):
-    assert files.newest_checkpoint([four], EIGHT, 32)["step"] == 16
-    assert files.newest_checkpoint([four], other, 32) is None
+    assert checkpoints.newest_checkpoint([four], EIGHT, 32)["step"] == 16
+    assert checkpoints.newest_checkpoint([four], other, 32) is None
 
 
 def test_under_cosine_a_longer_training_starts_anew(tmp_path, calm, calmly):

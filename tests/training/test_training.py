@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.artifacts.names import PREDICTIONS, RESULT, WEIGHTS
 from sret_search.job import Data, Job, Recipe
-from sret_search.training import data, files, train
+from sret_search.training import checkpoints, data, train
 from sret_search.training.results import EpochMetrics
 from sret_search.training.trainer import _DEPTH, _END, _IMAGES, _STEP, Trainer
+from sret_search.writing import write_json, write_whole
 
 torch.set_num_threads(1)
 
@@ -135,17 +136,17 @@ def test_the_furthest_checkpoint_of_all_attempts_is_taken(tmp_path):
     for attempt, steps in zip(attempts, ([1, 2, 3], [2, 11], [4]), strict=True):
         for step in steps:
             state = {"step": step, "job": JOB.identity, "can_go_on": False}
-            files.save_checkpoint(attempt, state)
-    assert files.newest_checkpoint(attempts, JOB, 0)["step"] == 11
-    assert files.newest_checkpoint(attempts[:1], JOB, 0)["step"] == 3
-    assert files.newest_checkpoint([tmp_path / "attempt-9"], JOB, 0) is None
-    assert files.newest_checkpoint(attempts, replace(JOB, seed=5), 0) is None
+            checkpoints.save_checkpoint(attempt, state)
+    assert checkpoints.newest_checkpoint(attempts, JOB, 0)["step"] == 11
+    assert checkpoints.newest_checkpoint(attempts[:1], JOB, 0)["step"] == 3
+    assert checkpoints.newest_checkpoint([tmp_path / "attempt-9"], JOB, 0) is None
+    assert checkpoints.newest_checkpoint(attempts, replace(JOB, seed=5), 0) is None
 
 
 def test_the_last_checkpoint_that_a_longer_training_goes_through_is_kept(tmp_path):
     for step in range(1, 7):
         state = {"step": step, "job": JOB.identity, "can_go_on": step <= 3}
-        files.save_checkpoint(tmp_path, state)
+        checkpoints.save_checkpoint(tmp_path, state)
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == ["checkpoint-00000005.pt", "checkpoint-00000006.pt", "stable.pt"]
     assert torch.load(tmp_path / "stable.pt")["step"] == 3
@@ -319,7 +320,7 @@ def test_the_last_validation_of_a_part_of_an_epoch_is_that_of_its_last_step(tmp_
     job = replace(JOB, recipe=Recipe(steps=7, batch_size=256))
     result = train.train(job, tmp_path, _ignore).to_dict()
     trainer = Trainer(job, tmp_path)
-    trainer.load_state_dict(files.newest_checkpoint([tmp_path], job, 0))
+    trainer.load_state_dict(checkpoints.newest_checkpoint([tmp_path], job, 0))
     again = trainer.evaluate(trainer.trained, trainer.val_part)
     assert (again.loss, again.accuracy) == (result["val_loss"], result["val_accuracy"])
     weights, state = load_file(tmp_path / WEIGHTS), trainer.model.state_dict()
@@ -400,7 +401,7 @@ def test_the_average_of_the_weights_is_that_of_a_loop_by_hand(tmp_path):
 def test_the_average_is_what_is_evaluated_and_kept(tmp_path):
     job = replace(JOB, recipe=Recipe(steps=6, batch_size=256, lr=1e-2, ema=0.99))
     train.train(job, tmp_path, _ignore)
-    state = files.newest_checkpoint([tmp_path], job, 0)
+    state = checkpoints.newest_checkpoint([tmp_path], job, 0)
     weights = load_file(tmp_path / WEIGHTS)
     assert all(torch.equal(value, state["average"][f"module.{k}"]) for k, value in weights.items())
     assert not torch.equal(weights["head.weight"], state["model"]["head.weight"])
@@ -436,16 +437,16 @@ def test_numbers_of_steps_and_epochs_name_streams_of_their_own(tmp_path):
 
 def test_a_file_keeps_its_old_content_when_its_writer_fails(tmp_path):
     target = tmp_path / "folder" / "result.json"
-    files.write_json(target, {"state": "old"})
+    write_json(target, {"state": "old"})
 
     def fail(file):
         file.write(b"half of the n")
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        files.write_whole(target, fail)
+        write_whole(target, fail)
     assert json.loads(target.read_text()) == {"state": "old"}
-    files.write_json(target, {"state": "new"})
+    write_json(target, {"state": "new"})
     assert json.loads(target.read_text()) == {"state": "new"}
     assert [path.name for path in target.parent.iterdir()] == ["result.json"]
 

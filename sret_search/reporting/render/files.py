@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from sret_search.reporting.render.style import styled  # before any other import of Matplotlib
 
@@ -57,10 +55,3 @@ def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     few.save(buffer, format="png", dpi=(_DPI, _DPI))
     return buffer.getvalue()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file such that a reader never sees half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

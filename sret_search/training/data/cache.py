@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sret_search.job.paths import PathError, expanded
 from sret_search.training.data.errors import reason
-from sret_search.training.files import write_whole
+from sret_search.writing import write_whole
 
 _FORMAT = 1  # raise it when the same files give other bytes
 

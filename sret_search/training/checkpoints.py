@@ -1,15 +1,13 @@
-"""Files of a trial. A file is complete or absent, even if a process is killed while it writes."""
+"""Checkpoints of a trial: written, kept, deleted, and read again."""
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zipfile import ZipFile
 
 import torch
@@ -17,63 +15,7 @@ import torch
 from sret_search.artifacts.names import KEPT, STABLE
 from sret_search.errors import encodable
 from sret_search.job import Job
-from sret_search.training.causes import chain
-
-_BLOCK = 2**16
-"""Free bytes below which a failed write counts as a full disk."""
-
-
-def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside the target, force it to disk, then rename it. Readers see all of it or
-    nothing.
-
-    Raises:
-        OSError: it cannot be written, and nothing of it is left. If the disk or the user's quota is
-            full, errno says so, even if the writer raised another error.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except Exception as error:
-        full = _why_full(error, path.parent)
-        with suppress(OSError):
-            partial.unlink()
-        if full is not None:
-            raise OSError(full, os.strerror(full), str(path)) from error
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def full_disk(error: BaseException) -> OSError | None:
-    """The system's error of a full disk, if it is behind an error; None otherwise."""
-    for behind in chain(error):
-        if isinstance(behind, OSError) and behind.errno in (errno.ENOSPC, errno.EDQUOT):
-            return behind
-    return None
-
-
-def _why_full(error: Exception, folder: Path) -> int | None:
-    """The errno of a full disk or quota behind an error; None if there is room."""
-    system_error = full_disk(error)
-    if system_error is not None:
-        return system_error.errno
-    # torch raises its own error, and not always with the system's error behind it.
-    writing = isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < _BLOCK
-    return errno.ENOSPC if writing else None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write plain data as JSON, completely or not at all."""
-    write_whole(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+from sret_search.writing import write_whole
 
 
 def save_checkpoint(attempt: Path, state: dict[str, Any]) -> None:
