@@ -160,10 +160,14 @@ def study(cell: Cell, rng: np.random.Generator) -> Iterator[Found]:
         yield BOOTSTRAP, (float(low), float(high)), here, None
     mean = float(np.mean(gains))
     for name, found, truth in (
-        ("contrast over seeds", standard_error.OverSeeds.of(gains, cell.images, cell.pairs), here),
+        (
+            "contrast over seeds",
+            standard_error.OverSeeds.from_differences(gains, cell.images, cell.pairs),
+            here,
+        ),
         (
             "contrast over seeds and images",
-            standard_error.OverBoth.of(table, cell.pairs),
+            standard_error.OverBoth.from_differences(table, cell.pairs),
             cell.gain,
         ),
     ):
@@ -229,7 +233,7 @@ def among(
             right = here + _normal(rng, of_seed, (seeds, 1)) + _normal(rng, 1, (seeds, images)) > 0
             reached[i], truth[i] = right.mean(1), norm.cdf(here / math.sqrt(1 + of_seed**2)).mean()
         names = [str(i) for i in range(candidates) for _ in range(seeds)]
-        spread = Variances.of(
+        spread = Variances.from_accuracies(
             names, list(range(seeds)) * candidates, reached.ravel().tolist(), images
         )
         own = reached.var(1, ddof=1)
@@ -275,7 +279,7 @@ def shared(
         for part, other in (("where it was chosen", half[1]), ("on another part", half[2])):
             right = expit(logit(level) + of_all + half[0] + other)
             reached = rng.binomial(images, right) / images
-            spread = Variances.of(every, own, reached.ravel(), images)
+            spread = Variances.from_accuracies(every, own, reached.ravel(), images)
             here = right[:, 0] if seeds == 1 else truth
             if best is None:
                 best = int(np.argmax(reached.mean(1)))
@@ -307,7 +311,9 @@ def measured(seeds: int) -> list[dict[str, Any]]:
     for some in itertools.combinations(range(every), seeds):
         own, others = reached[:, some], np.delete(reached, some, axis=1)
         names = [str(i) for i in range(candidates) for _ in some]
-        spread = Variances.of(names, list(some) * candidates, own.ravel().tolist(), _VALIDATION)
+        spread = Variances.from_accuracies(
+            names, list(some) * candidates, own.ravel().tolist(), _VALIDATION
+        )
         mean, each = own.mean(1), [str(i) for i in range(candidates)]
         low, high = spread.intervals(mean, np.full(candidates, seeds), each)
         # The mean of the others is off too.

@@ -202,7 +202,7 @@ def recovered(law: Law, repetitions: int, seed: int = SEED) -> dict[str, dict[st
     for i in range(repetitions):
         fitted = fit(law.draw(np.random.default_rng([seed, i])), 0.0 if law.depth else None)
         assert fitted is not None
-        drawn = Bootstraps.of(fitted, seed=i)
+        drawn = Bootstraps.draw(fitted, seed=i)
         for place in law.truth:
             own = {"covers": estimate(fitted, place, drawn)} | others(fitted, place, drawn)
             found[place].append(own)
@@ -325,7 +325,7 @@ def best_depth(repetitions: int, each: int, apart: float, seed: int = SEED) -> d
         })  # fmt: skip
         table = trials.groupby("candidate", sort=False).val_accuracy.mean().reset_index()
         table = table.assign(seeds=3, params=1000, executions=np.repeat(2 ** np.arange(5), each))
-        spread = Variances.of(trials.candidate, trials.seed, trials.val_accuracy, 540)
+        spread = Variances.from_accuracies(trials.candidate, trials.seed, trials.val_accuracy, 540)
         one = slice_of(table, "params", spread)
         may = [at.executions for at in one.depths if at.may_be_best]
         found.append((4 in may, one.is_open))

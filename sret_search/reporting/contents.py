@@ -61,11 +61,11 @@ def analyses(results: Results) -> list[Analysis]:
     return [analyse(results) for analyse in ANALYSES]
 
 
-def blocks(found: Sequence[Analysis]) -> Iterator[Block]:
+def blocks(analysed: Sequence[Analysis]) -> Iterator[Block]:
     """The blocks of the page. An explanation of verdicts stands before the first block that has
     any."""
-    first = next((analysis for analysis in found if analysis.compares), None)
-    for analysis in found:
-        if analysis is first:
+    first_comparing = next((analysis for analysis in analysed if analysis.compares), None)
+    for analysis in analysed:
+        if analysis is first_comparing:
             yield Block("Comparisons", "comparisons", notes=[_COMPARISONS])
         yield from analysis.blocks

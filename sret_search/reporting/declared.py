@@ -34,22 +34,24 @@ class Declared:
         contrast, as a twin of such a candidate, or as a branch."""
         return any(declaration.declares(entry) for declaration in self._declarations)
 
-    def has(self, contrast: Contrast) -> bool:
+    def has_contrast(self, contrast: Contrast) -> bool:
         """Whether a contrast was declared."""
-        return any(contrast in each.study.file.contrasts for each in self._declarations)
+        return any(
+            contrast in declaration.study.file.contrasts for declaration in self._declarations
+        )
 
 
 class _Declaration:
     def __init__(self, study: Study, entries: Sequence[TrialRecord]) -> None:
         self.study = study
-        self._own = own_trials(study, entries)
-        searched = [entry for entry in entries if entry.number in self._own]
+        described = described_trials(study, entries)
+        searched = [entry for entry in entries if entry.number in described]
         values = [entry.values for entry in searched]
-        self._idle = [
+        self._inert = [
             inert_axes(contrast, values, study.space) for contrast in study.file.contrasts
         ]
         # Among arms nothing is chosen, and a single candidate leaves no choice.
-        self._all = study.file.arms is not None or not study.space.axes
+        self._declares_all = study.file.arms is not None or not study.space.axes
         self._names = {entry.candidate for entry in searched if self._declares_searched(entry)}
 
     def declares(self, entry: TrialRecord) -> bool:
@@ -59,18 +61,18 @@ class _Declaration:
                 for branch in self.study.file.branches
             )
         if entry.role == "twin":
-            known = entry.control in self.study.file.controls
-            return known and entry.of in self._names
+            has_control = entry.control in self.study.file.controls
+            return has_control and entry.of in self._names
         return entry.role == "search" and entry.candidate in self._names
 
     def _declares_searched(self, entry: TrialRecord) -> bool:
-        return self._all or any(
+        return self._declares_all or any(
             takes_part(contrast, entry.values, inert)
-            for contrast, inert in zip(self.study.file.contrasts, self._idle, strict=True)
+            for contrast, inert in zip(self.study.file.contrasts, self._inert, strict=True)
         )
 
 
-def own_trials(study: Study, entries: Sequence[TrialRecord]) -> set[int]:
+def described_trials(study: Study, entries: Sequence[TrialRecord]) -> set[int]:
     """The numbers of the trials that a study, as described, asks for itself. Trials of another
     recipe, space or budget do not count, nor do twins, confirmations and branches. Arms whose
     learning rate is tuned count at every rate."""

@@ -25,14 +25,14 @@ def notices(results: Results) -> list[str]:
 
 def _edited(results: Results) -> Iterator[str]:
     if results.edited:
-        shown = "; ".join(results.edited[:_EDITS])
+        edits = "; ".join(results.edited[:_EDITS])
         if len(results.edited) > _EDITS:
-            shown += f"; and {len(results.edited) - _EDITS} more"
-        yield f"The study file was edited since it last ran: {shown}. This page reports what ran."
+            edits += f"; and {len(results.edited) - _EDITS} more"
+        yield f"The study file was edited since it last ran: {edits}. This page reports what ran."
 
 
 def _left_out(results: Results) -> Iterator[str]:
-    compared = {entry.number for entry in results.own}
+    compared = {entry.number for entry in results.comparable}
     number = sum(
         entry.number not in compared
         and entry.state == "complete"

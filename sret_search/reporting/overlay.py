@@ -57,31 +57,36 @@ class Row:
     behind_interval: Interval | None = None
 
 
-def overlay(every: list[Results]) -> list[Row]:
+def overlay(studies: list[Results]) -> list[Row]:
     """The studies in the given order.
 
     Raises:
         StudyError: the results cannot be compared.
     """
-    refuse_incomparable(every)
-    most = _budget(every)
+    refuse_incomparable(studies)
+    max_params = _budget(studies)
     rows = [
-        Row(each.name, each, each.once(answer), None if most is None else _hypervolume(each, most))
-        for each in every
+        Row(
+            results.name,
+            results,
+            results.once(answer),
+            None if max_params is None else _hypervolume(results, max_params),
+        )
+        for results in studies
     ]
     best = _best(rows)
-    return [row if best is None else _beside(row, best) for row in rows]
+    return [row if best is None else _compared_with_best(row, best) for row in rows]
 
 
-def refuse_incomparable(every: list[Results]) -> None:
+def refuse_incomparable(studies: list[Results]) -> None:
     """Check that all studies measured the same on the same images.
 
     Raises:
         StudyError: they did not. It has a sentence for each difference.
     """
-    first, *others = every
+    first, *others = studies
     problems = [problem for other in others for problem in _differences(first, other)]
-    names = [each.name for each in every]
+    names = [results.name for results in studies]
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.append(Problem(f"study {name} is given more than once: it has one ledger"))
     if problems:
@@ -92,36 +97,36 @@ def sentences(rows: list[Row]) -> list[str]:
     """Sentences on the overlay, for the top of its page."""
     if all(row.answer is None for row in rows):
         return ["No trial of these studies is complete yet."]
-    best, found = _best(rows), []
+    best, texts = _best(rows), []
     if best is not None and best.answer is not None:
-        found = [f"The best of all is of study {best.name}: {_reached(best.answer.best)}."]
+        texts = [f"The best of all is of study {best.name}: {_reached(best.answer.best)}."]
     for row in rows:
         if row is best:
             continue
         if row.answer is None:
-            found.append(f"Study {row.name} has no complete trial yet.")
+            texts.append(f"Study {row.name} has no complete trial yet.")
             continue
         text = f"The best of study {row.name}: {_reached(row.answer.best)}"
         if row.behind is not None:
             text += f"; {points(row.behind)} points"
             if row.behind_interval is not None:
                 text += f" (95 % interval {bounds(row.behind_interval)}, paired by seed)"
-        found.append(f"{text}.")
+        texts.append(f"{text}.")
     if best is None:
-        found.append(
+        texts.append(
             "Some of these accuracies are on validation and some on test: they are not compared, and"
             " there is no best of all."
         )
     elif any(row.behind is not None for row in rows):
-        found.append(
+        texts.append(
             "The best of each study was chosen by these numbers, so that differences of the chosen"
             " look larger than they are."
         )
     lengths = {row.name: _length(row.results) for row in rows}
     if len(set(lengths.values())) > 1:
-        each = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        found.append(f"They are not trained alike: {each}.")
-    return found
+        listed_lengths = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        texts.append(f"They are not trained alike: {listed_lengths}.")
+    return texts
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
@@ -172,26 +177,28 @@ def _cells(row: Row) -> list[str]:
     return [*cells, "" if row.hypervolume is None else f"{row.hypervolume:.3f}"]
 
 
-def growths(every: list[Results]) -> dict[str, Growth]:
+def growths(studies: list[Results]) -> dict[str, Growth]:
     """The growth of the hypervolume of each study, by name and sampler, for the same reference
     point. Empty if a study has no budget of parameters."""
-    most = _budget(every)
-    if most is None:
+    max_params = _budget(studies)
+    if max_params is None:
         return {}
     by_name = {
-        f"{each.name} ({each.study.file.search.sampler})": growth(each, _point(each, most))
-        for each in every
+        f"{results.name} ({results.study.file.search.sampler})": growth(
+            results, _point(results, max_params)
+        )
+        for results in studies
     }
     return {name: curve for name, curve in by_name.items() if curve is not None}
 
 
 def _differences(first: Results, other: Results) -> Iterator[Problem]:
-    mine, theirs = first.description["data"], other.description["data"]
-    for name in mine:
-        if name not in _ELSEWHERE and mine[name] != theirs.get(name):
+    first_data, other_data = first.description["data"], other.description["data"]
+    for name in first_data:
+        if name not in _ELSEWHERE and first_data[name] != other_data.get(name):
             yield Problem(
                 f"{other.name} cannot stand beside {first.name}: data.{name} is"
-                f" {json.dumps(theirs.get(name))} there and {json.dumps(mine[name])} here, so that"
+                f" {json.dumps(other_data.get(name))} there and {json.dumps(first_data[name])} here, so that"
                 " they were not measured on the same images",
                 other.study.path,
             )
@@ -200,22 +207,24 @@ def _differences(first: Results, other: Results) -> Iterator[Problem]:
 def _best(rows: list[Row]) -> Row | None:
     """The row with the highest accuracy. None if there is none, or if accuracies are on different
     parts of the data."""
-    having = [row for row in rows if row.answer is not None]
-    if len({row.answer.best.part for row in having if row.answer is not None}) > 1:
+    answered = [row for row in rows if row.answer is not None]
+    if len({row.answer.best.part for row in answered if row.answer is not None}) > 1:
         return None
-    return max(having, key=lambda row: row.answer.best.accuracy if row.answer else 0, default=None)
+    return max(
+        answered, key=lambda row: row.answer.best.accuracy if row.answer else 0, default=None
+    )
 
 
-def _beside(row: Row, best: Row) -> Row:
+def _compared_with_best(row: Row, best: Row) -> Row:
     if row is best or row.answer is None or best.answer is None:
         return row
-    mine, theirs = row.answer.best, best.answer.best
-    trials, rivals = _trials(row, mine), _trials(best, theirs)
+    choice, best_choice = row.answer.best, best.answer.best
+    trials, rivals = _trials(row, choice), _trials(best, best_choice)
     seeds = {entry.seed for entry in trials} & {entry.seed for entry in rivals}
     if not seeds:
         return row
     difference, interval = paired.difference(
-        row.results, trials, rivals, lambda entry: entry.result, mine.part
+        row.results, trials, rivals, lambda entry: entry.result, choice.part
     )
     # With one seed the interval would be over images, but the predictions belong to another study.
     return dataclasses.replace(
@@ -230,19 +239,19 @@ def _trials(row: Row, choice: Recommended) -> list[TrialRecord]:
     return [entry for entry in row.results.complete if entry.candidate == choice.candidate]
 
 
-def _budget(every: list[Results]) -> float | None:
-    limits = [each.study.space.budget.params.max for each in every]
-    known = [limit for limit in limits if limit is not None]
-    return max(known) if len(known) == len(limits) else None
+def _budget(studies: list[Results]) -> float | None:
+    limits = [results.study.space.budget.params.max for results in studies]
+    maxima = [limit for limit in limits if limit is not None]
+    return max(maxima) if len(maxima) == len(limits) else None
 
 
-def _hypervolume(results: Results, most: float) -> float:
+def _hypervolume(results: Results, max_params: float) -> float:
     table = results.sound
-    return pareto.hypervolume(table.val_accuracy, table.params, *_point(results, most))
+    return pareto.hypervolume(table.val_accuracy, table.params, *_point(results, max_params))
 
 
-def _point(results: Results, most: float) -> tuple[float, float]:
-    return 1 / results.study.space.architecture.classes, most
+def _point(results: Results, max_params: float) -> tuple[float, float]:
+    return 1 / results.study.space.architecture.classes, max_params
 
 
 def _length(results: Results) -> str:
@@ -258,37 +267,37 @@ def _reached(choice: Recommended) -> str:
     )
 
 
-def chart(every: Sequence[Results], cost: str) -> Chart | None:
+def chart(studies: Sequence[Results], cost: str) -> Chart | None:
     """The candidates of each study and its front. None if nothing is complete."""
-    shown = [results for results in every if len(results.candidates)]
-    if not shown:
+    with_candidates = [results for results in studies if len(results.candidates)]
+    if not with_candidates:
         return None
     series: list[Series] = []
     drawn = whole = 0
-    is_crowded = sum(len(results.candidates) for results in shown) > WITH_BARS
-    for number, (results, colour) in enumerate(zip(every, cycle(len(every)), strict=True)):
+    is_crowded = sum(len(results.candidates) for results in with_candidates) > WITH_BARS
+    for number, (results, colour) in enumerate(zip(studies, cycle(len(studies)), strict=True)):
         if len(results.candidates) == 0:
             continue
         table = results.candidates.sort_values([cost, "executions"])
-        some, on_front = candidates.thinned(table, candidates.on_front(results, table, cost))
-        drawn, whole = drawn + len(some), whole + len(table)
-        series += _candidates_of(results, some, on_front, cost, colour, number, is_crowded)
+        selected, on_front = candidates.thinned(table, candidates.on_front(results, table, cost))
+        drawn, whole = drawn + len(selected), whole + len(table)
+        series += _candidates_of(results, selected, on_front, cost, colour, number, is_crowded)
     axis = cost_axis(
-        np.concatenate([r.candidates[cost].to_numpy(float) for r in shown]), LABELS[cost]
+        np.concatenate([r.candidates[cost].to_numpy(float) for r in with_candidates]), LABELS[cost]
     )
-    left_out = candidates.how_many(drawn, whole)
-    points = [one for one in series if one.kind == "points"]
+    left_out = candidates.drawn_note(drawn, whole)
+    points = [plotted for plotted in series if plotted.kind == "points"]
     y, low, high = (
-        np.concatenate([np.asarray(getattr(one, name), float) for one in points])
+        np.concatenate([np.asarray(getattr(plotted, name), float) for plotted in points])
         for name in ("y", "low", "high")
     )
     span = accuracy_range(y, low[~np.isnan(low)], high[~np.isnan(high)])
-    which = "; bars are drawn of the fronts alone" if is_crowded else ""
+    bars_note = "; bars are drawn of the fronts alone" if is_crowded else ""
     return Chart(
         name=f"accuracy_{cost}",
         title=f"Accuracy against {LABELS[cost].replace(' (MACs)', '').split(' (')[0]}{left_out}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 % interval,"
-        f" and the front of each study{left_out}{which}.",
+        f" and the front of each study{left_out}{bars_note}.",
         panels=(Panel(axis, Axis("validation accuracy in %", range=span), tuple(series)),),
     )  # fmt: skip
 

@@ -20,27 +20,27 @@ _NEAR = 10.0
 """The largest factor between the drawn costs and a limit that is drawn."""
 
 
-def write_plan(study: Study, found: Survey, samples: Sequence[Candidate]) -> None:
+def write_plan(study: Study, survey: Survey, samples: Sequence[Candidate]) -> None:
     """Draw the space of a study into its report folder."""
-    drawn = chart(study, found, samples)
+    drawn = chart(study, survey, samples)
     figure = matplotlib.figure(drawn, f"study {study.name}: {drawn.caption}")
     study.report_folder.mkdir(parents=True, exist_ok=True)
     for kind, content in pictures(figure).items():
         write_whole(study.report_folder / f"plan.{kind}", content)
 
 
-def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
+def chart(study: Study, survey: Survey, samples: Sequence[Candidate]) -> Chart:
     """Feasible candidates in parameters × multiply-adds, the budget's limits, and samples."""
     costs = [candidate.cost for candidate in samples]
-    values = {"params": np.asarray(found.params, float), "macs": np.asarray(found.macs, float)}
+    values = {"params": np.asarray(survey.params, float), "macs": np.asarray(survey.macs, float)}
     limits = {name: _limits(study, name, costs_of) for name, costs_of in values.items()}
     axes = {name: _axis(name, costs_of, limits[name]) for name, costs_of in values.items()}
-    looked = "all of them" if found.exact else f"of {found.looked_at:,} random draws"
+    source = "all of them" if survey.exact else f"of {survey.looked_at:,} random draws"
     return Chart(
         name="plan",
         title="What the space holds",
-        caption=f"{found.distinct:,} different feasible candidates, {looked};"
-        f" {len(found.params):,} are drawn.",
+        caption=f"{survey.distinct:,} different feasible candidates, {source};"
+        f" {len(survey.params):,} are drawn.",
         panels=(
             Panel(
                 x=axes["params"],
@@ -51,10 +51,10 @@ def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
                         size=3.5, opacity=0.5,
                     ),
                     Series(
-                        "samples", "points", [float(known.params) for known in costs],
-                        [float(known.macs) for known in costs], colour=ORANGE, hollow=True, size=8.5,
+                        "samples", "points", [float(cost.params) for cost in costs],
+                        [float(cost.macs) for cost in costs], colour=ORANGE, hollow=True, size=8.5,
                     ),
-                    *(_rule(name, at, axes) for name in values for at in limits[name]),
+                    *(_rule(name, limit, axes) for name in values for limit in limits[name]),
                 ),
             ),
         ),
@@ -63,9 +63,9 @@ def chart(study: Study, found: Survey, samples: Sequence[Candidate]) -> Chart:
 
 def _limits(study: Study, name: str, values: np.ndarray) -> list[float]:
     """The limits of a cost that lie near the drawn values."""
-    limit = getattr(study.space.budget, name)
+    bounds = getattr(study.space.budget, name)
     low, high = values.min() / _NEAR, values.max() * _NEAR
-    return [float(at) for at in (limit.min, limit.max) if at and low <= at <= high]
+    return [float(end) for end in (bounds.min, bounds.max) if end and low <= end <= high]
 
 
 def _axis(name: str, values: np.ndarray, limits: list[float]) -> Axis:
@@ -78,8 +78,8 @@ def _axis(name: str, values: np.ndarray, limits: list[float]) -> Axis:
     return Axis(LABELS[name], log=True, range=(low / margin, high * margin))
 
 
-def _rule(name: str, at: float, axes: dict[str, Axis]) -> Series:
+def _rule(name: str, limit: float, axes: dict[str, Axis]) -> Series:
     across = axes["macs" if name == "params" else "params"].range
     assert across is not None
-    x, y = ((at, at), across) if name == "params" else (across, (at, at))
-    return Series(f"budget: {at:,.0f} {name}", "line", x, y, colour=RED, dash="dash")
+    x, y = ((limit, limit), across) if name == "params" else (across, (limit, limit))
+    return Series(f"budget: {limit:,.0f} {name}", "line", x, y, colour=RED, dash="dash")

@@ -108,10 +108,12 @@ class Answer:
 def answer(results: Results) -> Answer | None:
     """The recommendation of a study. None while no candidate is complete with all of its seeds."""
     # If half of a front is confirmed, the other half may be the better half.
-    again = [] if any(entry.open for entry in results.entries) else results.once(confirmed)
-    if again:
+    retrained = [] if any(entry.open for entry in results.entries) else results.once(confirmed)
+    if retrained:
         entries = results.once(confirmations)
-        rows = [(member.candidate, member.score, member.params, member.macs) for member in again]
+        rows = [
+            (member.candidate, member.score, member.params, member.macs) for member in retrained
+        ]
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
         table = table[np.isfinite(table.score.astype(float))]
     else:
@@ -122,18 +124,18 @@ def answer(results: Results) -> Answer | None:
     order = ["score", "macs"]
     best = table.sort_values(order, ascending=[False, True], kind="stable").iloc[0]
     near = table[table.score >= _least(best.score, results.measure)]
-    by = ["params", "macs", "score"]
-    smallest = near.sort_values(by, ascending=[True, True, False], kind="stable").iloc[0]
+    size_order = ["params", "macs", "score"]
+    smallest = near.sort_values(size_order, ascending=[True, True, False], kind="stable").iloc[0]
     # After training on validation only test accuracy can be shown, and the search chose.
-    sees_all = bool(again) and again[0].val is None
-    part, among = ("test", 1) if sees_all else ("val", len(table))
+    sees_all = bool(retrained) and retrained[0].val is None
+    part, chosen_from = ("test", 1) if sees_all else ("val", len(table))
     spreads = results.spreads
-    if again:
-        every = [entry for group in entries.values() for entry in group]
-        spreads = {p: results.spread(every, p) for p in {part, "test"}}
+    if retrained:
+        trials = [entry for group in entries.values() for entry in group]
+        spreads = {p: results.spread(trials, p) for p in {part, "test"}}
 
     def choice(name: str) -> Recommended:
-        return _choice(results, entries[name], entries[best.candidate], spreads, part, among)
+        return _choice(results, entries[name], entries[best.candidate], spreads, part, chosen_from)
 
     bend = knee(table.score.to_numpy(), table.params.to_numpy())
     return Answer(
@@ -142,7 +144,7 @@ def answer(results: Results) -> Answer | None:
         smallest=choice(smallest.candidate),
         among=len(table),
         measure=results.measure,
-        is_confirmed=bool(again),
+        is_confirmed=bool(retrained),
     )
 
 
@@ -194,35 +196,38 @@ def _by_candidate(entries: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
 
 def _choice(
     results: Results,
-    own: list[TrialRecord],
+    trials: list[TrialRecord],
     rivals: list[TrialRecord],
     spreads: Mapping[str, Variances],
     part: str,
-    among: int,
+    chosen_from: int,
 ) -> Recommended:
-    own = sorted(own, key=lambda entry: (entry.seed, entry.number))
-    first = own[0]
+    trials = sorted(trials, key=lambda entry: (entry.seed, entry.number))
+    first_trial = trials[0]
     behind, interval = paired.UNKNOWN
-    if first.candidate != rivals[0].candidate:
-        behind, interval = paired.difference(results, own, rivals, lambda e: e.result, part)
+    if first_trial.candidate != rivals[0].candidate:
+        behind, interval = paired.difference(results, trials, rivals, lambda e: e.result, part)
     reached, interval_of = {}, {}
-    for name in {part, "test"} if results.shows_test(first) else {part}:
-        accuracies = [entry.result.accuracy(name) for entry in own]
+    for name in {part, "test"} if results.shows_test(first_trial) else {part}:
+        accuracies = [entry.result.accuracy(name) for entry in trials]
         reached[name] = float(np.mean(accuracies))
-        interval_of[name] = spreads[name].interval(accuracies, first.candidate, among)
+        interval_of[name] = spreads[name].interval(accuracies, first_trial.candidate, chosen_from)
     return Recommended(
-        candidate=first.candidate,
-        trial=first.number,
-        seeds=len(own),
-        **{name: first.cost[name] for name in ("params", "macs", "executions", "unique_blocks")},
+        candidate=first_trial.candidate,
+        trial=first_trial.number,
+        seeds=len(trials),
+        **{
+            name: first_trial.cost[name]
+            for name in ("params", "macs", "executions", "unique_blocks")
+        },
         part=part,
         accuracy=reached[part],
         interval=interval_of[part],
-        loss=None if part == "test" else _finite(np.mean([e.result.loss for e in own])),
+        loss=None if part == "test" else _finite(np.mean([e.result.loss for e in trials])),
         test=reached.get("test"),
         test_interval=interval_of.get("test"),
         behind=behind,
         behind_interval=interval,
-        values=first.values,
-        architecture=first.job.architecture.to_dict(),
+        values=first_trial.values,
+        architecture=first_trial.job.architecture.to_dict(),
     )

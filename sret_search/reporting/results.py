@@ -15,7 +15,7 @@ import pandas as pd
 from sret_search.config.study_file import Contrast
 from sret_search.pareto import pareto
 from sret_search.planning.plan import Role
-from sret_search.reporting.declared import Declared, own_trials
+from sret_search.reporting.declared import Declared, described_trials
 from sret_search.reporting.statistics.pooled_variance import Variances
 from sret_search.study import Study
 from sret_search.study.load import recorded
@@ -27,7 +27,7 @@ from sret_search.trials.packed import Packed
 from sret_search.trials.predictions import Outcomes, Predictions
 from sret_search.trials.trial import TrialRecord
 
-Found = TypeVar("Found")
+Analysed = TypeVar("Analysed")
 
 _COSTS = (
     "params", "params_once", "params_shared", "macs", "train_macs", "executions", "unique_blocks",
@@ -105,14 +105,14 @@ class Results:
         )
 
     @cached_property
-    def _known(self) -> dict[Callable[..., Any], Any]:
+    def _analysed(self) -> dict[Callable[..., Any], Any]:
         return {}
 
-    def once(self, analysis: Callable[[Results], Found]) -> Found:
+    def once(self, analysis: Callable[[Results], Analysed]) -> Analysed:
         """The result of an analysis of these results. It is computed once, at the first call."""
-        if analysis not in self._known:
-            self._known[analysis] = analysis(self)
-        result: Found = self._known[analysis]
+        if analysis not in self._analysed:
+            self._analysed[analysis] = analysis(self)
+        result: Analysed = self._analysed[analysis]
         return result
 
     @property
@@ -134,11 +134,11 @@ class Results:
 
     @cached_property
     def _declared(self) -> Declared:
-        known = self.declarations or [Declaration(self.description, "", None, None)]
+        declarations = self.declarations or [Declaration(self.description, "", None, None)]
         return Declared(
             [
                 recorded(self.study, declaration.description)
-                for declaration in known
+                for declaration in declarations
                 if declaration.is_before_results
             ],
             self.entries,
@@ -152,7 +152,7 @@ class Results:
 
     def is_declared(self, contrast: Contrast) -> bool:
         """Whether a contrast was declared before any result was known."""
-        return self._declared.has(contrast)
+        return self._declared.has_contrast(contrast)
 
     def images(self, part: str) -> int:
         """The number of images of a part of the data, "val" or "test"."""
@@ -160,7 +160,7 @@ class Results:
         return val if part == "val" else test
 
     @property
-    def own_objectives(self) -> list[str]:
+    def optional_objectives(self) -> list[str]:
         """Objectives that are shown only if the study has them."""
         return [name for name in ("memory", "latency_ms") if name in self.study.file.objectives]
 
@@ -170,26 +170,26 @@ class Results:
         return entry.role == "confirmation" or self._declared.shows_test(entry)
 
     @cached_property
-    def own(self) -> list[TrialRecord]:
+    def comparable(self) -> list[TrialRecord]:
         """The trials of the candidates that are compared: those that the stored description trains.
 
         Left out are trials of another recipe, space or budget, trials of other roles, and arms at a
         rate that is no longer the chosen rate. Branches are left out too, since a training in two
         pieces is not comparable with a training in one piece.
         """
-        numbers = own_trials(self.study, self.entries)
+        numbers = described_trials(self.study, self.entries)
         kept = [entry for entry in self.entries if entry.number in numbers]
         arms = self.study.file.arms
         if arms is not None and arms.lr is not None:
-            of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in kept}
-            last = {of[entry.number]: entry.candidate for entry in kept}
-            kept = [entry for entry in kept if entry.candidate == last[of[entry.number]]]
+            value_of = {entry.number: json.dumps(entry.values.get(arms.axis)) for entry in kept}
+            last = {value_of[entry.number]: entry.candidate for entry in kept}
+            kept = [entry for entry in kept if entry.candidate == last[value_of[entry.number]]]
         return kept
 
     @cached_property
     def complete(self) -> list[TrialRecord]:
         """The complete trials that are compared."""
-        return [entry for entry in self.own if entry.state == "complete"]
+        return [entry for entry in self.comparable if entry.state == "complete"]
 
     def having(self, role: Role) -> dict[str, list[TrialRecord]]:
         """The complete trials of a role, by candidate name."""
@@ -225,7 +225,7 @@ class Results:
             kinds = {type(entry.values.get(axis)) for entry in self.entries}
             if kinds == {int, type(None)}:  # or whole numbers would become floats
                 table[axis] = table[axis].astype("Int64")
-        for name in self.own_objectives:
+        for name in self.optional_objectives:
             values = {e.number: e.cost.get(name, e.result.latency_ms) for e in self.entries}
             table[name] = table.trial.map(values).astype(float)
         if any(entry.role != "search" for entry in self.entries):
@@ -236,9 +236,9 @@ class Results:
         return table
 
     def _row(self, entry: TrialRecord) -> dict[str, Any]:
-        known, result = entry.cost, entry.result
+        cost, result = entry.cost, entry.result
         # An open trial has the values of its last rung, if it reached a rung.
-        waits = entry.stopped if entry.open and entry.rungs else result
+        reached = entry.stopped if entry.open and entry.rungs else result
         return {
             "trial": entry.number,
             "candidate": entry.candidate,
@@ -248,9 +248,9 @@ class Results:
             "val_accuracy": None if entry.sees_validation else result.val_accuracy,
             "val_loss": None if entry.sees_validation else result.val_loss,
             "test_accuracy": result.test_accuracy if self.shows_test(entry) else None,
-            **{name: known[name] for name in _COSTS},
-            "epochs": waits.epochs or 0,
-            "seconds": waits.seconds or 0.0,
+            **{name: cost[name] for name in _COSTS},
+            "epochs": reached.epochs or 0,
+            "seconds": reached.seconds or 0.0,
             "attempts": len(self.attempts.get(entry.number, []))
             if result.attempts is None
             else result.attempts,
@@ -270,13 +270,13 @@ class Results:
     def spreads(self) -> dict[str, Variances]:
         """The spread over seeds among the compared trials, on "val" and on "test". On test only
         trials that may show their accuracy count."""
-        shown = {"val": self.complete, "test": [e for e in self.complete if self.shows_test(e)]}
-        return {part: self.spread(entries, part) for part, entries in shown.items()}
+        by_part = {"val": self.complete, "test": [e for e in self.complete if self.shows_test(e)]}
+        return {part: self.spread(entries, part) for part, entries in by_part.items()}
 
     def spread(self, entries: Iterable[TrialRecord], part: str) -> Variances:
         """The spread over seeds among some trials, on "val" or on "test"."""
         folds = self.study.file.data.folds
-        return Variances.among(entries, part, self.images(part), folds)
+        return Variances.from_trials(entries, part, self.images(part), folds)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
@@ -339,10 +339,10 @@ class Results:
         order = table.sort_values(["score", "macs"], ascending=[False, True], kind="stable")
         return order.iloc[0] if len(order) else None
 
-    def right(self, entry: TrialRecord, what: str) -> np.ndarray | None:
-        """Whether each test image was classified correctly. `what` is "test" or "rerun-<i>". None
-        if unknown."""
-        return self.outcomes.right(entry.number, what)
+    def right(self, entry: TrialRecord, evaluation: str) -> np.ndarray | None:
+        """Whether each test image was classified correctly. None if unknown. `evaluation` is "test"
+        or "rerun-<i>"."""
+        return self.outcomes.right(entry.number, evaluation)
 
 
 def _flat(value: Any) -> Any:

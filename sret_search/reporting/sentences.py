@@ -11,14 +11,17 @@ from sret_search.reporting.recommendation import Answer, Recommended, answer
 from sret_search.reporting.results import Results
 
 
-def sentences(results: Results, found: Sequence[Analysis]) -> list[str]:
+def sentences(results: Results, analysed: Sequence[Analysis]) -> list[str]:
     """The recommendation and the sentences of all analyses. Without a recommendation, the progress
     of the study."""
     recommended = results.once(answer)
     if recommended is None:
         return [_nothing_yet(results)]
-    said = _answer_sentences(results, recommended)
-    return [*said, *(sentence for analysis in found for sentence in analysis.sentences)]
+    recommendation = _answer_sentences(results, recommended)
+    return [
+        *recommendation,
+        *(sentence for analysis in analysed for sentence in analysis.sentences),
+    ]
 
 
 def _nothing_yet(results: Results) -> str:
@@ -31,47 +34,47 @@ def _nothing_yet(results: Results) -> str:
     return f"{text}: {listed([f'{times:,} {state}' for state, times in states.items()])}."
 
 
-def _answer_sentences(results: Results, found: Answer) -> list[str]:
-    best, knee, smallest = found.best, found.knee, found.smallest
-    says = [f"Best: {_reached(best, found.measure)}, with {_costs(best)}."]
+def _answer_sentences(results: Results, recommended: Answer) -> list[str]:
+    best, knee, smallest = recommended.best, recommended.knee, recommended.smallest
+    texts = [f"Best: {_reached(best, recommended.measure)}, with {_costs(best)}."]
     if knee is not None and knee.candidate != best.candidate:
-        says.append(
-            f"Knee of the front, from where more parameters buy less: {_reached(knee, found.measure)}, with"
+        texts.append(
+            f"Knee of the front, from where more parameters buy less: {_reached(knee, recommended.measure)}, with"
             f" {_costs(knee)}{_behind(knee, best)}."
         )
     if smallest.candidate == best.candidate:
-        if found.among > 1:
-            says.append(f"None smaller lies within {found.near} of it.")
+        if recommended.among > 1:
+            texts.append(f"None smaller lies within {recommended.near} of it.")
     elif knee is not None and smallest.candidate == knee.candidate:
-        says.append(f"That is also the smallest within {found.near} of the best.")
+        texts.append(f"That is also the smallest within {recommended.near} of the best.")
     else:
-        says.append(
-            f"Smallest within {found.near} of the best: {_reached(smallest, found.measure)}, with"
+        texts.append(
+            f"Smallest within {recommended.near} of the best: {_reached(smallest, recommended.measure)}, with"
             f" {_costs(smallest)}{_behind(smallest, best)}."
         )
-    return [*says, *_grounds(results, found)]
+    return [*texts, *_grounds(results, recommended)]
 
 
-def _grounds(results: Results, found: Answer) -> list[str]:
+def _grounds(results: Results, recommended: Answer) -> list[str]:
     """Sentences on the origin of the numbers, and their reliability after the choice."""
-    chosen = f"mean {found.measure} on validation"
-    if found.is_confirmed and found.best.part == "test":
+    chosen = f"mean {recommended.measure} on validation"
+    if recommended.is_confirmed and recommended.best.part == "test":
         return [
             f"These are means on test over fresh seeds, which chose nothing: the {chosen} of the search"
-            f" chose among the {found.among} members of the front that were trained again."
+            f" chose among the {recommended.among} members of the front that were trained again."
         ]
     widened = "the lower end of each interval allows for that choice"
-    if found.is_confirmed:
+    if recommended.is_confirmed:
         return [
-            f"Chosen among the {found.among} members of the front that were trained again, by their"
+            f"Chosen among the {recommended.among} members of the front that were trained again, by their"
             f" {chosen} over fresh seeds, which are the numbers shown; {widened}."
         ]
-    if found.among == 1:
+    if recommended.among == 1:
         return []
     if results.declared:
-        return [f"Chosen among {found.among:,} candidates by their {chosen}; {widened}."]
+        return [f"Chosen among {recommended.among:,} candidates by their {chosen}; {widened}."]
     text = (
-        f"Chosen among {found.among:,} candidates by their {chosen}, in which whatever is chosen looks"
+        f"Chosen among {recommended.among:,} candidates by their {chosen}, in which whatever is chosen looks"
         f" better than it is; {widened}"
     )
     if results.study.file.confirm is None:
@@ -110,7 +113,5 @@ def _behind(choice: Recommended, best: Recommended) -> str:
     text = f": {points(choice.behind)} points"
     if choice.behind_interval is not None:
         text += f" ({bounds(choice.behind_interval)})"
-    cost, of = ("macs", "MACs") if choice.params == best.params else ("params", "parameters")
-    return (
-        f"{text} for {getattr(choice, cost) / getattr(best, cost):.2f} times the {of} of the best"
-    )
+    cost, cost_name = ("macs", "MACs") if choice.params == best.params else ("params", "parameters")
+    return f"{text} for {getattr(choice, cost) / getattr(best, cost):.2f} times the {cost_name} of the best"

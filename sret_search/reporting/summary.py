@@ -14,7 +14,7 @@ from sret_search.reporting.render.chart import Chart
 from sret_search.reporting.results import Results
 
 
-def summarise(results: Results, found: Sequence[Analysis]) -> dict[str, Any]:
+def summarise(results: Results, analysed: Sequence[Analysis]) -> dict[str, Any]:
     """The content of `summary.json`. Accuracies are fractions."""
     table, recommended = results.table, results.once(answer)
     summary: dict[str, Any] = {
@@ -30,7 +30,7 @@ def summarise(results: Results, found: Sequence[Analysis]) -> dict[str, Any]:
         "objectives": results.study.file.objectives,
         "answer": None if recommended is None else dataclasses.asdict(recommended),
     }
-    for analysis in found:
+    for analysis in analysed:
         summary |= analysis.facts
     return summary | {"provenance": provenance(results)}
 
@@ -55,17 +55,17 @@ def footer(results: Results, chart: Chart | None = None) -> str:
     seeds = len({entry.seed for entry in results.complete})
     data = results.description["data"]
     over = "images, since there is one seed: exploratory" if seeds < 2 else f"{seeds} seeds"
-    shown = f" Intervals: 95 %, over {over}, where nothing else is said."
+    explanation = f" Intervals: 95 %, over {over}, where nothing else is said."
     if chart is not None:
         usual = f"Bars and bands: 95 % intervals over {over}."
-        said = chart.bars or (usual if chart.has_bars else "")
-        shown = f" {said}" if said else ""
+        bars = chart.bars or (usual if chart.has_bars else "")
+        explanation = f" {bars}" if bars else ""
     return (
         f"study {results.name}, {facts['last_trial_ended'] or 'no trial ended yet'}; {complete} of"
         f" {results.planned} trials complete; {seeds} seed{'s' if seeds != 1 else ''};"
         f" {_data_set(results)}, split {data['split_seed']};"
         f" sret_search {__version__}, torch {', '.join(facts.get('torch', ['?']))}."
-        f"{shown}"
+        f"{explanation}"
     )
 
 

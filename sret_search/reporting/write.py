@@ -81,20 +81,20 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     Raises:
         StudyError: a study never ran or cannot be read, or the studies cannot be compared.
     """
-    every = [Results.read(study) for study in studies]
-    rows = overlay.overlay(every)
-    title = " + ".join(results.name for results in every)
+    studies_results = [Results.read(study) for study in studies]
+    rows = overlay.overlay(studies_results)
+    title = " + ".join(results.name for results in studies_results)
     if folder is None:
-        folder = Path("reports") / "+".join(results.name for results in every)
-    drawn = [overlay.chart(every, cost) for cost in candidates.LABELS]
-    drawn.append(hypervolume.overlaid(overlay.growths(every)))
+        folder = Path("reports") / "+".join(results.name for results in studies_results)
+    drawn = [overlay.chart(studies_results, cost) for cost in candidates.LABELS]
+    drawn.append(hypervolume.overlaid(overlay.growths(studies_results)))
     made = [chart for chart in drawn if chart is not None]
-    footers = [summary.footer(results) for results in every]
+    footers = [summary.footer(results) for results in studies_results]
     folder.mkdir(parents=True, exist_ok=True)
     for picture in made:
-        signed = " ".join(summary.footer(results, picture) for results in every)
+        signed = " ".join(summary.footer(results, picture) for results in studies_results)
         _draw(folder, picture.name, matplotlib.figure(picture, signed))
-    tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in every]
+    tables_of = [r.table.assign(study=r.name)[["study", *r.table.columns]] for r in studies_results]
     _write(folder, {
         "trials.csv": _csv(pd.concat(tables_of)),
         "summary.json": _json(overlay.summarise(rows)),
@@ -102,7 +102,7 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     page = folder / "report.html"
     content = render(
         "overlay.html", title, made, rows=rows, sentences=overlay.sentences(rows), footers=footers,
-        data=every[0].description["data"], blocks=[overlay.block(rows)],
+        data=studies_results[0].description["data"], blocks=[overlay.block(rows)],
     )  # fmt: skip
     write_whole(page, _text(content))
     return page
@@ -110,7 +110,7 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
 
 def _page(
     results: Results,
-    found: Sequence[Analysis],
+    analysed: Sequence[Analysis],
     charts: Sequence[Chart],
     facts: dict[str, Any],
 ) -> str:
@@ -119,9 +119,9 @@ def _page(
         title=results.name,
         charts=charts,
         results=results,
-        sentences=sentences.sentences(results, found),
+        sentences=sentences.sentences(results, analysed),
         choices=_choices(results),
-        blocks=list(blocks(found)),
+        blocks=list(blocks(analysed)),
         facts=facts,
         published=results.once(published),
         footer=summary.footer(results),

@@ -20,12 +20,12 @@ STUDY = "study: s\nspace: space.yaml\nsearch: {seeds: 2}\n"
 
 def test_every_analysis_is_in_the_table_of_contents() -> None:
     modules = [
-        importlib.import_module(each.name)
-        for each in pkgutil.walk_packages(analyses.__path__, f"{analyses.__name__}.")
+        importlib.import_module(module_info.name)
+        for module_info in pkgutil.walk_packages(analyses.__path__, f"{analyses.__name__}.")
     ]
-    every = {module.analyse for module in modules if hasattr(module, "analyse")}
-    assert len(every) > 10
-    assert every <= set(ANALYSES)
+    analyse_functions = {module.analyse for module in modules if hasattr(module, "analyse")}
+    assert len(analyse_functions) > 10
+    assert analyse_functions <= set(ANALYSES)
 
 
 def test_no_two_analyses_write_the_same_fact(here: None) -> None:
@@ -36,14 +36,14 @@ def test_no_two_analyses_write_the_same_fact(here: None) -> None:
 
 def test_what_several_analyses_need_is_worked_out_once(here: None) -> None:
     results = Results.read(run(written(SPACE, STUDY), lambda entry: complete(0.9)))
-    asked = []
+    counted = []
 
     def count(given: Results) -> int:
-        asked.append(given)
+        counted.append(given)
         return len(given.entries)
 
     assert [results.once(count), results.once(count)] == [4, 4]
-    assert asked == [results]
+    assert counted == [results]
 
 
 def test_verdicts_are_explained_once_before_the_first_of_them() -> None:
@@ -61,9 +61,9 @@ def test_cells_are_text_and_only_markup_is_markup() -> None:
         [("<script>", Markup("<b>2</b>")), ("x", "3")],
         lost=frozenset([1]),
     )
-    shown = [Block("<h>", "name", texts=["a & b"], table=table), Block(notes=["after"])]
+    blocks = [Block("<h>", "name", texts=["a & b"], table=table), Block(notes=["after"])]
     page = render(
-        "overlay.html", "t", [], sentences=[], footers=[], rows=[], pictures=[], blocks=shown,
+        "overlay.html", "t", [], sentences=[], footers=[], rows=[], pictures=[], blocks=blocks,
         data={"imagefolder": None, "name": "digits", "sizes": [1, 2, 3]},
     )  # fmt: skip
     assert '<h2 id="name">&lt;h&gt;</h2>' in page

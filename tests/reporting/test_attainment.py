@@ -19,8 +19,8 @@ def made(seed: int, points: int) -> tuple[np.ndarray, np.ndarray]:
     steps = int(rng.choice([3, 8, 1000]))
     accuracies = rng.integers(0, steps, points) / steps
     costs = 10.0 ** (rng.integers(0, steps, points) / steps * 3)
-    again = rng.integers(0, points, points // 4)
-    return np.append(accuracies, accuracies[again]), np.append(costs, costs[again])
+    repeated = rng.integers(0, points, points // 4)
+    return np.append(accuracies, accuracies[repeated]), np.append(costs, costs[repeated])
 
 
 @pytest.mark.parametrize("first", range(0, SETS, 50))
@@ -42,12 +42,14 @@ def test_what_so_many_seeds_attain(first: int) -> None:
         number = 1 + seed % 9
         fronts = [made(1000 * seed + i, 1 + (seed + i) % 12) for i in range(number)]
         points = np.concatenate([np.column_stack([-a, c]) for a, c in fronts])
-        of = np.concatenate([np.full(len(a), i + 1) for i, (a, _) in enumerate(fronts)])
+        seed_of_point = np.concatenate([np.full(len(a), i + 1) for i, (a, _) in enumerate(fronts)])
         for level in range(1, number + 1):
             costs, accuracies = attainment.surface(fronts, level)
             # The library rounds a level up from a percentage.
-            found = moocore.eaf(points, of, percentiles=[100 * (level - 0.5) / number])
-            expected = found[np.argsort(found[:, 1])]
+            attained = moocore.eaf(
+                points, seed_of_point, percentiles=[100 * (level - 0.5) / number]
+            )
+            expected = attained[np.argsort(attained[:, 1])]
             assert np.array_equal(costs, expected[:, 1])
             assert np.array_equal(accuracies, -expected[:, 0])
 
@@ -65,8 +67,8 @@ def test_a_surface_of_three_seeds_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "found"),
+    ("seeds", "levels"),
     [(5, (5, 1, 0.9375)), (8, (7, 2, 1 - 2 * 9 / 256)), (10, (9, 2, 1 - 2 * 11 / 1024))],
 )
-def test_the_band_holds_the_median(seeds: int, found: tuple[int, int, float]) -> None:
-    assert attainment.band(seeds) == pytest.approx(found)
+def test_the_band_holds_the_median(seeds: int, levels: tuple[int, int, float]) -> None:
+    assert attainment.band(seeds) == pytest.approx(levels)

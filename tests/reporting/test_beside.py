@@ -146,25 +146,25 @@ def test_the_front_is_decided_again_by_fresh_seeds_alone(on: str) -> None:
     page, summary, trials = report(run(SEARCHED, lucky, seeds=1, on=on))
     confirmed = summary["confirmed"]
     assert len(confirmed) > 1
-    again = trials[trials.role == "confirmation"]
-    assert len(again) == 4 * len(confirmed)
-    assert again.test_accuracy.notna().all()
+    confirmations = trials[trials.role == "confirmation"]
+    assert len(confirmations) == 4 * len(confirmed)
+    assert confirmations.test_accuracy.notna().all()
     assert trials[trials.role != "confirmation"].test_accuracy.isna().all()
-    assert again.val_accuracy.isna().all() == (on == "train+val")
-    assert {one["val"] is None for one in confirmed} == {on == "train+val"}
-    for one in confirmed:
-        assert one["seeds"] == 4
-        assert one["chosen"] > one["test"]
-        others = [o for o in confirmed if o["params"] < one["params"]]
+    assert confirmations.val_accuracy.isna().all() == (on == "train+val")
+    assert {member["val"] is None for member in confirmed} == {on == "train+val"}
+    for member in confirmed:
+        assert member["seeds"] == 4
+        assert member["chosen"] > member["test"]
+        smaller = [rival for rival in confirmed if rival["params"] < member["params"]]
         if on == "train":
-            assert one["on_front"] == all(o["val"] < one["val"] for o in others)
+            assert member["on_front"] == all(rival["val"] < member["val"] for rival in smaller)
         else:
-            assert one["on_front"] is None, "the test part decides nothing"
+            assert member["on_front"] is None, "the test part decides nothing"
     assert ("members of the front stay on it, by validation" in page) == (on == "train")
     best = summary["answer"]["best"]
     assert best["part"] == ("val" if on == "train" else "test")
     by = "val" if on == "train" else "chosen"
-    assert best["candidate"] == max(confirmed, key=lambda one: one[by])["candidate"]
+    assert best["candidate"] == max(confirmed, key=lambda member: member[by])["candidate"]
     assert (Path("reports/made_up") / "confirmed.svg").exists()
     # Twins of what was searched are compared on validation.
     assert {pair["part"] for pair in summary["twins"]} == {"val"}

@@ -70,11 +70,11 @@ def trained(contrasts: str, reached: Reached, seeds: int = 3, files: bool = True
     return made
 
 
-def found(made: Study) -> tuple[list[Contrasted], str]:
-    """The contrasts of a study, and what its page says at the top."""
+def contrasts_and_text(made: Study) -> tuple[list[Contrasted], str]:
+    """The contrasts of a study, and the sentences of its page."""
     results = Results.read(made)
-    found = contrasts(results)
-    return found, "\n".join(sentences(found))
+    contrasted = contrasts(results)
+    return contrasted, "\n".join(sentences(contrasted))
 
 
 def study(contrasts: str, seeds: int) -> Study:
@@ -96,7 +96,9 @@ def by_seed(values: Values, seed: int) -> np.ndarray:
 
 
 def test_a_contrast_is_the_mean_over_pairs_of_each_seed() -> None:
-    (slices, links), text = found(trained(f"contrasts: [{SLICES}, {LINKS}]", by_seed, files=False))
+    (slices, links), text = contrasts_and_text(
+        trained(f"contrasts: [{SLICES}, {LINKS}]", by_seed, files=False)
+    )
     assert (slices.pairs, slices.seeds, slices.lost) == (6, 3, 0)
     gains = np.array([3, 6, 9]) / IMAGES
     test = stats.ttest_1samp(gains, 0)
@@ -143,27 +145,27 @@ def test_pairs_with_a_lost_training_are_left_out_and_said() -> None:
         lost = (values["nll.share"], values["stages.*.loops"], seed) == ("stage", 2, 1)
         return None if lost else by_seed(values, seed)
 
-    (one,), text = found(trained(f"contrasts: [{SLICES}]", reached))
-    assert (one.pairs, one.lost, one.seeds) == (5, 1, 3)
+    (contrast,), text = contrasts_and_text(trained(f"contrasts: [{SLICES}]", reached))
+    assert (contrast.pairs, contrast.lost, contrast.seeds) == (5, 1, 3)
     # Three pairs of one loop and two of two are left.
-    assert one.difference == pytest.approx(4 * (3 * 1 + 2 * 2) / 5 / IMAGES)
+    assert contrast.difference == pytest.approx(4 * (3 * 1 + 2 * 2) / 5 / IMAGES)
     assert "without 1 pair of which a training diverged or failed" in text
 
 
 def test_one_seed_has_no_interval() -> None:
-    (one,), text = found(trained(f"contrasts: [{SLICES}]", by_seed, seeds=1))
-    assert one.over_seeds is one.over_both is None
-    assert one.verdict == "one seed: no verdict"
+    (contrast,), text = contrasts_and_text(trained(f"contrasts: [{SLICES}]", by_seed, seeds=1))
+    assert contrast.over_seeds is contrast.over_both is None
+    assert contrast.verdict == "one seed: no verdict"
     assert "one seed, no interval and no verdict" in text
 
 
 @pytest.mark.parametrize(
-    ("contrasts", "shown"), [(f"contrasts: [{SLICES}]", 12), (f"contrasts: [{LINKS}]", 4), ("", 0)]
+    ("contrasts", "trials"), [(f"contrasts: [{SLICES}]", 12), (f"contrasts: [{LINKS}]", 4), ("", 0)]
 )
-def test_test_accuracy_is_shown_of_candidates_in_a_contrast(contrasts: str, shown: int) -> None:
+def test_test_accuracy_is_shown_of_candidates_in_a_contrast(contrasts: str, trials: int) -> None:
     results = Results.read(trained(contrasts, by_seed, seeds=1, files=False))
-    assert results.table.test_accuracy.notna().sum() == shown
-    assert results.declared == (shown == 12)
+    assert results.table.test_accuracy.notna().sum() == trials
+    assert results.declared == (trials == 12)
 
 
 def test_the_sentence_says_what_it_would_have_taken() -> None:
@@ -172,12 +174,12 @@ def test_the_sentence_says_what_it_would_have_taken() -> None:
     def reached(values: Values, seed: int) -> np.ndarray:
         return first(300 + int(rng.integers(0, 30)))
 
-    (one,), text = found(trained(f"contrasts: [{SLICES}]", reached, files=False))
-    assert one.over_seeds is not None
-    assert one.difference is not None
-    half = one.over_seeds.interval[1] - one.difference
+    (contrast,), text = contrasts_and_text(trained(f"contrasts: [{SLICES}]", reached, files=False))
+    assert contrast.over_seeds is not None
+    assert contrast.difference is not None
+    half = contrast.over_seeds.interval[1] - contrast.difference
     deviation = half / 4.3027 * math.sqrt(3)
     # About 7.85 σ²/δ² seeds, and two more.
-    needed = one.over_seeds.needed[1]
+    needed = contrast.over_seeds.needed[1]
     assert needed == pytest.approx(7.85 * (deviation / 0.005) ** 2 + 2, abs=1.5)
     assert f"half a point takes {needed}" in text

@@ -45,20 +45,20 @@ def results(complete: list[tuple[int, float]], params: object = 10_000) -> Simpl
 @given(TRIALS)
 def test_the_hypervolume_of_any_time_is_of_the_means_so_far(trials: list[tuple[int, int]]) -> None:
     complete = [(place, accuracy / 20) for place, accuracy in trials]
-    found = growth(results(complete))
-    assert found is not None
-    assert found.trials == list(range(1, len(complete) + 1))
-    for number, volume in zip(found.trials, found.volume, strict=True):
+    curve = growth(results(complete))
+    assert curve is not None
+    assert curve.trials == list(range(1, len(complete) + 1))
+    for number, volume in zip(curve.trials, curve.volume, strict=True):
         means = pd.DataFrame(complete[:number]).groupby(0)[1].mean()
         params = [PARAMS[place] for place in means.index]
         assert volume == pytest.approx(pareto.hypervolume(list(means), params, 0.1, 10_000))
 
 
 def test_many_trials_are_looked_at_now_and_then_and_at_the_end() -> None:
-    found = growth(results([(i % 6, 0.5) for i in range(5000)]))
-    assert found is not None
-    assert len(found.trials) == 200
-    assert (found.trials[0], found.trials[-1]) == (1, 5000)
+    curve = growth(results([(i % 6, 0.5) for i in range(5000)]))
+    assert curve is not None
+    assert len(curve.trials) == 200
+    assert (curve.trials[0], curve.trials[-1]) == (1, 5000)
 
 
 def test_without_a_largest_budget_there_is_no_hypervolume() -> None:
@@ -84,25 +84,25 @@ def space(count: int, accuracy: object) -> SimpleNamespace:
 
 
 def test_the_axis_that_decides_is_the_important_one() -> None:
-    found = axis_importances(space(120, lambda t: 0.5 + 0.01 * t.width))
-    assert found is not None
-    assert (found.candidates, found.looked_at) == (120, 120)
-    first, *others = found.axes
+    measured = axis_importances(space(120, lambda t: 0.5 + 0.01 * t.width))
+    assert measured is not None
+    assert (measured.candidates, measured.looked_at) == (120, 120)
+    first, *other_axes = measured.axes
     assert first.axis == "width, follows"
     assert first.stands_out
     assert first.share > 0.5
-    assert {one.axis for one in others} == {"lr", "share", "depth", "ratio"}
-    assert sum(one.share for one in found.axes) == pytest.approx(1)
-    assert sum(one.stands_out for one in others) <= 1
+    assert {axis.axis for axis in other_axes} == {"lr", "share", "depth", "ratio"}
+    assert sum(axis.share for axis in measured.axes) == pytest.approx(1)
+    assert sum(axis.stands_out for axis in other_axes) <= 1
 
 
 def test_a_rate_in_the_middle_and_a_conditional_axis_can_be_important() -> None:
-    found = axis_importances(space(120, lambda t: 0.9 - np.log10(t.lr * 1000) ** 2))
-    assert found is not None
-    assert (found.axes[0].axis, found.axes[0].stands_out) == ("lr", True)
-    found = axis_importances(space(120, lambda t: 0.5 + t.ratio.fillna(0)))
-    assert found is not None
-    shares = {one.axis: one for one in found.axes}
+    measured = axis_importances(space(120, lambda t: 0.9 - np.log10(t.lr * 1000) ** 2))
+    assert measured is not None
+    assert (measured.axes[0].axis, measured.axes[0].stands_out) == ("lr", True)
+    measured = axis_importances(space(120, lambda t: 0.5 + t.ratio.fillna(0)))
+    assert measured is not None
+    shares = {axis.axis: axis for axis in measured.axes}
     assert shares["share"].stands_out
     assert shares["ratio"].stands_out
 
@@ -116,12 +116,14 @@ def test_chance_lets_no_axis_stand_out() -> None:
         for i in range(4):
             made.sound[f"more {i}"] = rng.integers(0, 2 + i, 30)
             made.study.space.axes[f"more {i}"] = None
-        found = axis_importances(made)
-        assert found is not None
-        assert len(found.axes) == 9
-        assert found.facts["standing_out"] == found.standing_out
-        assert [one["stands_out"] for one in found.facts["axes"]].count(True) == found.standing_out
-        wrong += found.standing_out > 0
+        measured = axis_importances(made)
+        assert measured is not None
+        assert len(measured.axes) == 9
+        assert measured.facts["standing_out"] == measured.standing_out
+        assert [axis["stands_out"] for axis in measured.facts["axes"]].count(
+            True
+        ) == measured.standing_out
+        wrong += measured.standing_out > 0
     assert wrong <= 2
 
 
@@ -156,11 +158,11 @@ def trained(count: int) -> SimpleNamespace:
 
 
 def test_of_many_curves_those_of_the_front_are_drawn_last_and_thirty_in_all() -> None:
-    found = learning_curves(trained(200))
-    assert found is not None
-    assert (len(found.drawn), found.trials) == (30, 200)
-    of_front = [curve for curve in found.drawn if curve.on_front]
-    assert found.drawn[-len(of_front) :] == of_front
+    selection = learning_curves(trained(200))
+    assert selection is not None
+    assert (len(selection.drawn), selection.trials) == (30, 200)
+    of_front = [curve for curve in selection.drawn if curve.on_front]
+    assert selection.drawn[-len(of_front) :] == of_front
     assert {curve.candidate for curve in of_front} == {"c0", "c20", "c40", "c60", "c80"}
     assert (of_front[0].epochs, of_front[0].val_accuracy) == ([1, 2, 3], [0.1, 0.2, 0.3])
 
@@ -196,7 +198,7 @@ def test_a_trial_is_stopped_at_its_last_rung_alone() -> None:
         SimpleNamespace(number=i, candidate="c", state=state, rungs=rungs, cost={"executions": 4})
         for i, state in enumerate(("stopped", "complete"))
     ]
-    found = at_rungs(SimpleNamespace(entries=entries))
-    assert [(one.trial, one.epoch, one.is_stopped) for one in found] == [
+    decisions = at_rungs(SimpleNamespace(entries=entries))
+    assert [(decision.trial, decision.epoch, decision.is_stopped) for decision in decisions] == [
         (0, 3, False), (0, 9, True), (1, 3, False), (1, 9, False),
     ]  # fmt: skip

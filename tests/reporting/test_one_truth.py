@@ -95,15 +95,15 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder for each study, with its report."""
-    found = {}
+    folders = {}
     for name, texts in TEXTS.items():
         folder = tmp_path_factory.mktemp(name)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             made = run(written(*texts), deeper_is_better)
             write_report(made)
-        found[name] = folder
-    return found
+        folders[name] = folder
+    return folders
 
 
 @pytest.mark.parametrize(("name", "file", "old", "new"), EDITS)
@@ -148,8 +148,8 @@ def test_a_confirmation_of_another_recipe_is_left_out() -> None:
     run(written(RANGE, SEARCH + "confirm: {seeds: 2}\n"), deeper_is_better)
     made = run(edited("study.yaml", "epochs: 4", "epochs: 40"), deeper_is_better)
     facts, _ = drawn(made)
-    own = {entry.candidate for entry in Results.read(made).own}
-    assert {one["candidate"] for one in facts["confirmed"]} <= own
+    comparable = {entry.candidate for entry in Results.read(made).comparable}
+    assert {member["candidate"] for member in facts["confirmed"]} <= comparable
 
 
 CLOSING = [
@@ -238,10 +238,10 @@ def test_a_ledger_of_an_earlier_program_still_draws() -> None:
         connection.execute(
             text("DELETE FROM trial_user_attributes WHERE key IN ('declared', 'digest')")
         )
-        for of in ("study", "trial"):  # nor were there digests, which come first in a mapping
+        for table in ("study", "trial"):  # nor were there digests, which come first in a mapping
             connection.execute(
                 text(
-                    f"UPDATE {of}_user_attributes SET value_json = '{{' || substr(value_json, 80)"
+                    f"UPDATE {table}_user_attributes SET value_json = '{{' || substr(value_json, 80)"
                     " WHERE value_json LIKE '{\"digest\":%'"
                 )
             )
@@ -266,7 +266,7 @@ def test_survivors_of_a_candidate_that_diverged_are_on_no_front() -> None:
     made = run(written(SPACE, STUDY), result)
     facts, page = drawn(made)
     lucky = next(e.candidate for e in Results.read(made).entries if e.values["stages.*.loops"] == 4)
-    assert lucky not in {one["candidate"] for one in facts["front"]}
+    assert lucky not in {member["candidate"] for member in facts["front"]}
     assert lucky not in Path("reports/made_up/front.md").read_text()
     assert facts["best"]["candidate"] != lucky
     assert facts["answer"]["best"]["candidate"] != lucky
@@ -312,7 +312,7 @@ def test_a_study_that_minimises_loss_recommends_the_least_loss() -> None:
     assert facts["answer"]["measure"] == "loss"
     assert facts["answer"]["best"]["values"]["stages.*.loops"] == 4
     assert facts["best"]["values"]["stages.*.loops"] == 4
-    assert [one["values"]["stages.*.loops"] for one in facts["front"]] == [4]
+    assert [member["values"]["stages.*.loops"] for member in facts["front"]] == [4]
     assert "Best: loss 0.05" in page
 
 

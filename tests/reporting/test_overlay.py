@@ -92,7 +92,7 @@ def test_published_models_are_left_out_of_studies_on_other_images_and_that_is_sa
 
 
 @pytest.mark.parametrize(
-    ("axes", "recipe", "models", "said"),
+    ("axes", "recipe", "models", "reason"),
     [
         ("{}", "deit", 19, "224 pixels, 300 epochs, without distillation"),
         ("{}", "{name: deit, epochs: 100}", 0, "was published for 224 pixels, 100 epochs"),
@@ -100,7 +100,7 @@ def test_published_models_are_left_out_of_studies_on_other_images_and_that_is_sa
     ],
 )
 def test_published_models_stand_beside_what_was_trained_alike(
-    axes: str, recipe: str, models: int, said: str
+    axes: str, recipe: str, models: int, reason: str
 ) -> None:
     made = written(
         f"architecture: sret_t\naxes: {axes}\n",
@@ -108,30 +108,30 @@ def test_published_models_stand_beside_what_was_trained_alike(
         "report: {reference: sret_imagenet}\n",
     )
     results = Results.read(run(made, lambda entry: complete(0.7), most=1))
-    shown = points.published(results)
-    assert shown is not None
-    assert said in shown.text
-    assert len(shown.models) == models
-    assert {point.epochs for point in shown.models} <= {300}
+    reference = points.published(results)
+    assert reference is not None
+    assert reason in reference.text
+    assert len(reference.models) == models
+    assert {point.epochs for point in reference.models} <= {300}
     chart = costs.chart(results, "params")
     assert chart is not None
-    drawn = points.beside(chart, shown)
+    drawn = points.with_published(chart, reference)
     names = {series.name for series in drawn.panels[0].series}
     assert ("published: SReT" in names) == (models > 0)
     if models:
         low, high = drawn.panels[0].x.range or (0, 0)
         assert low < 4.8e6 < 88e6 < high
-    assert points.beside(replace(chart, name="failures"), shown).panels == chart.panels
+    assert points.with_published(replace(chart, name="failures"), reference).panels == chart.panels
 
 
 def test_every_published_point_is_read() -> None:
-    found = points.read("sret_imagenet")
-    sret = [point for point in found if point.model == "SReT-T"]
-    assert len(found) == 29
+    models = points.read("sret_imagenet")
+    sret = [point for point in models if point.model == "SReT-T"]
+    assert len(models) == 29
     assert [(round(p.accuracy, 4), p.distilled) for p in sret] == [(0.76, False), (0.776, True)]
     assert {p.macs for p in sret} == {1.112e9}
     chart = Chart("other", "", "", (Panel(Axis(""), Axis(""), ()),))
-    assert points.beside(chart, None) is chart
+    assert points.with_published(chart, None) is chart
 
 
 def lost(entry: TrialRecord) -> dict[str, Any]:
@@ -139,17 +139,19 @@ def lost(entry: TrialRecord) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("result", "most", "says", "answers"),
+    ("result", "most", "sentence", "answers"),
     [
         (lost, 0, "No trial is complete yet: none has begun.", 0),
         (lost, 6, "No trial is complete yet: 6 failed.", 0),
         (better(0.0), 1, "Best: ", 1),
     ],
 )
-def test_odd_studies_have_sensible_pages(result: Any, most: int, says: str, answers: int) -> None:
+def test_odd_studies_have_sensible_pages(
+    result: Any, most: int, sentence: str, answers: int
+) -> None:
     made = run(study("odd"), result, most=most)
     page = write_report(made).read_text()
-    assert says in page
+    assert sentence in page
     assert page.count('<article class="choice">') == answers
     assert ("No trial has begun." in page) == (most == 0)
     assert page.count("&lt;b&gt;no&lt;/b&gt;") == (6 if result is lost and most else 0)

@@ -37,9 +37,9 @@ def saturating(entry: TrialRecord) -> dict[str, Any]:
 
 
 def answered(made: Study) -> Answer:
-    found = answer(Results.read(made))
-    assert found is not None
-    return found
+    recommended = answer(Results.read(made))
+    assert recommended is not None
+    return recommended
 
 
 def ratio(choice: Any) -> float:
@@ -48,23 +48,27 @@ def ratio(choice: Any) -> float:
 
 def test_best_knee_and_smallest_are_told_apart() -> None:
     made = run(written(SPACE, STUDY + "search: {seeds: 2}\n"), saturating)
-    found = answered(made)
-    assert (ratio(found.best), ratio(found.knee), ratio(found.smallest)) == (4, 1.5, 3)
-    assert found.best.accuracy == pytest.approx(0.9205)  # a mean, not its better seed
-    assert found.best.interval[0] < 0.9205 < found.best.interval[1]
-    assert found.smallest.behind == pytest.approx(-0.005)
-    low, high = found.smallest.behind_interval
+    recommended = answered(made)
+    assert (ratio(recommended.best), ratio(recommended.knee), ratio(recommended.smallest)) == (
+        4,
+        1.5,
+        3,
+    )
+    assert recommended.best.accuracy == pytest.approx(0.9205)  # a mean, not its better seed
+    assert recommended.best.interval[0] < 0.9205 < recommended.best.interval[1]
+    assert recommended.smallest.behind == pytest.approx(-0.005)
+    low, high = recommended.smallest.behind_interval
     assert low < -0.01 < 0 < high, "two seeds are not certain, though they agree to the last image"
     assert (low + high) / 2 == pytest.approx(-0.005)
-    assert (found.best.behind, found.best.test) == (None, None)
-    assert (found.among, found.is_confirmed) == (10, False)
-    trial = Results.read(made).entries[found.best.trial]
-    assert (trial.candidate, trial.seed) == (found.best.candidate, 0)
-    assert export_command(made.path, found.best) == (
-        f"sret-search export study.yaml --trial {found.best.trial}"
-        f" --out exported/{found.best.candidate}"
+    assert (recommended.best.behind, recommended.best.test) == (None, None)
+    assert (recommended.among, recommended.is_confirmed) == (10, False)
+    trial = Results.read(made).entries[recommended.best.trial]
+    assert (trial.candidate, trial.seed) == (recommended.best.candidate, 0)
+    assert export_command(made.path, recommended.best) == (
+        f"sret-search export study.yaml --trial {recommended.best.trial}"
+        f" --out exported/{recommended.best.candidate}"
     )
-    assert found.best.architecture["stages"][0]["mlp_ratio"] == 4
+    assert recommended.best.architecture["stages"][0]["mlp_ratio"] == 4
 
 
 def test_a_candidate_that_lost_a_seed_is_not_recommended() -> None:
@@ -82,18 +86,22 @@ def test_fresh_seeds_decide_once_all_are_there() -> None:
 
     def result(entry: TrialRecord) -> dict[str, Any]:
         lucky = entry.values["stages.*.mlp_ratio"] == 4 and entry.role == "confirmation"
-        found = saturating(entry)
-        return found | {"val_accuracy": found["val_accuracy"] - 0.1 * lucky}
+        outcome = saturating(entry)
+        return outcome | {"val_accuracy": outcome["val_accuracy"] - 0.1 * lucky}
 
     text = f"{STUDY}confirm: {{seeds: 2}}\n"
     half = answered(run(written(SPACE, text), result, most=10))
     assert (ratio(half.best), half.is_confirmed, half.best.test) == (4, False, None)
     Path("runs/made_up/study.db").unlink()
-    found = answered(run(written(SPACE, text), result))
-    assert (ratio(found.best), found.is_confirmed, found.best.seeds) == (3, True, 2)
-    assert found.among == 5
-    assert found.best.test is not None
-    assert found.best.trial >= 10
+    recommended = answered(run(written(SPACE, text), result))
+    assert (ratio(recommended.best), recommended.is_confirmed, recommended.best.seeds) == (
+        3,
+        True,
+        2,
+    )
+    assert recommended.among == 5
+    assert recommended.best.test is not None
+    assert recommended.best.trial >= 10
 
 
 def test_there_is_no_answer_without_a_complete_trial() -> None:
@@ -104,16 +112,16 @@ def test_there_is_no_answer_without_a_complete_trial() -> None:
 def test_of_candidates_that_cost_the_same_the_smallest_is_the_most_accurate() -> None:
     space = "architecture: sret_digits\naxes: {recipe.lr: {choices: [1e-3, 2e-3, 4e-3]}}\n"
     made = run(written(space, STUDY), lambda entry: complete(0.9 + entry.values["recipe.lr"]))
-    found = answered(made)
-    assert found.best == found.smallest
-    assert found.best.accuracy == pytest.approx(0.904)
+    recommended = answered(made)
+    assert recommended.best == recommended.smallest
+    assert recommended.best.accuracy == pytest.approx(0.904)
 
 
 def test_one_candidate_is_best_and_smallest_and_no_knee() -> None:
-    found = answered(run(written(SPACE, STUDY), saturating, most=1))
-    assert found.best == found.smallest
-    assert found.knee is None
-    assert list(found.choices) == ["best", "smallest"]
+    recommended = answered(run(written(SPACE, STUDY), saturating, most=1))
+    assert recommended.best == recommended.smallest
+    assert recommended.knee is None
+    assert list(recommended.choices) == ["best", "smallest"]
 
 
 FRONTS = st.lists(
@@ -127,18 +135,18 @@ def test_the_knee_is_farthest_from_the_chord_on_any_scale(
     points: list[tuple[float, int]], scale: float, shift: float, times: int
 ) -> None:
     accuracies, params = np.array(points).T
-    found, on_front = knee(accuracies, params), pareto(accuracies, params)
+    bend, on_front = knee(accuracies, params), pareto(accuracies, params)
     front = sorted({(float(np.log(params[i])), accuracies[i]) for i in np.flatnonzero(on_front)})
     (x0, y0), (x1, y1) = front[0], front[-1]
     length = np.hypot(x1 - x0, y1 - y0)
     far = [((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)) / (length or 1) for x, y in front]
-    if found is None:
+    if bend is None:
         assert max(far) < 1e-6
         return
-    assert on_front[found]
-    at = front.index((np.log(params[found]), accuracies[found]))
-    assert far[at] == pytest.approx(max(far))
-    assert 0 < at < len(front) - 1
+    assert on_front[bend]
+    place = front.index((np.log(params[bend]), accuracies[bend]))
+    assert far[place] == pytest.approx(max(far))
+    assert 0 < place < len(front) - 1
     moved = knee(accuracies * scale + shift, params**times)
     assert moved is None or far[
         front.index((np.log(params[moved]), accuracies[moved]))

@@ -157,9 +157,9 @@ def test_test_accuracy_is_shown_for_declared_arms_only(tmp_path: Path) -> None:
     page, summary, trials = report(made)
     assert trials.test_accuracy.isna().all()
     assert summary["best"]["test_accuracy"] is None
-    shown = re.sub(r'"range":\[[^]]*\]', "", page)
-    assert "88.9" not in shown
-    assert "97.2" not in shown
+    without_ranges = re.sub(r'"range":\[[^]]*\]', "", page)
+    assert "88.9" not in without_ranges
+    assert "97.2" not in without_ranges
     assert "Test accuracy is not shown" in page
 
 

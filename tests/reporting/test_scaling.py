@@ -46,33 +46,31 @@ def drawn(**changes: float) -> Points:
 
 
 def test_a_law_without_noise_is_found_exactly() -> None:
-    found = fit(drawn())
-    assert found is not None
-    assert found.theta[[E, PHI, ALPHA]] == pytest.approx([0.25, 0.46, 0.35], abs=1e-4)
-    assert found.theta[A] * found.centre ** found.theta[ALPHA] == pytest.approx(
-        0.5 * 1e5**0.35, rel=1e-2
-    )
+    law = fit(drawn())
+    assert law is not None
+    assert law.theta[[E, PHI, ALPHA]] == pytest.approx([0.25, 0.46, 0.35], abs=1e-4)
+    assert law.theta[A] * law.centre ** law.theta[ALPHA] == pytest.approx(0.5 * 1e5**0.35, rel=1e-2)
 
 
 def test_a_fit_is_the_optimum_that_scipy_finds() -> None:
     points = drawn(noise=0.1)
-    found = fit(points)
-    assert found is not None
-    other = optimize.least_squares(
-        lambda theta: points.residuals(theta[None], found.centre)[0][0],
-        [0.2, 0.5, 0.4, 0.4], loss="huber", f_scale=found.delta, xtol=1e-12, ftol=1e-12,
+    law = fit(points)
+    assert law is not None
+    of_scipy = optimize.least_squares(
+        lambda theta: points.residuals(theta[None], law.centre)[0][0],
+        [0.2, 0.5, 0.4, 0.4], loss="huber", f_scale=law.delta, xtol=1e-12, ftol=1e-12,
         bounds=([0, 0, -3, 0.02], [np.inf, np.inf, 3, 6]),
     )  # fmt: skip
-    assert found.loss == pytest.approx(other.cost, rel=1e-4)
-    assert found.theta == pytest.approx(other.x, rel=0.05, abs=5e-3)
+    assert law.loss == pytest.approx(of_scipy.cost, rel=1e-4)
+    assert law.theta == pytest.approx(of_scipy.x, rel=0.05, abs=5e-3)
 
 
 def test_few_wrong_losses_hardly_move_a_fit() -> None:
     points = drawn(noise=0.02)
     points.y_sn[:, :2] *= 3
-    found = fit(points)
-    assert found is not None
-    assert found.theta[PHI] == pytest.approx(0.46, abs=0.1)
+    law = fit(points)
+    assert law is not None
+    assert law.theta[PHI] == pytest.approx(0.46, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -92,15 +90,15 @@ def test_the_best_depth_and_the_slope_cover() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5, 10])
-@pytest.mark.parametrize("own", [{}, scaling_recovery.OWN], ids=["noise", "slopes"])
-def test_nothing_is_claimed_of_what_seeds_share(seeds: int, own: dict[str, float]) -> None:
-    rest = {"gain": 0.0, "misfit": 0.0, "noise": 0.01, **own}
+@pytest.mark.parametrize("shared", [{}, scaling_recovery.OWN], ids=["noise", "slopes"])
+def test_nothing_is_claimed_of_what_seeds_share(seeds: int, shared: dict[str, float]) -> None:
+    rest = {"gain": 0.0, "misfit": 0.0, "noise": 0.01, **shared}
     nothing = scaling_recovery.Law(12, seeds, **rest)
     assert scaling_recovery.claimed(nothing, 100)["law"] <= 0.05
     depths = scaling_recovery.Law(8, seeds, depth=True, **rest)
-    said = scaling_recovery.claimed(depths, 200)
-    assert said["law"] <= 0.05
-    assert said["doubling"] <= 0.08
+    claims = scaling_recovery.claimed(depths, 200)
+    assert claims["law"] <= 0.05
+    assert claims["doubling"] <= 0.08
 
 
 def test_a_true_law_is_claimed() -> None:
@@ -118,27 +116,27 @@ def test_seeds_widen_intervals_and_never_narrow_them() -> None:
         points.runs_r, points.sizes_rn, True,
     )  # fmt: skip
     widths = []
-    for own in (alone, points, shared):
-        found = fit(own)
-        assert found is not None
-        alpha = estimate(found, ALPHA, Bootstraps.of(found))
+    for variant in (alone, points, shared):
+        law = fit(variant)
+        assert law is not None
+        alpha = estimate(law, ALPHA, Bootstraps.draw(law))
         assert alpha.low is not None
         assert alpha.high is not None
         widths.append(alpha.high - alpha.low)
     assert widths[0] <= widths[1] < widths[2]
-    one = fit(Points(points.y_sn[:1], points.runs_r, points.sizes_rn, True))
-    assert one is not None
-    assert estimate(one, ALPHA, Bootstraps.of(one)).is_open
+    single_seed = fit(Points(points.y_sn[:1], points.runs_r, points.sizes_rn, True))
+    assert single_seed is not None
+    assert estimate(single_seed, ALPHA, Bootstraps.draw(single_seed)).is_open
 
 
 def test_an_end_of_the_box_is_no_estimate() -> None:
     points = drawn()
     law = points.sizes_rn.sum(0) ** -7.0
     steep = Points(np.tile(law / law.mean(), (2, 1)), points.runs_r, points.sizes_rn, True)
-    found = fit(steep, 0.0)
-    assert found is not None
-    assert found.theta[ALPHA] == 6
-    alpha = estimate(found, ALPHA, Bootstraps.of(found))
+    steepest = fit(steep, 0.0)
+    assert steepest is not None
+    assert steepest.theta[ALPHA] == 6
+    alpha = estimate(steepest, ALPHA, Bootstraps.draw(steepest))
     assert alpha.value is None
     assert alpha.high is None
     assert _number(alpha).startswith("not estimated")
@@ -176,13 +174,13 @@ def test_a_singular_fit_moves_nowhere(kind: int, seeds: int) -> None:
         points = Points(y, np.ones(1), depths, relative)
         slope(points, np.log2(depths[0]))
         for phi in (0.0, None):
-            found = fit(points, phi)
-            assert found is not None
-            assert np.isfinite(found.theta).all()
-            depends(found)
-            drawn = Bootstraps.of(found, count=10)
+            law = fit(points, phi)
+            assert law is not None
+            assert np.isfinite(law.theta).all()
+            depends(law)
+            bootstraps = Bootstraps.draw(law, count=10)
             for place in (E, ALPHA):
-                ends = vars(estimate(found, place, drawn)).values()
+                ends = vars(estimate(law, place, bootstraps)).values()
                 assert all(end is None or np.isfinite(end) for end in ends)
 
 
@@ -191,9 +189,9 @@ def test_loops_that_are_all_the_same_tell_no_phi() -> None:
     looped = points.sizes_rn.sum(0)
     sizes = np.array([0.1 * looped, looped])
     same = Points(points.y_sn, np.array([1.0, 4.0]), sizes, relative=True)
-    found = fit(same)
-    assert found is not None
-    phi = estimate(found, PHI, Bootstraps.of(found))
+    law = fit(same)
+    assert law is not None
+    phi = estimate(law, PHI, Bootstraps.draw(law))
     assert phi.low is None
     assert phi.high is None
 
@@ -232,8 +230,8 @@ def results(
 
 @pytest.mark.usefixtures("here")
 def test_a_study_says_what_a_loop_is_worth() -> None:
-    found = scaling(results("[1, 2, 4, 8, 16]", by_law, seeds=3))
-    facts = json.loads(json.dumps(found.facts, allow_nan=False))
+    laws = scaling(results("[1, 2, 4, 8, 16]", by_law, seeds=3))
+    facts = json.loads(json.dumps(laws.facts, allow_nan=False))
     phi = facts["recurrence"]["phi"]
     assert phi["low"] <= 0.5 <= phi["high"]
     assert phi["high"] - phi["low"] < 0.3
@@ -246,31 +244,33 @@ def test_a_study_says_what_a_loop_is_worth() -> None:
     assert accuracy["doubling"]["low"] > 0 > loss["doubling"]["high"]
     assert accuracy["beta"]["value"] > 0
     # Loops cost no parameters, so that each budget of parameters has every depth.
-    assert {len(one["depths"]) for one in facts["iso_params"]} == {5}
+    assert {len(iso_slice["depths"]) for iso_slice in facts["iso_params"]} == {5}
     last = facts["iso_params"][-1]
     assert last["best"] > last["depths"][0]["executions"]
-    for own in (found.params, found.macs):
-        assert all(one.high <= one.low * (1 + TOLERANCE) for one in own)
-        assert all(one.high < after.low for one, after in itertools.pairwise(own))
-    said = " ".join(sentences(found))
-    assert "A loop is worth φ = 0." in said
-    assert "leaves out φ = 0 (loops are worth nothing) and φ = 1" in said
-    assert "does not forecast" not in said
+    for iso_slices in (laws.params, laws.macs):
+        assert all(iso_slice.high <= iso_slice.low * (1 + TOLERANCE) for iso_slice in iso_slices)
+        assert all(
+            iso_slice.high < after.low for iso_slice, after in itertools.pairwise(iso_slices)
+        )
+    page_text = " ".join(sentences(laws))
+    assert "A loop is worth φ = 0." in page_text
+    assert "leaves out φ = 0 (loops are worth nothing) and φ = 1" in page_text
+    assert "does not forecast" not in page_text
     # A law that forecasts worse than none is not named without that.
-    law = found.recurrence
+    law = laws.recurrence
     assert law is not None
     assert law.held_out is not None
     worse = replace(law.held_out, error=law.held_out.error | {"fitted": 0.55, "0": 0.34})
-    found = replace(found, recurrence=replace(law, held_out=worse))
-    assert "off by 55 % with φ fitted to the others, by 34 % with φ = 0" in headlines(found)[0]
+    laws = replace(laws, recurrence=replace(law, held_out=worse))
+    assert "off by 55 % with φ fitted to the others, by 34 % with φ = 0" in headlines(laws)[0]
     # Nor is an estimate that lies on an end of what was tried.
     edge = replace(law, phi=Estimate(None, None, -0.77))
-    edge_said = " ".join(sentences(replace(found, recurrence=edge)))
-    assert "A loop is worth" not in edge_said
-    assert "φ (the best fit lies on an end of what was tried" in edge_said
-    assert charts(replace(found, recurrence=edge))[0] is None
-    assert "a law of fixed data" in said
-    drawn = [chart for chart in charts(found) if chart is not None]
+    edge_text = " ".join(sentences(replace(laws, recurrence=edge)))
+    assert "A loop is worth" not in edge_text
+    assert "φ (the best fit lies on an end of what was tried" in edge_text
+    assert charts(replace(laws, recurrence=edge))[0] is None
+    assert "a law of fixed data" in page_text
+    drawn = [chart for chart in charts(laws) if chart is not None]
     assert {chart.name for chart in drawn} >= {
         "law_of_recurrence", "saturation", "best_depth", "depth_at_equal_params",
     }  # fmt: skip
@@ -288,8 +288,10 @@ def test_elastic_trainings_are_not_of_the_law() -> None:
     made = made_up.written(space, STUDY.replace("SEEDS", "2"))
 
     def worse_where_elastic(entry: TrialRecord) -> dict:
-        found = by_law(entry)
-        return found | {"val_loss": found["val_loss"] * (3 if entry.job.recipe.is_elastic else 1)}
+        outcome = by_law(entry)
+        return outcome | {
+            "val_loss": outcome["val_loss"] * (3 if entry.job.recipe.is_elastic else 1)
+        }
 
     law = scaling(Results.read(made_up.run(made, worse_where_elastic))).recurrence
     assert law is not None
@@ -299,29 +301,31 @@ def test_elastic_trainings_are_not_of_the_law() -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_law_that_is_not_identifiable_is_said_to_be_so() -> None:
-    found = scaling(results("[4]", by_law, seeds=2))
-    said = " ".join(sentences(found))
-    assert "Not identifiable from these candidates: φ" in said
-    assert "A loop is worth" not in said
-    assert not found.saturations
-    said = " ".join(sentences(scaling(results("[1]", by_law, seeds=3, name="two"))))
-    assert "φ, since no candidate runs any weights twice" in said
+    laws = scaling(results("[4]", by_law, seeds=2))
+    text = " ".join(sentences(laws))
+    assert "Not identifiable from these candidates: φ" in text
+    assert "A loop is worth" not in text
+    assert not laws.saturations
+    text = " ".join(sentences(scaling(results("[1]", by_law, seeds=3, name="two"))))
+    assert "φ, since no candidate runs any weights twice" in text
 
 
 @pytest.mark.usefixtures("here")
 def test_one_seed_and_one_size_have_no_law() -> None:
-    found = scaling(results("[1, 2, 4, 8]", by_law))
-    assert found.recurrence is None
-    assert found.without == "one seed"
-    assert all(one.found is None and one.doubling.is_open for one in found.saturations)
-    said = sentences(found)
-    assert "one seed cannot tell" in said[0]
-    assert "one seed cannot tell whether another would show the same" in said[1]
+    laws = scaling(results("[1, 2, 4, 8]", by_law))
+    assert laws.recurrence is None
+    assert laws.without == "one seed"
+    assert all(
+        saturation.fit is None and saturation.doubling.is_open for saturation in laws.saturations
+    )
+    texts = sentences(laws)
+    assert "one seed cannot tell" in texts[0]
+    assert "one seed cannot tell whether another would show the same" in texts[1]
     space = DEPTHS.replace("LOOPS", "[1, 2, 4, 8, 16, 32, 64, 128]")
     made = made_up.written(space, STUDY.replace("SEEDS", "3").replace("made_up", "two"))
-    found = scaling(Results.read(made_up.run(made, by_law)))
-    assert found.recurrence is None
-    assert "fewer than three sizes" in sentences(found)[0]
+    laws = scaling(Results.read(made_up.run(made, by_law)))
+    assert laws.recurrence is None
+    assert "fewer than three sizes" in sentences(laws)[0]
 
 
 @pytest.mark.usefixtures("here")
@@ -334,10 +338,10 @@ def test_one_wrong_image_is_no_law(seeds: int) -> None:
         wrong = entry.values["stages.*.loops"] == 1 and entry.seed == made.file.search.seed
         return made_up.complete(1 - wrong / 360, val_loss=0.01 + 0.02 * wrong)
 
-    found = scaling(Results.read(made_up.run(made, nearly_perfect)))
-    assert all(one.found is None for one in found.saturations)
-    json.dumps(found.facts, allow_nan=False)
-    assert not any("better:" in said or "saturates" in said for said in sentences(found))
+    laws = scaling(Results.read(made_up.run(made, nearly_perfect)))
+    assert all(saturation.fit is None for saturation in laws.saturations)
+    json.dumps(laws.facts, allow_nan=False)
+    assert not any("better:" in sentence or "saturates" in sentence for sentence in sentences(laws))
 
 
 @pytest.mark.usefixtures("here")
@@ -347,10 +351,10 @@ def test_nothing_is_said_where_there_is_nothing() -> None:
         return made_up.complete(0.9 + 0.01 * noise.normal(), val_loss=float(np.exp(noise.normal())))
 
     assert scaling(results("[1, 2, 4]", chance)).recurrence is None
-    few = scaling(results("[1, 2, 4]", chance, most=3, name="two"))
-    assert sentences(few) == []
-    assert [chart for chart in charts(few) if chart is not None] == []
-    assert few.facts["iso_params"] == []
+    laws = scaling(results("[1, 2, 4]", chance, most=3, name="two"))
+    assert sentences(laws) == []
+    assert [chart for chart in charts(laws) if chart is not None] == []
+    assert laws.facts["iso_params"] == []
 
 
 @given(
@@ -367,32 +371,34 @@ def test_a_slice_holds_its_best_depth_for_possible(rows: list[tuple[int, int, in
     })  # fmt: skip
     trials = table.loc[table.index.repeat(seeds)]
     alike = np.full(len(trials), 0.9)
-    one = slice_of(
+    iso_slice = slice_of(
         table,
         "params",
-        Variances.of(trials.candidate, trials.groupby("candidate").cumcount(), alike, 500),
+        Variances.from_accuracies(
+            trials.candidate, trials.groupby("candidate").cumcount(), alike, 500
+        ),
     )
-    best = one.best
+    best = iso_slice.best
     assert best.may_be_best
     assert best.accuracy == max(accuracies) / 1000
-    assert one.interval[0] <= best.executions <= one.interval[1]
-    assert [at.executions for at in one.depths] == sorted(set(depths))
-    assert sum(at.candidates for at in one.depths) == len(rows)
+    assert iso_slice.interval[0] <= best.executions <= iso_slice.interval[1]
+    assert [depth.executions for depth in iso_slice.depths] == sorted(set(depths))
+    assert sum(depth.candidates for depth in iso_slice.depths) == len(rows)
 
 
 def test_depth_that_is_not_used_is_a_finding() -> None:
-    sure = (0.9, 0.91)
+    interval = (0.9, 0.91)
 
     def depth(executions: int, below_p: float | None, p_holm: float = 0.3) -> Depth:
         gain = Comparison(0.005, (0.0, 0.01), 3, None, p_holm, p_holm, 3)
         return Depth(
-            executions, 3, below_p is None, 0.9, sure, 0.9, sure, gain=gain, below_p=below_p
+            executions, 3, below_p is None, 0.9, interval, 0.9, interval, gain=gain, below_p=below_p
         )
 
     reference, open_ = depth(16, None), depth(64, 0.06)
     # A gain that was found is none that is not used, small as it may be.
     assert unused_sentences([reference, open_, depth(32, 0.01, p_holm=0.01)]) == []
-    (said,) = unused_sentences([reference, open_, depth(128, 0.04)])
-    assert said.startswith(
+    (sentence,) = unused_sentences([reference, open_, depth(128, 0.04)])
+    assert sentence.startswith(
         "Depth not used at 128 executions: training there gains less than 1 point"
     )

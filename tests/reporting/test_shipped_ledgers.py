@@ -23,19 +23,19 @@ FITTED = {"scaling", "provenance"}
 """Keys that depend on the last digits of a machine, or on the version."""
 
 
-def assert_close(found: Any, wanted: Any, path: str = "") -> None:
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys(), path
-        for key, value in wanted.items():
-            assert_close(found[key], value, f"{path}.{key}")
-    elif isinstance(wanted, list):
-        assert len(found) == len(wanted), path
-        for i, value in enumerate(wanted):
-            assert_close(found[i], value, f"{path}.{i}")
-    elif isinstance(wanted, float):
-        assert math.isclose(found, wanted, rel_tol=1e-6, abs_tol=1e-9), path
+def assert_close(measured: Any, expected: Any, path: str = "") -> None:
+    if isinstance(expected, dict):
+        assert measured.keys() == expected.keys(), path
+        for key, value in expected.items():
+            assert_close(measured[key], value, f"{path}.{key}")
+    elif isinstance(expected, list):
+        assert len(measured) == len(expected), path
+        for i, value in enumerate(expected):
+            assert_close(measured[i], value, f"{path}.{i}")
+    elif isinstance(expected, float):
+        assert math.isclose(measured, expected, rel_tol=1e-6, abs_tol=1e-9), path
     else:
-        assert found == wanted, path
+        assert measured == expected, path
 
 
 def test_there_are_shipped_ledgers() -> None:
@@ -53,15 +53,15 @@ def test_a_packed_ledger_says_what_the_committed_report_says(
     monkeypatch.chdir(tmp_path)
     results = Results.read(load_study(Path("studies") / f"{name}.yaml"))
     plain = summarise(results, analyses(results))
-    found = json.loads(json.dumps(plain))
-    wanted = json.loads((file.parent / "summary.json").read_text())
+    drawn = json.loads(json.dumps(plain))
+    committed = json.loads((file.parent / "summary.json").read_text())
     assert_close(
         *(
-            {key: value for key, value in each.items() if key not in FITTED}
-            for each in (found, wanted)
+            {key: value for key, value in facts.items() if key not in FITTED}
+            for facts in (drawn, committed)
         )
     )
-    assert found["notices"] == []
+    assert drawn["notices"] == []
 
 
 def test_a_ledger_that_was_packed_here_comes_before_the_shipped_one(
@@ -79,15 +79,15 @@ def test_a_ledger_that_was_packed_here_comes_before_the_shipped_one(
 
 
 def test_what_is_shipped_is_looked_at_or_draws_the_rest() -> None:
-    shown = {
+    pictures = {
         (page.parent / link).resolve()
         for page in (ROOT / "README.md", ROOT / "reports/README.md")
         for link in re.findall(r"!\[[^]]*]\(([^)]+)\)", page.read_text(encoding="utf-8"))
     }
-    assert all(picture.is_file() for picture in shown)
+    assert all(picture.is_file() for picture in pictures)
     tables = {packed.FILE, "summary.json", "trials.csv", "front.md"}
     for file in ROOT.glob("reports/shipped/*/*"):
-        assert file.name in tables or file in shown, file
+        assert file.name in tables or file in pictures, file
     for folder in ROOT.glob("reports/shipped/*"):
         assert tables <= {file.name for file in folder.iterdir()}, folder
 
@@ -100,8 +100,8 @@ def test_git_ignores_what_a_run_writes() -> None:
         "reports/s/summary.json",
         "reports/a+b/a.svg",
     ]
-    kept = ["reports/README.md", "reports/shipped/s/summary.json"]
-    command = ["git", "check-ignore", "--no-index", *written, *kept]
+    tracked = ["reports/README.md", "reports/shipped/s/summary.json"]
+    command = ["git", "check-ignore", "--no-index", *written, *tracked]
     ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ignored.returncode == 128:  # a clone of another user, which git does not read
         pytest.skip(ignored.stderr)

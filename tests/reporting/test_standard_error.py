@@ -14,20 +14,22 @@ GAINS = [0.01, 0.02, 0.03]
 
 
 def test_over_seeds_it_is_the_t_test_of_pairs() -> None:
-    found = OverSeeds.of(GAINS, 10_000)
+    spread = OverSeeds.from_differences(GAINS, 10_000)
     test = stats.ttest_1samp(GAINS, 0)
-    assert standard_error.p_value(0.02, found) == pytest.approx(test.pvalue)
-    assert standard_error.interval(0.02, found) == pytest.approx(test.confidence_interval(0.95))
-    assert standard_error.interval(0.02, found) == pytest.approx(
+    assert standard_error.p_value(0.02, spread) == pytest.approx(test.pvalue)
+    assert standard_error.interval(0.02, spread) == pytest.approx(test.confidence_interval(0.95))
+    assert standard_error.interval(0.02, spread) == pytest.approx(
         intervals.difference(GAINS, 10_000)
     )
 
 
 def test_seeds_that_agree_leave_some_doubt() -> None:
-    found = OverSeeds.of([0.01, 0.01, 0.01], 100)
-    assert found.deviation == pytest.approx(math.sqrt(2) * 0.25 / 100)
-    assert 0 < standard_error.p_value(0.01, found) < 0.05
-    assert OverSeeds.of([0.01] * 3, 100, pairs=4).deviation == pytest.approx(found.deviation / 2)
+    spread = OverSeeds.from_differences([0.01, 0.01, 0.01], 100)
+    assert spread.deviation == pytest.approx(math.sqrt(2) * 0.25 / 100)
+    assert 0 < standard_error.p_value(0.01, spread) < 0.05
+    assert OverSeeds.from_differences([0.01] * 3, 100, pairs=4).deviation == pytest.approx(
+        spread.deviation / 2
+    )
 
 
 def table(seeds: int, images: int, of_seed: float, of_image: float, of_rest: float) -> np.ndarray:
@@ -40,22 +42,22 @@ def table(seeds: int, images: int, of_seed: float, of_image: float, of_rest: flo
 
 
 def test_components_are_found_again() -> None:
-    found = OverBoth.of(table(200, 2000, 0.02, 0.3, 0.5))
+    spread = OverBoth.from_differences(table(200, 2000, 0.02, 0.3, 0.5))
     true = math.sqrt(0.02**2 / 5 + 0.3**2 / 2000 + 0.5**2 / (5 * 2000))
-    assert found.error(5) == pytest.approx(true, rel=0.05)
+    assert spread.error(5) == pytest.approx(true, rel=0.05)
 
 
 def test_mean_squares_are_those_of_an_analysis_of_variance() -> None:
-    own = np.array([[1.0, 0, 0, -1], [1, 1, 0, 0], [0, 1, 0, 0]])
-    found = OverBoth.of(own)
-    padded = np.hstack([own, np.full((3, 1), 0.15), np.full((3, 1), -0.15)])
+    differences = np.array([[1.0, 0, 0, -1], [1, 1, 0, 0], [0, 1, 0, 0]])
+    spread = OverBoth.from_differences(differences)
+    padded = np.hstack([differences, np.full((3, 1), 0.15), np.full((3, 1), -0.15)])
     total = ((padded - padded.mean()) ** 2).sum()
     of_seeds = 6 * padded.mean(1).var(ddof=1)
-    assert of_seeds * 2 + found.of_images * 5 + found.of_rest * 10 == pytest.approx(total)
+    assert of_seeds * 2 + spread.of_images * 5 + spread.of_rest * 10 == pytest.approx(total)
     # That of seeds is over the images alone which were tested.
-    assert found.of_seeds == pytest.approx(6 * own.mean(1).var(ddof=1))
-    sums = found.of_seeds + found.of_images - found.of_rest
-    assert found.error(3) == pytest.approx(math.sqrt(max(sums, found.of_seeds) / 18))
+    assert spread.of_seeds == pytest.approx(6 * differences.mean(1).var(ddof=1))
+    sums = spread.of_seeds + spread.of_images - spread.of_rest
+    assert spread.error(3) == pytest.approx(math.sqrt(max(sums, spread.of_seeds) / 18))
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
@@ -66,58 +68,61 @@ def test_the_claim_for_other_images_too_is_never_the_surer_one(seeds: int, accur
         right = rng.random((2, seeds, 200)) < accuracy + rng.normal(0, 0.02, (2, seeds, 1))
         differences = right[0].astype(float) - right[1]
         gains, mean = [float(gain) for gain in differences.mean(1)], float(differences.mean())
-        over_seeds, over_both = OverSeeds.of(gains, 200), OverBoth.of(differences)
+        over_seeds, over_both = (
+            OverSeeds.from_differences(gains, 200),
+            OverBoth.from_differences(differences),
+        )
         assert standard_error.p_value(mean, over_both) >= standard_error.p_value(
             mean, over_seeds
         ) * (1 - 1e-9)
-        narrow, wide = (standard_error.interval(mean, one) for one in (over_seeds, over_both))
+        narrow, wide = (standard_error.interval(mean, spread) for spread in (over_seeds, over_both))
         assert wide[0] <= narrow[0] + 1e-12
         assert narrow[1] <= wide[1] + 1e-12
 
 
 def test_images_bound_what_seeds_can_show() -> None:
-    found = OverBoth.of(table(5, 100, 0.01, 0.3, 0.1))
+    spread = OverBoth.from_differences(table(5, 100, 0.01, 0.3, 0.1))
     # More seeds help, but not beyond the images: 0.3 / √100 = 0.03.
-    assert found.error(5) > found.error(50) > found.error(5000) > 0.02
-    assert standard_error.seeds_needed(0.005, found) is None
-    assert standard_error.seeds_needed(0.2, found) is not None
+    assert spread.error(5) > spread.error(50) > spread.error(5000) > 0.02
+    assert standard_error.seeds_needed(0.005, spread) is None
+    assert standard_error.seeds_needed(0.2, spread) is not None
 
 
 @pytest.mark.parametrize(("difference", "deviation"), [(0.005, 0.005), (0.005, 0.01), (0.02, 0.01)])
 def test_the_seeds_needed_have_the_power_and_one_fewer_has_not(
     difference: float, deviation: float
 ) -> None:
-    found = OverSeeds(3, deviation)
-    seeds = standard_error.seeds_needed(difference, found)
+    spread = OverSeeds(3, deviation)
+    seeds = standard_error.seeds_needed(difference, spread)
     assert seeds is not None
-    assert standard_error.power(difference, found, seeds) >= 0.8
-    assert seeds == 2 or standard_error.power(difference, found, seeds - 1) < 0.8
+    assert standard_error.power(difference, spread, seeds) >= 0.8
+    assert seeds == 2 or standard_error.power(difference, spread, seeds - 1) < 0.8
 
 
 def test_power_is_how_often_a_t_test_shows_a_difference() -> None:
     rng = np.random.default_rng(0)
-    found = OverSeeds(5, 0.01)
+    spread = OverSeeds(5, 0.01)
     draws = rng.normal(0.012, 0.01, (20_000, 5))
     p = stats.ttest_1samp(draws, 0, axis=1).pvalue
-    assert standard_error.power(0.012, found, 5) == pytest.approx(np.mean(p < 0.05), abs=0.01)
+    assert standard_error.power(0.012, spread, 5) == pytest.approx(np.mean(p < 0.05), abs=0.01)
     # 15.7 σ²/δ² for two groups is 7.85 for pairs, and two more for the t of few seeds.
-    assert standard_error.seeds_needed(0.005, found) == 34
-    assert standard_error.power(standard_error.detectable(found), found, 5) == pytest.approx(
+    assert standard_error.seeds_needed(0.005, spread) == 34
+    assert standard_error.power(standard_error.detectable(spread), spread, 5) == pytest.approx(
         0.8, abs=1e-6
     )
 
 
 def test_power_is_that_of_the_level_that_decides() -> None:
     rng = np.random.default_rng(0)
-    found, level = OverSeeds(5, 0.01), 0.05 / 6
-    seen = standard_error.detectable(found, level)
-    assert seen > standard_error.detectable(found)
-    p = stats.ttest_1samp(rng.normal(seen, 0.01, (20_000, 5)), 0, axis=1).pvalue
+    spread, level = OverSeeds(5, 0.01), 0.05 / 6
+    difference = standard_error.detectable(spread, level)
+    assert difference > standard_error.detectable(spread)
+    p = stats.ttest_1samp(rng.normal(difference, 0.01, (20_000, 5)), 0, axis=1).pvalue
     assert np.mean(p < level) == pytest.approx(0.8, abs=0.01)
-    needed = standard_error.seeds_needed(0.005, found, level)
+    needed = standard_error.seeds_needed(0.005, spread, level)
     assert needed is not None
-    assert standard_error.power(0.005, found, needed, level) >= 0.8
-    assert standard_error.power(0.005, found, needed - 1, level) < 0.8
+    assert standard_error.power(0.005, spread, needed, level) >= 0.8
+    assert standard_error.power(0.005, spread, needed - 1, level) < 0.8
 
 
 def test_the_documented_power_is_that_of_the_first_step_of_holm() -> None:
@@ -128,17 +133,17 @@ def test_the_documented_power_is_that_of_the_first_step_of_holm() -> None:
     )
     rows = [list(map(float, row.split("|")[1:-1])) for row in text.split("\n\n")[0].split("\n")[2:]]
     assert [row[0] for row in rows] == [2, 3, 5, 10]
-    for seeds, *shown in rows:
-        seen = [
+    for seeds, *documented in rows:
+        computed = [
             standard_error.detectable(OverSeeds(int(seeds), 1.0), 0.05 / n) for n in (1, 3, 6, 14)
         ]
-        assert shown == pytest.approx(seen, rel=0.05)
+        assert documented == pytest.approx(computed, rel=0.05)
 
 
 def test_a_difference_below_a_bound_is_a_one_sided_t_test() -> None:
-    found = OverSeeds.of(GAINS, 10_000)
+    spread = OverSeeds.from_differences(GAINS, 10_000)
     test = stats.ttest_1samp(GAINS, 0.04, alternative="less")
-    assert standard_error.p_below(0.02, found, 0.04) == pytest.approx(test.pvalue)
+    assert standard_error.p_below(0.02, spread, 0.04) == pytest.approx(test.pvalue)
 
 
 def test_holm_multiplies_by_what_is_left() -> None:

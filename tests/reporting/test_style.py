@@ -38,14 +38,14 @@ SETTINGS = {
 
 @pytest.mark.parametrize("first", ["write", "plan", "render.files", "contents"])
 def test_every_way_to_a_picture_is_blind_to_settings(first: str, tmp_path: Path) -> None:
-    told = python(f"import sret_search.reporting.{first}", "broken", tmp_path)
-    assert (told.returncode, told.stderr) == (0, "")
+    process = python(f"import sret_search.reporting.{first}", "broken", tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("case", SETTINGS)
 def test_pictures_are_the_same_whatever_is_set(case: str, tmp_path: Path) -> None:
-    told = python("from test_style import digests; print(digests())", case, tmp_path)
-    assert (told.stdout.strip(), told.stderr) == (str(digests()), "")
+    process = python("from test_style import digests; print(digests())", case, tmp_path)
+    assert (process.stdout.strip(), process.stderr) == (str(digests()), "")
 
 
 def python(code: str, case: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -32,11 +32,11 @@ pytestmark = pytest.mark.usefixtures("here")
 IMAGES = 539
 
 
-def of(*gains: float) -> Comparison:
-    return Comparison.of(float(np.mean(gains)), OverSeeds.of(gains, 10_000))
+def over_seeds(*gains: float) -> Comparison:
+    return Comparison.from_spread(float(np.mean(gains)), OverSeeds.from_differences(gains, 10_000))
 
 
-NEAR = of(0.0100, 0.0125, 0.0205)
+NEAR = over_seeds(0.0100, 0.0125, 0.0205)
 """A difference with p between 0.025 and 0.05."""
 
 
@@ -46,34 +46,36 @@ def test_a_family_decides_by_the_corrected_p_alone() -> None:
     assert 0.025 < NEAR.p < 0.05
     (alone,) = family([NEAR])
     assert alone.verdict == "better"
-    one, other = family([NEAR, of(0.01, -0.01, 0.0)])
-    assert (one.tests, one.p_holm) == (2, pytest.approx(2 * NEAR.p))
-    assert one.interval is not None
-    assert one.interval[0] > 0, "the interval is of this one alone"
-    assert one.verdict == other.verdict == "no measurable difference"
-    assert certainty(one, "arms").endswith("after Holm's correction over 2 arms")
+    first, second = family([NEAR, over_seeds(0.01, -0.01, 0.0)])
+    assert (first.tests, first.p_holm) == (2, pytest.approx(2 * NEAR.p))
+    assert first.interval is not None
+    assert first.interval[0] > 0, "the interval is of this one alone"
+    assert first.verdict == second.verdict == "no measurable difference"
+    assert certainty(first, "arms").endswith("after Holm's correction over 2 arms")
 
 
 def test_what_is_missing_counts_and_what_is_closed_does_not() -> None:
     for rest, missing in (([Comparison()], 0), ([Comparison(0.1, None, 1)], 0), ([], 1)):
-        one = family([NEAR, *rest], missing)[0]
-        assert (one.tests, one.sign) == (2, 0)
-    one, closed = family([NEAR, replace(NEAR, is_closed=True)])
-    assert (one.tests, one.verdict) == (1, "better")
+        test = family([NEAR, *rest], missing)[0]
+        assert (test.tests, test.sign) == (2, 0)
+    test, closed = family([NEAR, replace(NEAR, is_closed=True)])
+    assert (test.tests, test.verdict) == (1, "better")
     assert (closed.tests, closed.p_holm, closed.verdict) == (0, None, CLOSED)
 
 
 def test_one_seed_gives_no_verdict() -> None:
-    (one,) = family([Comparison(0.2, (0.1, 0.3), 1)])
-    assert (one.sign, one.verdict) == (None, ONE_SEED)
+    (test,) = family([Comparison(0.2, (0.1, 0.3), 1)])
+    assert (test.sign, test.verdict) == (None, ONE_SEED)
     assert family([Comparison()])[0].verdict == "not complete"
 
 
 def accuracies(rng: np.random.Generator, candidates: int, seeds: int, level: float) -> np.ndarray:
     """Test accuracies of candidates that are all alike: what seeds share, their own, and images."""
-    shared, own = rng.normal(0, 0.008, seeds), rng.normal(0, 0.003, (candidates, seeds))
-    found: np.ndarray = rng.binomial(IMAGES, np.clip(level + shared + own, 0, 0.999)) / IMAGES
-    return found
+    shared, of_candidates = rng.normal(0, 0.008, seeds), rng.normal(0, 0.003, (candidates, seeds))
+    measured: np.ndarray = (
+        rng.binomial(IMAGES, np.clip(level + shared + of_candidates, 0, 0.999)) / IMAGES
+    )
+    return measured
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
@@ -83,8 +85,10 @@ def test_a_family_has_a_false_verdict_on_one_page_in_twenty(seeds: int, others: 
     for study in range(studies):
         reached = accuracies(rng, others + 1, seeds, (0.88, 0.92, 0.98)[study % 3])
         gains = [
-            Comparison.of(float(own.mean()), OverSeeds.of(list(own), IMAGES))
-            for own in reached[1:] - reached[0]
+            Comparison.from_spread(
+                float(differences.mean()), OverSeeds.from_differences(list(differences), IMAGES)
+            )
+            for differences in reached[1:] - reached[0]
         ]
         false += any(test.sign for test in family(gains))
     # 5 %, and three standard errors of so many studies.
@@ -98,7 +102,12 @@ def test_contrasts_for_other_images_have_as_few_false_verdicts(seeds: int) -> No
         chances = 1 / (1 + np.exp(-rng.normal(3, 2, 200) - rng.normal(0, 0.1, (12, seeds, 1))))
         right = (rng.random((12, seeds, 200)) < chances).astype(float)
         tables = [right[i] - right[i + 1] for i in range(0, 12, 2)]
-        tests = [Comparison.of(float(own.mean()), OverBoth.of(own)) for own in tables]
+        tests = [
+            Comparison.from_spread(
+                float(differences.mean()), OverBoth.from_differences(differences)
+            )
+            for differences in tables
+        ]
         false += any(test.sign for test in family(tests))
     assert false / studies < 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
@@ -108,8 +117,12 @@ def test_a_depth_that_gains_a_point_is_seldom_called_unused() -> None:
     for _ in range(studies):
         gains = BOUND + accuracies(rng, 7, 5, 0.92) - accuracies(rng, 1, 5, 0.92)
         p_values = [
-            standard_error.p_below(float(own.mean()), OverSeeds.of(list(own), IMAGES), BOUND)
-            for own in gains
+            standard_error.p_below(
+                float(differences.mean()),
+                OverSeeds.from_differences(list(differences), IMAGES),
+                BOUND,
+            )
+            for differences in gains
         ]
         wrong += min(standard_error.holm(p_values)) < 0.05
     assert wrong / studies < 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
@@ -131,11 +144,11 @@ def test_no_seed_counts_twice_and_the_last_trial_of_it_counts() -> None:
     results: Any = SimpleNamespace(
         images=lambda part: 1000, shows_test=lambda entry: True, lost=set()
     )
-    mine = entries([5, 0, 1, 2, 3], [0, 0, 1, 1, 2], [0.93, 0.5, 0.5, 0.94, 0.95])
-    theirs = entries([7, 8, 9, 6], [0, 1, 2, 2], [0.9, 0.9, 0.9, 0.5])
-    found = paired.compared(results, mine, theirs, "test")
-    assert found.seeds == 3
-    assert found.difference == pytest.approx(0.04)
+    trials = entries([5, 0, 1, 2, 3], [0, 0, 1, 1, 2], [0.93, 0.5, 0.5, 0.94, 0.95])
+    rivals = entries([7, 8, 9, 6], [0, 1, 2, 2], [0.9, 0.9, 0.9, 0.5])
+    comparison = paired.compared(results, trials, rivals, "test")
+    assert comparison.seeds == 3
+    assert comparison.difference == pytest.approx(0.04)
 
 
 SPACE = """\
@@ -170,8 +183,8 @@ def trained(text: str, axes: str, gain: dict[Any, float], axis: str, seeds: int 
 
 def test_arms_are_a_family() -> None:
     made = trained(ARMS, KINDS, {"block": 0.0143}, "nll.share")
-    found = {arm.name: arm.difference for arm in arms(Results.read(made))}
-    block = found["block"]
+    differences = {arm.name: arm.difference for arm in arms(Results.read(made))}
+    block = differences["block"]
     assert block.interval is not None
     assert block.p is not None
     assert block.p < 0.05
@@ -191,9 +204,9 @@ def test_arms_are_a_family() -> None:
 def test_arms_that_are_not_trained_yet_count() -> None:
     made = written(SPACE + KINDS, ARMS.replace("SEEDS", "3"))
     run(made, lambda e: seeded(e, 0.0143 * (e.values["nll.share"] != "none")), most=9)
-    found = [arm for arm in arms(Results.read(made)) if not arm.is_reference]
-    assert len(found) <= 3
-    assert {arm.difference.tests for arm in found} == {3}
+    compared = [arm for arm in arms(Results.read(made)) if not arm.is_reference]
+    assert len(compared) <= 3
+    assert {arm.difference.tests for arm in compared} == {3}
 
 
 def test_one_seed_claims_nothing() -> None:
@@ -209,9 +222,9 @@ def test_one_seed_claims_nothing() -> None:
 
     made = run(written(SPACE + LOOPS, text.replace("SEEDS", "1")), result)
     results = Results.read(made)
-    found = [depth for depth in depths(results) if not depth.is_reference]
-    assert {depth.verdict for depth in found} == {ONE_SEED}
-    assert not any(depth.is_unused for depth in found)
+    compared = [depth for depth in depths(results) if not depth.is_reference]
+    assert {depth.verdict for depth in compared} == {ONE_SEED}
+    assert not any(depth.is_unused for depth in compared)
     assert {pair.verdict for pair in pairs(results)} == {ONE_SEED}
     page = html.unescape(write_report(made).read_text())
     assert "Exploratory: one seed, so no verdict" in page
@@ -253,26 +266,30 @@ def rerun_study(seeds: int) -> Study:
 
 
 def test_depth_is_unused_only_where_a_gain_of_a_point_is_ruled_out() -> None:
-    found = depths(Results.read(rerun_study(seeds=5)))
-    verdicts = {depth.executions: depth.verdict.rsplit(" ", 1)[1] for depth in found}
+    trained_depths = depths(Results.read(rerun_study(seeds=5)))
+    verdicts = {depth.executions: depth.verdict.rsplit(" ", 1)[1] for depth in trained_depths}
     assert verdicts == {2: "reference", 4: "difference", 8: "lost", 16: "gained", 32: "gained"}
-    assert [depth.executions for depth in found if depth.is_unused] == [4, 8]
+    assert [depth.executions for depth in trained_depths if depth.is_unused] == [4, 8]
     # Four gains and four differences.
-    assert {test.tests for depth in found[1:] for test in (depth.gain, depth.difference)} == {8}
-    said = " ".join(depth_sentences(found, 5))
-    assert "may gain" not in said
-    assert "after Holm's correction over 8 tests" in said
+    assert {
+        test.tests for depth in trained_depths[1:] for test in (depth.gain, depth.difference)
+    } == {8}
+    text = " ".join(depth_sentences(trained_depths, 5))
+    assert "may gain" not in text
+    assert "after Holm's correction over 8 tests" in text
 
 
 def test_few_seeds_say_how_much_a_depth_may_gain() -> None:
-    found = depths(Results.read(rerun_study(seeds=2)))
-    assert [depth.executions for depth in found if depth.is_unused] == [8]
-    assert {depth.gain.sign for depth in found[1:]} == {0}
-    most = max(depth.gain.interval[1] for depth in found[1:] if depth.gain.interval)
-    said = " ".join(depth_sentences(found, 2))
-    assert "made no measurable difference, beside the weights trained at 2 executions" in said
-    assert f"it may gain up to +{100 * most:.1f} points" in said
-    assert "as well" not in said
+    trained_depths = depths(Results.read(rerun_study(seeds=2)))
+    assert [depth.executions for depth in trained_depths if depth.is_unused] == [8]
+    assert {depth.gain.sign for depth in trained_depths[1:]} == {0}
+    largest_gain = max(
+        depth.gain.interval[1] for depth in trained_depths[1:] if depth.gain.interval
+    )
+    text = " ".join(depth_sentences(trained_depths, 2))
+    assert "made no measurable difference, beside the weights trained at 2 executions" in text
+    assert f"it may gain up to +{100 * largest_gain:.1f} points" in text
+    assert "as well" not in text
 
 
 def test_one_model_is_said_to_be_trained_at_few_depths_and_evaluated_at_more() -> None:
@@ -290,14 +307,14 @@ def test_one_model_is_said_to_be_trained_at_few_depths_and_evaluated_at_more() -
         return complete(0.5, 0.9 + 0.001 * entry.number, reruns=reruns)
 
     made = run(written(SPACE + axes, text.replace("SEEDS", "3")), result)
-    (one,) = elastics(Results.read(made))
-    assert [rung.is_trained for rung in one.rungs] == [True, False, False, True]
-    assert [rung.has_rival for rung in one.rungs] == [False, False, False, True]
+    (elastic,) = elastics(Results.read(made))
+    assert [rung.is_trained for rung in elastic.rungs] == [True, False, False, True]
+    assert [rung.has_rival for rung in elastic.rungs] == [False, False, False, True]
     # As long is as many multiply-adds here: this is the same comparison once more.
-    assert one.rungs[-1].gap.tests == 1
-    said = elastic_sentence(one)
-    assert said.startswith("One model trained at 2 depths (mixed) and evaluated at 4")
-    assert "stands beside it at 1 of its 4 depths" in said
+    assert elastic.rungs[-1].gap.tests == 1
+    sentence = elastic_sentence(elastic)
+    assert sentence.startswith("One model trained at 2 depths (mixed) and evaluated at 4")
+    assert "stands beside it at 1 of its 4 depths" in sentence
 
 
 def test_arms_and_twins_of_a_later_declaration_are_closed() -> None:
@@ -307,11 +324,11 @@ def test_arms_and_twins_of_a_later_declaration_are_closed() -> None:
     Path("space.yaml").write_text(SPACE + KINDS)
     made = run(load_study("study.yaml"), lambda entry: seeded(entry, 0.3))
     results = Results.read(made)
-    found = {arm.name: arm for arm in arms(results)}
+    by_name = {arm.name: arm for arm in arms(results)}
     for name in ("stage", "execution"):
-        assert (found[name].test, found[name].test_interval) == (None, None)
-        assert found[name].difference == Comparison(is_closed=True)
-    assert found["block"].difference.tests == 1, "what is closed is in no family"
+        assert (by_name[name].test, by_name[name].test_interval) == (None, None)
+        assert by_name[name].difference == Comparison(is_closed=True)
+    assert by_name["block"].difference.tests == 1, "what is closed is in no family"
     closed = [pair for pair in pairs(results) if pair.difference.is_closed]
     assert {(pair.part, pair.verdict) for pair in closed} == {("val", CLOSED)}
     assert len(closed) == 2
@@ -348,9 +365,11 @@ def test_the_power_that_is_printed_is_that_of_the_verdict() -> None:
         "  - {axis: nll.share, of: stage, against: none}\n"
     )
     made = run(written(SPACE + KINDS, text), lambda e: seeded(e, 0.01 * (e.number % 5)))
-    first, _ = found = contrasts(Results.read(made))
-    own = first.tested.spread
-    assert own is not None
-    assert first.over_seeds is not None
-    assert standard_error.power(first.over_seeds.detectable, own, 3, 0.05 / 2) == pytest.approx(0.8)
-    assert "the first step of Holm's correction (p < 0.05 / 2)" in contrast_sentences(found)[0]
+    contrast, _ = contrasted = contrasts(Results.read(made))
+    spread = contrast.tested.spread
+    assert spread is not None
+    assert contrast.over_seeds is not None
+    assert standard_error.power(
+        contrast.over_seeds.detectable, spread, 3, 0.05 / 2
+    ) == pytest.approx(0.8)
+    assert "the first step of Holm's correction (p < 0.05 / 2)" in contrast_sentences(contrasted)[0]

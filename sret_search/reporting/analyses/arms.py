@@ -29,7 +29,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import paired
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.reporting.statistics.verdict import (
-    NOT_TOLD,
+    NO_DIFFERENCE,
     Comparison,
     certainty_note,
     family,
@@ -75,9 +75,11 @@ def arms(results: Results) -> list[Arm]:
         return []
     reference = groups.get(json.dumps(declared.reference), [])
     compared = [_arm(results, name, group, reference) for name, group in groups.items()]
-    others = [i for i, arm in enumerate(compared) if not arm.is_reference]
-    tests = family([compared[i].difference for i in others], planned(results) - len(compared))
-    for i, difference in zip(others, tests, strict=True):
+    compared_places = [i for i, arm in enumerate(compared) if not arm.is_reference]
+    tests = family(
+        [compared[i].difference for i in compared_places], planned(results) - len(compared)
+    )
+    for i, difference in zip(compared_places, tests, strict=True):
         compared[i] = replace(compared[i], difference=difference)
     return compared
 
@@ -121,26 +123,29 @@ def _words(value: Any) -> str:
 
 def analyse(results: Results) -> Analysis:
     """The arms with their differences from the reference."""
-    every = results.once(arms)
+    trained_arms = results.once(arms)
     return Analysis(
-        sentences=sentences(every),
-        charts=drawn(chart(every)),
-        blocks=[_block(every)] if every else [],
-        facts={"arms": [_facts(arm) for arm in every]},
-        compares=bool(every),
+        sentences=sentences(trained_arms),
+        charts=drawn(chart(trained_arms)),
+        blocks=[_block(trained_arms)] if trained_arms else [],
+        facts={"arms": [_facts(arm) for arm in trained_arms]},
+        compares=bool(trained_arms),
     )
 
 
-def chart(found: list[Arm]) -> Chart | None:
+def chart(trained_arms: list[Arm]) -> Chart | None:
     """Test accuracy of each arm, and its difference from the reference, paired by seed. None with
     fewer than two arms."""
-    if len(found) < 2:
+    if len(trained_arms) < 2:
         return None
-    places = np.arange(len(found), dtype=float)
-    shown = [(place, arm) for place, arm in enumerate(found) if arm.test is not None]
-    low, high = ends([arm.test_interval for _, arm in shown])
-    test, val = percents([arm.test for _, arm in shown]), percents([arm.val for arm in found])
-    names = [f"{arm.name}{' (reference)' if arm.is_reference else ''}" for arm in found]
+    places = np.arange(len(trained_arms), dtype=float)
+    with_test = [(place, arm) for place, arm in enumerate(trained_arms) if arm.test is not None]
+    low, high = ends([arm.test_interval for _, arm in with_test])
+    test, val = (
+        percents([arm.test for _, arm in with_test]),
+        percents([arm.val for arm in trained_arms]),
+    )
+    names = [f"{arm.name}{' (reference)' if arm.is_reference else ''}" for arm in trained_arms]
     accuracy = Panel(
         x=Axis("accuracy in %"),
         y=rows(names),
@@ -150,17 +155,17 @@ def chart(found: list[Arm]) -> Chart | None:
                 hollow=True, hover=[f"{n}\n{v:.1f} % on validation" for n, v in zip(names, val, strict=True)],
             ),
             Series(
-                "test, with 95 % interval", "points", test, [float(place) for place, _ in shown],
+                "test, with 95 % interval", "points", test, [float(place) for place, _ in with_test],
                 left=low, right=high, colour=BLUE,
                 hover=[
                     f"{names[place]}\n{arm.seeds} seed{'s' if arm.seeds != 1 else ''}, {arm.train_macs:.3g} MACs of training\n"
                     f"{y:.1f} % on test ({below:.1f} to {above:.1f})"
-                    for (place, arm), y, below, above in zip(shown, test, low, high, strict=True)
+                    for (place, arm), y, below, above in zip(with_test, test, low, high, strict=True)
                 ],
             ),
         ),
     )  # fmt: skip
-    compared = [(place, arm) for place, arm in shown if arm.difference.difference is not None]
+    compared = [(place, arm) for place, arm in with_test if arm.difference.difference is not None]
     panels = [accuracy]
     if compared:
         gains = percents([arm.difference.difference for _, arm in compared])
@@ -189,38 +194,38 @@ def chart(found: list[Arm]) -> Chart | None:
         caption="Means over seeds. The intervals of differences are at 95 %, of each alone; whether an"
         " arm differs from the reference, the corrected p-values of the table say.",
         panels=tuple(panels),
-        height=2.2 + 0.45 * len(found),
+        height=2.2 + 0.45 * len(trained_arms),
     )
 
 
-def sentences(found: list[Arm]) -> list[str]:
+def sentences(trained_arms: list[Arm]) -> list[str]:
     """A sentence for each arm: its accuracy and that of the reference, the verdict, the training
     cost."""
-    reference = next((arm for arm in found if arm.is_reference), None)
-    said = []
-    for arm in found:
+    reference = next((arm for arm in trained_arms if arm.is_reference), None)
+    texts = []
+    for arm in trained_arms:
         test = arm.difference
         if reference is None or arm.is_reference:
             continue
         if test.is_closed:
-            said.append(
+            texts.append(
                 f"{arm.name}: {in_percent(arm.val)} on validation, where {reference.name} has"
                 f" {in_percent(reference.val)}; {test.verdict}."
             )
         if test.difference is None or arm.test is None:
             continue
-        words = {1: "gained against", 0: f"made {NOT_TOLD} against", -1: "lost against"}
+        words = {1: "gained against", 0: f"made {NO_DIFFERENCE} against", -1: "lost against"}
         verdict = "beside" if test.sign is None else words[test.sign]
-        said.append(
+        texts.append(
             f"{arm.name} {verdict} {reference.name}: {in_percent(arm.test)} and"
             f" {in_percent(reference.test)} on test, a difference of {points(test.difference)} points"
             f"{certainty_note(test, 'arms')}, for {arm.train_macs / reference.train_macs:.2f} times the"
             " training multiply-adds."
         )
-    return said
+    return texts
 
 
-def _block(found: list[Arm]) -> Block:
+def _block(trained_arms: list[Arm]) -> Block:
     note = (
         "Accuracy in %, means over seeds; differences of test accuracy in points, paired by seed,"
         " with 95 % intervals."
@@ -228,8 +233,8 @@ def _block(found: list[Arm]) -> Block:
     return Block(
         heading="Arms",
         name="arms",
-        notes=[note + family_note([arm.difference for arm in found], "arms")],
-        table=Table(_COLUMNS, [_row(arm) for arm in found]),
+        notes=[note + family_note([arm.difference for arm in trained_arms], "arms")],
+        table=Table(_COLUMNS, [_row(arm) for arm in trained_arms]),
     )
 
 

@@ -15,7 +15,7 @@ def series(attained: Attained | None, end: float) -> list[Series]:
         return []
     fronts = (attained.low, attained.median, attained.high)
     x = np.unique(np.append(np.concatenate([costs for costs, _ in fronts]), end))
-    low, middle, high = (100 * _at(front, x) for front in fronts)
+    low, middle, high = (100 * _height_at(front, x) for front in fronts)
     name = f"median front of {attained.seeds} seeds"
     words = f"{100 * attained.covered:.0f} % band of the median front"
     return [
@@ -34,10 +34,10 @@ def caption(attained: Attained | None) -> str:
     """An explanation of the band, to follow other sentences."""
     if attained is None:
         return ""
-    among = f"{attained.candidates:,} candidates" if attained.candidates > 1 else "candidate"
+    sample = f"{attained.candidates:,} candidates" if attained.candidates > 1 else "candidate"
     return (
         f" The median front is what half of {attained.seeds} seeds attain with the"
-        f" {among} that all of them trained; the band holds that of all"
+        f" {sample} that all of them trained; the band holds that of all"
         f" seeds that might have been in {100 * attained.covered:.0f} % of studies, at each cost. It takes the"
         " best of single trainings, which is more than the front of means."
     )
@@ -51,7 +51,7 @@ def bars(attained: Attained | None) -> str | None:
     return f"Bars: 95 % intervals over seeds; band: {level}, of the median front of {attained.seeds} seeds."
 
 
-def _at(stairs: Stairs, x: np.ndarray) -> np.ndarray:
+def _height_at(stairs: Stairs, x: np.ndarray) -> np.ndarray:
     """The height of a front at the costs `x`. NaN before its first corner."""
     costs, accuracies = stairs
     place = np.searchsorted(costs, x, side="right") - 1

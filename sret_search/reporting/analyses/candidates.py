@@ -29,11 +29,11 @@ _LOST = 200
 
 def thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
     """The front and an even selection of the others, and the mask of the front among these rows."""
-    others = np.flatnonzero(~on_front)
-    if len(others) <= DRAWN:
+    dominated = np.flatnonzero(~on_front)
+    if len(dominated) <= DRAWN:
         return table, on_front
     drawn = on_front.copy()
-    drawn[others[np.linspace(0, len(others) - 1, DRAWN).astype(int)]] = True
+    drawn[dominated[np.linspace(0, len(dominated) - 1, DRAWN).astype(int)]] = True
     return table[drawn], on_front[drawn]
 
 
@@ -47,9 +47,9 @@ def on_front(results: Results, table: pd.DataFrame, cost: str) -> np.ndarray:
     return mask
 
 
-def how_many(drawn: int, every: int, what: str = "candidates") -> str:
+def drawn_note(drawn: int, total: int, noun: str = "candidates") -> str:
     """A note for a title, such as " (100 of 500 candidates are drawn)". Empty if all are drawn."""
-    return "" if drawn == every else f" ({drawn:,} of {every:,} {what} are drawn)"
+    return "" if drawn == total else f" ({drawn:,} of {total:,} {noun} are drawn)"
 
 
 def whiskers(results: Results, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +91,7 @@ def lost(results: Results, cost: str, y: float) -> tuple[Series, ...]:
     drawn = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOST)).astype(int))]
     return (
         Series(
-            name="diverged or failed: no accuracy" + how_many(len(drawn), len(rows), "of them"),
+            name="diverged or failed: no accuracy" + drawn_note(len(drawn), len(rows), "of them"),
             kind="points",
             x=drawn[cost].to_numpy(float),
             y=np.full(len(drawn), y),
@@ -106,8 +106,8 @@ def cost_axis(values: np.ndarray, label: str) -> Axis:
     """An axis for costs, logarithmic if they differ."""
     low, high = float(values.min()), float(values.max())
     if high > 1.2 * low:
-        edge = (high / low) ** 0.06
-        return Axis(label, log=True, range=(low / edge, high * edge))
+        margin = (high / low) ** 0.06
+        return Axis(label, log=True, range=(low / margin, high * margin))
     # Costs are almost equal: a narrow axis would exaggerate differences that do not matter.
     return Axis(label, range=(low * 0.5, high * 1.5))
 

@@ -64,17 +64,17 @@ def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
     """The complete trials that confirm each member, as the study asks now. Members that the stored
     description does not train are left out, and members of which a fresh seed diverged or
     failed."""
-    asked = results.study.file.confirm
-    if asked is None:
+    confirm = results.study.file.confirm
+    if confirm is None:
         return {}
-    compared = {entry.candidate for entry in results.own}
-    again: dict[str, list[TrialRecord]] = {}
+    compared = {entry.candidate for entry in results.comparable}
+    entries_of: dict[str, list[TrialRecord]] = {}
     for entry in results.entries:
-        if entry.role == "confirmation" and entry.confirmed_on == asked.on:
-            again.setdefault(entry.candidate, []).append(entry)
+        if entry.role == "confirmation" and entry.confirmed_on == confirm.on:
+            entries_of.setdefault(entry.candidate, []).append(entry)
     complete = {
         name: [entry for entry in entries if entry.state == "complete"]
-        for name, entries in again.items()
+        for name, entries in entries_of.items()
         if name in compared and not any(e.state in ("diverged", "failed") for e in entries)
     }
     return {name: entries for name, entries in complete.items() if entries}
@@ -88,18 +88,18 @@ def observed_front(results: Results) -> list[str]:
 
 def confirmed(results: Results) -> list[Confirmed]:
     """Every member that was trained again, sorted by parameters."""
-    again = results.once(confirmations)
-    if not again:
+    trials_of = results.once(confirmations)
+    if not trials_of:
         return []
     observed = set(results.once(observed_front))
     searched = results.candidates.set_index("candidate")
     scores = dict(
         zip(results.candidates.candidate, results.scores(results.candidates), strict=True)
     )
-    spread = results.spread([entry for entries in again.values() for entry in entries], "test")
+    spread = results.spread([entry for entries in trials_of.values() for entry in entries], "test")
     members_again = []
-    for name, entries in again.items():
-        known = entries[0].cost
+    for name, entries in trials_of.items():
+        cost = entries[0].cost
         is_whole = entries[0].sees_validation
         val = float(np.mean([entry.result.accuracy("val") for entry in entries]))
         loss = float(np.mean([entry.result.loss for entry in entries]))
@@ -109,10 +109,10 @@ def confirmed(results: Results) -> list[Confirmed]:
         members_again.append(
             Confirmed(
                 candidate=name,
-                params=known["params"],
-                macs=known["macs"],
-                executions=known["executions"],
-                unique_blocks=known["unique_blocks"],
+                params=cost["params"],
+                macs=cost["macs"],
+                executions=cost["executions"],
+                unique_blocks=cost["unique_blocks"],
                 seeds=len(entries),
                 on=results.description["confirm"]["on"],
                 chosen=float(searched.val_accuracy[name]) if name in searched.index else None,
@@ -126,7 +126,7 @@ def confirmed(results: Results) -> list[Confirmed]:
     members_again.sort(key=lambda member: member.params)
     if members_again[0].val is None:
         return members_again
-    groups = [again[member.candidate] for member in members_again]
+    groups = [trials_of[member.candidate] for member in members_again]
     on_front = on_the_front(results.study.file.objectives, groups)
     return [
         replace(member, on_front=bool(on))
@@ -136,82 +136,84 @@ def confirmed(results: Results) -> list[Confirmed]:
 
 def analyse(results: Results) -> Analysis:
     """The members of the front that were trained again."""
-    every = results.once(confirmed)
+    retrained = results.once(confirmed)
     return Analysis(
-        sentences=sentences(results, every),
-        charts=drawn(chart(every)),
-        blocks=[_block(every)] if every else [],
-        facts={"confirmed": [asdict(member) for member in every]},
+        sentences=sentences(results, retrained),
+        charts=drawn(chart(retrained)),
+        blocks=[_block(retrained)] if retrained else [],
+        facts={"confirmed": [asdict(member) for member in retrained]},
     )
 
 
-def _block(found: list[Confirmed]) -> Block:
+def _block(retrained: list[Confirmed]) -> Block:
     note = (
         "Accuracy in %. What is chosen among many looks better than it is, so each member of the"
-        f" front was trained again with {found[0].seeds} fresh seeds on {found[0].on}. Means, with the"
+        f" front was trained again with {retrained[0].seeds} fresh seeds on {retrained[0].on}. Means, with the"
         " 95 % interval of each member alone. “Observed” members are on the front of what the search"
         " measured; the others are on the front that the sampler’s model believes in."
     )
-    table = Table(_COLUMNS, [_row(member) for member in found])
+    table = Table(_COLUMNS, [_row(member) for member in retrained])
     return Block("The front, trained again", "confirmed", notes=[note], table=table)
 
 
-def _row(one: Confirmed) -> tuple[str, ...]:
+def _row(member: Confirmed) -> tuple[str, ...]:
     return (
-        one.candidate,
-        f"{one.executions:,}",
-        f"{one.params:,}",
-        f"{one.macs:,}",
-        str(one.seeds),
-        "observed" if one.is_observed else "believed",
-        percent(one.chosen),
-        percent(one.val),
-        ranged(one.test, one.test_interval),
-        _FINDINGS[one.on_front],
+        member.candidate,
+        f"{member.executions:,}",
+        f"{member.params:,}",
+        f"{member.macs:,}",
+        str(member.seeds),
+        "observed" if member.is_observed else "believed",
+        percent(member.chosen),
+        percent(member.val),
+        ranged(member.test, member.test_interval),
+        _FINDINGS[member.on_front],
     )
 
 
-def sentences(results: Results, found: list[Confirmed]) -> list[str]:
+def sentences(results: Results, retrained: list[Confirmed]) -> list[str]:
     """Sentences with the number of members that stay on the front, and which front was trained
     again."""
-    if not found:
+    if not retrained:
         return []
-    number, again = len(found), f"Trained again with {found[0].seeds} fresh seeds each"
-    said = []
-    if found[0].on_front is not None:
-        stay = sum(member.on_front is True for member in found)
+    number, beginning = len(retrained), f"Trained again with {retrained[0].seeds} fresh seeds each"
+    texts = []
+    if retrained[0].on_front is not None:
+        stay = sum(member.on_front is True for member in retrained)
         objectives = listed(list(results.study.file.objectives))
-        said.append(
-            f"{again}, {stay} of {number} members of the front stay on it, by validation and in the"
+        texts.append(
+            f"{beginning}, {stay} of {number} members of the front stay on it, by validation and in the"
             f" objectives that chose them ({objectives})."
         )
-    believed = sum(not member.is_observed for member in found)
+    believed = sum(not member.is_observed for member in retrained)
     if results.study.file.search.sampler == "frontier":
-        again_names = {member.candidate for member in found}
+        again_names = {member.candidate for member in retrained}
         missed = sum(name not in again_names for name in results.once(observed_front))
-        said.append(
+        texts.append(
             f"The front that was trained again is the one that the sampler's model believed in:"
             f" {believed} of its {number} members are not on the front of what the search measured,"
             f" and {missed} of those that are were not trained again."
         )
-    return said
+    return texts
 
 
-def chart(found: list[Confirmed]) -> Chart | None:
+def chart(retrained: list[Confirmed]) -> Chart | None:
     """Validation accuracy that chose each member, and test accuracy of fresh seeds. None if nothing
     was trained again."""
-    if not found:
+    if not retrained:
         return None
-    x = np.array([member.params for member in found], float)
-    chosen, test = (percents([getattr(member, n) for member in found]) for n in ("chosen", "test"))
-    low, high = ends([member.test_interval for member in found])
-    stays = np.array([member.on_front is True for member in found])
+    x = np.array([member.params for member in retrained], float)
+    chosen, test = (
+        percents([getattr(member, n) for member in retrained]) for n in ("chosen", "test")
+    )
+    low, high = ends([member.test_interval for member in retrained])
+    stays = np.array([member.on_front is True for member in retrained])
     axis = cost_axis(x, LABELS["params"])
     assert axis.range is not None
-    seeds, on = found[0].seeds, found[0].on
+    seeds, on = retrained[0].seeds, retrained[0].on
     facts = [
         f"{member.candidate}\n{member.params:,} parameters\n{member.macs:,} MACs\n{member.executions:,} executions"
-        for member in found
+        for member in retrained
     ]
     series = (
         Series(
@@ -227,7 +229,7 @@ def chart(found: list[Confirmed]) -> Chart | None:
             colour=BLUE,
             hover=[
                 f"{fact}\n{y:.1f} % on test ({below:.1f} to {above:.1f}), {member.seeds} seeds"
-                for fact, member, y, below, above in zip(facts, found, test, low, high, strict=True)
+                for fact, member, y, below, above in zip(facts, retrained, test, low, high, strict=True)
             ],
         ),
     )  # fmt: skip

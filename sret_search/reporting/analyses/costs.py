@@ -18,7 +18,7 @@ from sret_search.reporting.analyses.candidates import (
 )
 from sret_search.reporting.analyses.depth.numbers import Depth, depths
 from sret_search.reporting.analyses.twins import LOOKS, Pair, pairs
-from sret_search.reporting.published.points import beside, published
+from sret_search.reporting.published.points import published, with_published
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, percents
 from sret_search.reporting.render.colours import BLUE, ORANGE, RED
 from sret_search.reporting.results import Results
@@ -33,27 +33,27 @@ def analyse(results: Results) -> Analysis:
     them."""
     twins, trained = results.once(pairs), results.once(depths)
     fronts = {cost: attained(results, cost) for cost in _WITH_FRONTS}
-    shown = list(_WITH_FRONTS)
+    costs = list(_WITH_FRONTS)
     if not trained:
-        shown.append("executions")
+        costs.append("executions")
         fronts["executions"] = attained(results, "executions")
-    charts = drawn(*(chart(results, cost, fronts[cost], twins, trained) for cost in shown))
+    charts = drawn(*(chart(results, cost, fronts[cost], twins, trained) for cost in costs))
     models = results.once(published)
     medians = None
     if len(results.candidates):
         medians = {cost: _front_of_seeds(fronts[cost]) for cost in _WITH_FRONTS}
     return Analysis(
-        charts=[beside(plot, models) for plot in charts], facts={"median_front": medians}
+        charts=[with_published(plot, models) for plot in charts], facts={"median_front": medians}
     )
 
 
-def _front_of_seeds(found: Attained | None) -> dict[str, Any] | None:
+def _front_of_seeds(of_seeds: Attained | None) -> dict[str, Any] | None:
     """The median front over seeds and its band, each as costs and accuracies."""
-    if found is None:
+    if of_seeds is None:
         return None
-    stairs = {name: getattr(found, name) for name in ("median", "low", "high")}
+    stairs = {name: getattr(of_seeds, name) for name in ("median", "low", "high")}
     return {name: {"cost": x.tolist(), "accuracy": y.tolist()} for name, (x, y) in stairs.items()} | {
-        "seeds": found.seeds, "covered": found.covered,
+        "seeds": of_seeds.seeds, "covered": of_seeds.covered,
     }  # fmt: skip
 
 
@@ -73,8 +73,10 @@ def chart(
     """
     if not len(results.candidates):
         return None
-    every = results.candidates.sort_values([cost, "executions", "params"])
-    table, on_front = candidates.thinned(every, candidates.on_front(results, every, cost))
+    all_candidates = results.candidates.sort_values([cost, "executions", "params"])
+    table, on_front = candidates.thinned(
+        all_candidates, candidates.on_front(results, all_candidates, cost)
+    )
     low, high = candidates.whiskers(results, table)
     costs, y = table[cost].to_numpy(float), 100 * table.val_accuracy.to_numpy(float)
     x = _side_by_side(costs)
@@ -92,18 +94,18 @@ def chart(
         low=100 * low[members], high=100 * high[members], size=size + 4, legend=False,
         group="front", hover=[hover[i] for i in members],
     )  # fmt: skip
-    beside = [
+    controls = [
         *_twins(results, twins, cost),
         *_reruns(trained, cost, dict(zip(table.executions, x, strict=True))),
     ]
-    heights = np.concatenate([y, *(np.asarray(series.y, float) for series in beside)])
+    heights = np.concatenate([y, *(np.asarray(series.y, float) for series in controls)])
     barred = on_front if is_crowded and on_front.any() else slice(None)
     span = accuracy_range(heights, 100 * low[barred], 100 * high[barred])
     lost = candidates.lost(results, cost, span[0])
-    ends = [costs, *(np.asarray(series.x, float) for series in (*beside, *lost))]
+    ends = [costs, *(np.asarray(series.x, float) for series in (*controls, *lost))]
     axis = cost_axis(np.concatenate(ends), LABELS[cost])
     is_cut = 100 * low[barred].min() < span[0] or 100 * high[barred].max() > span[1]
-    which = "; bars are drawn of the front alone" if is_crowded else ""
+    bars_note = "; bars are drawn of the front alone" if is_crowded else ""
     cut = "; some reach beyond the edge" if is_cut else ""
     assert axis.range is not None
     is_drawn = len(members) > 0 and results.measure == "accuracy"
@@ -114,18 +116,18 @@ def chart(
     moved = " Points of equal cost stand side by side, by their depth, around that cost"
     moved += "." if of_seeds is None else ", where the median front and its band have them."
     note = "" if np.array_equal(x, costs) else moved
-    drawn = candidates.how_many(len(table), len(every))
+    drawn = candidates.drawn_note(len(table), len(all_candidates))
     return Chart(
         name=f"accuracy_{cost}",
-        title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_of(cost)}{drawn}",
+        title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_unit_text(cost)}{drawn}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
-        f" interval{which}{cut}. The front is that of mean validation {results.measure}, without"
+        f" interval{bars_note}{cut}. The front is that of mean validation {results.measure}, without"
         f" candidates that lost a seed.{attainment.caption(of_seeds)}{note}",
         panels=(
             Panel(
                 x=axis,
                 y=Axis("validation accuracy in %", range=span),
-                series=(*fronts, *beside, points, rings, *lost),
+                series=(*fronts, *controls, points, rings, *lost),
                 scale=colours,
             ),
         ),
@@ -133,7 +135,7 @@ def chart(
     )
 
 
-def _of(cost: str) -> str:
+def _unit_text(cost: str) -> str:
     return {"macs": " of one image", "train_macs": " of one training"}.get(cost, "")
 
 
@@ -213,7 +215,7 @@ def _side_by_side(costs: np.ndarray) -> np.ndarray:
     other, stand side by side."""
     x = costs.copy()
     for value in np.unique(costs):
-        same = np.flatnonzero(costs == value)
-        step = min(0.03, 0.12 / len(same))
-        x[same] = value * (1 + step * (np.arange(len(same)) - (len(same) - 1) / 2))
+        equal = np.flatnonzero(costs == value)
+        step = min(0.03, 0.12 / len(equal))
+        x[equal] = value * (1 + step * (np.arange(len(equal)) - (len(equal) - 1) / 2))
     return x

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sret_search.reporting.analyses.base import Analysis, drawn
-from sret_search.reporting.analyses.candidates import how_many, scale
+from sret_search.reporting.analyses.candidates import drawn_note, scale
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Scale, Series
 from sret_search.reporting.render.colours import BLUE, GREY, shade
 from sret_search.reporting.results import Results
@@ -50,26 +50,27 @@ class Curves:
 def learning_curves(results: Results) -> Curves | None:
     """Up to 30 curves: a seed of each member of the front, and an even selection of the others.
     None if no complete trial has two epochs."""
-    having = [e for e in results.complete if len(e.result.history) > 1]
-    if not having:
+    with_history = [e for e in results.complete if len(e.result.history) > 1]
+    if not with_history:
         return None
     members = set(results.front.candidate)
     firsts: dict[str, TrialRecord] = {}
-    for entry in having:
+    for entry in with_history:
         firsts.setdefault(entry.candidate, entry)
     of_front = [entry for name, entry in firsts.items() if name in members]
-    shown = _some(sorted(of_front, key=lambda entry: entry.cost["params"]), _MOST)
-    others = _some(
-        [entry for entry in having if entry.candidate not in members], _MOST - len(shown)
+    drawn_front = _selected(sorted(of_front, key=lambda entry: entry.cost["params"]), _MOST)
+    drawn_others = _selected(
+        [entry for entry in with_history if entry.candidate not in members],
+        _MOST - len(drawn_front),
     )
-    drawn = [_curve(entry, entry.candidate in members) for entry in (*others, *shown)]
-    return Curves(drawn, len(having))
+    drawn = [_curve(entry, entry.candidate in members) for entry in (*drawn_others, *drawn_front)]
+    return Curves(drawn, len(with_history))
 
 
-def _some(entries: list[TrialRecord], most: int) -> list[TrialRecord]:
-    if len(entries) <= most:
+def _selected(entries: list[TrialRecord], limit: int) -> list[TrialRecord]:
+    if len(entries) <= limit:
         return entries
-    return [entries[place] for place in np.linspace(0, len(entries) - 1, most).astype(int)]
+    return [entries[place] for place in np.linspace(0, len(entries) - 1, limit).astype(int)]
 
 
 def _curve(entry: TrialRecord, on_front: bool) -> Curve:
@@ -96,10 +97,10 @@ def chart(curves: Curves | None) -> Chart | None:
     """Accuracy and loss after each epoch. None if no trial has two epochs."""
     if curves is None:
         return None
-    drawn, every = len(curves.drawn), curves.trials
+    drawn, total = len(curves.drawn), curves.trials
     return Chart(
         name="learning_curves",
-        title=f"Learning curves{how_many(drawn, every, 'trials')}",
+        title=f"Learning curves{drawn_note(drawn, total, 'trials')}",
         caption="Validation after each epoch: a trial of each member of the front in the colour of"
         " its depth, others in grey.",
         panels=(
@@ -109,19 +110,19 @@ def chart(curves: Curves | None) -> Chart | None:
     )
 
 
-def _panel(curves: Sequence[Curve], what: str, times: int, label: str) -> Panel:
+def _panel(curves: Sequence[Curve], measure: str, times: int, label: str) -> Panel:
     colours = scale(pd.Series([curve.executions for curve in curves]))
     series = []
-    said: set[str] = set()
+    named: set[str] = set()
     for curve in curves:
         name = "on the front" if curve.on_front else "other trials"
-        values = [times * value for value in getattr(curve, what)]
+        values = [times * value for value in getattr(curve, measure)]
         series.append(
             Series(
                 name, "line", curve.epochs, values,
                 colour=_colour(curve, colours),
                 width=1.8 if curve.on_front else 1.0, opacity=1.0 if curve.on_front else 0.35,
-                legend=name not in said,
+                legend=name not in named,
                 hover=[
                     f"{curve.candidate}\ntrial {curve.trial}, seed {curve.seed}\n{curve.executions:,} executions,"
                     f" {curve.params:,} parameters\nepoch {epoch}: {value:.4g}{' %' if times == 100 else ''}"
@@ -129,12 +130,12 @@ def _panel(curves: Sequence[Curve], what: str, times: int, label: str) -> Panel:
                 ],
             )
         )  # fmt: skip
-        said.add(name)
+        named.add(name)
     best = [curve for curve in curves if curve.on_front]
     series.append(
         Series(
             "on the front", "points", [curve.epochs[-1] for curve in best],
-            [times * getattr(curve, what)[-1] for curve in best], legend=False,
+            [times * getattr(curve, measure)[-1] for curve in best], legend=False,
             colour=BLUE, shades=[float(c.executions) for c in best] if colours else None, size=6,
         )
     )  # fmt: skip

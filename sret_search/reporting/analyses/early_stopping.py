@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sret_search.reporting.analyses.base import Analysis, drawn
-from sret_search.reporting.analyses.candidates import DRAWN, how_many
+from sret_search.reporting.analyses.candidates import DRAWN, drawn_note
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.render.colours import BLUE, ORANGE
 from sret_search.reporting.results import Results
@@ -64,7 +64,7 @@ def stopped(results: Results) -> Stopped | None:
         return None
     under = [entry for entry in results.entries if entry.rungs or entry.state == "stopped"]
     spent = math.fsum(e.result.seconds or 0.0 for e in under if not e.open)
-    saved = math.fsum(_left(entry) for entry in trials)
+    saved = math.fsum(_remaining_seconds(entry) for entry in trials)
     epochs = [int(entry.result.epochs or 0) for entry in trials]
     return Stopped(
         scheduler=results.study.file.scheduler.name,
@@ -78,7 +78,7 @@ def stopped(results: Results) -> Stopped | None:
     )
 
 
-def _left(entry: TrialRecord) -> float:
+def _remaining_seconds(entry: TrialRecord) -> float:
     """Seconds that the rest of a training would have taken, at the mean time of its epochs so
     far."""
     length = entry.job.recipe.length
@@ -115,33 +115,37 @@ def analyse(results: Results) -> Analysis:
     )
 
 
-def sentences(found: Stopped | None) -> list[str]:
+def sentences(summary: Stopped | None) -> list[str]:
     """A sentence with the number of stopped trials and the time saved."""
-    if found is None:
+    if summary is None:
         return []
-    after = f"{found.first}" if found.first == found.last else f"{found.first} to {found.last}"
+    after = (
+        f"{summary.first}"
+        if summary.first == summary.last
+        else f"{summary.first} to {summary.last}"
+    )
     return [
-        f"{found.scheduler} stopped {found.trials} of {found.asked_for} trials after {after} of"
-        f" {found.length} epochs, which saved {100 * found.share_saved:.0f} % of the training time"
-        f" (about {duration_text(found.seconds_saved)}); they are on no front and in no mean."
+        f"{summary.scheduler} stopped {summary.trials} of {summary.asked_for} trials after {after} of"
+        f" {summary.length} epochs, which saved {100 * summary.share_saved:.0f} % of the training time"
+        f" (about {duration_text(summary.seconds_saved)}); they are on no front and in no mean."
     ]
 
 
-def chart(found: list[AtRung]) -> Chart | None:
+def chart(decisions: list[AtRung]) -> Chart | None:
     """Validation accuracy at each rung, for stopped trials and the others. None if no trial was
     stopped."""
-    if not any(point.is_stopped for point in found):
+    if not any(point.is_stopped for point in decisions):
         return None
-    some = found
-    if len(found) > DRAWN:
-        some = [found[i] for i in np.linspace(0, len(found) - 1, DRAWN).astype(int)]
-    rungs = sorted({point.epoch for point in found})
+    selected = decisions
+    if len(decisions) > DRAWN:
+        selected = [decisions[i] for i in np.linspace(0, len(decisions) - 1, DRAWN).astype(int)]
+    rungs = sorted({point.epoch for point in decisions})
     series = []
     for name, is_stopped, colour, side in (
         ("went on", False, BLUE, 0.12),
         ("stopped here", True, ORANGE, -0.12),
     ):
-        points = [point for point in some if point.is_stopped == is_stopped]
+        points = [point for point in selected if point.is_stopped == is_stopped]
         if not points:
             continue
         series.append(
@@ -155,7 +159,7 @@ def chart(found: list[AtRung]) -> Chart | None:
         )  # fmt: skip
     return Chart(
         name="stopped",
-        title=f"Trials at the rungs of the scheduler{how_many(len(some), len(found), 'of them')}",
+        title=f"Trials at the rungs of the scheduler{drawn_note(len(selected), len(decisions), 'of them')}",
         caption="Validation accuracy of each trial when the scheduler decided on it. What it"
         " stopped is on no front and in no mean.",
         panels=(

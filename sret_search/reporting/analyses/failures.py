@@ -48,28 +48,28 @@ class Failure:
 def causes(results: Results) -> list[Failure]:
     """Every cause, by falling frequency. Causes that ended trials are first."""
     lost: Counter[str] = Counter()
-    again: Counter[str] = Counter()
+    repeated: Counter[str] = Counter()
     for entry in results.entries:
         if entry.state == "diverged":
             lost["loss not finite"] += 1
         elif entry.state == "failed":
             lost[entry.result.cause or "error"] += 1
-        again.update(entry.failures)
+        repeated.update(entry.failures)
     return [
         *(Failure(cause, count, True) for cause, count in lost.most_common()),
-        *(Failure(cause, count, False) for cause, count in again.most_common()),
+        *(Failure(cause, count, False) for cause, count in repeated.most_common()),
     ]
 
 
 def analyse(results: Results) -> Analysis:
     """The failures by cause and by trial, and the trials whose checkpoints were deleted."""
-    again: Counter[str] = Counter()
+    repeated: Counter[str] = Counter()
     for entry in results.entries:
-        again.update(entry.failures)
+        repeated.update(entry.failures)
     return Analysis(
         charts=drawn(chart(causes(results))),
-        blocks=[*_lost(results), *_notes(results, again)],
-        facts={"failures": dict(again), "only_retrainable": results.only_retrainable},
+        blocks=[*_lost(results), *_notes(results, repeated)],
+        facts={"failures": dict(repeated), "only_retrainable": results.only_retrainable},
     )
 
 
@@ -90,20 +90,20 @@ def _lost(results: Results) -> Iterator[Block]:
     )
 
 
-def _notes(results: Results, again: Counter[str]) -> Iterator[Block]:
+def _notes(results: Results, repeated: Counter[str]) -> Iterator[Block]:
     """Notes without a heading: repeated attempts, and deleted checkpoints."""
     notes = []
-    if again:
-        counts = ", ".join(f"{cause} {times}" for cause, times in again.items())
+    if repeated:
+        counts = ", ".join(f"{cause} {times}" for cause, times in repeated.items())
         notes.append(f"Attempts that ended without an outcome and were begun again: {counts}.")
     gone = results.only_retrainable
     if gone:
-        which = f"trial{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"
+        trials = f"trial{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"
         text = Markup(
             "Without a full checkpoint any more (<code>storage.quota</code>), so that nothing can go"
             " on from them; their weights are there: {}."
         )
-        notes.append(text.format(f"{len(gone)} trials" if len(gone) > _NAMED else which))
+        notes.append(text.format(f"{len(gone)} trials" if len(gone) > _NAMED else trials))
     if notes:
         yield Block(notes=notes)
 

@@ -69,20 +69,20 @@ def analyse(results: Results) -> Analysis:
     )
 
 
-def _block(found: Front) -> Block:
+def _block(members: Front) -> Block:
     note = Markup(
         '{} The same as <a href="front.tex">LaTeX</a> and <a href="front.md">Markdown</a>.'
-    ).format(found.caption)
-    first, *others = found.columns
+    ).format(members.caption)
+    first, *others = members.columns
     columns = [Column(first, "word"), *map(Column, others)]
     return Block(
-        "The front", "front", notes=[note], table=Table(columns, found.rows, is_narrow=False)
+        "The front", "front", notes=[note], table=Table(columns, members.rows, is_narrow=False)
     )
 
 
 def _candidate(results: Results, row: pd.Series) -> dict[str, Any]:
     axes = list(results.study.space.axes)
-    counters = {entry.candidate: entry.cost for entry in results.own}
+    counters = {entry.candidate: entry.cost for entry in results.comparable}
     numbers = {
         name: int(row[name]) for name in ("params", "macs", "executions", "unique_blocks", "seeds")
     }
@@ -106,24 +106,24 @@ def _value(value: Any) -> Any:
 def front(results: Results) -> Front:
     """The front of accuracy against parameters, from the confirmations if the study confirms its
     front, otherwise from mean validation accuracies."""
-    again = results.once(confirmed)
-    return _confirmed(again) if again else _searched(results)
+    retrained = results.once(confirmed)
+    return _confirmed(retrained) if retrained else _searched(results)
 
 
 def _searched(results: Results) -> Front:
-    member = results.front
-    left_out = max(len(member) - _SHOWN, 0)
-    member = member[:_SHOWN]
-    trials = results.compared[results.compared.candidate.isin(member.candidate)]
+    members = results.front
+    left_out = max(len(members) - _SHOWN, 0)
+    members = members[:_SHOWN]
+    trials = results.compared[results.compared.candidate.isin(members.candidate)]
     values = {
         name: list(accuracies) for name, accuracies in trials.groupby("candidate").val_accuracy
     }
     tests = {
         name: list(accuracies) for name, accuracies in trials.groupby("candidate").test_accuracy
     }
-    has_test = bool(member.test_accuracy.notna().any())
+    has_test = bool(members.test_accuracy.notna().any())
     rows = []
-    for row in member.itertuples():
+    for row in members.itertuples():
         name = row.candidate
         rows.append((
             name, f"{row.params:,}", f"{row.macs:,}", f"{row.executions:,}",
@@ -136,12 +136,12 @@ def _searched(results: Results) -> Front:
     )
     if left_out:
         caption += f" {left_out} more, with more parameters, are left out."
-    shown = ("validation", "test") if has_test else ("validation",)
-    return Front(caption, (*_COSTS, *shown), rows)
+    accuracy_columns = ("validation", "test") if has_test else ("validation",)
+    return Front(caption, (*_COSTS, *accuracy_columns), rows)
 
 
-def _confirmed(again: list[Confirmed]) -> Front:
-    member = [candidate for candidate in again if candidate.on_front is not False]
+def _confirmed(retrained: list[Confirmed]) -> Front:
+    members = [candidate for candidate in retrained if candidate.on_front is not False]
     rows = [
         (
             candidate.candidate, f"{candidate.params:,}", f"{candidate.macs:,}", f"{candidate.executions:,}",
@@ -149,17 +149,17 @@ def _confirmed(again: list[Confirmed]) -> Front:
             *([] if candidate.val is None else [f"{100 * candidate.val:.1f}"]),
             _bounded(candidate.test, candidate.test_interval),
         )
-        for candidate in member
+        for candidate in members
     ]  # fmt: skip
-    which = "Members of the front"
-    if again[0].on_front is not None:
-        which += " that stay on it, by validation,"
+    description = "Members of the front"
+    if retrained[0].on_front is not None:
+        description += " that stay on it, by validation,"
     caption = (
-        f"{which} when they are trained again with fresh seeds on {again[0].on}: means, in %, with the"
+        f"{description} when they are trained again with fresh seeds on {retrained[0].on}: means, in %, with the"
         " 95 % interval of each member alone."
     )
-    shown = ("validation", "test") if again[0].val is not None else ("test",)
-    return Front(caption, (*_COSTS, *shown), rows)
+    accuracy_columns = ("validation", "test") if retrained[0].val is not None else ("test",)
+    return Front(caption, (*_COSTS, *accuracy_columns), rows)
 
 
 _COSTS = ("candidate", "parameters", "MACs", "executions", "unique blocks", "seeds")

@@ -38,14 +38,14 @@ class Growth:
 def reference(results: Results) -> tuple[float, float] | None:
     """Accuracy and parameters of the reference point. None if the budget has no maximum."""
     study = results.study
-    asked = study.file.report.hypervolume_reference
+    setting = study.file.report.hypervolume_reference
     budget = study.space.budget.params.max
-    most = budget if isinstance(asked.params, str) else asked.params
-    if most is None:
+    max_params = budget if isinstance(setting.params, str) else setting.params
+    if max_params is None:
         return None
-    chance = asked.accuracy
+    chance = setting.accuracy
     classes = study.space.architecture.classes
-    return (1 / classes if chance is None else chance), most
+    return (1 / classes if chance is None else chance), max_params
 
 
 def growth(results: Results, point: tuple[float, float] | None = None) -> Growth | None:
@@ -60,27 +60,27 @@ def growth(results: Results, point: tuple[float, float] | None = None) -> Growth
     point = point or reference(results)
     if point is None or not complete:
         return None
-    chance, most = point
+    chance, max_params = point
     costs = {entry.candidate: entry.cost["params"] for entry in complete}
     order = sorted(costs, key=lambda name: costs[name])
     place = {name: i for i, name in enumerate(order)}
-    edge = math.log10(most)
+    log_max_params = math.log10(max_params)
     # Candidates that cost more than the reference have no width.
-    x = np.array([min(math.log10(costs[name]), edge) for name in order])
-    widths = np.diff(x, append=edge)
+    x = np.array([min(math.log10(costs[name]), log_max_params) for name in order])
+    widths = np.diff(x, append=log_max_params)
     sums, counts = np.zeros(len(order)), np.zeros(len(order))
-    wanted = set(np.unique(np.linspace(1, len(complete), _PLACES).astype(int)).tolist())
+    sampled = set(np.unique(np.linspace(1, len(complete), _PLACES).astype(int)).tolist())
     trials, volume = [], []
     for number, entry in enumerate(complete, 1):
         i = place[entry.candidate]
         sums[i] += entry.result.accuracy("val")
         counts[i] += 1
-        if number in wanted:
+        if number in sampled:
             means = np.divide(sums, counts, out=np.full(len(order), chance), where=counts > 0)
             best = np.maximum.accumulate(np.maximum(means, chance))
             trials.append(number)
             volume.append(float(((best - chance) * widths).sum()))
-    return Growth(trials, volume, chance, float(most))
+    return Growth(trials, volume, chance, float(max_params))
 
 
 def analyse(results: Results) -> Analysis:
@@ -92,10 +92,10 @@ def _facts(results: Results) -> dict[str, float] | None:
     point = reference(results)
     if point is None or not len(results.candidates):
         return None
-    chance, most = point
+    chance, max_params = point
     table = results.sound
-    area = pareto.hypervolume(table.val_accuracy, table.params, chance, most)
-    return {"value": area, "accuracy": chance, "params": most}
+    area = pareto.hypervolume(table.val_accuracy, table.params, chance, max_params)
+    return {"value": area, "accuracy": chance, "params": max_params}
 
 
 def chart(growth: Growth | None) -> Chart | None:
@@ -108,15 +108,18 @@ def chart(growth: Growth | None) -> Chart | None:
 def overlaid(growths: Mapping[str, Growth]) -> Chart | None:
     """Hypervolume against complete trials of several studies, by their names in the legend, with
     the same reference point. None if there is nothing to draw."""
-    shown = {name: growth for name, growth in growths.items() if len(growth.trials) > 1}
-    if not shown:
+    growing = {name: growth for name, growth in growths.items() if len(growth.trials) > 1}
+    if not growing:
         return None
-    first, colours = next(iter(shown.values())), cycle(len(shown)) if len(shown) > 1 else [BLUE]
+    first_growth, colours = (
+        next(iter(growing.values())),
+        cycle(len(growing)) if len(growing) > 1 else [BLUE],
+    )
     return Chart(
         name="hypervolume",
         title="Hypervolume over trials",
         caption="Area of accuracy × log10 parameters that the candidates dominate, from"
-        f" {100 * first.accuracy:g} % accuracy and {first.params:,.0f} parameters on, of their means"
+        f" {100 * first_growth.accuracy:g} % accuracy and {first_growth.params:,.0f} parameters on, of their means"
         " over the seeds that were there by then. It falls where another seed says that a"
         " candidate was lucky.",
         panels=(
@@ -129,7 +132,7 @@ def overlaid(growths: Mapping[str, Growth]) -> Chart | None:
                         hover=[f"{name}\nafter {trials:,} trials\n{volume:.4f}" for trials, volume
                                in zip(growth.trials, growth.volume, strict=True)],
                     )
-                    for (name, growth), colour in zip(shown.items(), colours, strict=True)
+                    for (name, growth), colour in zip(growing.items(), colours, strict=True)
                 ),
             ),
         ),

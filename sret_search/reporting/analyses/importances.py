@@ -136,14 +136,16 @@ def axis_importances(results: Results) -> Importances | None:
 
 def _different(table: pd.DataFrame, axes: list[str]) -> dict[str, str]:
     """The axes that vary, each with its name and the names of the axes that vary with it."""
-    seen: dict[bytes, str] = {}
+    first_with_codes: dict[bytes, str] = {}
     names: dict[str, str] = {}
     for axis in axes:
         codes, values = pd.factorize(table[axis].astype(object).map(str))
         if len(values) < 2:
             continue
-        first = seen.setdefault(codes.tobytes(), axis)
-        names[first] = axis if first == axis else f"{names[first]}, {axis}"
+        representative = first_with_codes.setdefault(codes.tobytes(), axis)
+        names[representative] = (
+            axis if representative == axis else f"{names[representative]}, {axis}"
+        )
     return names
 
 
@@ -230,14 +232,14 @@ def chart(importances: Importances | None) -> Chart | None:
     looked_at = f"{importances.looked_at:,}"
     if importances.looked_at < importances.candidates:
         looked_at += f" of {importances.candidates:,}"
-    some = (
+    selection = (
         f" (the largest {len(axes)} of {len(importances.axes)})"
         if len(axes) < len(importances.axes)
         else ""
     )
     return Chart(
         name="importances",
-        title=f"Importance of each axis{some}",
+        title=f"Importance of each axis{selection}",
         caption="How much the values of an axis among the most accurate"
         f" {100 * BEST:g} % of {looked_at} candidates differ from those among all"
         " (PED-ANOVA, as a share of the sum over axes; means over seeds). It is of each axis alone,"

@@ -39,10 +39,10 @@ class Tuned:
     is_interior: bool
 
 
-def power_of_depth(tuned: list[Tuned]) -> float | None:
+def power_of_depth(competitors: list[Tuned]) -> float | None:
     """The exponent of the power of executions that the best rates of the arms follow, by least
     squares. None if fewer than two depths have a best rate."""
-    arms = [competitor for competitor in tuned if competitor.is_arm]
+    arms = [competitor for competitor in competitors if competitor.is_arm]
     if len({competitor.executions for competitor in arms}) < 2:
         return None
     x = np.log([competitor.executions for competitor in arms])
@@ -56,7 +56,7 @@ def tuned(results: Results) -> list[Tuned]:
         return []
     tried = Tried(results.study, results.entries)
     arm_names = {arm.name for arm in results.study.grid}
-    every = [
+    competitors = [
         Tuned(
             executions=competitor.cost.executions,
             params=competitor.cost.params,
@@ -70,26 +70,26 @@ def tuned(results: Results) -> list[Tuned]:
         if (choice := tried.choices.get(competitor.name)) is not None
     ]
     return sorted(
-        every,
+        competitors,
         key=lambda competitor: (not competitor.is_arm, competitor.executions, competitor.params),
     )
 
 
 def analyse(results: Results) -> Analysis:
     """The rates that were tried, and the trend of the best rate with depth."""
-    every = results.once(tuned)
+    competitors = results.once(tuned)
     return Analysis(
-        sentences=sentences(results, every),
-        charts=drawn(by_arm(every), by_depth(every)),
-        blocks=[_block(every)] if every else [],
+        sentences=sentences(results, competitors),
+        charts=drawn(by_arm(competitors), by_depth(competitors)),
+        blocks=[_block(competitors)] if competitors else [],
         facts={
-            "rate_power_of_depth": power_of_depth(every),
-            "rates": [asdict(competitor) for competitor in every],
+            "rate_power_of_depth": power_of_depth(competitors),
+            "rates": [asdict(competitor) for competitor in competitors],
         },
     )
 
 
-def _block(found: list[Tuned]) -> Block:
+def _block(competitors: list[Tuned]) -> Block:
     return Block(
         heading="Learning rates",
         name="rates",
@@ -97,26 +97,26 @@ def _block(found: list[Tuned]) -> Block:
             "Validation accuracy in % at each rate, of seeds that train nothing that is compared. A"
             " grid goes on at an end that is best."
         ],
-        table=Table(_COLUMNS, [_row(competitor) for competitor in found]),
+        table=Table(_COLUMNS, [_row(competitor) for competitor in competitors]),
     )
 
 
-def _row(one: Tuned) -> tuple[str, ...]:
+def _row(competitor: Tuned) -> tuple[str, ...]:
     tried = ", ".join(
         f"{rate:g}: {percent(accuracy) or 'diverged'}"
-        for rate, accuracy in zip(one.rates, one.accuracies, strict=True)
+        for rate, accuracy in zip(competitor.rates, competitor.accuracies, strict=True)
     )
     return (
-        "arm" if one.is_arm else "twin",
-        f"{one.executions:,}",
-        f"{one.params:,}",
+        "arm" if competitor.is_arm else "twin",
+        f"{competitor.executions:,}",
+        f"{competitor.params:,}",
         tried,
-        f"{one.best:g}",
-        "worse on both sides" if one.is_interior else "best at an end",
+        f"{competitor.best:g}",
+        "worse on both sides" if competitor.is_interior else "best at an end",
     )
 
 
-def sentences(results: Results, found: list[Tuned]) -> list[str]:
+def sentences(results: Results, competitors: list[Tuned]) -> list[str]:
     """Sentences with the learning rate of all arms, or of each arm."""
     study = results.study
     if study.file.arms is None:
@@ -128,17 +128,19 @@ def sentences(results: Results, found: list[Tuned]) -> list[str]:
             f"All arms were trained at one learning rate, {study.file.recipe.lr:g}: where it suits some of them better,"
             " that is part of their difference."
         ]
-    if not found:
+    if not competitors:
         return []
     text = (
         "Each arm was trained at the learning rate that is best for it on validation: "
         + ", ".join(
             f"{competitor.best:g} at {competitor.executions:,} executions"
-            for competitor in found
+            for competitor in competitors
             if competitor.is_arm
         )
     )
-    ends = [f"{competitor.executions:,}" for competitor in found if not competitor.is_interior]
+    ends = [
+        f"{competitor.executions:,}" for competitor in competitors if not competitor.is_interior
+    ]
     if ends:
         text += (
             f"; at {listed(ends)} executions no rate was found that has worse ones on both sides"
@@ -146,23 +148,23 @@ def sentences(results: Results, found: list[Tuned]) -> list[str]:
     return [f"{text}."]
 
 
-def by_arm(found: list[Tuned]) -> Chart | None:
+def by_arm(competitors: list[Tuned]) -> Chart | None:
     """Validation accuracy of each arm at each rate, and the rate that was chosen. None if rates are
     not chosen."""
-    if not found:
+    if not competitors:
         return None
-    arms = [competitor for competitor in found if competitor.is_arm]
+    arms = [competitor for competitor in competitors if competitor.is_arm]
     depths = sorted({competitor.executions for competitor in arms})
     colours = dict(zip(depths, shades(len(depths)), strict=True))
-    twins = [competitor for competitor in found if not competitor.is_arm]
-    said: set[str] = set()
+    twins = [competitor for competitor in competitors if not competitor.is_arm]
+    named: set[str] = set()
     series = []
     for competitor in (*twins, *arms):
         name = f"{competitor.executions:,} executions" if competitor.is_arm else "twins"
         colour = colours[competitor.executions] if competitor.is_arm else GREY
-        series += _tried(competitor, name, colour, name not in said)
-        said.add(name)
-    rates = sorted({rate for competitor in found for rate in competitor.rates})
+        series += _tried(competitor, name, colour, name not in named)
+        named.add(name)
+    rates = sorted({rate for competitor in competitors for rate in competitor.rates})
     return Chart(
         name="learning_rates",
         title="The learning rate of each arm",
@@ -179,13 +181,13 @@ def by_arm(found: list[Tuned]) -> Chart | None:
     )
 
 
-def by_depth(found: list[Tuned]) -> Chart | None:
+def by_depth(competitors: list[Tuned]) -> Chart | None:
     """The best rate of each arm against its executions. None if fewer than two depths have a best
     rate."""
-    slope = power_of_depth(found)
+    slope = power_of_depth(competitors)
     if slope is None:
         return None
-    arms = [competitor for competitor in found if competitor.is_arm]
+    arms = [competitor for competitor in competitors if competitor.is_arm]
     x = np.array([competitor.executions for competitor in arms], float)
     best = np.array([competitor.best for competitor in arms])
     rates = sorted({rate for competitor in arms for rate in competitor.rates})
@@ -223,28 +225,28 @@ def by_depth(found: list[Tuned]) -> Chart | None:
     )  # fmt: skip
 
 
-def _tried(one: Tuned, name: str, colour: str, legend: bool) -> list[Series]:
-    y = percents(one.accuracies)
+def _tried(competitor: Tuned, name: str, colour: str, legend: bool) -> list[Series]:
+    y = percents(competitor.accuracies)
     hover = [
-        f"{name}, {one.params:,} parameters\nlearning rate {rate:g}\n"
+        f"{name}, {competitor.params:,} parameters\nlearning rate {rate:g}\n"
         + ("diverged" if np.isnan(value) else f"{value:.1f} % on validation")
-        for rate, value in zip(one.rates, y, strict=True)
+        for rate, value in zip(competitor.rates, y, strict=True)
     ]
-    best = one.rates.index(one.best)
+    best = competitor.rates.index(competitor.best)
     return [
         Series(
-            name, "line", one.rates, y, colour=colour, group=name, legend=legend, hover=hover,
-            dash="solid" if one.is_arm else "dot", marker="circle", size=5 if one.is_arm else 3,
-            opacity=1.0 if one.is_arm else 0.7,
+            name, "line", competitor.rates, y, colour=colour, group=name, legend=legend, hover=hover,
+            dash="solid" if competitor.is_arm else "dot", marker="circle", size=5 if competitor.is_arm else 3,
+            opacity=1.0 if competitor.is_arm else 0.7,
         ),
         Series(
-            name, "points", [one.best], y[[best]], colour=colour, group=name, legend=False,
-            marker="star" if one.is_interior else "cross", size=13 if one.is_arm else 8,
+            name, "points", [competitor.best], y[[best]], colour=colour, group=name, legend=False,
+            marker="star" if competitor.is_interior else "cross", size=13 if competitor.is_arm else 8,
             hover=[f"{hover[best]}\ncompared here"],
         ),
     ]  # fmt: skip
 
 
 def _ticks(rates: list[float]) -> tuple[tuple[float, str], ...]:
-    some = rates[:: max(len(rates) // _TICKS, 1)]
-    return tuple((rate, f"{rate:.3g}") for rate in some)
+    selected = rates[:: max(len(rates) // _TICKS, 1)]
+    return tuple((rate, f"{rate:.3g}") for rate in selected)

@@ -21,26 +21,26 @@ def analyse(results: Results) -> Analysis:
     """Every trial, or the trials with the highest accuracy if there are many."""
     if not results.entries:
         return Analysis(blocks=[Block("Trials", "trials", notes=["No trial has begun."])])
-    table, every = results.table, len(results.entries)
-    if every > _ROWS:
+    table, total = results.table, len(results.entries)
+    if total > _ROWS:
         best = table.sort_values("val_accuracy", ascending=False, kind="stable")[:_ROWS]
         table = best.sort_values("trial")
     trials = table.to_dict("records")
     lost = [i for i, trial in enumerate(trials) if trial["state"] in ("diverged", "failed")]
     shows_test = bool(results.table.test_accuracy.notna().any())
     rows = [_row(results, trial, shows_test) for trial in trials]
-    shown = Table(_columns(results, shows_test), rows, frozenset(lost), is_narrow=False)
+    trials_table = Table(_columns(results, shows_test), rows, frozenset(lost), is_narrow=False)
     note = _note(results, len(trials), shows_test)
-    return Analysis(blocks=[Block("Trials", "trials", notes=[note], table=shown)])
+    return Analysis(blocks=[Block("Trials", "trials", notes=[note], table=trials_table)])
 
 
-def _note(results: Results, shown: int, shows_test: bool) -> str:
+def _note(results: Results, listed: int, shows_test: bool) -> str:
     text = Markup("")
-    if shown < len(results.entries):
-        some = Markup(
+    if listed < len(results.entries):
+        selection = Markup(
             "The {} of highest validation accuracy; all {} are in <code>trials.csv</code>. "
         )
-        text += some.format(shown, f"{len(results.entries):,}")
+        text += selection.format(listed, f"{len(results.entries):,}")
     text += (
         "Accuracies in %, of the last epoch. Layers are counted in every way that the literature does:"
         " unique blocks, executions (blocks run), sub-layers (attentions, MLPs and NLLs run), distinct"
@@ -66,7 +66,7 @@ def _columns(results: Results, shows_test: bool) -> list[Column]:
         Column("state", "word"), Column("seed"), Column("validation"),
         *([Column("test")] if shows_test else []),
         Column("parameters"), Column("of them shared"), Column("MACs"), Column("training MACs"),
-        *(Column(_UNITS[name][0]) for name in results.own_objectives),
+        *(Column(_UNITS[name][0]) for name in results.optional_objectives),
         Column("unique blocks"), Column("executions"), Column("sub-layers"), Column("NLLs"),
         Column("epochs"), Column("seconds"), Column("attempts"),
     ]  # fmt: skip
@@ -74,7 +74,7 @@ def _columns(results: Results, shows_test: bool) -> list[Column]:
 
 def _row(results: Results, trial: dict[str, Any], shows_test: bool) -> list[str]:
     cost = results.entries[trial["trial"]].cost
-    objectives = (trial[name] / _UNITS[name][1] for name in results.own_objectives)
+    objectives = (trial[name] / _UNITS[name][1] for name in results.optional_objectives)
     return [
         str(trial["trial"]),
         *(isolated(_value(trial[axis])) for axis in results.study.space.axes),

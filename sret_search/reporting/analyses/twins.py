@@ -105,40 +105,42 @@ def pairs(results: Results) -> list[Pair]:
     for entry in results.complete:
         by_name.setdefault(entry.candidate, []).append(entry)
     trained = results.having("twin") | by_name
-    firsts = {entry.candidate: entry for entry in reversed(results.own)}
-    every, missing = [], 0
+    firsts = {entry.candidate: entry for entry in reversed(results.comparable)}
+    compared, missing = [], 0
     for name, its_twins in beside(results.study, firsts.values(), results.entries).items():
         for twin in its_twins:
-            mine, theirs = by_name.get(name), trained.get(twin.candidate.name)
-            if mine is None or theirs is None:
+            trials, rivals = by_name.get(name), trained.get(twin.candidate.name)
+            if trials is None or rivals is None:
                 missing += 1
             else:
-                every.append(_pair(results, twin, mine, theirs))
-    tests = family([pair.difference for pair in every], missing)
-    every = [replace(pair, difference=test) for pair, test in zip(every, tests, strict=True)]
-    return sorted(every, key=lambda pair: pair.candidate_executions)
+                compared.append(_pair(results, twin, trials, rivals))
+    tests = family([pair.difference for pair in compared], missing)
+    compared = [replace(pair, difference=test) for pair, test in zip(compared, tests, strict=True)]
+    return sorted(compared, key=lambda pair: pair.candidate_executions)
 
 
-def _pair(results: Results, twin: Twin, mine: list[TrialRecord], theirs: list[TrialRecord]) -> Pair:
-    part, known = paired.part(results), theirs[0].cost
-    if part == "test" and paired.is_closed(results, [*mine, *theirs]):
-        part, difference = "val", paired.on_validation(results, mine, theirs)
+def _pair(
+    results: Results, twin: Twin, trials: list[TrialRecord], rivals: list[TrialRecord]
+) -> Pair:
+    part, cost = paired.part(results), rivals[0].cost
+    if part == "test" and paired.is_closed(results, [*trials, *rivals]):
+        part, difference = "val", paired.on_validation(results, trials, rivals)
     else:
-        difference = paired.compared(results, mine, theirs, part)
+        difference = paired.compared(results, trials, rivals, part)
     return Pair(
-        candidate=mine[0].candidate,
-        candidate_executions=mine[0].cost["executions"],
+        candidate=trials[0].candidate,
+        candidate_executions=trials[0].cost["executions"],
         control=twin.control,
         twin=twin.candidate.name,
-        executions=known["executions"],
-        params=known["params"],
-        macs=known["macs"],
-        train_macs=known["train_macs"],
+        executions=cost["executions"],
+        params=cost["params"],
+        macs=cost["macs"],
+        train_macs=cost["train_macs"],
         matched=twin.matched,
         gap=twin.gap,
         part=part,
-        accuracy=_mean(mine, part),
-        twin_accuracy=_mean(theirs, part),
+        accuracy=_mean(trials, part),
+        twin_accuracy=_mean(rivals, part),
         seeds=difference.seeds,
         difference=difference,
     )
@@ -150,37 +152,37 @@ def _mean(entries: list[TrialRecord], part: str) -> float:
 
 def analyse(results: Results) -> Analysis:
     """The candidates compared with their twins."""
-    every, best = results.once(pairs), results.once(answer)
+    compared, best = results.once(pairs), results.once(answer)
     return Analysis(
-        sentences=[] if best is None else sentences(every, best.best.candidate),
-        charts=drawn(chart(every)),
-        blocks=[_block(every)] if every else [],
-        facts={"twins": [_facts(pair) for pair in every]},
-        compares=bool(every),
+        sentences=[] if best is None else sentences(compared, best.best.candidate),
+        charts=drawn(chart(compared)),
+        blocks=[_block(compared)] if compared else [],
+        facts={"twins": [_facts(pair) for pair in compared]},
+        compares=bool(compared),
     )
 
 
-def chart(found: list[Pair]) -> Chart | None:
+def chart(compared: list[Pair]) -> Chart | None:
     """The difference of each candidate to each of its twins, for the most accurate candidates. None
     if there are no twins."""
     by_candidate: dict[str, list[Pair]] = {}
-    for pair in found:
+    for pair in compared:
         by_candidate.setdefault(pair.candidate, []).append(pair)
     best = sorted(by_candidate.values(), key=lambda group: -group[0].accuracy)[:_ROWS]
     drawn = sorted(best, key=lambda group: group[0].candidate_executions)
-    kinds = [kind for kind in LOOKS if any(pair.control == kind for pair in found)]
+    kinds = [kind for kind in LOOKS if any(pair.control == kind for pair in compared)]
     series = [
         _series(kind, drawn, (place - (len(kinds) - 1) / 2) / (len(kinds) + 1))
         for place, kind in enumerate(kinds)
     ]
-    shown = tuple(one for one in series if len(one.x))
-    if not shown:
+    plotted = tuple(of_kind for of_kind in series if len(of_kind.x))
+    if not plotted:
         return None
     left_out = len(by_candidate) - len(drawn)
-    some = f" (the best {len(drawn)} of {len(by_candidate)})" if left_out else ""
+    selection = f" (the best {len(drawn)} of {len(by_candidate)})" if left_out else ""
     hollow = (
         ""
-        if all(pair.is_matched for pair in found)
+        if all(pair.is_matched for pair in compared)
         else " Hollow: its cost is off by more than 2 %."
     )
     names = [
@@ -188,18 +190,18 @@ def chart(found: list[Pair]) -> Chart | None:
     ]
     return Chart(
         name="twins",
-        title=f"Candidates beside their twins{some}",
+        title=f"Candidates beside their twins{selection}",
         caption="Accuracy of a candidate less that of its twin, which runs no weights twice, paired"
         " by seed, with 95 % intervals of each alone. Right of 0 the candidate is ahead; whether it is"
         f" better, the corrected p-values of the table say.{hollow}",
         panels=(
             Panel(
                 x=Axis(
-                    f"{' or '.join(sorted({PARTS[pair.part] for pair in found}))} accuracy less that of its twin, points",
+                    f"{' or '.join(sorted({PARTS[pair.part] for pair in compared}))} accuracy less that of its twin, points",
                     line=0,
                 ),
                 y=rows(names),
-                series=shown,
+                series=plotted,
             ),
         ),
         height=2.2 + 0.2 * len(drawn) * (len(kinds) + 1),
@@ -218,10 +220,10 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
     colour, marker = LOOKS[kind]
     gains = percents([pair.difference.difference for _, pair in placed])
     left, right = ends([pair.difference.interval for _, pair in placed])
-    known = not np.isnan(left).all()
+    has_interval = not np.isnan(left).all()
     return Series(
         f"{kind}: {CONTROLS[kind].label}", "points", gains, [place for place, _ in placed],
-        left=left if known else None, right=right if known else None,
+        left=left if has_interval else None, right=right if has_interval else None,
         colour=colour, marker=marker, hollow=[not pair.is_matched for _, pair in placed],
         hover=[
             f"{pair.candidate}\n{kind} twin: {pair.twin}\n{pair.params:,} parameters, {pair.macs:,} MACs,"
@@ -234,14 +236,14 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
     )  # fmt: skip
 
 
-def sentences(found: list[Pair], best: str) -> list[str]:
+def sentences(compared: list[Pair], best: str) -> list[str]:
     """Sentences that compare the best candidate with its twins. If it has none, the deepest
     candidate that has twins is compared."""
-    if not found:
+    if not compared:
         return []
-    twins = [pair for pair in found if pair.candidate == best]
-    twins = twins or [pair for pair in found if pair.candidate == found[-1].candidate]
-    said = []
+    twins = [pair for pair in compared if pair.candidate == best]
+    twins = twins or [pair for pair in compared if pair.candidate == compared[-1].candidate]
+    texts = []
     for pair in twins:
         if pair.difference.difference is None:
             continue
@@ -254,12 +256,12 @@ def sentences(found: list[Pair], best: str) -> list[str]:
         text += verdict_note(pair.difference, "twins")
         if not pair.is_matched:
             text += f"; the twin's {pair.matched} are off by {100 * pair.gap:+.0f} %"
-        said.append(f"{text}.")
-    return said
+        texts.append(f"{text}.")
+    return texts
 
 
-def _block(found: list[Pair]) -> Block:
-    parts = " or ".join(dict.fromkeys(PARTS[pair.part] for pair in found)).capitalize()
+def _block(compared: list[Pair]) -> Block:
+    parts = " or ".join(dict.fromkeys(PARTS[pair.part] for pair in compared)).capitalize()
     note = (
         f"{parts} accuracy in %, means over seeds. None of the twins runs any weights twice."
         " Differences, candidate less twin, in points, paired by seed, with 95 % intervals. A cost"
@@ -268,17 +270,17 @@ def _block(found: list[Pair]) -> Block:
     return Block(
         heading="Twins",
         name="twins",
-        notes=[note + family_note([pair.difference for pair in found], "twins")],
-        table=Table(_COLUMNS, [_row(pair) for pair in found]),
+        notes=[note + family_note([pair.difference for pair in compared], "twins")],
+        table=Table(_COLUMNS, [_row(pair) for pair in compared]),
     )
 
 
 def _row(pair: Pair) -> tuple[str, ...]:
-    off = "" if pair.is_matched else f" ({pair.matched} off by {100 * pair.gap:+.0f} %)"
+    mismatch = "" if pair.is_matched else f" ({pair.matched} off by {100 * pair.gap:+.0f} %)"
     return (
         pair.candidate,
         f"{pair.candidate_executions:,}",
-        f"{pair.control}{off}",
+        f"{pair.control}{mismatch}",
         f"{pair.executions:,}",
         f"{pair.params:,}",
         f"{pair.macs:,}",

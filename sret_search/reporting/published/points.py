@@ -69,13 +69,15 @@ def published(results: Results) -> Published | None:
         for point in read(name)
         if (point.image_size, point.epochs, point.distilled) == (pixels, epochs, distilled)
     ]
-    how = f"{pixels} pixels, {epochs} epochs, {'with' if distilled else 'without'} distillation"
+    conditions = (
+        f"{pixels} pixels, {epochs} epochs, {'with' if distilled else 'without'} distillation"
+    )
     if not alike:
-        return Published([], f"No model of {name} was published for {how}.")
+        return Published([], f"No model of {name} was published for {conditions}.")
     sources = listed(sorted({point.source for point in alike}))
     return Published(
         alike,
-        f"Published models ({how}; source: {sources}) are top-1 accuracies on ImageNet's validation"
+        f"Published models ({conditions}; source: {sources}) are top-1 accuracies on ImageNet's validation"
         " images, which are this study's test part; its candidates show validation accuracy, on images"
         " cut from the training part. The two parts need not be equally hard.",
     )
@@ -101,20 +103,20 @@ def read(name: str) -> list[Model]:
     ]
 
 
-def beside(chart: Chart, shown: Published | None) -> Chart:
+def with_published(chart: Chart, reference: Published | None) -> Chart:
     """A chart of accuracy against parameters or multiply-adds, with the published models added. Any
     other chart is returned unchanged."""
     cost = chart.name.removeprefix("accuracy_")
-    if shown is None or cost not in ("params", "macs"):
+    if reference is None or cost not in ("params", "macs"):
         return chart
-    known = [point for point in shown.models if getattr(point, cost) is not None]
-    if not known:
+    models = [point for point in reference.models if getattr(point, cost) is not None]
+    if not models:
         return chart
-    sret = [point for point in known if point.model.startswith("SReT")]
-    others = [point for point in known if point not in sret]
+    sret = [point for point in models if point.model.startswith("SReT")]
+    other_models = [point for point in models if point not in sret]
     looks: tuple[tuple[str, list[Model], str, Marker], ...] = (
         ("published: SReT", sret, PURPLE, "diamond"),
-        ("published: others", others, SKY, "square"),
+        ("published: others", other_models, SKY, "square"),
     )
     series = tuple(
         Series(
@@ -127,13 +129,13 @@ def beside(chart: Chart, shown: Published | None) -> Chart:
         if points
     )  # fmt: skip
     first, *rest = chart.panels
-    costs = [getattr(point, cost) for point in known]
+    costs = [getattr(point, cost) for point in models]
     axis = first.x
     if axis.range is not None:
         low, high = min(*costs, axis.range[0]), max(*costs, axis.range[1])
         axis = replace(axis, log=axis.log or high > 1.2 * low, range=(low * 0.9, high * 1.1))
     panel = replace(first, x=axis, series=first.series + series)
-    return replace(chart, panels=(panel, *rest), caption=f"{chart.caption} {shown.text}")
+    return replace(chart, panels=(panel, *rest), caption=f"{chart.caption} {reference.text}")
 
 
 def _differences(results: Results) -> list[str]:
@@ -144,9 +146,9 @@ def _differences(results: Results) -> list[str]:
     classes = study.space.architecture.classes
     if classes != 1000:
         differences.append(f"it has {classes} classes")
-    for axis, what in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
+    for axis, quantity in (("recipe.epochs", "epochs"), ("recipe.distill", "distillation")):
         if axis in study.space.axes:
-            differences.append(f"its candidates differ in {what}")
+            differences.append(f"its candidates differ in {quantity}")
     if study.file.recipe.unit != "epochs":
         differences.append(f"its trainings are counted in {study.file.recipe.unit}")
     return differences

@@ -153,8 +153,8 @@ class Chart:
     @property
     def has_bars(self) -> bool:
         """Whether any of its series has intervals."""
-        every = [series for panel in self.panels for series in panel.series]
-        return any(series.low is not None or series.left is not None for series in every)
+        all_series = [series for panel in self.panels for series in panel.series]
+        return any(series.low is not None or series.left is not None for series in all_series)
 
 
 def percents(values: Sequence[float | None]) -> np.ndarray:

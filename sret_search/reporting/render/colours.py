@@ -30,10 +30,10 @@ def shades(count: int) -> list[str]:
 
 def shade(value: float, scale: Scale) -> str:
     """The colour of a line that represents a value on a scale."""
-    low, high, at = scale.low, scale.high, value
+    low, high, position = scale.low, scale.high, value
     if scale.log:
-        low, high, at = math.log(low), math.log(high), math.log(at)
-    return _viridis((at - low) / (high - low))
+        low, high, position = math.log(low), math.log(high), math.log(position)
+    return _viridis((position - low) / (high - low))
 
 
 def _viridis(place: float) -> str:

@@ -22,14 +22,14 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     """The figure as bytes, by kind of file. The same results give the same bytes. Bitmaps have 300
     dpi and 256 colours, since a chart has few colours."""
     with (
-        ThreadPoolExecutor(1) as beside,
+        ThreadPoolExecutor(1) as pool,
         styled(),
         warnings.catch_warnings(),
     ):
         # A name may have letters that the font lacks. The picture then has boxes for them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         # Another core compresses the bitmap at the same time.
-        bitmap = beside.submit(_png, _bitmap(figure))
+        bitmap = pool.submit(_png, _bitmap(figure))
         figure.set_layout_engine("none")  # all kinds have the layout of the first
         # Each canvas prints by itself, since `savefig` draws a figure twice to lay it out.
         svg, pdf = io.BytesIO(), io.BytesIO()
@@ -51,7 +51,7 @@ def _bitmap(figure: Figure) -> Image.Image:
 
 
 def _png(image: Image.Image) -> bytes:
-    few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    reduced = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    few.save(buffer, format="png", dpi=(_DPI, _DPI))
+    reduced.save(buffer, format="png", dpi=(_DPI, _DPI))
     return buffer.getvalue()

@@ -92,11 +92,11 @@ def _points(axes: Axes, series: Series, scale: Scale | None, order: float) -> No
     }
     hollow = np.broadcast_to(np.asarray(series.hollow, bool), x.shape)
     for outline in (False, True):
-        some = hollow == outline
-        if not some.any():
+        selected = hollow == outline
+        if not selected.any():
             continue
         if series.shades is not None and scale is not None:
-            shades = np.asarray(series.shades, float)[some]
+            shades = np.asarray(series.shades, float)[selected]
             colours: Any = colormaps["viridis"](_norm(scale)(shades))
         else:
             colours = series.colour
@@ -110,7 +110,7 @@ def _points(axes: Axes, series: Series, scale: Scale | None, order: float) -> No
             }
         else:
             look |= {"facecolors": colours, "edgecolors": "white", "linewidths": 0.5}
-        axes.scatter(x[some], y[some], zorder=order, clip_on=marker != "cross", **look)
+        axes.scatter(x[selected], y[selected], zorder=order, clip_on=marker != "cross", **look)
 
 
 def _whiskers(axes: Axes, series: Series, order: float) -> None:
@@ -174,7 +174,7 @@ def _axis(axes: Axes, name: str, axis: Axis) -> None:
         place.set_major_formatter(thousands())
     if axis.ticks is not None:
         place.set_minor_locator(NullLocator())
-        place.set_ticks([at for at, _ in axis.ticks], labels=[word for _, word in axis.ticks])
+        place.set_ticks([tick for tick, _ in axis.ticks], labels=[word for _, word in axis.ticks])
     if axis.range is not None:
         getattr(axes, f"set_{name}lim")(*axis.range)
     if axis.reverse:
@@ -188,18 +188,18 @@ def _axis(axes: Axes, name: str, axis: Axis) -> None:
 def _legends(places: np.ndarray, panels: tuple[Panel, ...]) -> None:
     """Draw the legend of each panel, without entries that an earlier panel has. It stands above the
     panel if there is little room."""
-    said: set[str] = set()
+    named: set[str] = set()
     for axes, panel in zip(places, panels, strict=True):
-        shown = [s for s in panel.series if s.legend and s.name not in said]
-        said |= {series.name for series in shown}
-        if not shown or (len(shown) == 1 and len(panel.series) == 1):
+        entries = [s for s in panel.series if s.legend and s.name not in named]
+        named |= {series.name for series in entries}
+        if not entries or (len(entries) == 1 and len(panel.series) == 1):
             continue
         look: dict[str, Any] = {"loc": "best"}
-        if panel.y.ticks is not None or len(shown) > _INSIDE:
-            widest = max(len(series.name) for series in shown)
+        if panel.y.ticks is not None or len(entries) > _INSIDE:
+            widest = max(len(series.name) for series in entries)
             columns = max(min(_LETTERS // (widest + 6), 3), 1)
             look = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": columns}
-        handles = [_handle(series, panel.scale) for series in shown]
+        handles = [_handle(series, panel.scale) for series in entries]
         axes.legend(handles=handles, fontsize=8, **look)
 
 

@@ -45,7 +45,7 @@ def figure(chart: Chart) -> dict[str, Any]:
         "shapes": [],
     }
     data: list[dict[str, Any]] = []
-    said: set[str] = set()
+    named: set[str] = set()
     has_bar = False
     for number, panel in enumerate(chart.panels, 1):
         end = "" if number == 1 else str(number)
@@ -60,8 +60,8 @@ def figure(chart: Chart) -> dict[str, Any]:
             bar = series.shades is not None and not has_bar
             has_bar = has_bar or bar
             trace = _trace(series, panel.scale, bar)
-            is_shown = series.legend and series.name not in said
-            said |= {series.name} if is_shown else set()
+            is_shown = series.legend and series.name not in named
+            named |= {series.name} if is_shown else set()
             group = html.escape(series.group or series.name, quote=False)
             data.append(
                 trace | {"name": _text(series.name), "showlegend": is_shown, "legendgroup": group,
@@ -142,8 +142,8 @@ def _marker(series: Series, symbol: str, scale: Scale | None, bar: bool) -> dict
 
 def _band(series: Series) -> dict[str, Any]:
     x, low, high = (np.asarray(v, float) for v in (series.x, series.low, series.high))
-    known = ~(np.isnan(low) | np.isnan(high))
-    x, low, high = x[known], low[known], high[known]
+    is_known = ~(np.isnan(low) | np.isnan(high))
+    x, low, high = x[is_known], low[is_known], high[is_known]
     if series.kind == "step band":
         (corners, low), (_, high) = stairs(x, low), stairs(x, high)
         x = corners
@@ -166,7 +166,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         plain |= {"type": "log", "tickformat": "~s", "nticks": 3}
     if axis.ticks is not None:
         plain |= {
-            "tickvals": [at for at, _ in axis.ticks],
+            "tickvals": [tick for tick, _ in axis.ticks],
             "ticktext": [_text(word) for _, word in axis.ticks],
         }
     if axis.whole:

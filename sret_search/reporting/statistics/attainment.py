@@ -85,17 +85,17 @@ def attained(results: Results, cost: str) -> Attained | None:
         return None
     by_seed = table.pivot_table(index="candidate", columns="seed", values="val_accuracy")
     counts = by_seed.notna().sum(axis=1)
-    most = by_seed[counts == counts.max()].dropna(axis=1)
-    seeds = most.shape[1]
+    complete = by_seed[counts == counts.max()].dropna(axis=1)
+    seeds = complete.shape[1]
     if seeds < SEEDS:
         return None
-    costs = table.groupby("candidate")[cost].first()[most.index].to_numpy(float)
-    fronts = [(most[seed].to_numpy(), costs) for seed in most]
+    costs = table.groupby("candidate")[cost].first()[complete.index].to_numpy(float)
+    fronts = [(complete[seed].to_numpy(), costs) for seed in complete]
     of_low, of_high, covered = band(seeds)
     return Attained(
         cost=cost,
         seeds=seeds,
-        candidates=len(most),
+        candidates=len(complete),
         median=surface(fronts, math.ceil(seeds / 2)),
         low=surface(fronts, of_low),
         high=surface(fronts, of_high),

@@ -22,14 +22,14 @@ numbers of correct images would otherwise seem certain. With a larger value, int
 would be too wide."""
 
 
-def proportion(fraction: float, images: int, among: int = 1) -> Interval:
+def proportion(fraction: float, images: int, chosen_from: int = 1) -> Interval:
     """The interval of an accuracy over images (Wilson's score interval).
 
     Args:
-        among: number of trainings from which this was chosen as the best. The lower end has the
+        chosen_from: number of trainings from which this was chosen as the best. The lower end has the
             level of Bonferroni's correction for this number.
     """
-    low = wilson.end(fraction, images, float(special.ndtri(0.025 / among)))
+    low = wilson.end(fraction, images, float(special.ndtri(0.025 / chosen_from)))
     return max(0.0, low), min(1.0, wilson.end(fraction, images, wilson.Z))
 
 

@@ -19,21 +19,21 @@ from sret_search.trials.trial_result import TrialResult
 Difference = tuple[float | None, Interval | None]
 UNKNOWN: Difference = (None, None)
 
-Reached = Callable[[TrialRecord], TrialResult | RerunResult | None]
+ResultOf = Callable[[TrialRecord], TrialResult | RerunResult | None]
 """A function that selects a result of a trial: its main result or a rerun. None if the trial lacks
 it."""
 
 
-def own(entry: TrialRecord) -> TrialResult:
+def main_result(entry: TrialRecord) -> TrialResult:
     """The main result of a trial, with weights run as they were trained."""
     return entry.result
 
 
 def difference(
     results: Results,
-    mine: list[TrialRecord],
-    theirs: list[TrialRecord],
-    theirs_reached: Reached,
+    trials: list[TrialRecord],
+    rivals: list[TrialRecord],
+    rival_result: ResultOf,
     part: str,
 ) -> Difference:
     """The mean difference of accuracies over the seeds of both, with its interval. With one seed,
@@ -42,37 +42,37 @@ def difference(
     Args:
         part: "test" or "val".
     """
-    comparison = _tested(results, mine, theirs, part, own, theirs_reached)
+    comparison = _tested(results, trials, rivals, part, main_result, rival_result)
     return comparison.difference, comparison.interval
 
 
 def compared(
     results: Results,
-    mine: list[TrialRecord],
-    theirs: list[TrialRecord],
+    trials: list[TrialRecord],
+    rivals: list[TrialRecord],
     part: str,
-    mine_reached: Reached = own,
-    theirs_reached: Reached = own,
+    trial_result: ResultOf = main_result,
+    rival_result: ResultOf = main_result,
 ) -> Comparison:
     """The difference as a test. On the test part it is closed and unknown if a trial was declared
     after the results."""
-    if part == "test" and is_closed(results, [*mine, *theirs]):
+    if part == "test" and is_closed(results, [*trials, *rivals]):
         return Comparison(is_closed=True)
-    comparison = _tested(results, mine, theirs, part, mine_reached, theirs_reached)
-    if any(entry.candidate in results.lost for entry in (*mine, *theirs)):
+    comparison = _tested(results, trials, rivals, part, trial_result, rival_result)
+    if any(entry.candidate in results.lost for entry in (*trials, *rivals)):
         return replace(comparison, p=None, is_lost=True)
     return comparison
 
 
 def on_validation(
     results: Results,
-    mine: list[TrialRecord],
-    theirs: list[TrialRecord],
-    mine_reached: Reached = own,
+    trials: list[TrialRecord],
+    rivals: list[TrialRecord],
+    trial_result: ResultOf = main_result,
 ) -> Comparison:
     """The difference on validation, without a verdict, if a trial was declared after the
     results."""
-    comparison = _tested(results, mine, theirs, "val", mine_reached, own)
+    comparison = _tested(results, trials, rivals, "val", trial_result, main_result)
     return replace(comparison, is_closed=True)
 
 
@@ -91,30 +91,35 @@ def part(results: Results) -> str:
 
 def _tested(
     results: Results,
-    mine: list[TrialRecord],
-    theirs: list[TrialRecord],
+    trials: list[TrialRecord],
+    rivals: list[TrialRecord],
     part: str,
-    mine_reached: Reached,
-    theirs_reached: Reached,
+    trial_result: ResultOf,
+    rival_result: ResultOf,
 ) -> Comparison:
     pairs = []
-    others = _by_seed(theirs)
-    for seed, entry in _by_seed(mine).items():
-        if seed not in others:
+    rival_by_seed = _by_seed(rivals)
+    for seed, entry in _by_seed(trials).items():
+        rival = rival_by_seed.get(seed)
+        if rival is None:
             continue
-        first, second = mine_reached(entry), theirs_reached(others[seed])
+        first, second = trial_result(entry), rival_result(rival)
         if first is not None and second is not None:
-            pairs.append(((entry, first), (others[seed], second)))
+            pairs.append(((entry, first), (rival, second)))
     if not pairs:
         return Comparison()
     gains = [first.accuracy(part) - second.accuracy(part) for (_, first), (_, second) in pairs]
     if len(gains) > 1:
-        return Comparison.of(float(np.mean(gains)), OverSeeds.of(gains, results.images(part)))
+        return Comparison.from_spread(
+            float(np.mean(gains)), OverSeeds.from_differences(gains, results.images(part))
+        )
     if part != "test":
         return Comparison(gains[0], seeds=1)
-    both = [_right(results, *side) for side in pairs[0]]
-    known = [side for side in both if side is not None]
-    over_images = intervals.paired_proportions(*known) if len(known) == 2 else None
+    outcomes = [_right(results, *side) for side in pairs[0]]
+    known_outcomes = [side for side in outcomes if side is not None]
+    over_images = (
+        intervals.paired_proportions(*known_outcomes) if len(known_outcomes) == 2 else None
+    )
     return Comparison(gains[0], over_images, seeds=1)
 
 
@@ -128,5 +133,5 @@ def _right(
 ) -> np.ndarray | None:
     if reached is entry.result:
         return results.right(entry, "test")
-    place = next(i for i, again in enumerate(entry.result.reruns) if again is reached)
+    place = next(i for i, rerun in enumerate(entry.result.reruns) if rerun is reached)
     return results.right(entry, f"rerun-{place}")

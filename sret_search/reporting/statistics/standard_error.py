@@ -50,7 +50,9 @@ class OverSeeds:
     deviation: float
 
     @classmethod
-    def of(cls, differences: Sequence[float], images: int, pairs: int = 1) -> OverSeeds:
+    def from_differences(
+        cls, differences: Sequence[float], images: int, pairs: int = 1
+    ) -> OverSeeds:
         """The spread of the differences of two or more seeds.
 
         Args:
@@ -88,7 +90,7 @@ class OverBoth:
     of_rest: float
 
     @classmethod
-    def of(cls, differences: np.ndarray, pairs: int = 1) -> OverBoth:
+    def from_differences(cls, differences: np.ndarray, pairs: int = 1) -> OverBoth:
         """The spread of the differences (seeds, images) of two or more seeds, each a mean over
         `pairs` pairs of candidates.
 
@@ -97,7 +99,9 @@ class OverBoth:
         than they do.
         """
         seeds, tested = differences.shape
-        over_seeds = OverSeeds.of([float(gain) for gain in differences.mean(1)], tested, pairs)
+        over_seeds = OverSeeds.from_differences(
+            [float(gain) for gain in differences.mean(1)], tested, pairs
+        )
         added = np.full((seeds, 1), _ADDED / math.sqrt(pairs))
         table = np.hstack([differences, added, -added])
         images = table.shape[1]
@@ -142,11 +146,17 @@ def p_below(mean: float, spread: Spread, bound: float) -> float:
 def power(difference: float, spread: Spread, seeds: int, level: float = LEVEL) -> float:
     """The probability that a two-sided test at this level finds a true difference with this number
     of seeds (the noncentral t)."""
-    free = seeds - 1
-    edge, moved = special.stdtrit(free, 1 - level / 2), abs(difference) / spread.error(seeds)
+    dof = seeds - 1
+    critical, noncentrality = (
+        special.stdtrit(dof, 1 - level / 2),
+        abs(difference) / spread.error(seeds),
+    )
     # So far out that the noncentral t is NaN, almost no probability lies below.
-    within, below = special.nctdtr(free, moved, edge), special.nctdtr(free, moved, -edge)
-    return float(1 - np.nan_to_num(within) + np.nan_to_num(below))
+    below_upper, below_lower = (
+        special.nctdtr(dof, noncentrality, critical),
+        special.nctdtr(dof, noncentrality, -critical),
+    )
+    return float(1 - np.nan_to_num(below_upper) + np.nan_to_num(below_lower))
 
 
 def seeds_needed(difference: float, spread: Spread, level: float = LEVEL) -> int | None:
@@ -181,6 +191,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values after correction for all of them together (Holm, 1979)."""
     order = np.argsort(p_values, kind="stable")
     corrected = np.empty(len(order))
-    left = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(left * np.asarray(p_values)[order]), 1)
+    remaining = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(remaining * np.asarray(p_values)[order]), 1)
     return [float(p) for p in corrected]

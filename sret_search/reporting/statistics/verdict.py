@@ -18,7 +18,7 @@ from sret_search.reporting.statistics.standard_error import LEVEL, Spread, holm,
 CLOSED = "declared after the results: test stays closed"
 ONE_SEED = "one seed: no verdict"
 LOST = "a seed diverged or failed: no verdict"
-NOT_TOLD = "no measurable difference"
+NO_DIFFERENCE = "no measurable difference"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Comparison:
     is_lost: bool = False
 
     @classmethod
-    def of(cls, difference: float, spread: Spread) -> Comparison:
+    def from_spread(cls, difference: float, spread: Spread) -> Comparison:
         """The test of a difference over two or more seeds."""
         limits = interval(difference, spread)
         return cls(difference, limits, spread.seeds, spread, p_value(difference, spread))
@@ -78,7 +78,7 @@ class Comparison:
             return "not complete"
         if self.sign is None:
             return ONE_SEED
-        return {1: "better", 0: NOT_TOLD, -1: "worse"}[self.sign]
+        return {1: "better", 0: NO_DIFFERENCE, -1: "worse"}[self.sign]
 
     def plain(self, name: str = "", difference: str = "difference") -> dict[str, Any]:
         """The test as plain data for JSON.
@@ -109,8 +109,8 @@ def family(tests: Sequence[Comparison], missing: int = 0) -> list[Comparison]:
     p_values = [1.0 if (p := tests[i].p) is None else p for i in places] + [1.0] * missing
     corrected = list(tests)
     for i, p in zip(places, holm(p_values), strict=False):
-        known = None if tests[i].p is None else p
-        corrected[i] = replace(tests[i], p_holm=known, tests=len(p_values))
+        corrected_p = None if tests[i].p is None else p
+        corrected[i] = replace(tests[i], p_holm=corrected_p, tests=len(p_values))
     return corrected
 
 
@@ -134,8 +134,8 @@ def certainty_note(test: Comparison, kind: str) -> str:
     interval = None if test.interval is None else f"95 % interval {bounds(test.interval)}"
     if interval is not None and test.seeds == 1:
         interval += " over images"
-    sure = test.verdict if test.sign is None else certainty(test, kind)
-    return f" ({sure if interval is None else f'{interval}; {sure}'})"
+    conclusion = test.verdict if test.sign is None else certainty(test, kind)
+    return f" ({conclusion if interval is None else f'{interval}; {conclusion}'})"
 
 
 def verdict_note(test: Comparison, kind: str) -> str:

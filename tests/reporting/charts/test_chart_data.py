@@ -53,7 +53,7 @@ PAIR = Pair(
 
 def series(chart: Chart | None, panel: int = 0) -> dict[str, Series]:
     assert chart is not None
-    return {one.name: one for one in chart.panels[panel].series}
+    return {drawn.name: drawn for drawn in chart.panels[panel].series}
 
 
 def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
@@ -80,14 +80,14 @@ def results(count: int, seeds: int = 2, lost: int = 0) -> SimpleNamespace:
             space=SimpleNamespace(axes={"width": None}), sizes=(1000, 200, 300),
         ),
         having=lambda role: {}, images=lambda part: {"val": 200, "test": 300}[part],
-        spreads={"val": Variances.of(compared.candidate, compared.seed, compared.val_accuracy, 200)},
+        spreads={"val": Variances.from_accuracies(compared.candidate, compared.seed, compared.val_accuracy, 200)},
     )  # fmt: skip
 
 
 def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() -> None:
     made = results(20)
-    found = series(costs.chart(made, "params"))
-    points, ring = found["candidate"], found["on the front"]
+    by_name = series(costs.chart(made, "params"))
+    points, ring = by_name["candidate"], by_name["on the front"]
     table = made.candidates.sort_values(["params", "executions", "params"])
     assert list(points.y) == pytest.approx(list(100 * table.val_accuracy))
     assert np.abs(np.asarray(points.x) / table.params - 1).max() < 0.02  # equal ones side by side
@@ -98,7 +98,7 @@ def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() ->
     assert (points.low[place], points.high[place]) == pytest.approx((100 * low, 100 * high))
     on_front = pareto.pareto(table.val_accuracy, table.params)
     assert list(ring.y) == pytest.approx(list(100 * table.val_accuracy[on_front]))
-    steps = found["Pareto front of the means"]
+    steps = by_name["Pareto front of the means"]
     assert list(steps.y[:-1]) == list(ring.y)
     lines = points.hover[place].split("\n")
     assert lines[:3] == ["c0", "width: 0", "1,000 parameters"]
@@ -109,23 +109,23 @@ def test_candidates_stand_at_their_means_with_their_intervals_and_the_front() ->
 def test_of_very_many_candidates_a_thousand_are_drawn_and_all_of_the_front() -> None:
     made = results(3000, seeds=1)
     chart = costs.chart(made, "macs")
-    found = series(chart)
-    every = pareto.pareto(made.candidates.val_accuracy, made.candidates.macs)
-    assert len(found["on the front"].x) == every.sum()
-    assert candidates.DRAWN <= len(found["candidate"].x) <= candidates.DRAWN + every.sum()
+    by_name = series(chart)
+    on_front = pareto.pareto(made.candidates.val_accuracy, made.candidates.macs)
+    assert len(by_name["on the front"].x) == on_front.sum()
+    assert candidates.DRAWN <= len(by_name["candidate"].x) <= candidates.DRAWN + on_front.sum()
     assert "of 3,000 candidates are drawn" in chart.title
-    assert found["candidate"].low is None
+    assert by_name["candidate"].low is None
     assert "bars are drawn of the front alone" in chart.caption
 
 
 def test_lost_trials_are_marked_below_all_that_has_an_accuracy() -> None:
     chart = costs.chart(results(20, lost=3), "executions")
-    found = series(chart)
-    (lost,) = (one for name, one in found.items() if "no accuracy" in name)
+    by_name = series(chart)
+    (lost,) = (drawn for name, drawn in by_name.items() if "no accuracy" in name)
     assert (len(lost.x), lost.marker) == (3, "cross")
-    assert max(lost.y) < min(found["candidate"].y)
+    assert max(lost.y) < min(by_name["candidate"].y)
     low, high = chart.panels[0].y.range
-    assert low <= min(lost.y) and max(found["candidate"].y) < high
+    assert low <= min(lost.y) and max(by_name["candidate"].y) < high
 
 
 def test_twins_and_reruns_stand_beside_candidates_at_their_own_costs() -> None:
@@ -134,14 +134,14 @@ def test_twins_and_reruns_stand_beside_candidates_at_their_own_costs() -> None:
         "t1": [SimpleNamespace(result=TrialResult("complete", val_accuracy=a)) for a in (0.7, 0.8)]
     }
     deep = [replace(DEPTHS[0], executions=4), replace(DEPTHS[1], executions=16)]
-    beside = {"twins": [PAIR], "trained": deep}
-    found = series(costs.chart(made, "macs", **beside))
-    twin = found["twin: iso_params"]
+    controls = {"twins": [PAIR], "trained": deep}
+    by_name = series(costs.chart(made, "macs", **controls))
+    twin = by_name["twin: iso_params"]
     assert (list(twin.x), list(twin.y), twin.hollow) == ([5000], pytest.approx([75]), True)
-    rerun = found["rerun control (trained at 16)"]
+    rerun = by_name["rerun control (trained at 16)"]
     assert (list(rerun.x), list(rerun.y)) == ([10_000, 10_001], pytest.approx([79, 90]))
     # Weights that are rerun were trained once.
-    rerun = series(costs.chart(made, "train_macs", **beside))["rerun control (trained at 16)"]
+    rerun = series(costs.chart(made, "train_macs", **controls))["rerun control (trained at 16)"]
     assert list(rerun.x) == [10**6 + 1] * 2
 
 
@@ -168,13 +168,16 @@ def test_fronts_of_seeds_are_a_median_and_a_band_over_all_their_corners() -> Non
 
 def test_a_chart_says_what_its_bars_are_and_where_points_were_moved_to() -> None:
     made = [results(20, seeds) for seeds in (2, 5)]
-    few, many = (costs.chart(one, "params", attained(one, "params")) for one in made)
-    assert (few.has_bars, few.bars) == (True, None)
-    assert (
-        many.bars == "Bars: 95 % intervals over seeds; band: 94 %, of the median front of 5 seeds."
+    with_two_seeds, with_five_seeds = (
+        costs.chart(study, "params", attained(study, "params")) for study in made
     )
-    assert few.caption.endswith("around that cost.")
-    assert many.caption.endswith("the median front and its band have them.")
+    assert (with_two_seeds.has_bars, with_two_seeds.bars) == (True, None)
+    assert (
+        with_five_seeds.bars
+        == "Bars: 95 % intervals over seeds; band: 94 %, of the median front of 5 seeds."
+    )
+    assert with_two_seeds.caption.endswith("around that cost.")
+    assert with_five_seeds.caption.endswith("the median front and its band have them.")
 
 
 def test_depths_stand_beside_their_reruns_on_both_parts() -> None:
@@ -183,10 +186,10 @@ def test_depths_stand_beside_their_reruns_on_both_parts() -> None:
         (0, [80, 90], [79, 90], [78, 90]),
         (1, [70, 85], [69, 85], [68, 85]),
     ):
-        found = series(chart, panel)
-        assert list(found["trained at this depth"].y) == pytest.approx(trained)
-        assert list(found["trained at 20, rerun at this depth"].y) == pytest.approx(rerun)
-        assert list(found["trained at this depth, rerun at 20"].y) == pytest.approx(back)
+        by_name = series(chart, panel)
+        assert list(by_name["trained at this depth"].y) == pytest.approx(trained)
+        assert list(by_name["trained at 20, rerun at this depth"].y) == pytest.approx(rerun)
+        assert list(by_name["trained at this depth, rerun at 20"].y) == pytest.approx(back)
     band = series(chart, 1)["95 % interval"]
     assert list(band.low) == pytest.approx([60, 80])
     assert depth.chart([], results(4)) is None
@@ -201,12 +204,12 @@ def test_depths_whose_test_is_closed_are_left_out_of_its_panel() -> None:
 
 
 def test_arms_show_accuracies_and_paired_differences() -> None:
-    found = [
+    trained_arms = [
         Arm("fixed", 3, True, 0.9, 0.88, (0.86, 0.9), 10**9),
         Arm("mixed", 3, False, 0.92, 0.9, (0.88, 0.92), 10**9, Comparison(0.02, (0.01, 0.03), 3)),
         Arm("late", 3, False, 0.91, None, None, 10**9, Comparison(is_closed=True)),
     ]
-    chart = arms.chart(found)
+    chart = arms.chart(trained_arms)
     assert [word for _, word in chart.panels[0].y.ticks] == [
         "fixed (reference)", "mixed", "late",
     ]  # fmt: skip
@@ -215,7 +218,7 @@ def test_arms_show_accuracies_and_paired_differences() -> None:
     (gain,) = series(chart, 1).values()
     assert (list(gain.x), list(gain.y)) == (pytest.approx([2]), [1])
     assert (gain.left[0], gain.right[0]) == pytest.approx((1, 3))
-    assert arms.chart(found[:1]) is None
+    assert arms.chart(trained_arms[:1]) is None
 
 
 def test_twins_lie_in_the_rows_of_their_candidates() -> None:
@@ -231,10 +234,10 @@ def test_twins_lie_in_the_rows_of_their_candidates() -> None:
         ),
     ]
     chart = twins.chart(pairs)
-    found = {name.split(":")[0]: one for name, one in series(chart).items()}
-    assert list(found["iso_params"].x) == pytest.approx([2, 3])
-    assert [round(place) for place in found["iso_params"].y] == [0, 1]
-    assert (list(found["shallow"].hollow), found["shallow"].left) == ([True], None)
+    by_kind = {name.split(":")[0]: drawn for name, drawn in series(chart).items()}
+    assert list(by_kind["iso_params"].x) == pytest.approx([2, 3])
+    assert [round(place) for place in by_kind["iso_params"].y] == [0, 1]
+    assert (list(by_kind["shallow"].hollow), by_kind["shallow"].left) == ([True], None)
     assert chart.panels[0].y.ticks[1][1] == "64 executions (c2)"
     assert twins.chart([]) is None
 
@@ -265,33 +268,33 @@ def test_elastic_models_stand_beside_models_alone() -> None:
         ElasticDepth(8, True, False, 0.9, (0.8, 0.95), None),
     ]
     chart = elastic.chart([Elastic("c", "sandwich", "test", 2, 1.5, rungs_, None)])
-    found = series(chart)
-    assert list(found["one model (sandwich)"].y) == pytest.approx([80, 90])
-    assert list(found["one model (sandwich)"].hollow) == [True, False]
-    np.testing.assert_allclose(found["a model for each depth alone"].y, [82, np.nan])
+    by_name = series(chart)
+    assert list(by_name["one model (sandwich)"].y) == pytest.approx([80, 90])
+    assert list(by_name["one model (sandwich)"].hollow) == [True, False]
+    np.testing.assert_allclose(by_name["a model for each depth alone"].y, [82, np.nan])
     gap = series(chart, 1)["one model (sandwich)"]
     assert (list(gap.x), list(gap.y)) == ([2], pytest.approx([-2]))
 
 
 def test_the_confirmed_front_is_of_those_that_stay() -> None:
-    one = Confirmed(
+    stays = Confirmed(
         candidate="a", params=100, macs=1000, executions=4, seeds=4, on="train", chosen=0.8, val=0.7,
         unique_blocks=2, test=0.6, test_interval=(0.5, 0.7), is_observed=True, score=0.7,
         on_front=True,
     )  # fmt: skip
-    other = replace(one, candidate="b", params=200, test=0.5, on_front=False)
-    found = series(confirmation.chart([one, other]))
-    assert list(found["stays on the front, by validation"].y) == [60]
-    assert list(found["as the search measured it, on validation"].y) == [80, 80]
-    assert list(found["4 fresh seeds trained on train, on test"].y) == [60, 50]
+    beaten = replace(stays, candidate="b", params=200, test=0.5, on_front=False)
+    by_name = series(confirmation.chart([stays, beaten]))
+    assert list(by_name["stays on the front, by validation"].y) == [60]
+    assert list(by_name["as the search measured it, on validation"].y) == [80, 80]
+    assert list(by_name["4 fresh seeds trained on train, on test"].y) == [60, 50]
 
 
 def test_curves_of_the_front_have_the_colour_of_their_depth() -> None:
-    one = Curve(0, "a", 0, 4, 100, False, [1, 2], [0.1, 0.2], [2.0, 1.0])
+    curve = Curve(0, "a", 0, 4, 100, False, [1, 2], [0.1, 0.2], [2.0, 1.0])
     drawn = [
-        one,
-        replace(one, trial=1, on_front=True),
-        replace(one, trial=2, executions=64, on_front=True),
+        curve,
+        replace(curve, trial=1, on_front=True),
+        replace(curve, trial=2, executions=64, on_front=True),
     ]
     chart = curves.chart(Curves(drawn, 10))
     assert "(3 of 10 trials are drawn)" in chart.title
@@ -307,23 +310,23 @@ def test_the_others_have_what_they_are_given() -> None:
     assert list(grown["hypervolume of running means"].y) == [0.1, 0.3]
     assert hypervolume.chart(None) is None
     axes = [Importance("width", 0.9, 0.2), Importance("lr", 0.1, 0.2)]
-    found = series(importances.chart(Importances(axes, 1000, 500)))
-    assert list(found["importance"].x) == pytest.approx([90, 10])
-    assert list(found["by chance up to"].x) == pytest.approx([20, 20])
+    by_name = series(importances.chart(Importances(axes, 1000, 500)))
+    assert list(by_name["importance"].x) == pytest.approx([90, 10])
+    assert list(by_name["by chance up to"].x) == pytest.approx([20, 20])
     chart = failures.chart([Failure("loss not finite", 2, True), Failure("worker died", 5, False)])
-    found = series(chart)
+    by_name = series(chart)
     assert (
-        list(found["trials that are lost"].x),
-        list(found["attempts that were made again"].y),
+        list(by_name["trials that are lost"].x),
+        list(by_name["attempts that were made again"].y),
     ) == ([2], [1])
     assert failures.chart([]) is None
-    at = [
+    at_rungs = [
         AtRung(i, "c", epoch, 0.5, 4, i == 1 and epoch == 3) for i in range(2) for epoch in (1, 3)
     ]
-    found = series(early_stopping.chart(at))
-    assert [round(x) for x in found["stopped here"].x] == [1]
-    assert [round(x) for x in found["went on"].x] == [0, 1, 0]
-    assert early_stopping.chart(at[:1]) is None
+    by_name = series(early_stopping.chart(at_rungs))
+    assert [round(x) for x in by_name["stopped here"].x] == [1]
+    assert [round(x) for x in by_name["went on"].x] == [0, 1, 0]
+    assert early_stopping.chart(at_rungs[:1]) is None
 
 
 def test_every_axis_says_its_unit() -> None:

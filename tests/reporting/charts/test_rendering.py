@@ -92,8 +92,8 @@ def test_plotly_is_given_every_series_as_json() -> None:
     assert candidate["hovertext"] == ["a<br>b", "c", "&lt;b&gt;d&lt;/b&gt;"]
     assert (by_name["trials"]["orientation"], by_name["trials"]["x"]) == ("h", [3, 1])
     assert [trace["xaxis"] for trace in traces] == ["x"] * 6 + ["x2"] * 2
-    shown = [trace["name"] for trace in traces if trace["showlegend"]]
-    assert len(shown) == len(set(shown))
+    in_legend = [trace["name"] for trace in traces if trace["showlegend"]]
+    assert len(in_legend) == len(set(in_legend))
     assert sum(trace.get("marker", {}).get("showscale", False) for trace in traces) == 1
     layout = made["layout"]
     assert layout["xaxis"]["range"] == [2, 4]
@@ -121,10 +121,10 @@ def test_a_bitmap_of_many_candidates_is_small_and_the_same_every_time() -> None:
     x, y = 10 ** rng.uniform(3, 6, 1000), rng.uniform(20, 95, 1000)
     points = Series("candidate", "points", x, y, low=y - 9, high=y + 9, shades=x)
     chart = replace(EVERY, panels=(replace(EVERY.panels[0], series=(points,)),))
-    first, again = (matplotlib.figure(chart, "footer") for _ in range(2))
+    first, second = (matplotlib.figure(chart, "footer") for _ in range(2))
     made = pictures(first)
     assert len(made["png"]) < 300_000
-    assert pictures(again) == made
+    assert pictures(second) == made
 
 
 @pytest.mark.parametrize("height", [3.0, 4.6])
@@ -138,7 +138,7 @@ def test_words_do_not_collide(height: float) -> None:
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
             ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
-            unseen |= {label for at, label in ticks if not low <= at <= high}
+            unseen |= {label for tick, label in ticks if not low <= tick <= high}
     words = {
         text.get_text(): text.get_window_extent(place)
         for text in figure.findobj(Text)
@@ -147,8 +147,8 @@ def test_words_do_not_collide(height: float) -> None:
     assert len(words) > 20
     for name, box in words.items():
         assert figure.bbox.x0 - 1 <= box.x0 <= box.x1 <= figure.bbox.x1 + 1, name
-        others = [o for o in words if o != name and box.shrunk(0.9, 0.8).overlaps(words[o])]
-        assert others == [], name
+        overlapping = [o for o in words if o != name and box.shrunk(0.9, 0.8).overlaps(words[o])]
+        assert overlapping == [], name
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 3), (4, 64), (1, 1000), (1.2, 1.3)])

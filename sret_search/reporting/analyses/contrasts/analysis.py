@@ -17,12 +17,12 @@ from sret_search.reporting.analyses.base import (
     isolated,
     p_cells,
 )
-from sret_search.reporting.analyses.contrasts.numbers import ASKED, Contrasted, Over, contrasts
+from sret_search.reporting.analyses.contrasts.numbers import HALF_POINT, Contrasted, Over, contrasts
 from sret_search.reporting.formatting import PARTS, bounds, in_percent, percent, points
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, rows
 from sret_search.reporting.render.colours import BLUE, ORANGE
 from sret_search.reporting.results import Results
-from sret_search.reporting.statistics.verdict import NOT_TOLD, certainty
+from sret_search.reporting.statistics.verdict import NO_DIFFERENCE, certainty
 
 _COLUMNS = (
     Column("contrast", "wrap"), Column("pairs"), Column("seeds"), Column("first"), Column("second"),
@@ -33,28 +33,28 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The contrasts of the study, in its order."""
-    every = results.once(contrasts)
+    contrasted = results.once(contrasts)
     return Analysis(
-        sentences=sentences(every),
-        charts=drawn(chart(every)),
-        blocks=[_block(every)] if every else [],
-        facts={"contrasts": [_facts(contrast) for contrast in every]},
-        compares=bool(every),
+        sentences=sentences(contrasted),
+        charts=drawn(chart(contrasted)),
+        blocks=[_block(contrasted)] if contrasted else [],
+        facts={"contrasts": [_facts(contrast) for contrast in contrasted]},
+        compares=bool(contrasted),
     )
 
 
-def chart(found: list[Contrasted]) -> Chart | None:
+def chart(contrasted: list[Contrasted]) -> Chart | None:
     """The difference of each contrast that has an interval. None if no contrast has an interval."""
-    shown = [
+    with_interval = [
         contrast
-        for contrast in found
+        for contrast in contrasted
         if contrast.certainty is not None and not contrast.tested.is_closed
     ]
-    if not shown:
+    if not with_interval:
         return None
     series = (
-        _series(shown, "over_seeds", "other seeds, these images", BLUE, -0.12),
-        _series(shown, "over_both", "other seeds and images", ORANGE, 0.12),
+        _series(with_interval, "over_seeds", "other seeds, these images", BLUE, -0.12),
+        _series(with_interval, "over_both", "other seeds and images", ORANGE, 0.12),
     )
     return Chart(
         name="contrasts",
@@ -66,87 +66,89 @@ def chart(found: list[Contrasted]) -> Chart | None:
         panels=(
             Panel(
                 x=Axis("difference of test accuracy, points", line=0),
-                y=rows([contrast.name for contrast in shown]),
+                y=rows([contrast.name for contrast in with_interval]),
                 series=tuple(contrast for contrast in series if contrast is not None),
             ),
         ),
-        height=2.2 + 0.5 * len(shown),
+        height=2.2 + 0.5 * len(with_interval),
     )
 
 
 def _series(
-    shown: list[Contrasted], name: str, label: str, colour: str, offset: float
+    contrasted: list[Contrasted], name: str, label: str, colour: str, offset: float
 ) -> Series | None:
     """The intervals of one kind. None if no contrast has an interval of this kind."""
-    having = [(i, contrast, getattr(contrast, name)) for i, contrast in enumerate(shown)]
-    having = [(i, contrast, over) for i, contrast, over in having if over is not None]
-    if not having:
+    placed = [(i, contrast, getattr(contrast, name)) for i, contrast in enumerate(contrasted)]
+    placed = [(i, contrast, over) for i, contrast, over in placed if over is not None]
+    if not placed:
         return None
     return Series(
         name=f"for {label}",
         kind="points",
-        x=[100 * (contrast.difference or 0.0) for _, contrast, _ in having],
-        y=[i + offset for i, _, _ in having],
-        left=[100 * over.interval[0] for *_, over in having],
-        right=[100 * over.interval[1] for *_, over in having],
+        x=[100 * (contrast.difference or 0.0) for _, contrast, _ in placed],
+        y=[i + offset for i, _, _ in placed],
+        left=[100 * over.interval[0] for *_, over in placed],
+        right=[100 * over.interval[1] for *_, over in placed],
         colour=colour,
         hover=[
             f"{contrast.name}\n{100 * (contrast.difference or 0.0):+.2f} points"
             f" ({100 * over.interval[0]:+.2f} to {100 * over.interval[1]:+.2f})\n"
             f"{contrast.seeds} seeds, {contrast.pairs} pair{'s' if contrast.pairs > 1 else ''};"
             f" p = {over.p:.2g}\n{contrast.verdict} (p = {contrast.tested.p_holm:.2g} after Holm)"
-            for _, contrast, over in having
+            for _, contrast, over in placed
         ],
     )
 
 
-def sentences(found: list[Contrasted]) -> list[str]:
+def sentences(contrasted: list[Contrasted]) -> list[str]:
     """A sentence for each contrast: its result, the certainty, and the seeds that a verdict would
     take."""
-    return [_sentence(contrast) for contrast in found]
+    return [_sentence(contrast) for contrast in contrasted]
 
 
-def _sentence(one: Contrasted) -> str:
-    if one.difference is None:
-        return f"{one.name}: {one.verdict}{_lost(one)}."
-    over = f"over {one.seeds} seed{'s' if one.seeds > 1 else ''}"
-    if one.pairs > 1:
-        over += f" and {one.pairs} pairs of candidates that differ in nothing else"
+def _sentence(contrast: Contrasted) -> str:
+    if contrast.difference is None:
+        return f"{contrast.name}: {contrast.verdict}{_lost(contrast)}."
+    over = f"over {contrast.seeds} seed{'s' if contrast.seeds > 1 else ''}"
+    if contrast.pairs > 1:
+        over += f" and {contrast.pairs} pairs of candidates that differ in nothing else"
     text = (
-        f"{one.name}: {in_percent(one.of_accuracy)} and {in_percent(one.against_accuracy)} on"
-        f" {PARTS[one.part]} {over}, {points(one.difference)} points{_lost(one)}"
+        f"{contrast.name}: {in_percent(contrast.of_accuracy)} and {in_percent(contrast.against_accuracy)} on"
+        f" {PARTS[contrast.part]} {over}, {points(contrast.difference)} points{_lost(contrast)}"
     )
-    if one.tested.is_closed:
-        return f"{text}: {one.verdict}; no verdict."
-    sure = one.certainty
-    if sure is None:
+    if contrast.tested.is_closed:
+        return f"{text}: {contrast.verdict}; no verdict."
+    deciding = contrast.certainty
+    if deciding is None:
         return f"{text}; one seed, no interval and no verdict."
-    what = "for other seeds and images" if one.over_both else "for other seeds on these images"
+    population = (
+        "for other seeds and images" if contrast.over_both else "for other seeds on these images"
+    )
     return (
-        f"{text} (95 % interval {what} {bounds(sure.interval)}): {one.verdict}"
-        f" ({certainty(one.tested, 'contrasts')}). {_power(one, sure)}"
+        f"{text} (95 % interval {population} {bounds(deciding.interval)}): {contrast.verdict}"
+        f" ({certainty(contrast.tested, 'contrasts')}). {_power(contrast, deciding)}"
     )
 
 
-def _lost(one: Contrasted) -> str:
-    if not one.lost:
+def _lost(contrast: Contrasted) -> str:
+    if not contrast.lost:
         return ""
-    pairs = "1 pair" if one.lost == 1 else f"{one.lost} pairs"
+    pairs = "1 pair" if contrast.lost == 1 else f"{contrast.lost} pairs"
     return f", without {pairs} of which a training diverged or failed"
 
 
-def _power(one: Contrasted, own: Over) -> str:
+def _power(contrast: Contrasted, deciding: Over) -> str:
     """A sentence on power: the difference that gets a verdict, and the seeds that another takes."""
-    seen, asked = own.needed
-    first = f" at the first step of Holm's correction (p < 0.05 / {one.tested.tests})"
+    seeds_for_measured, seeds_for_half_point = deciding.needed
+    first_step = f" at the first step of Holm's correction (p < 0.05 / {contrast.tested.tests})"
     text = (
-        f"With {one.seeds} seeds a true difference of {100 * own.detectable:.1f} points gets this"
-        f" verdict in 80 % of studies{first if one.tested.tests > 1 else ''}; half a point takes"
-        f" {_seeds(asked)}"
+        f"With {contrast.seeds} seeds a true difference of {100 * deciding.detectable:.1f} points gets this"
+        f" verdict in 80 % of studies{first_step if contrast.tested.tests > 1 else ''}; half a point takes"
+        f" {_seeds(seeds_for_half_point)}"
     )
-    difference = abs(one.difference or 0.0)
-    if one.verdict == NOT_TOLD and difference >= ASKED / 10:
-        text += f", and the {100 * difference:.1f} points seen here {_seeds(seen)}"
+    difference = abs(contrast.difference or 0.0)
+    if contrast.verdict == NO_DIFFERENCE and difference >= HALF_POINT / 10:
+        text += f", and the {100 * difference:.1f} points seen here {_seeds(seeds_for_measured)}"
     return f"{text}."
 
 
@@ -154,7 +156,7 @@ def _seeds(needed: int | None) -> str:
     return "other images, not only more seeds" if needed is None else f"{needed:,} seeds"
 
 
-def _block(found: list[Contrasted]) -> Block:
+def _block(contrasted: list[Contrasted]) -> Block:
     note = (
         "Differences of test accuracy in points, means over seeds and over the pairs of candidates that"
         " differ in nothing else; of a contrast that was declared after the results, on validation."
@@ -162,46 +164,46 @@ def _block(found: list[Contrasted]) -> Block:
         " images (crossed components of variance); both are Student's t with one degree of freedom"
         " fewer than seeds. p is of the wider claim that can be made."
     )
-    note += family_note([contrast.tested for contrast in found], "contrasts")
+    note += family_note([contrast.tested for contrast in contrasted], "contrasts")
     note += (
         " The last columns say which true difference gets its verdict in 80 % of studies, by the level"
         " of the first step of that correction, and with how many seeds half a point would."
     )
-    table = Table(_COLUMNS, [_row(contrast) for contrast in found])
+    table = Table(_COLUMNS, [_row(contrast) for contrast in contrasted])
     return Block("Contrasts", "contrasts", notes=[note], table=table)
 
 
-def _row(one: Contrasted) -> tuple[str, ...]:
-    difference = "" if one.difference is None else points(one.difference)
-    if one.over_seeds is not None:
-        difference += f" ({bounds(one.over_seeds.interval)})"
+def _row(contrast: Contrasted) -> tuple[str, ...]:
+    difference = "" if contrast.difference is None else points(contrast.difference)
+    if contrast.over_seeds is not None:
+        difference += f" ({bounds(contrast.over_seeds.interval)})"
     detectable = needed = ""
-    if one.certainty is not None and not one.tested.is_closed:
-        detectable = f"{100 * one.certainty.detectable:.1f}"
-        _, asked = one.certainty.needed
-        needed = "none is enough" if asked is None else f"{asked:,}"
+    if contrast.certainty is not None and not contrast.tested.is_closed:
+        detectable = f"{100 * contrast.certainty.detectable:.1f}"
+        _, seeds_for_half_point = contrast.certainty.needed
+        needed = "none is enough" if seeds_for_half_point is None else f"{seeds_for_half_point:,}"
     return (
-        isolated(one.name),
-        f"{one.pairs}{f' ({one.lost} lost)' if one.lost else ''}",
-        str(one.seeds),
-        percent(one.of_accuracy),
-        percent(one.against_accuracy),
+        isolated(contrast.name),
+        f"{contrast.pairs}{f' ({contrast.lost} lost)' if contrast.lost else ''}",
+        str(contrast.seeds),
+        percent(contrast.of_accuracy),
+        percent(contrast.against_accuracy),
         difference,
-        "" if one.over_both is None else bounds(one.over_both.interval),
-        *p_cells(one.tested),
-        one.verdict,
+        "" if contrast.over_both is None else bounds(contrast.over_both.interval),
+        *p_cells(contrast.tested),
+        contrast.verdict,
         detectable,
         needed,
     )
 
 
-def _facts(one: Contrasted) -> dict[str, Any]:
-    deciding = one.certainty
+def _facts(contrast: Contrasted) -> dict[str, Any]:
+    deciding = contrast.certainty
     overs = {
         name: None if over is None
-        else dataclasses.asdict(over) | {"p_holm": one.tested.p_holm if over is deciding else None}
-        for name, over in (("over_seeds", one.over_seeds), ("over_both", one.over_both))
+        else dataclasses.asdict(over) | {"p_holm": contrast.tested.p_holm if over is deciding else None}
+        for name, over in (("over_seeds", contrast.over_seeds), ("over_both", contrast.over_both))
     }  # fmt: skip
-    return {"name": one.name} | fields(one, "tested") | one.tested.plain() | overs | {
-        "verdict": one.verdict
+    return {"name": contrast.name} | fields(contrast, "tested") | contrast.tested.plain() | overs | {
+        "verdict": contrast.verdict
     }  # fmt: skip

@@ -29,7 +29,7 @@ from sret_search.space.contrasts import inert_axes, pairs
 from sret_search.trials.trial import TrialRecord
 
 EXPLORATORY = "declared after the results, exploratory, on validation"
-ASKED = 0.005
+HALF_POINT = 0.005
 """A difference for which the report gives the number of seeds, besides the measured one: half a
 point."""
 _NONE = 1e-9
@@ -46,7 +46,7 @@ class Over:
         p: p-value of this contrast alone.
         detectable: the true difference that gets its verdict in 80 % of studies, at the first step
             of Holm's correction.
-        needed: numbers of seeds with which the measured difference, and `ASKED`, get a verdict.
+        needed: numbers of seeds with which the measured difference, and `HALF_POINT`, get a verdict.
             None if no number suffices.
     """
 
@@ -114,8 +114,8 @@ def contrasts(results: Results) -> list[Contrasted]:
     """Every contrast of the study, in the order of the study."""
     if not results.study.file.contrasts:
         return []
-    every = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
-    tests = family([contrasted.tested for contrasted, *_ in every])
+    uncorrected = [_contrasted(results, contrast) for contrast in results.study.file.contrasts]
+    tests = family([contrasted.tested for contrasted, *_ in uncorrected])
     return [
         replace(
             contrasted,
@@ -123,7 +123,7 @@ def contrasts(results: Results) -> list[Contrasted]:
             over_seeds=_over(tested, over_seeds),
             over_both=_over(tested, over_both),
         )
-        for (contrasted, over_seeds, over_both), tested in zip(every, tests, strict=True)
+        for (contrasted, over_seeds, over_both), tested in zip(uncorrected, tests, strict=True)
     ]
 
 
@@ -133,16 +133,16 @@ def _contrasted(
     """A contrast before the correction, and its spreads."""
     values, trials = _candidates(results)
     axes = results.study.space.axes
-    every = pairs(contrast, values, axes, inert_axes(contrast, values, results.study.space))
+    all_pairs = pairs(contrast, values, axes, inert_axes(contrast, values, results.study.space))
     failed = [
         any(e.state in ("diverged", "failed") for e in by_seed.values()) for by_seed in trials
     ]
-    kept = [pair for pair in every if not (failed[pair[0]] or failed[pair[1]])]
+    kept = [pair for pair in all_pairs if not (failed[pair[0]] or failed[pair[1]])]
     seeds = [
         {seed for seed, entry in by_seed.items() if entry.state == "complete"} for by_seed in trials
     ]  # per candidate
-    both = sorted(set.intersection(*(seeds[i] & seeds[j] for i, j in kept))) if kept else []
-    compared = [[(trials[i][seed], trials[j][seed]) for i, j in kept] for seed in both]
+    shared_seeds = sorted(set.intersection(*(seeds[i] & seeds[j] for i, j in kept))) if kept else []
+    compared = [[(trials[i][seed], trials[j][seed]) for i, j in kept] for seed in shared_seeds]
     is_closed = not results.is_declared(contrast) or paired.is_closed(
         results, [entry for of_seed in compared for pair in of_seed for entry in pair]
     )
@@ -153,29 +153,29 @@ def _contrasted(
         against=contrast.against,
         within=contrast.within,
         pairs=len(kept),
-        lost=len(every) - len(kept),
-        seeds=len(both),
+        lost=len(all_pairs) - len(kept),
+        seeds=len(shared_seeds),
         part=part,
         tested=Comparison(is_closed=is_closed),
     )
-    if not both:
+    if not shared_seeds:
         return contrasted, None, None
-    of, against = (
+    first_accuracies, second_accuracies = (
         np.array([[pair[side].result.accuracy(part) for pair in of_seed] for of_seed in compared])
         for side in (0, 1)
     )
-    differences = (of - against).mean(1)
-    tested = Comparison(float(differences.mean()), seeds=len(both))
+    differences = (first_accuracies - second_accuracies).mean(1)
+    tested = Comparison(float(differences.mean()), seeds=len(shared_seeds))
     over_seeds = over_both = None
-    if len(both) > 1:
-        over_seeds = OverSeeds.of(list(differences), results.images(part), len(kept))
+    if len(shared_seeds) > 1:
+        over_seeds = OverSeeds.from_differences(list(differences), results.images(part), len(kept))
         images = None if is_closed else _by_image(results, compared)
-        over_both = None if images is None else OverBoth.of(images, len(kept))
-        tested = Comparison.of(float(differences.mean()), over_both or over_seeds)
+        over_both = None if images is None else OverBoth.from_differences(images, len(kept))
+        tested = Comparison.from_spread(float(differences.mean()), over_both or over_seeds)
     contrasted = replace(
         contrasted,
-        of_accuracy=float(of.mean()),
-        against_accuracy=float(against.mean()),
+        of_accuracy=float(first_accuracies.mean()),
+        against_accuracy=float(second_accuracies.mean()),
         tested=replace(tested, is_closed=is_closed),
     )
     return contrasted, over_seeds, over_both
@@ -184,7 +184,7 @@ def _contrasted(
 def _candidates(results: Results) -> tuple[list[Values], list[dict[int, TrialRecord]]]:
     """The values of each candidate that the study asks for, and the candidate's trials by seed."""
     by_candidate: dict[str, dict[int, TrialRecord]] = {}
-    for entry in results.own:
+    for entry in results.comparable:
         by_candidate.setdefault(json.dumps(entry.values, sort_keys=True), {})[entry.seed] = entry
     return [json.loads(key) for key in by_candidate], list(by_candidate.values())
 
@@ -199,12 +199,22 @@ def _by_image(
     entries = {entry.number: entry for of_seed in seeds for pair in of_seed for entry in pair}
     right = {number: results.right(entry, "test") for number, entry in entries.items()}
     images = results.images("test")
-    known = {n: outcome.astype(float) for n, outcome in right.items() if outcome is not None}
-    if len(known) < len(right) or any(len(outcome) != images for outcome in known.values()):
+    known_outcomes = {
+        n: outcome.astype(float) for n, outcome in right.items() if outcome is not None
+    }
+    if len(known_outcomes) < len(right) or any(
+        len(outcome) != images for outcome in known_outcomes.values()
+    ):
         return None
     return np.array(
         [
-            np.mean([known[of.number] - known[against.number] for of, against in of_seed], 0)
+            np.mean(
+                [
+                    known_outcomes[first.number] - known_outcomes[second.number]
+                    for first, second in of_seed
+                ],
+                0,
+            )
             for of_seed in seeds
         ]
     )
@@ -225,6 +235,6 @@ def _over(tested: Comparison, spread: Spread | None) -> Over | None:
         detectable=detectable(spread, level),
         needed=(
             seeds_needed(mean, spread, level) if abs(mean) > _NONE else None,
-            seeds_needed(ASKED, spread, level),
+            seeds_needed(HALF_POINT, spread, level),
         ),
     )

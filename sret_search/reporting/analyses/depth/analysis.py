@@ -48,21 +48,21 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The depths that arms were trained at."""
-    every = results.once(depths)
+    trained = results.once(depths)
     seeds = len({entry.seed for entry in results.complete})
     return Analysis(
-        sentences=[*sentences(every, seeds), *unused_sentences(every)],
-        charts=drawn(chart(every, results)),
-        blocks=[_block(every)] if every else [],
-        facts={"depths": [_facts(depth) for depth in every]},
-        compares=bool(every),
+        sentences=[*sentences(trained, seeds), *unused_sentences(trained)],
+        charts=drawn(chart(trained, results)),
+        blocks=[_block(trained)] if trained else [],
+        facts={"depths": [_facts(depth) for depth in trained]},
+        compares=bool(trained),
     )
 
 
-def chart(found: list[Depth], results: Results) -> Chart | None:
+def chart(trained: list[Depth], results: Results) -> Chart | None:
     """Accuracy of each arm on validation and on test, with the reference's weights at the arm's
     depth and the arm's weights at the reference's depth. None if arms are not depths."""
-    if not found:
+    if not trained:
         return None
     _, *images = results.study.sizes
     return Chart(
@@ -71,9 +71,9 @@ def chart(found: list[Depth], results: Results) -> Chart | None:
         caption="Each arm as it was trained, with 95 % bands, beside controls without training:"
         " the reference's weights run at its depth, and its own run at the reference's.",
         panels=tuple(
-            _panel(shown, results, part, count)
+            _panel(open_depths, results, part, count)
             for part, count in zip(_PARTS, images, strict=True)
-            if (shown := [depth for depth in found if getattr(depth, part) is not None])
+            if (open_depths := [depth for depth in trained if getattr(depth, part) is not None])
         ),
         height=4.8,
     )
@@ -115,8 +115,8 @@ def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Pan
                 )
             )  # fmt: skip
     if part == "val":
-        known = np.concatenate([np.asarray(s.y if len(s.y) else s.low, float) for s in series])
-        lowest, highest = np.nanmin(known), np.nanmax(known)
+        heights = np.concatenate([np.asarray(s.y if len(s.y) else s.low, float) for s in series])
+        lowest, highest = np.nanmin(heights), np.nanmax(heights)
         place = float(lowest - 0.05 * max(highest - lowest, 1.0))
         series += candidates.lost(results, "executions", place)
     return Panel(
@@ -127,11 +127,11 @@ def _panel(depths: list[Depth], results: Results, part: str, images: int) -> Pan
     )
 
 
-def sentences(found: list[Depth], seeds: int) -> list[str]:
+def sentences(trained: list[Depth], seeds: int) -> list[str]:
     """Sentences that compare training at each depth with a rerun of the reference there, and each
     depth with the reference."""
-    compared = [depth for depth in found if depth.gain.difference is not None]
-    reference = next((depth for depth in found if depth.is_reference), None)
+    compared = [depth for depth in trained if depth.gain.difference is not None]
+    reference = next((depth for depth in trained if depth.is_reference), None)
     if not compared or reference is None:
         return []
     return [
@@ -153,8 +153,8 @@ def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
             f" {reference.executions} executions and run there without training"
         )
         if sign == 0:
-            most = max(depth.gain.interval[1] for depth in group if depth.gain.interval)
-            text += f"; it may gain up to {points(most)} points (95 % interval)"
+            largest_gain = max(depth.gain.interval[1] for depth in group if depth.gain.interval)
+            text += f"; it may gain up to {points(largest_gain)} points (95 % interval)"
         yield f"{text}."
 
 
@@ -164,11 +164,11 @@ def _difference_sentences(compared: list[Depth], reference: Depth) -> Iterator[s
         if depth.difference.sign is not None:
             groups.setdefault(depth.difference.sign, []).append(depth)
     for sign, group in groups.items():
-        how = {1: "better than", 0: "not told apart from", -1: "worse than"}[sign]
-        text = f"Each as it was trained, {_executions(group)} executions are {how} {reference.executions}"
+        relation = {1: "better than", 0: "not told apart from", -1: "worse than"}[sign]
+        text = f"Each as it was trained, {_executions(group)} executions are {relation} {reference.executions}"
         if sign == 0:
-            known = [depth.difference.interval for depth in group if depth.difference.interval]
-            low, high = min(low for low, _ in known), max(high for _, high in known)
+            intervals = [depth.difference.interval for depth in group if depth.difference.interval]
+            low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
             text += f" (95 % intervals from {points(low)} to {points(high)} points)"
         yield f"{text}."
 
@@ -209,13 +209,13 @@ def _executions(depths: list[Depth]) -> str:
     return listed([f"{depth.executions:,}" for depth in depths])
 
 
-def unused_sentences(found: list[Depth]) -> list[str]:
+def unused_sentences(trained: list[Depth]) -> list[str]:
     """Sentences on depths where training gains less than a point over weights trained at another
     depth."""
-    unused = [depth for depth in found if depth.is_unused]
+    unused = [depth for depth in trained if depth.is_unused]
     if not unused:
         return []
-    reference = next(depth for depth in found if depth.is_reference)
+    reference = next(depth for depth in trained if depth.is_reference)
     return [
         f"Depth not used at {listed([f'{depth.executions:,}' for depth in unused])} executions: training"
         f" there gains less than {100 * BOUND:g} point over weights trained at {reference.executions:,}"
@@ -224,19 +224,19 @@ def unused_sentences(found: list[Depth]) -> list[str]:
     ]
 
 
-def _block(found: list[Depth]) -> Block:
+def _block(trained: list[Depth]) -> Block:
     note = (
         "Test accuracy in %. “Rerun” runs the reference's weights at this depth, “back” this arm's"
         " weights at the reference's depth, both without training. Differences are of this arm's"
         " training, with 95 % intervals: less the rerun (the finding is of this one), and less the"
         " reference as it was trained."
     )
-    note += family_note([depth.difference for depth in found], "tests, of both differences")
+    note += family_note([depth.difference for depth in trained], "tests, of both differences")
     note += (
         " A depth counts as not used where a one-sided test over seeds, with Holm's correction over"
         " the depths, shows that training at it gains less than 1 point over the rerun."
     )
-    table = Table(_COLUMNS, [_row(depth) for depth in found])
+    table = Table(_COLUMNS, [_row(depth) for depth in trained])
     return Block("Depth, beside rerun controls", "depths", notes=[note], table=table)
 
 

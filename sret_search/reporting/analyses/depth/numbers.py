@@ -91,12 +91,12 @@ def depths(results: Results) -> list[Depth]:
     if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
         return []
     reference = [e for e in results.complete if e.values.get(arms.axis) == arms.reference]
-    every = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
-    missing = planned(results) - len(every)
-    return _corrected(every, missing, reruns="rerun" in results.study.file.controls)
+    trained = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
+    missing = planned(results) - len(trained)
+    return _corrected(trained, missing, reruns="rerun" in results.study.file.controls)
 
 
-def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
+def _corrected(trained: list[Depth], missing: int, reruns: bool) -> list[Depth]:
     """The depths with corrected tests. Gains and differences are one family. The tests that gains
     are small are another.
 
@@ -104,7 +104,7 @@ def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
         missing: number of arms without a complete trial.
         reruns: whether there are rerun controls, so that gains are tested.
     """
-    arms = [depth for depth in found if not depth.is_reference]
+    arms = [depth for depth in trained if not depth.is_reference]
     gains = [depth.gain for depth in arms] if reruns else []
     tests = family([*(depth.difference for depth in arms), *gains], missing * (1 + reruns))
     small = family([replace(gain, p=_below(gain)) for gain in gains], missing)
@@ -117,7 +117,7 @@ def _corrected(found: list[Depth], missing: int, reruns: bool) -> list[Depth]:
         )
         for i, depth in enumerate(arms)
     }
-    return [corrected.get(depth.executions, depth) for depth in found]
+    return [corrected.get(depth.executions, depth) for depth in trained]
 
 
 def _below(gain: Comparison) -> float | None:
@@ -158,7 +158,7 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
 
     return replace(
         depth,
-        gain=paired.compared(results, arm, reference, "test", theirs_reached=rerun_here),
+        gain=paired.compared(results, arm, reference, "test", rival_result=rerun_here),
         difference=paired.compared(results, arm, reference, "test"),
     )
 
@@ -168,9 +168,9 @@ def _rerun(entry: TrialRecord, executions: int) -> TrialResult | RerunResult | N
     depth. None if there is no such rerun."""
     if entry.job.architecture.executions == executions:
         return entry.result
-    for again in entry.result.reruns:
-        if again.executions == executions:
-            return again
+    for rerun in entry.result.reruns:
+        if rerun.executions == executions:
+            return rerun
     return None
 
 

@@ -37,33 +37,38 @@ _COLUMNS = (
 
 def analyse(results: Results) -> Analysis:
     """The elastic candidates."""
-    every = results.once(elastics)
+    elastic_candidates = results.once(elastics)
     return Analysis(
-        sentences=[sentence(elastic) for elastic in every],
-        charts=drawn(chart(every)),
-        blocks=[_block(elastic) for elastic in every],
-        facts={"elastics": [_facts(elastic) for elastic in every]},
-        compares=bool(every),
+        sentences=[sentence(elastic) for elastic in elastic_candidates],
+        charts=drawn(chart(elastic_candidates)),
+        blocks=[_block(elastic) for elastic in elastic_candidates],
+        facts={"elastics": [_facts(elastic) for elastic in elastic_candidates]},
+        compares=bool(elastic_candidates),
     )
 
 
-def chart(found: list[Elastic]) -> Chart | None:
+def chart(elastic_candidates: list[Elastic]) -> Chart | None:
     """Each elastic candidate at its depths, compared with weights trained for one depth only. None
     if there is no elastic candidate."""
-    if not found:
+    if not elastic_candidates:
         return None
-    shown = found[:_DRAWN]
-    depths = np.array([rung.executions for elastic in shown for rung in elastic.rungs], float)
+    drawn_candidates = elastic_candidates[:_DRAWN]
+    depths = np.array(
+        [rung.executions for elastic in drawn_candidates for rung in elastic.rungs], float
+    )
     colours = [colour for colour in cycle(_DRAWN + 1) if colour != ORANGE]
-    both = [_series(candidate, colour) for candidate, colour in zip(shown, colours, strict=False)]
+    series_of = [
+        _series(candidate, colour)
+        for candidate, colour in zip(drawn_candidates, colours, strict=False)
+    ]
     panels = [
         Panel(
             x=cost_axis(depths, LABELS["executions"]),
-            y=Axis(f"{PARTS[shown[0].part]} accuracy in %"),
-            series=tuple(series for accuracy, _ in both for series in accuracy),
+            y=Axis(f"{PARTS[drawn_candidates[0].part]} accuracy in %"),
+            series=tuple(series for accuracy, _ in series_of for series in accuracy),
         )
     ]
-    gaps = tuple(gap for _, gap in both if gap is not None)
+    gaps = tuple(gap for _, gap in series_of if gap is not None)
     if gaps:
         panels.append(
             Panel(
@@ -73,7 +78,11 @@ def chart(found: list[Elastic]) -> Chart | None:
                 title="gap, paired by seed, with 95 % intervals of each alone",
             )
         )
-    left_out = f" ({len(shown)} of {len(found)} are drawn)" if len(shown) < len(found) else ""
+    left_out = (
+        f" ({len(drawn_candidates)} of {len(elastic_candidates)} are drawn)"
+        if len(drawn_candidates) < len(elastic_candidates)
+        else ""
+    )
     return Chart(
         name="accuracy_elastic",
         title=f"One set of weights at every depth{left_out}",
@@ -89,14 +98,14 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
     x = np.array([rung.executions for rung in elastic.rungs], float)
     y = percents([rung.accuracy for rung in elastic.rungs])
     low, high = ends([rung.interval for rung in elastic.rungs])
-    known = elastic.rungs[0].interval is not None
+    has_interval = elastic.rungs[0].interval is not None
     series = [
         Series(
-            name, "line", x, y, low=low if known else None, high=high if known else None,
+            name, "line", x, y, low=low if has_interval else None, high=high if has_interval else None,
             colour=colour, marker="circle", group=name,
             hollow=[not rung.is_trained for rung in elastic.rungs],
-            hover=[f"{elastic.candidate}\n{elastic.mode}, at {int(at):,} executions\n{value:.1f} %"
-                   for at, value in zip(x, y, strict=True)],
+            hover=[f"{elastic.candidate}\n{elastic.mode}, at {int(executions):,} executions\n{value:.1f} %"
+                   for executions, value in zip(x, y, strict=True)],
         )
     ]  # fmt: skip
     alone = percents([rung.alone for rung in elastic.rungs])
@@ -105,8 +114,8 @@ def _series(elastic: Elastic, colour: str) -> tuple[list[Series], Series | None]
         series.append(
             Series(
                 label, "line", x, alone, colour=ORANGE, marker="square", hollow=True, dash="dash",
-                hover=[f"trained for {int(at):,} executions alone\n{value:.1f} %"
-                       for at, value in zip(x, alone, strict=True)],
+                hover=[f"trained for {int(executions):,} executions alone\n{value:.1f} %"
+                       for executions, value in zip(x, alone, strict=True)],
             )
         )  # fmt: skip
     rungs = [rung for rung in elastic.rungs if rung.gap.interval is not None]
@@ -155,40 +164,40 @@ def _gaps(rungs: list[ElasticDepth]) -> Iterator[str]:
         groups.setdefault(rung.gap.verdict, []).append(rung)
     for verdict, group in groups.items():
         gaps = sorted(rung.gap.difference or 0.0 for rung in group)
-        at = listed([f"{rung.executions:,}" for rung in group])
+        depths = listed([f"{rung.executions:,}" for rung in group])
         if len(group) == 1:
             test = group[0].gap
-            yield f"{points(gaps[0])} points at {at} executions{verdict_note(test, 'gaps')}"
+            yield f"{points(gaps[0])} points at {depths} executions{verdict_note(test, 'gaps')}"
             continue
-        text = f"{points(gaps[0])} to {points(gaps[-1])} points at {at} executions: {verdict}"
+        text = f"{points(gaps[0])} to {points(gaps[-1])} points at {depths} executions: {verdict}"
         tests = group[0].gap.tests
         is_tested = group[0].gap.sign is not None and tests > 1
         yield f"{text} after Holm's correction over {tests} gaps" if is_tested else text
 
 
 def _block(elastic: Elastic) -> Block:
-    trained, every, seeds = len(elastic.trained), elastic.rungs, elastic.seeds
+    trained, rungs, seeds = len(elastic.trained), elastic.rungs, elastic.seeds
     note = (
         f"{PARTS[elastic.part].capitalize()} accuracy in %, means over {seeds}"
         f" seed{'s' if seeds != 1 else ''}. Gaps in points against weights trained for that depth"
         " alone, as long, paired by seed, with 95 % intervals; only depths for which the study trains"
-        f" such weights are compared.{family_note([rung.gap for rung in every], 'gaps')} Training"
+        f" such weights are compared.{family_note([rung.gap for rung in rungs], 'gaps')} Training"
         f" takes {elastic.cost:.2f} times the multiply-adds of the deepest alone."
     )
-    rows = [_row(rung) for rung in every]
+    rows = [_row(rung) for rung in rungs]
     if elastic.rival is not None:
         rows.append(_row(elastic.rival, ", alone for equal multiply-adds"))
     return Block(
         heading=f"One model trained at {trained} depth{'s' if trained != 1 else ''}, evaluated at"
-        f" {len(every)} ({elastic.mode})",
+        f" {len(rungs)} ({elastic.mode})",
         notes=[note],
         table=Table(_COLUMNS, rows),
     )
 
 
-def _row(rung: ElasticDepth, about: str = "") -> tuple[str, ...]:
+def _row(rung: ElasticDepth, suffix: str = "") -> tuple[str, ...]:
     return (
-        f"{rung.executions:,}{about}",
+        f"{rung.executions:,}{suffix}",
         "yes" if rung.is_trained else "no",
         percent(rung.accuracy),
         percent(rung.alone),

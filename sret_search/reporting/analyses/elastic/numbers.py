@@ -89,15 +89,15 @@ def elastics(results: Results) -> list[Elastic]:
         if entry.job.recipe.is_elastic:
             groups.setdefault(entry.candidate, []).append(entry)
     alone = _alone(results)
-    every = [_elastic(results, group, alone) for group in groups.values()]
-    tests = iter(family([rung.gap for elastic in every for rung in _tested(elastic)]))
+    uncorrected = [_elastic(results, group, alone) for group in groups.values()]
+    tests = iter(family([rung.gap for elastic in uncorrected for rung in _tested(elastic)]))
     return [
         replace(
             elastic,
             rungs=[replace(r, gap=next(tests)) if r.has_rival else r for r in elastic.rungs],
             rival=None if elastic.rival is None else replace(elastic.rival, gap=next(tests)),
         )
-        for elastic in every
+        for elastic in uncorrected
     ]
 
 
@@ -120,9 +120,11 @@ class _Alone:
 def _alone(results: Results) -> list[_Alone]:
     """All weights that the study trains for one depth only."""
     images = results.study.sizes[0]
-    known = {entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.own}
+    trained = {
+        entry.candidate: (entry.job.architecture, entry.job.recipe) for entry in results.comparable
+    }
     if results.study.file.search.entry.exhaustive:
-        known = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | known
+        trained = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | trained
     complete: dict[str, list[TrialRecord]] = {}
     for entry in results.complete:
         complete.setdefault(entry.candidate, []).append(entry)
@@ -133,7 +135,7 @@ def _alone(results: Results) -> list[_Alone]:
             train_macs(architecture, recipe, images),
             complete.get(name, []),
         )
-        for name, (architecture, recipe) in known.items()
+        for name, (architecture, recipe) in trained.items()
         if not recipe.is_elastic
     ]
 
@@ -156,34 +158,34 @@ def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) ->
     depths = [*job.reruns, job.architecture]
     trained = trained_depths(job.architecture, job.recipe)
     part = paired.part(results)
-    beside = [as_long[depth] for depth in depths if depth in as_long]
+    compared = [as_long[depth] for depth in depths if depth in as_long]
     entries = [
-        entry for weights in [*beside, *([rival] if rival else [])] for entry in weights.entries
+        entry for weights in [*compared, *([rival] if rival else [])] for entry in weights.entries
     ]
     is_closed = part == "test" and paired.is_closed(results, [*group, *entries])
     if is_closed:
         part = "val"
 
-    def rung(i: int, other: _Alone | None) -> ElasticDepth:
+    def rung(i: int, single: _Alone | None) -> ElasticDepth:
         def reached(entry: TrialRecord) -> TrialResult | RerunResult:
-            is_own = i == len(depths) - 1
-            return entry.result if is_own else entry.result.reruns[i]
+            is_full_depth = i == len(depths) - 1
+            return entry.result if is_full_depth else entry.result.reruns[i]
 
-        theirs = [] if other is None else other.entries
+        rivals = [] if single is None else single.entries
         values = [reached(entry).accuracy(part) for entry in group]
         several = len(values) > 1
         gap = (
-            paired.on_validation(results, group, theirs, reached)
+            paired.on_validation(results, group, rivals, reached)
             if is_closed
-            else paired.compared(results, group, theirs, part, mine_reached=reached)
+            else paired.compared(results, group, rivals, part, trial_result=reached)
         )
         return ElasticDepth(
             executions=depths[i].executions,
             is_trained=depths[i] in trained,
-            has_rival=other is not None,
+            has_rival=single is not None,
             accuracy=float(np.mean(values)),
             interval=intervals.accuracy(values, results.images(part)) if several else None,
-            alone=float(np.mean([e.result.accuracy(part) for e in theirs])) if theirs else None,
+            alone=float(np.mean([e.result.accuracy(part) for e in rivals])) if rivals else None,
             gap=gap,
         )
 

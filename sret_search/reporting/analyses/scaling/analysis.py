@@ -21,10 +21,10 @@ _COLUMNS = (
 def analyse(results: Results) -> Analysis:
     """The laws, and slices of equal cost."""
     laws = results.once(scaling)
-    said = sentences(laws)
+    texts = sentences(laws)
     blocks = []
-    if said:
-        blocks = [Block("Scaling", "scaling", texts=said)]
+    if texts:
+        blocks = [Block("Scaling", "scaling", texts=texts)]
         blocks += [_block(slices) for slices in (laws.params, laws.macs) if slices]
     return Analysis(
         sentences=headlines(laws),
@@ -34,26 +34,26 @@ def analyse(results: Results) -> Analysis:
     )
 
 
-def _block(own: Sequence[Slice]) -> Block:
-    cost = COSTS[own[0].cost]
+def _block(slices: Sequence[Slice]) -> Block:
+    cost = COSTS[slices[0].cost]
     note = (
         f"Candidates whose {cost} are equal within 10 %, by budget. A depth may be the best one unless"
         " its best candidate is significantly worse than that of another (corrected for the choice"
         " among many): these depths have the best one in at least 95 % of studies, and in nearly all"
         " where one stands out."
     )
-    table = Table(_COLUMNS, [_row(part) for part in own])
+    table = Table(_COLUMNS, [_row(iso_slice) for iso_slice in slices])
     return Block(f"The best depth at equal {cost}", level=3, notes=[note], table=table)
 
 
-def _row(one: Slice) -> tuple[str, ...]:
-    may = [str(at.executions) for at in one.depths if at.may_be_best]
+def _row(iso_slice: Slice) -> tuple[str, ...]:
+    may_be_best = [str(depth.executions) for depth in iso_slice.depths if depth.may_be_best]
     return (
-        f"{one.low:,}",
-        f"{one.high:,}",
-        str(one.candidates),
-        ", ".join(str(at.executions) for at in one.depths),
-        f"{one.best.executions:,}",
-        percent(one.best.accuracy),
-        "any of them" if one.is_open else ", ".join(may),
+        f"{iso_slice.low:,}",
+        f"{iso_slice.high:,}",
+        str(iso_slice.candidates),
+        ", ".join(str(depth.executions) for depth in iso_slice.depths),
+        f"{iso_slice.best.executions:,}",
+        percent(iso_slice.best.accuracy),
+        "any of them" if iso_slice.is_open else ", ".join(may_be_best),
     )

@@ -22,36 +22,38 @@ _BUDGETS = 3
 """The fewest budgets for a chart of the best depth."""
 
 
-def charts(found: Scaling) -> list[Chart | None]:
+def charts(scaling: Scaling) -> list[Chart | None]:
     """Every chart of laws and slices. None for each chart that the results do not allow."""
     return [
-        None if found.recurrence is None else law(found.recurrence),
-        saturations(found.saturations),
-        best_depth(found.params, found.macs),
-        at_equal_cost(found.params),
-        at_equal_cost(found.macs),
+        None if scaling.recurrence is None else law(scaling.recurrence),
+        saturations(scaling.saturations),
+        best_depth(scaling.params, scaling.macs),
+        at_equal_cost(scaling.params),
+        at_equal_cost(scaling.macs),
     ]
 
 
-def law(one: Recurrence) -> Chart | None:
+def law(recurrence: Recurrence) -> Chart | None:
     """The law of recurrence, and the residual of each candidate. None if an exponent is not
     estimated."""
-    if one.alpha.value is None or (one.phi is not None and one.phi.value is None):
+    if recurrence.alpha.value is None or (
+        recurrence.phi is not None and recurrence.phi.value is None
+    ):
         return None
-    fit, phi = one.found, float(one.found.theta[PHI])
+    fit, phi = recurrence.fit, float(recurrence.fit.theta[PHI])
     log_n = fit.points.log_size(np.array([phi]), fit.centre)[0][0]
     line = np.linspace(log_n.min(), log_n.max(), _LINE)
-    low, high = one.drawn.band(line, phi)
+    low, high = recurrence.bootstraps.band(line, phi)
     e, a, _, alpha = fit.theta
     executions = np.array(
-        [candidate.entry.cost["executions"] for candidate in one.trained], dtype=float
+        [candidate.entry.cost["executions"] for candidate in recurrence.trained], dtype=float
     )
     scale = Scale("executions", *_ends(executions), log=executions.min() < executions.max())
-    off = 100 * np.expm1(fit.residuals)
+    residuals = 100 * np.expm1(fit.residuals)
     names = [
         f"{candidate.entry.candidate}\n{int(e):,} executions, {candidate.entry.cost['params']:,} parameters\n"
         f"loss {candidate.loss:.4f}, {percent:+.1f} % from the law"
-        for candidate, e, percent in zip(one.trained, executions, off, strict=True)
+        for candidate, e, percent in zip(recurrence.trained, executions, residuals, strict=True)
     ]
     x, x_line = fit.centre * np.exp(log_n), fit.centre * np.exp(line)
     label = f"effective parameters, N_once + r^φ·N_rec with φ = {phi:.2f}".replace("-", "−")
@@ -77,18 +79,18 @@ def law(one: Recurrence) -> Chart | None:
                 x=Axis("executions (unique blocks × loops)", log=True),
                 y=Axis("measured loss less the law, in % of it", line=0.0),
                 series=(
-                    Series("residual", "points", executions, off, colour=SKY, hover=names, size=5),
+                    Series("residual", "points", executions, residuals, colour=SKY, hover=names, size=5),
                 ),
             ),
         ),
     )  # fmt: skip
 
 
-def saturations(found: Sequence[Saturation]) -> Chart | None:
+def saturations(laws: Sequence[Saturation]) -> Chart | None:
     """Accuracy and loss against executions, with the saturating law. None if there is no law."""
     panels = tuple(
         _saturation(saturation)
-        for saturation in found
+        for saturation in laws
         if saturation.beta is not None and saturation.beta.value is not None
     )
     if not panels:
@@ -104,22 +106,22 @@ def saturations(found: Sequence[Saturation]) -> Chart | None:
     )
 
 
-def _saturation(one: Saturation) -> Panel:
-    assert one.found is not None
-    assert one.drawn is not None
-    fit, points = one.found, one.found.points
+def _saturation(saturation: Saturation) -> Panel:
+    assert saturation.fit is not None
+    assert saturation.bootstraps is not None
+    fit, points = saturation.fit, saturation.fit.points
     executions = points.sizes_rn[0]
     log_e = np.log(executions / fit.centre)
     line = np.linspace(log_e.min(), log_e.max(), _LINE)
     e, a, _, alpha = fit.theta
-    y_line, (low, high) = e + a * np.exp(-alpha * line), one.drawn.band(line, 0.0)
+    y_line, (low, high) = e + a * np.exp(-alpha * line), saturation.bootstraps.band(line, 0.0)
     y = points.y_n
     if points.family_n is not None:  # minus the law of each family at the middle depth
         y, y_line = a * np.expm1(-alpha * log_e) + fit.residuals, a * np.expm1(-alpha * line)
-    accuracy, several = one.measure == "accuracy", points.family_n is not None
+    accuracy, several = saturation.measure == "accuracy", points.family_n is not None
     if accuracy:
-        first = 0 if several else 100
-        y, y_line, low, high = (first - 100 * v for v in (y, y_line, high, low))
+        start = 0 if several else 100
+        y, y_line, low, high = (start - 100 * v for v in (y, y_line, high, low))
         label = (
             "validation accuracy in %"
             if not several
@@ -139,7 +141,7 @@ def _saturation(one: Saturation) -> Panel:
             Series("candidate", "points", executions, y, colour=SKY, size=5),
             Series("law", "line", x_line, y_line, colour=RED),
         ),
-        title=one.measure,
+        title=saturation.measure,
     )
 
 
@@ -160,51 +162,55 @@ def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
     )
 
 
-def _best(own: Sequence[Slice]) -> Panel:
-    x = np.sqrt([float(part.low) * part.high for part in own])
-    low, high = np.array([part.interval for part in own], dtype=float).T
+def _best(slices: Sequence[Slice]) -> Panel:
+    x = np.sqrt([float(iso_slice.low) * iso_slice.high for iso_slice in slices])
+    low, high = np.array([iso_slice.interval for iso_slice in slices], dtype=float).T
     hover = [
-        f"{part.span}\n{part.candidates} candidates of {len(part.depths)} depths\nbest:"
-        f" {part.best.candidate}, {part.best.executions:,} executions, {100 * part.best.accuracy:.1f} %\nmay be"
-        f" best: {', '.join(f'{at.executions:,}' for at in part.depths if at.may_be_best)} executions"
-        for part in own
+        f"{iso_slice.span}\n{iso_slice.candidates} candidates of {len(iso_slice.depths)} depths\nbest:"
+        f" {iso_slice.best.candidate}, {iso_slice.best.executions:,} executions, {100 * iso_slice.best.accuracy:.1f} %\nmay be"
+        f" best: {', '.join(f'{depth.executions:,}' for depth in iso_slice.depths if depth.may_be_best)} executions"
+        for iso_slice in slices
     ]
     return Panel(
-        x=Axis(LABELS[own[0].cost], log=True),
+        x=Axis(LABELS[slices[0].cost], log=True),
         y=Axis("executions of the best candidate", log=True),
         series=(
             Series(
-                "best depth", "points", x, [float(part.best.executions) for part in own],
-                low=low, high=high, colour=GREEN, hollow=[part.is_open for part in own], hover=hover,
+                "best depth", "points", x, [float(iso_slice.best.executions) for iso_slice in slices],
+                low=low, high=high, colour=GREEN, hollow=[iso_slice.is_open for iso_slice in slices], hover=hover,
             ),
         ),
     )  # fmt: skip
 
 
-def at_equal_cost(own: Sequence[Slice]) -> Chart | None:
+def at_equal_cost(slices: Sequence[Slice]) -> Chart | None:
     """Accuracy against executions in slices of equal cost, evenly selected among the budgets. None
     without slices."""
-    if not own:
+    if not slices:
         return None
-    places = np.unique(np.linspace(0, len(own) - 1, min(len(own), _SHOWN)).astype(int))
-    some = [own[i] for i in places]
-    cost = "parameters" if own[0].cost == "params" else "MACs"
+    places = np.unique(np.linspace(0, len(slices) - 1, min(len(slices), _SHOWN)).astype(int))
+    selected = [slices[i] for i in places]
+    cost = "parameters" if slices[0].cost == "params" else "MACs"
     series = tuple(
         Series(
-            part.span, "line", [float(at.executions) for at in part.depths],
-            [100 * at.accuracy for at in part.depths], colour=colour, marker="circle",
-            hollow=[not at.may_be_best for at in part.depths],
+            iso_slice.span, "line", [float(depth.executions) for depth in iso_slice.depths],
+            [100 * depth.accuracy for depth in iso_slice.depths], colour=colour, marker="circle",
+            hollow=[not depth.may_be_best for depth in iso_slice.depths],
             hover=[
-                f"{at.candidate}, {at.executions:,} executions\n{100 * at.accuracy:.1f} %, the best of"
-                f" {at.candidates}" for at in part.depths
+                f"{depth.candidate}, {depth.executions:,} executions\n{100 * depth.accuracy:.1f} %, the best of"
+                f" {depth.candidates}" for depth in iso_slice.depths
             ],
         )
-        for part, colour in zip(some, shades(len(some)), strict=True)
+        for iso_slice, colour in zip(selected, shades(len(selected)), strict=True)
     )  # fmt: skip
-    fewer = "" if len(some) == len(own) else f" ({len(some)} of {len(own)} budgets are drawn)"
+    selection = (
+        ""
+        if len(selected) == len(slices)
+        else f" ({len(selected)} of {len(slices)} budgets are drawn)"
+    )
     return Chart(
-        name=f"depth_at_equal_{own[0].cost}",
-        title=f"Depth at equal {cost}{fewer}",
+        name=f"depth_at_equal_{slices[0].cost}",
+        title=f"Depth at equal {cost}{selection}",
         caption=f"The best candidate of each depth among those whose {cost} are equal within"
         f" {100 * TOLERANCE:.0f} %. Hollow: significantly worse than the best of its budget.",
         panels=(

@@ -92,9 +92,9 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
         theta, loss = solve(points, centre, best, free[None], ones, _delta(points, scale))
         best, scale = theta, _scale(points, centre, theta, dof)
     # Robust weights may prefer another valley.
-    again = np.concatenate([best, starts])
-    frees = np.broadcast_to(free, again.shape)
-    theta, loss = solve(points, centre, again, frees, ones, _delta(points, scale))
+    restarts = np.concatenate([best, starts])
+    frees = np.broadcast_to(free, restarts.shape)
+    theta, loss = solve(points, centre, restarts, frees, ones, _delta(points, scale))
     chosen = int(np.argmin(loss))
     r = points.residuals(theta[[chosen]], centre)[0][0]
     noise = _noise(points, _jacobian(points, theta[chosen], centre)[free], dof)
@@ -134,10 +134,10 @@ def _noise(points: Points, J_pn: np.ndarray, dof: int) -> float:
         return 0.0
     units = np.maximum(np.abs(J_pn).max(axis=1, keepdims=True), 1e-300)
     basis = np.linalg.qr((J_pn / units).T)[0]
-    left = points.off_sn - (points.off_sn @ basis) @ basis.T
-    left, free = left.reshape(1, -1), (points.seeds - 1) * dof
-    size = float(np.median(np.abs(left)) / 0.6745 * np.sqrt(left.size / free))
-    bounded = spread(left, np.ones_like(left), _delta(points, max(size, 1e-12)), free)
+    residuals = points.deviation_sn - (points.deviation_sn @ basis) @ basis.T
+    residuals, freedom = residuals.reshape(1, -1), (points.seeds - 1) * dof
+    size = float(np.median(np.abs(residuals)) / 0.6745 * np.sqrt(residuals.size / freedom))
+    bounded = spread(residuals, np.ones_like(residuals), _delta(points, max(size, 1e-12)), freedom)
     return float(bounded.item() / points.seeds)
 
 
@@ -147,8 +147,8 @@ def spread(r_Kn: np.ndarray, w_Kn: np.ndarray, delta: float, dof: int) -> np.nda
     total = np.sum(w_Kn, axis=1)
     bounded = np.sum(w_Kn * np.minimum(np.abs(r_Kn), delta) ** 2, axis=1)
     inside = np.maximum(np.sum(w_Kn * (np.abs(r_Kn) <= delta), axis=1) / total, 0.3)
-    few = 1 + (total - dof) / total * (1 - inside) / inside
-    variance: np.ndarray = np.maximum(bounded / dof / inside * few**2, 1e-300)
+    inflation = 1 + (total - dof) / total * (1 - inside) / inside
+    variance: np.ndarray = np.maximum(bounded / dof / inside * inflation**2, 1e-300)
     return variance
 
 
@@ -257,7 +257,7 @@ def _starts(points: Points, centre: float, phi: float | None) -> np.ndarray:
     if points.family_n is None:
         away_x, away_y = x - mean_x[:, None], y - mean_y
     else:
-        away_x, away_y = points.within(x), points.within(y)
+        away_x, away_y = points.minus_family_mean(x), points.minus_family_mean(y)
     slope = (away_x @ (w * away_y)) / np.maximum(away_x**2 @ w, 1e-300)
     a = np.maximum(slope, 0)
     e = mean_y - a * mean_x

@@ -66,7 +66,7 @@ class Bootstraps:
         theta_s4, loss_s: the optima without each seed.
     """
 
-    found: Fit
+    fit: Fit
     w_Bn: np.ndarray
     theta_B4: np.ndarray
     loss_B: np.ndarray
@@ -75,23 +75,23 @@ class Bootstraps:
 
     @classmethod
     @np.errstate(all="ignore")
-    def of(cls, found: Fit, count: int = _BOOTSTRAPS, seed: int = 0) -> Bootstraps:
+    def draw(cls, fit: Fit, count: int = _BOOTSTRAPS, seed: int = 0) -> Bootstraps:
         """Draw and fit, starting at the optimum. The same seed gives the same draws."""
-        points, blocks = found.points, found.points.blocks
+        points, blocks = fit.points, fit.points.blocks
         rng = np.random.default_rng(seed)
         w = rng.multinomial(blocks, np.full(blocks, 1 / blocks), count).astype(float)
         if points.family_n is not None:
             w = w[:, points.family_n]
-        start = np.broadcast_to(found.theta, (count, 4))
-        free = np.broadcast_to(found.free, (count, 4))
-        theta, loss = solve(points, found.centre, start, free, w, found.delta)
-        return cls(found, w, theta, loss, *_without_each_seed(found, found.free))
+        start = np.broadcast_to(fit.theta, (count, 4))
+        free = np.broadcast_to(fit.free, (count, 4))
+        theta, loss = solve(points, fit.centre, start, free, w, fit.delta)
+        return cls(fit, w, theta, loss, *_without_each_seed(fit, fit.free))
 
     def height(self, place: int) -> float:
         """The 95 % quantile, over bootstraps, of the height of a parameter's profile at the fitted
         value. For a bootstrap the fitted value is the truth. The height is a square root,
         comparable to Student's t."""
-        best, theta = self.found, self.theta_B4.copy()
+        best, theta = self.fit, self.theta_B4.copy()
         theta[:, place] = best.theta[place]
         free = np.broadcast_to(best.free & (np.arange(4) != place), theta.shape)
         _, at_truth = solve(best.points, best.centre, theta, free, self.w_Bn, best.delta)
@@ -102,14 +102,14 @@ class Bootstraps:
 
     def height_of_seeds(self, place: int) -> float:
         """The height over seeds, by the jackknife and Student's t for their number."""
-        _, at_truth = _without_each_seed(self.found, self.found.free & (np.arange(4) != place))
-        worse = 2 * np.maximum(at_truth - self.loss_s, 0) / self.found.spread
-        return _few(self.found.points) * float(np.sqrt(np.sum(worse)))
+        _, at_truth = _without_each_seed(self.fit, self.fit.free & (np.arange(4) != place))
+        worse = 2 * np.maximum(at_truth - self.loss_s, 0) / self.fit.spread
+        return _t_of_seeds(self.fit.points) * float(np.sqrt(np.sum(worse)))
 
     def band(self, log_size: np.ndarray, phi: float) -> tuple[np.ndarray, np.ndarray]:
         """The law's interval at each log(M / M₀), with M for this φ: percentiles, widened by the
         deviation that seeds share. If each family has its limit, the law at M₀ is subtracted."""
-        best = self.found
+        best = self.fit
         free = best.free & (np.arange(4) != 2)
         start = self.theta_B4.copy()
         start[:, 2] = phi
@@ -119,7 +119,7 @@ class Bootstraps:
         middle, law_Bx, law_sx = (
             self._law(parameters, log_size) for parameters in (best.theta[None], theta, of_seeds)
         )
-        share = _few(best.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
+        share = _t_of_seeds(best.points) * np.sqrt(np.sum((law_sx - middle) ** 2, axis=0))
         low, high = np.quantile(law_Bx, (0.025, 0.975), axis=0)
         middle = middle[0]
         return (
@@ -129,72 +129,72 @@ class Bootstraps:
 
     def _law(self, theta_K4: np.ndarray, log_size: np.ndarray) -> np.ndarray:
         e, a, _, alpha = theta_K4.T[..., None]
-        if self.found.points.family_n is not None:
+        if self.fit.points.family_n is not None:
             e = -a
         law: np.ndarray = e + a * np.exp(-alpha * log_size)
         return law
 
 
-def _few(points: Points) -> float:
+def _t_of_seeds(points: Points) -> float:
     """Student's t for a variance over the seeds of the points. Infinite with one seed."""
     return float(special.stdtrit(points.seeds - 1, 0.975)) if points.seeds > 1 else np.inf
 
 
-def _without_each_seed(found: Fit, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _without_each_seed(fit: Fit, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The optimum without each seed in turn, and its loss."""
-    shifts = found.points.shifts_sn
-    start = np.broadcast_to(found.theta, (len(shifts), 4))
+    shifts = fit.points.shifts_sn
+    start = np.broadcast_to(fit.theta, (len(shifts), 4))
     frees = np.broadcast_to(free, start.shape)
-    ones = np.ones((1, len(found.points.y_n)))
-    return solve(found.points, found.centre, start, frees, ones, found.delta, shifts)
+    ones = np.ones((1, len(fit.points.y_n)))
+    return solve(fit.points, fit.centre, start, frees, ones, fit.delta, shifts)
 
 
 @np.errstate(all="ignore")
-def estimate(found: Fit, place: int, drawn: Bootstraps) -> Estimate:
+def estimate(fit: Fit, place: int, bootstraps: Bootstraps) -> Estimate:
     """A parameter with its interval."""
-    at = float(found.theta[place])
-    value = None if is_on_edge(place, at) else at
-    points = found.points
+    optimum = float(fit.theta[place])
+    value = None if is_on_edge(place, optimum) else optimum
+    points = fit.points
     if points.seeds < 2:
         return Estimate(value, None, None)
-    height = normal = float(special.stdtrit(found.dof, 0.975))
+    height = normal = float(special.stdtrit(fit.dof, 0.975))
     if points.family_n is not None:
         # The candidates of a family share their deviation from the law, which F does not know.
-        few = float(special.stdtrit(points.families - 1, 0.975) / special.ndtri(0.975))
-        height = few * drawn.height(place)
+        widening = float(special.stdtrit(points.families - 1, 0.975) / special.ndtri(0.975))
+        height = widening * bootstraps.height(place)
     elif len(points.y_n) >= _BLOCKS:
-        height = max(height, drawn.height(place))
-    noise = normal**2 * found.noise / found.spread
-    both = drawn.height_of_seeds(place) ** 2 + max(height**2 - noise, 0)
-    height = float(np.sqrt(np.maximum(height**2, both)))
-    values, heights = profile(found, place)
-    below, above = values < at, values > at
+        height = max(height, bootstraps.height(place))
+    noise = normal**2 * fit.noise / fit.spread
+    squared = bootstraps.height_of_seeds(place) ** 2 + max(height**2 - noise, 0)
+    height = float(np.sqrt(np.maximum(height**2, squared)))
+    values, heights = profile(fit, place)
+    below, above = values < optimum, values > optimum
     return Estimate(
         value,
-        crossing(values[below][::-1], heights[below][::-1], at, height),
-        crossing(values[above], heights[above], at, height),
+        crossing(values[below][::-1], heights[below][::-1], optimum, height),
+        crossing(values[above], heights[above], optimum, height),
     )
 
 
 @np.errstate(all="ignore")
-def profile(found: Fit, place: int) -> tuple[np.ndarray, np.ndarray]:
+def profile(fit: Fit, place: int) -> tuple[np.ndarray, np.ndarray]:
     """Values of a parameter, and how much worse the best fit at each value is. The second is the
-    square root of a statistic with the F distribution with 1 and `found.dof` degrees of freedom."""
-    at, covariance = found.theta[place], found.covariance
+    square root of a statistic with the F distribution with 1 and `fit.dof` degrees of freedom."""
+    optimum, covariance = fit.theta[place], fit.covariance
     error = np.sqrt(max(covariance[place, place], 1e-300))
     ends = [end for end in (LOWEST[place], HIGHEST[place]) if np.isfinite(end)]
-    between = np.concatenate([[], *(np.linspace(end, at, 6)[:-1] for end in ends)])
-    values = np.concatenate([at - _AWAY * error, at + _AWAY * error, between])
+    between = np.concatenate([[], *(np.linspace(end, optimum, 6)[:-1] for end in ends)])
+    values = np.concatenate([optimum - _AWAY * error, optimum + _AWAY * error, between])
     values = np.unique(np.clip(values, LOWEST[place], HIGHEST[place]))
     # Start from the optimum along the valley, and straight: far away either may be the nearer.
-    along = found.theta + (values - at)[:, None] * covariance[:, place] / error**2
-    start = np.concatenate([along, np.broadcast_to(found.theta, along.shape)])
-    start = np.where(np.isfinite(start), start, found.theta)
+    along = fit.theta + (values - optimum)[:, None] * covariance[:, place] / error**2
+    start = np.concatenate([along, np.broadcast_to(fit.theta, along.shape)])
+    start = np.where(np.isfinite(start), start, fit.theta)
     start[:, place] = np.tile(values, 2)
-    free = np.broadcast_to(found.free & (np.arange(4) != place), start.shape)
-    ones = np.ones((1, len(found.points.y_n)))
-    _, loss = solve(found.points, found.centre, start, free, ones, found.delta)
-    worse = 2 * (loss.reshape(2, -1).min(0) - found.loss) / found.spread
+    free = np.broadcast_to(fit.free & (np.arange(4) != place), start.shape)
+    ones = np.ones((1, len(fit.points.y_n)))
+    _, loss = solve(fit.points, fit.centre, start, free, ones, fit.delta)
+    worse = 2 * (loss.reshape(2, -1).min(0) - fit.loss) / fit.spread
     return values, np.sqrt(np.maximum(np.nan_to_num(worse, posinf=1e300), 0))
 
 

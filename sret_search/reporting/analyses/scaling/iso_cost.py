@@ -69,13 +69,13 @@ class Slice:
 
     @property
     def best(self) -> AtDepth:
-        return max(self.depths, key=lambda one: one.accuracy)
+        return max(self.depths, key=lambda depth: depth.accuracy)
 
     @property
     def interval(self) -> tuple[int, int]:
         """The fewest and the most executions that may be best."""
-        may = [depth.executions for depth in self.depths if depth.may_be_best]
-        return min(may), max(may)
+        executions = [depth.executions for depth in self.depths if depth.may_be_best]
+        return min(executions), max(executions)
 
     @property
     def is_open(self) -> bool:
@@ -124,23 +124,23 @@ def slice_of(
     names, executions = part.candidate.to_numpy(), part.executions.to_numpy()
     groups = [np.flatnonzero(executions == depth) for depth in np.unique(executions)]
     best = int(np.argmax(accuracy))
-    behind, free, errors = _behind(accuracy, seeds, best, spread)
+    behind, dof, errors = _behind(accuracy, seeds, best, spread)
     # Any candidate of a depth that is truly its best may be measured as the best of all.
     pairs = len(part) * max(len(groups) - 1, 1)
-    far = behind > _bars(free, 0.05 / (tests * pairs)) * errors
-    may = behind <= _bars(free, 0.05 / (len(part) - 1)) * errors
+    far = behind > _bars(dof, 0.05 / (tests * pairs)) * errors
+    may_be_best = behind <= _bars(dof, 0.05 / (len(part) - 1)) * errors
     if not any(far[group].all() for group in groups):
-        may[:] = True
+        may_be_best[:] = True
     depths = []
     for group in groups:
-        first = group[np.argmax(accuracy[group])]
+        best_of_depth = group[np.argmax(accuracy[group])]
         depths.append(
             AtDepth(
-                executions=int(executions[first]),
-                candidate=str(names[first]),
-                accuracy=float(accuracy[first]),
+                executions=int(executions[best_of_depth]),
+                candidate=str(names[best_of_depth]),
+                accuracy=float(accuracy[best_of_depth]),
                 candidates=len(group),
-                may_be_best=bool(may[group].any()),
+                may_be_best=bool(may_be_best[group].any()),
             )
         )
     return Slice(
@@ -149,7 +149,7 @@ def slice_of(
         high=int(part[cost].max()),
         candidates=len(part),
         depths=tuple(depths),
-        error=float(errors[best]) if free[best] else None,
+        error=float(errors[best]) if dof[best] else None,
     )
 
 
@@ -158,18 +158,18 @@ def _behind(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The accuracy of the best minus that of each candidate, the degrees of freedom, and the
     standard error. Degrees of freedom are 0 if seeds say nothing of it."""
-    variance, free = spread.at(accuracy)
+    variance, dof = spread.rest_at(accuracy)
     variance = np.maximum(variance, (LEAST / spread.images) ** 2)
     squares = variance / seeds + variance[best] / seeds[best]
-    free = np.minimum(free, free[best])
+    dof = np.minimum(dof, dof[best])
     # The effect of seeds on all candidates differs between two candidates if one has fewer seeds.
     unlike = np.abs(1 / seeds - 1 / seeds[best])
     squares += spread.shared_at(accuracy) * unlike
-    free = np.where(unlike > 0, np.minimum(free, spread.shared_free), free)
-    return accuracy[best] - accuracy, np.where(free < 1, 0, free), np.sqrt(squares)
+    dof = np.where(unlike > 0, np.minimum(dof, spread.shared_dof), dof)
+    return accuracy[best] - accuracy, np.where(dof < 1, 0, dof), np.sqrt(squares)
 
 
-def _bars(free: np.ndarray, level: float) -> np.ndarray:
+def _bars(dof: np.ndarray, level: float) -> np.ndarray:
     """Student's t at a level, one-sided. Infinite without degrees of freedom."""
-    bars: np.ndarray = np.where(free > 0, special.stdtrit(np.maximum(free, 1), 1 - level), np.inf)
+    bars: np.ndarray = np.where(dof > 0, special.stdtrit(np.maximum(dof, 1), 1 - level), np.inf)
     return bars

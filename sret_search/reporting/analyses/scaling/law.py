@@ -62,18 +62,18 @@ class Points:
         return len(self.y_sn)
 
     @cached_property
-    def off_sn(self) -> np.ndarray:
+    def deviation_sn(self) -> np.ndarray:
         """The deviation of each seed from the mean over seeds, in the units of residuals. With
         families, the mean of each family is subtracted."""
-        off = np.log(self.y_sn / self.y_n) if self.relative else self.y_sn - self.y_n
-        off = off - off.mean(0)
-        return off if self.family_n is None else self.within(off)
+        deviation = np.log(self.y_sn / self.y_n) if self.relative else self.y_sn - self.y_n
+        deviation = deviation - deviation.mean(0)
+        return deviation if self.family_n is None else self.minus_family_mean(deviation)
 
     @property
     def shifts_sn(self) -> np.ndarray:
         """The shifts of the residuals when each seed in turn is left out, scaled such that the
         squares of the resulting changes add up to a variance: the jackknife (Tukey, 1958)."""
-        shifts: np.ndarray = -self.off_sn / np.sqrt(self.seeds * max(self.seeds - 1, 1))
+        shifts: np.ndarray = -self.deviation_sn / np.sqrt(self.seeds * max(self.seeds - 1, 1))
         return shifts
 
     @property
@@ -125,10 +125,10 @@ class Points:
         else:
             r_Kn = self.y_n - law_Kn
         if self.family_n is not None:
-            r_Kn, J_K4n = self.within(r_Kn), self.within(J_K4n)
+            r_Kn, J_K4n = self.minus_family_mean(r_Kn), self.minus_family_mean(J_K4n)
         return r_Kn, J_K4n
 
-    def within(self, values: np.ndarray) -> np.ndarray:
+    def minus_family_mean(self, values: np.ndarray) -> np.ndarray:
         """Values minus the mean of their family, along the last axis."""
         assert self.family_n is not None
         starts = np.flatnonzero(np.diff(self.family_n, prepend=-1))

@@ -32,9 +32,9 @@ class Scaling:
         return {
             "recurrence": None if self.recurrence is None else self.recurrence.facts,
             "without_recurrence": self.without,
-            "saturations": [one.facts for one in self.saturations],
-            "iso_params": [one.facts for one in self.params],
-            "iso_macs": [one.facts for one in self.macs],
+            "saturations": [law.facts for law in self.saturations],
+            "iso_params": [iso_slice.facts for iso_slice in self.params],
+            "iso_macs": [iso_slice.facts for iso_slice in self.macs],
         }
 
 

@@ -99,8 +99,8 @@ class Recurrence:
         kinds: the law for each value of this axis.
     """
 
-    found: Fit
-    drawn: Bootstraps
+    fit: Fit
+    bootstraps: Bootstraps
     trained: tuple[Trained, ...]
     seeds: int
     left_out: int
@@ -141,38 +141,38 @@ def trained(results: Results) -> list[Trained]:
     entries: dict[str, list[TrialRecord]] = {}
     sound = set(results.sound.candidate)
     searched = (entry for entry in results.complete if entry.candidate in sound)
-    twins = (e for of in results.having("twin").values() for e in of)
+    twins = (e for trials in results.having("twin").values() for e in trials)
     longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
     for entry in (*searched, *(e for e in twins if e.control != longer)):
         entries.setdefault(entry.candidate, []).append(entry)
     if has_elastic(results):
-        entries = {n: of for n, of in entries.items() if not of[0].job.recipe.is_elastic}
-    epochs = [of[0].result.epochs for of in entries.values()]
+        entries = {n: group for n, group in entries.items() if not group[0].job.recipe.is_elastic}
+    epochs = [trials[0].result.epochs for trials in entries.values()]
     usual = max(set(epochs), key=epochs.count, default=None)
-    every = []
-    for of in entries.values():
-        losses = {entry.seed: as_number(entry.result.val_loss) for entry in of}
-        is_usual = of[0].result.epochs == usual
+    candidates = []
+    for trials in entries.values():
+        losses = {entry.seed: as_number(entry.result.val_loss) for entry in trials}
+        is_usual = trials[0].result.epochs == usual
         if is_usual and min(losses.values()) > 0 and np.isfinite(sum(losses.values())):
-            every.append(Trained(of[0], losses))
-    return every
+            candidates.append(Trained(trials[0], losses))
+    return candidates
 
 
 @np.errstate(all="ignore")
 def recurrence(results: Results) -> Recurrence | Without | None:
     """The law of a study. A reason if there are enough candidates but no law. None with too few
     candidates."""
-    every = trained(results)
-    if len(every) < _FEWEST:
+    candidates = trained(results)
+    if len(candidates) < _FEWEST:
         return None
-    by_name = {candidate.entry.candidate: candidate for candidate in every}
+    by_name = {candidate.entry.candidate: candidate for candidate in candidates}
     names, seeds = block({name: candidate.losses for name, candidate in by_name.items()}, _FEWEST)
     chosen = [
         Trained(by_name[n].entry, {seed: by_name[n].losses[seed] for seed in seeds}) for n in names
     ]
     if len(chosen) > MOST:
-        kept = np.sort(np.random.default_rng(0).permutation(len(chosen))[:MOST])
-        chosen = [chosen[i] for i in kept]
+        drawn_places = np.sort(np.random.default_rng(0).permutation(len(chosen))[:MOST])
+        chosen = [chosen[i] for i in drawn_places]
     if len(chosen) < _FEWEST:
         return None
     points = as_points(chosen)
@@ -181,26 +181,26 @@ def recurrence(results: Results) -> Recurrence | Without | None:
         return "one size"
     if points.seeds < 2:
         return "one seed"
-    by = by_size(points)
-    free = fit(points, None if len(points.runs_r) > 1 else 0.0) if falls(by) else None
-    if free is None or not depends(free):
+    trend = by_size(points)
+    law = fit(points, None if len(points.runs_r) > 1 else 0.0) if falls(trend) else None
+    if law is None or not depends(law):
         return "no dependence"
-    drawn = Bootstraps.of(free)
-    axis, kinds = _kinds(results, chosen, points) if free.free[PHI] else (None, ())
-    alpha = estimate(free, ALPHA, drawn)
+    bootstraps = Bootstraps.draw(law)
+    axis, kinds = _kinds(results, chosen, points) if law.free[PHI] else (None, ())
+    alpha = estimate(law, ALPHA, bootstraps)
     variance = float(np.var(np.log(points.y_n)))
     return Recurrence(
-        found=free,
-        drawn=drawn,
+        fit=law,
+        bootstraps=bootstraps,
         trained=tuple(chosen),
         seeds=points.seeds,
-        left_out=len(every) - len(chosen),
-        phi=estimate(free, PHI, drawn) if free.free[PHI] else None,
+        left_out=len(candidates) - len(chosen),
+        phi=estimate(law, PHI, bootstraps) if law.free[PHI] else None,
         alpha=alpha,
-        e=estimate(free, E, drawn),
-        a=None if alpha.value is None else float(free.theta[1] * free.centre**alpha.value),
-        explained=max(0.0, 1 - float(np.var(free.residuals)) / max(variance, 1e-300)),
-        scatter=free.scale,
+        e=estimate(law, E, bootstraps),
+        a=None if alpha.value is None else float(law.theta[1] * law.centre**alpha.value),
+        explained=max(0.0, 1 - float(np.var(law.residuals)) / max(variance, 1e-300)),
+        scatter=law.scale,
         held_out=_held_out(chosen, points),
         loops=tuple(int(r) for r in points.runs_r),
         has_unlooped=bool(np.any(points.sizes_rn[points.runs_r > 1].sum(0) == 0)),
@@ -240,22 +240,22 @@ def by_size(points: Points) -> Estimate:
     return slope(points, np.log(sizes), [runs] if len(points.runs_r) > 1 else ())
 
 
-def falls(by: Estimate) -> bool:
+def falls(trend: Estimate) -> bool:
     """Whether a slope is significantly below 0."""
-    return by.high is not None and by.high < 0
+    return trend.high is not None and trend.high < 0
 
 
-def depends(found: Fit) -> bool:
+def depends(law: Fit) -> bool:
     """Whether a law is significantly better than a constant, at 5 % for independent candidates. The
     test does not allow for deviations that candidates share through their seeds. So a law is
     reported only if losses also fall significantly (`falls`) with size or depth."""
-    start = np.array([[np.median(found.points.y_n), 0.0, 0.0, 1.0]])
-    ones = np.ones((1, len(found.points.y_n)))
-    only_e = np.array([[found.free[E], False, False, False]])
-    _, loss = solve(found.points, found.centre, start, only_e, ones, found.delta)
-    more = int(found.free[1:].sum())
-    better = 2 * (float(loss[0]) - found.loss) / found.spread / more
-    return bool(found.theta[1] > 0 and better > special.fdtri(more, found.dof, 0.95))
+    start = np.array([[np.median(law.points.y_n), 0.0, 0.0, 1.0]])
+    ones = np.ones((1, len(law.points.y_n)))
+    only_e = np.array([[law.free[E], False, False, False]])
+    _, loss = solve(law.points, law.centre, start, only_e, ones, law.delta)
+    extra = int(law.free[1:].sum())
+    better = 2 * (float(loss[0]) - law.loss) / law.spread / extra
+    return bool(law.theta[1] > 0 and better > special.fdtri(extra, law.dof, 0.95))
 
 
 def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
@@ -266,18 +266,18 @@ def _held_out(chosen: list[Trained], points: Points) -> HeldOut | None:
         return None
     fits = {"fitted": fit(points.only(~large))}
     fits |= {f"{phi:g}": fit(points.only(~large), phi) for phi in (0.0, 1.0)}
-    off = {}
+    errors = {}
     for name, law in fits.items():
         if law is None:
             return None
         foretold = points.predicted(law.theta[None], law.centre)[0]
-        off[name] = np.log(points.y_n) - np.log(np.maximum(foretold, 1e-12))
+        errors[name] = np.log(points.y_n) - np.log(np.maximum(foretold, 1e-12))
     return HeldOut(
         candidates=int(large.sum()),
         train_macs=bar,
-        error={name: _rms(values[large]) for name, values in off.items()},
-        bias=float(np.mean(off["fitted"][large])),
-        inside=_rms(off["fitted"][~large]),
+        error={name: _rms(values[large]) for name, values in errors.items()},
+        bias=float(np.mean(errors["fitted"][large])),
+        inside=_rms(errors["fitted"][~large]),
     )
 
 
@@ -287,9 +287,9 @@ def _kinds(
     """The axis outside the law by which φ differs most, with the law of each value. None and empty
     if no difference is significant."""
     groups: dict[str, list[np.ndarray]] = {}
-    for axis, about in results.study.space.axes.items():
+    for axis, declared in results.study.space.axes.items():
         is_size = axis.endswith((".loops", ".width", ".unique", ".mlp_ratio"))
-        if is_size or about.same_as is not None:
+        if is_size or declared.same_as is not None:
             continue
         values = np.array([repr(candidate.entry.values.get(axis)) for candidate in chosen])
         groups[axis] = [values == kind for kind in sorted(set(values))]
@@ -314,32 +314,32 @@ def differing(
     """
     phis_of: dict[str, list[Estimate]] = {}
     for axis, kinds in groups.items():
-        enough = all(own.sum() >= 2 * _FEWEST for own in kinds)
+        enough = all(mask.sum() >= 2 * _FEWEST for mask in kinds)
         if not 2 <= len(kinds) <= _KINDS or not enough:
             continue
-        parts = [points.only(own) for own in kinds]
+        parts = [points.only(mask) for mask in kinds]
         laws = [fit(part) for part in parts if falls(by_size(part))]
-        known = [law for law in laws if law is not None and depends(law)]
-        if len(known) == len(kinds):
-            phis_of[axis] = [estimate(law, PHI, Bootstraps.of(law)) for law in known]
+        dependent = [law for law in laws if law is not None and depends(law)]
+        if len(dependent) == len(kinds):
+            phis_of[axis] = [estimate(law, PHI, Bootstraps.draw(law)) for law in dependent]
     pairs = {axis: list(itertools.combinations(phis, 2)) for axis, phis in phis_of.items()}
-    apart = {axis: max(_apart(*pair) for pair in own) for axis, own in pairs.items()}
-    if not apart:
+    distances = {axis: max(_distance(*pair) for pair in of_axis) for axis, of_axis in pairs.items()}
+    if not distances:
         return None, []
-    most = max(apart, key=lambda name: apart[name])
+    widest = max(distances, key=lambda name: distances[name])
     # Bonferroni's correction of intervals at 95 %, for every pair of every axis.
-    tests, free = sum(len(own) for own in pairs.values()), points.seeds - 1
-    bar = special.stdtrit(free, 1 - 0.025 / tests) / special.stdtrit(free, 0.975)
-    return (most, phis_of[most]) if apart[most] > bar else (None, [])
+    tests, dof = sum(map(len, pairs.values())), points.seeds - 1
+    bar = special.stdtrit(dof, 1 - 0.025 / tests) / special.stdtrit(dof, 0.975)
+    return (widest, phis_of[widest]) if distances[widest] > bar else (None, [])
 
 
-def _apart(one: Estimate, other: Estimate) -> float:
+def _distance(first: Estimate, second: Estimate) -> float:
     """A difference divided by the half width of its interval, from the intervals of both estimates
     (MOVER: Zou and Donner, Statistics in Medicine 27, 2008, 1693). 0 if an estimate or a needed end
     of an interval is None."""
-    if one.value is None or other.value is None:
+    if first.value is None or second.value is None:
         return 0.0
-    low, high = sorted((one, other), key=lambda estimate: estimate.value or 0.0)
+    low, high = sorted((first, second), key=lambda estimate: estimate.value or 0.0)
     if low.value is None or high.value is None or low.high is None or high.low is None:
         return 0.0
     half = np.hypot(low.high - low.value, high.value - high.low)

@@ -35,7 +35,7 @@ class Saturation:
         seeds: number of seeds that all of the candidates have.
         doubling: change for each doubling of executions: of accuracy as a fraction, of loss as a
             share of it. With one seed its interval is open.
-        found: the law. None if no gain of more executions is significant.
+        fit: the fitted law. None if no gain of more executions is significant.
         limit: the limit of accuracy or loss for infinitely many executions, if there is one family.
         beta: exponent of the law.
         near: number of executions after which a tenth of the law's gain beyond the shallowest depth
@@ -49,8 +49,8 @@ class Saturation:
     seeds: int
     depths: tuple[int, ...]
     doubling: Estimate
-    found: Fit | None = None
-    drawn: Bootstraps | None = None
+    fit: Fit | None = None
+    bootstraps: Bootstraps | None = None
     limit: Estimate | None = None
     beta: Estimate | None = None
     near: float | None = None
@@ -78,22 +78,22 @@ def saturation(results: Results, measure: Measure) -> Saturation | None:
         return None
     executions = points.sizes_rn[0]
     depths = tuple(sorted({int(e) for e in executions}))
-    by = slope(points, np.log2(executions))
-    known = Saturation(
-        measure, len(points.y_n), points.families, points.seeds, depths, doubling(by, measure)
+    trend = slope(points, np.log2(executions))
+    without_law = Saturation(
+        measure, len(points.y_n), points.families, points.seeds, depths, doubling(trend, measure)
     )
-    law = fit(points, 0.0) if falls(by) else None
+    law = fit(points, 0.0) if falls(trend) else None
     if law is None or not depends(law):
-        return known
-    drawn = Bootstraps.of(law)
-    beta = estimate(law, ALPHA, drawn)
-    limit = estimate(law, E, drawn) if points.family_n is None else None
+        return without_law
+    bootstraps = Bootstraps.draw(law)
+    beta = estimate(law, ALPHA, bootstraps)
+    limit = estimate(law, E, bootstraps) if points.family_n is None else None
     if limit is not None and measure == "accuracy":
         limit = Estimate(
             *(None if v is None else 1 - v for v in (limit.value, limit.high, limit.low))
         )
     near = None if beta.value is None else float(depths[0] * 10 ** (1 / beta.value))
-    return replace(known, found=law, drawn=drawn, limit=limit, beta=beta, near=near)
+    return replace(without_law, fit=law, bootstraps=bootstraps, limit=limit, beta=beta, near=near)
 
 
 def _points(results: Results, measure: Measure) -> Points | None:
@@ -130,8 +130,8 @@ def _points(results: Results, measure: Measure) -> Points | None:
     names = [name for name in names if family[name] in place]
     names.sort(key=lambda name: (place[family[name]], depth[name]))
     several = len(families) > 1
-    of = losses if measure == "loss" else accuracies
-    y = np.array([[of[name][seed] for name in names] for seed in seeds], dtype=float)
+    measured = losses if measure == "loss" else accuracies
+    y = np.array([[measured[name][seed] for name in names] for seed in seeds], dtype=float)
     if measure == "accuracy":
         y = 1 - y
     elif several:
@@ -146,10 +146,13 @@ def _family(entry: TrialRecord) -> str:
     return json.dumps({a: v for a, v in entry.values.items() if not a.endswith(".loops")})
 
 
-def doubling(by: Estimate, measure: Measure) -> Estimate:
+def doubling(trend: Estimate, measure: Measure) -> Estimate:
     """The slope of errors or of log losses over log₂ executions, as a change of the measure."""
     if measure == "accuracy":
-        turned = (by.value, by.high, by.low)
+        turned = (trend.value, trend.high, trend.low)
         return Estimate(*(None if end is None else -end for end in turned))
-    ends = (None if end is None else float(np.expm1(end)) for end in (by.value, by.low, by.high))
+    ends = (
+        None if end is None else float(np.expm1(end))
+        for end in (trend.value, trend.low, trend.high)
+    )
     return Estimate(*(end if end is not None and np.isfinite(end) else None for end in ends))

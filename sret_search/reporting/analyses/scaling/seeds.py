@@ -33,13 +33,13 @@ def block(trained: Mapping[str, Mapping[int, float]], fewest: int) -> tuple[list
             counts[seed] = counts.get(seed, 0) + 1
     order = sorted(counts, key=lambda seed: (-counts[seed], seed))
     best: tuple[list[str], list[int]] = (list(trained), [])
-    most = -1
+    size = -1
     for k in range(1, len(order) + 1):
         names = [name for name, by_seed in trained.items() if by_seed.keys() >= set(order[:k])]
         if k > 1 and len(names) < fewest:
             break
-        if (k - 1) * len(names) > most:
-            best, most = (names, sorted(order[:k])), (k - 1) * len(names)
+        if (k - 1) * len(names) > size:
+            best, size = (names, sorted(order[:k])), (k - 1) * len(names)
     return best
 
 
@@ -58,12 +58,15 @@ def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> 
         given: other variables on which y may depend linearly.
     """
     y_sn = points.y_sn if not points.relative else np.log(points.y_sn)
-    others = [np.ones(len(x_n))] if points.family_n is None else []
-    others += [other if points.family_n is None else points.within(other) for other in given]
-    x, y_sn = (v if points.family_n is None else points.within(v) for v in (x_n, y_sn))
+    covariates = [np.ones(len(x_n))] if points.family_n is None else []
+    covariates += [
+        covariate if points.family_n is None else points.minus_family_mean(covariate)
+        for covariate in given
+    ]
+    x, y_sn = (v if points.family_n is None else points.minus_family_mean(v) for v in (x_n, y_sn))
     before = float(x @ x)
-    if others:
-        basis = np.linalg.svd(np.stack(others), full_matrices=False)
+    if covariates:
+        basis = np.linalg.svd(np.stack(covariates), full_matrices=False)
         basis = basis[2][basis[1] > 1e-9 * basis[1][0]]
         x, y_sn = (v - (v @ basis.T) @ basis for v in (x, y_sn))
     size = float(x @ x)
@@ -71,20 +74,20 @@ def slope(points: Points, x_n: np.ndarray, given: Sequence[np.ndarray] = ()) -> 
         return Estimate(0.0, None, None)
     slopes = y_sn @ x / size
     value, seeds = float(slopes.mean()), points.seeds
-    free = len(x) - points.families - 1 - len(given)
+    dof = len(x) - points.families - 1 - len(given)
     one_family = points.family_n is not None and points.families < 2
-    if seeds < 2 or free < 1 or one_family:
+    if seeds < 2 or dof < 1 or one_family:
         return Estimate(value if np.isfinite(value) else None, None, None)
-    left = y_sn - slopes[:, None] * x
-    common = left.mean(0)
+    residuals = y_sn - slopes[:, None] * x
+    common = residuals.mean(0)
     if points.family_n is not None:
         by_family = np.bincount(points.family_n, x * common)
         of_candidates = float(np.sum(by_family**2)) * points.families / (points.families - 1)
         t = special.stdtrit(points.families - 1, 0.975)
     else:
-        of_candidates = float(np.sum(common**2)) / free * size
-        t = special.stdtrit(free, 0.975)
-    noise = float(np.sum((left - common) ** 2)) / ((seeds - 1) * free) / seeds * size
+        of_candidates = float(np.sum(common**2)) / dof * size
+        t = special.stdtrit(dof, 0.975)
+    noise = float(np.sum((residuals - common) ** 2)) / ((seeds - 1) * dof) / seeds * size
     of_seeds = special.stdtrit(seeds - 1, 0.975) ** 2 * float(slopes.var(ddof=1)) / seeds
     of_candidates, noise = t**2 * of_candidates / size**2, t**2 * noise / size**2
     # Values that differ only by rounding have no slope.

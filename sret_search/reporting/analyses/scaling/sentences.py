@@ -27,25 +27,27 @@ _WITHOUT = {
 COSTS = {"params": "parameters", "macs": "MACs"}
 
 
-def headlines(found: Scaling) -> list[str]:
+def headlines(scaling: Scaling) -> list[str]:
     """The sentences for the top of the page."""
-    law, said = found.recurrence, []
+    law, texts = scaling.recurrence, []
     if law is not None and law.axis is not None:
-        said = [_kinds_sentence(law)]
+        texts = [_kinds_sentence(law)]
     elif law is not None and _is_known(law.phi):
-        said = [_phi_sentence(law)]
-    return said + [_best_depth(slices) for slices in (found.params, found.macs) if len(slices) >= 3]
+        texts = [_phi_sentence(law)]
+    return texts + [
+        _best_depth(slices) for slices in (scaling.params, scaling.macs) if len(slices) >= 3
+    ]
 
 
-def sentences(found: Scaling) -> list[str]:
+def sentences(scaling: Scaling) -> list[str]:
     """All sentences on the laws, including what they cannot answer."""
-    said = []
-    if found.recurrence is not None:
-        said += _recurrence_sentences(found.recurrence)
-    elif found.without is not None:
-        said.append(_WITHOUT[found.without])
-    said += [_saturation_sentence(saturation) for saturation in found.saturations]
-    return said + [_best_depth(slices) for slices in (found.params, found.macs) if slices]
+    texts = []
+    if scaling.recurrence is not None:
+        texts += _recurrence_sentences(scaling.recurrence)
+    elif scaling.without is not None:
+        texts.append(_WITHOUT[scaling.without])
+    texts += [_saturation_sentence(saturation) for saturation in scaling.saturations]
+    return texts + [_best_depth(slices) for slices in (scaling.params, scaling.macs) if slices]
 
 
 def _recurrence_sentences(law: Recurrence) -> list[str]:
@@ -53,20 +55,20 @@ def _recurrence_sentences(law: Recurrence) -> list[str]:
     if law.left_out:
         n += f" of {len(law.trained) + law.left_out:,}"
     a = "" if law.a is None else f" and A = {law.a:.3g}"
-    said = [
+    texts = [
         f"Law of recurrence: validation loss = E + A·(N_once + r^φ·N_rec)^−α, fitted to {n} candidates"
         f" of {law.seeds} seeds, with α {_equals(law.alpha)}, E {_equals(law.e)}{a}; it explains"
         f" {100 * law.explained:.0f} % of the variance of log losses, and candidates scatter by"
         f" {100 * law.scatter:.0f} % about it."
     ]
     if _is_known(law.phi):
-        said.append(_phi_sentence(law))
+        texts.append(_phi_sentence(law))
     if law.axis is not None:
-        said.append(_kinds_sentence(law))
+        texts.append(_kinds_sentence(law))
     if law.held_out is not None:
         out = law.held_out
         side = "worse" if out.bias > 0 else "better"
-        said.append(
+        texts.append(
             f"The {out.candidates} candidates of the largest budgets (from {out.train_macs:.3g} training"
             f" MACs on), foretold by the law of all others, are off by {100 * out.error['fitted']:.0f} %"
             f" (root mean square; {100 * out.inside:.0f} % where it was fitted), on average"
@@ -75,12 +77,12 @@ def _recurrence_sentences(law: Recurrence) -> list[str]:
         )
     unknown = _unknown(law)
     if unknown:
-        said.append(f"Not identifiable from these candidates: {'; '.join(unknown)}.")
-    said.append(
+        texts.append(f"Not identifiable from these candidates: {'; '.join(unknown)}.")
+    texts.append(
         "All candidates were trained on equally many images: this is a law of fixed data, and what more"
         " data would gain is part of E."
     )
-    return said
+    return texts
 
 
 def _phi_sentence(law: Recurrence) -> str:
@@ -102,13 +104,13 @@ def _against(phi: Estimate) -> str:
     named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as weights of their own)"}
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
-    out = [name for value, name in named.items() if not low <= value <= high]
-    within = [name for value, name in named.items() if low <= value <= high]
+    excluded = [name for value, name in named.items() if not low <= value <= high]
+    included = [name for value, name in named.items() if low <= value <= high]
     parts = []
-    if out:
-        parts.append(f"leaves out {listed(out)}")
-    if within:
-        parts.append(f"has {listed(within)} in it")
+    if excluded:
+        parts.append(f"leaves out {listed(excluded)}")
+    if included:
+        parts.append(f"has {listed(included)} in it")
     return f"The interval, over seeds and candidates, {' and '.join(parts)}."
 
 
@@ -126,10 +128,10 @@ def _forecast(law: Recurrence) -> str:
 
 
 def _kinds_sentence(law: Recurrence) -> str:
-    each = [f"{_number(kind.phi)} at {kind.value}" for kind in law.kinds]
+    phis = [f"{_number(kind.phi)} at {kind.value}" for kind in law.kinds]
     return (
         f"What a loop is worth differs by {law.axis} (significantly, after Bonferroni's correction): φ"
-        f" is {'; '.join(each)}, where 0 is no gain and 1 that of weights of their own.{_forecast(law)}"
+        f" is {'; '.join(phis)}, where 0 is no gain and 1 that of weights of their own.{_forecast(law)}"
     )
 
 
@@ -140,88 +142,97 @@ def _unknown(law: Recurrence) -> list[str]:
     if law.phi is None:
         unknown.append("φ, since no candidate runs any weights twice")
     elif not _is_known(law.phi):
-        text = f"φ ({_edge(law.phi)}{_range(law.phi, '−3', '3')} fits about as well)"
+        text = f"φ ({_edge_reason(law.phi)}{_range(law.phi, '−3', '3')} fits about as well)"
         if len(looped) == 1 and not law.has_unlooped:
             text += f", since all candidates run their shared weights {looped[0]} times"
         unknown.append(text)
-    few = f"the parameters of candidates differ by a factor of {law.span:.1f} only"
+    reason = f"the parameters of candidates differ by a factor of {law.span:.1f} only"
     if law.alpha.is_open or law.alpha.value is None:
         unknown.append(
-            f"α ({_edge(law.alpha)}{_range(law.alpha, '0', '6')})"
-            + (f", since {few}" if law.span < 10 else "")
+            f"α ({_edge_reason(law.alpha)}{_range(law.alpha, '0', '6')})"
+            + (f", since {reason}" if law.span < 10 else "")
         )
     if law.e.is_open or law.e.value is None or law.e.low == 0:
         text = "E, which may be 0"
         if law.e.high is None:
             text = "E, which nothing bounds"
-        unknown.append(text + (f", since {few}" if law.span < 10 else ""))
+        unknown.append(text + (f", since {reason}" if law.span < 10 else ""))
     return unknown
 
 
-def _saturation_sentence(one: Saturation) -> str:
+def _saturation_sentence(saturation: Saturation) -> str:
     value, low, high = (
-        end or 0.0 for end in (one.doubling.value, one.doubling.low, one.doubling.high)
+        end or 0.0
+        for end in (saturation.doubling.value, saturation.doubling.low, saturation.doubling.high)
     )
-    up = low > 0 if one.measure == "accuracy" else high < 0
-    down = high < 0 if one.measure == "accuracy" else low > 0
-    among = f"{one.candidates:,} candidates"
-    if one.families > 1:
-        among += f" in {one.families:,} families that differ in loops alone"
-    unit = "points" if one.measure == "accuracy" else "%"
-    text = f"Each doubling of executions changes {one.measure} by {points(value)} {unit}"
-    if one.doubling.is_open:
-        few = "one seed" if one.seeds == 1 else "so few candidates"
-        return f"{text} ({among}); {few} cannot tell whether another would show the same."
-    text += f" (95 % interval {points(low)} to {points(high)}, over {one.seeds} seeds; {among})"
+    up = low > 0 if saturation.measure == "accuracy" else high < 0
+    down = high < 0 if saturation.measure == "accuracy" else low > 0
+    sample = f"{saturation.candidates:,} candidates"
+    if saturation.families > 1:
+        sample += f" in {saturation.families:,} families that differ in loops alone"
+    unit = "points" if saturation.measure == "accuracy" else "%"
+    text = f"Each doubling of executions changes {saturation.measure} by {points(value)} {unit}"
+    if saturation.doubling.is_open:
+        reason = "one seed" if saturation.seeds == 1 else "so few candidates"
+        return f"{text} ({sample}); {reason} cannot tell whether another would show the same."
+    text += (
+        f" (95 % interval {points(low)} to {points(high)}, over {saturation.seeds} seeds; {sample})"
+    )
     if not up:
         return f"{text}: deeper is {'worse' if down else 'neither better nor worse, as far as these tell'}."
-    if one.beta is None:
+    if saturation.beta is None:
         return f"{text}; a law that saturates fits no better than none."
-    if one.beta.value is None or one.near is None:
+    if saturation.beta.value is None or saturation.near is None:
         return f"{text}; how fast the gain falls is not estimated from these depths."
-    if one.beta.is_open:
+    if saturation.beta.is_open:
         return f"{text}; whether that comes to an end cannot be told from these depths."
-    text += f"; the gain falls as executions^−{_number(one.beta)}"
-    if one.near <= one.deepest:
-        text += f", so that a tenth of it is left at {one.near:,.0f} executions"
+    text += f"; the gain falls as executions^−{_number(saturation.beta)}"
+    if saturation.near <= saturation.deepest:
+        text += f", so that a tenth of it is left at {saturation.near:,.0f} executions"
     else:
-        text += f", and more than a tenth of it is left at {one.deepest:,} executions, the most there are"
-    if one.limit is not None and one.limit.value is not None and not one.limit.is_open:
-        shown = in_percent if one.measure == "accuracy" else "{:.3g}".format
-        ends = f"{shown(one.limit.low or 0.0)} to {shown(one.limit.high or 0.0)}"
-        text += f"; it comes to {shown(one.limit.value)} in the end (95 % interval {ends})"
+        text += f", and more than a tenth of it is left at {saturation.deepest:,} executions, the most there are"
+    if (
+        saturation.limit is not None
+        and saturation.limit.value is not None
+        and not saturation.limit.is_open
+    ):
+        as_text = in_percent if saturation.measure == "accuracy" else "{:.3g}".format
+        ends = f"{as_text(saturation.limit.low or 0.0)} to {as_text(saturation.limit.high or 0.0)}"
+        text += f"; it comes to {as_text(saturation.limit.value)} in the end (95 % interval {ends})"
     return f"{text}."
 
 
-def _best_depth(own: Sequence[Slice]) -> str:
-    cost = COSTS[own[0].cost]
-    budgets = f"{len(own)} budgets from {own[0].low:,} to {own[-1].high:,}"
-    if len(own) == 1:
-        budgets = f"1 budget, {own[0].span}"
+def _best_depth(slices: Sequence[Slice]) -> str:
+    cost = COSTS[slices[0].cost]
+    budgets = f"{len(slices)} budgets from {slices[0].low:,} to {slices[-1].high:,}"
+    if len(slices) == 1:
+        budgets = f"1 budget, {slices[0].span}"
     equal = f"At equal {cost} (within {100 * TOLERANCE:.0f} %; {budgets})"
-    if all(part.error is None for part in own):
+    if all(iso_slice.error is None for iso_slice in slices):
         return f"{equal} one seed cannot tell which depth is best."
-    decided = [part for part in own if not part.is_open]
+    decided = [iso_slice for iso_slice in slices if not iso_slice.is_open]
     if not decided:
         return f"{equal} no depth is measurably worse than the best."
     first, last = (
-        f"{_executions(part.best.executions)}{_interval(part)} at {part.low:,}"
-        for part in (decided[0], decided[-1])
+        f"{_executions(iso_slice.best.executions)}{_interval(iso_slice)} at {iso_slice.low:,}"
+        for iso_slice in (decided[0], decided[-1])
     )
     best = f"the best are {first}" if len(decided) == 1 else f"the best go from {first} to {last}"
-    others = len(own) - len(decided)
-    rest = (
-        f", and at the other {others} no depth is measurably worse than the best" if others else ""
+    undecided = len(slices) - len(decided)
+    undecided_text = (
+        f", and at the other {undecided} no depth is measurably worse than the best"
+        if undecided
+        else ""
     )
-    return f"{equal} depths can be told apart at {len(decided)}: {best} {cost}{rest}."
+    return f"{equal} depths can be told apart at {len(decided)}: {best} {cost}{undecided_text}."
 
 
 def _executions(count: int) -> str:
     return f"{count:,} execution{'s' if count != 1 else ''}"
 
 
-def _interval(one: Slice) -> str:
-    low, high = one.interval
+def _interval(iso_slice: Slice) -> str:
+    low, high = iso_slice.interval
     return f" ({low:,} to {high:,})" if low < high else " (and no other)"
 
 
@@ -260,7 +271,7 @@ def _equals(estimate: Estimate) -> str:
     return _number(estimate) if is_bare else f"= {_number(estimate)}"
 
 
-def _edge(estimate: Estimate) -> str:
+def _edge_reason(estimate: Estimate) -> str:
     """A reason, if there is an interval but no estimate."""
     return "the best fit lies on an end of what was tried; " if estimate.value is None else ""
 
