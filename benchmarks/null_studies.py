@@ -84,12 +84,12 @@ _SHOWN = "92 %", (3, 5)
 
 KINDS = {
     "nothing yet": (r"No trial is complete yet|No candidate is complete", None),
-    "best": (r"Best: |Knee of the front|None smaller|That is also the|Smallest within", None),
+    "best": (r"Best: |Knee of the front|No smaller candidate|That is also the|Smallest within", None),
     "grounds": (r"These are means on test|Chosen among", None),
     "confirmed": (r"Trained again with|The front that was trained again", None),
-    "gains": (r"At [\d, and]+ executions training at this depth", r"(gained|lost), beside"),
-    "depths": (r"Each as it was trained", r" executions are (better|worse) than"),
-    "deepest": (r"Deepest: trained at|Against [\d,]+ executions as they were trained", None),
+    "gains": (r"At [\d, and]+ executions training at this depth", r"(gained|lost), compared with"),
+    "depths": (r"Each run at the depth of its training", r" executions are (better|worse) than"),
+    "deepest": (r"The deepest arm, trained at|Compared with the reference, trained and run at", None),
     "what verdicts rest on": (r"Exploratory: one seed|Verdicts on depths hold", None),
     "depth not used": (r"Depth not used at", None),
     "law": (r"Law of recurrence: ", r""),
@@ -99,16 +99,16 @@ KINDS = {
         r"|All candidates were trained on equally many",
         None,
     ),
-    "doubling": (r"Each doubling of executions changes", r": deeper is worse|; (a law that|how fast|whether that|the gain falls)"),
+    "doubling": (r"Each doubling of executions changes", r": deeper is worse|; (no saturating law|these depths do not|the gain falls)"),
     "slices": (r"At equal (parameters|MACs) ", r"depths can be told apart"),
     "arms": (
-        r".+ (gained against|made no measurable difference against|lost against|beside) .+ on test, a"
-        r" difference of .+ training multiply-adds|.+: .+ on validation, where .+ has .+; ",
+        r".+ (gained against|made no measurable difference against|lost against|compared with) .+ on test, a"
+        r" difference of .+ training multiply-adds|.+: .+ on validation \(reference .+\); ",
         r" (gained|lost) against ",
     ),
     "contrasts": (r"[\w.*]+ \S+ against \S+.*: ", r"\): (better|worse) \("),
     "elastic": (r"One model trained at", r": (better|worse)\b"),
-    "twins": (r"[\d,]+ executions? beside the same", r": (better|worse)\b"),
+    "twins": (r"[\d,]+ executions? compared with the same candidate", r": (better|worse)\b"),
     "rates": (r"All arms were trained at one|Each arm was trained at the learning rate", None),
     "stopped": (r"\w+ stopped \d+ of", None),
 }  # fmt: skip

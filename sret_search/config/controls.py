@@ -26,20 +26,20 @@ class ControlEntry:
 
 CONTROLS: Mapping[str, ControlEntry] = {
     "unshared": ControlEntry(
-        "with a block of its own for each execution", "a block of its own for each execution"
+        "with a separate block for each execution", "a separate block for each execution"
     ),
     "shallow": ControlEntry("with each block run once", "each block run once"),
     "iso_params": ControlEntry(
-        "with each block run once, as wide as gives its parameters",
-        "shallow, as wide as gives the parameters",
+        "with each block run once, and a width that gives equal parameters",
+        "shallow, width for equal parameters",
     ),
     "iso_macs": ControlEntry(
-        "with each block run once, as wide as gives its multiply-adds",
-        "shallow, as wide as gives the multiply-adds",
+        "with each block run once, and a width that gives equal multiply-adds",
+        "shallow, width for equal multiply-adds",
     ),
     "iso_train_macs": ControlEntry(
-        "with each block run once, trained for as many multiply-adds",
-        "shallow, trained as many multiply-adds",
+        "with each block run once, trained for equal multiply-adds",
+        "shallow, trained for equal multiply-adds",
     ),
     "rerun": ControlEntry(trains=False),
 }

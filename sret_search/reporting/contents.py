@@ -27,12 +27,12 @@ from sret_search.reporting.results import Results
 
 _COMPARISONS = (
     "All comparisons of one kind are one family of tests at 5 %. Their p-values are corrected together"
-    " (Holm, 1979), and a verdict is by the corrected one: where nothing is true, at most one page in"
-    " twenty has a false verdict of a kind. What is not complete yet counts as a test with p = 1; what"
-    " was declared after the results does not count, and gets no verdict. Every interval is at 95 % for"
-    " its comparison alone, so it may leave out 0 where there is no verdict. One seed gives no verdict:"
-    " its interval is over images. “No measurable difference” says that a difference was not found, not"
-    " that there is none."
+    " (Holm, 1979). The corrected p-value decides the verdict: if no difference is real, at most one"
+    " page in twenty has a false verdict of a kind. A comparison that is not complete yet counts as a"
+    " test with p = 1. A comparison that was declared after the results does not count, and gets no"
+    " verdict. Every interval is at 95 % for its comparison alone, so it may exclude 0 where there is no"
+    " verdict. With one seed there is no verdict, and the interval is over images. “No measurable"
+    " difference” means that the test did not show a difference, not that there is none."
 )
 
 

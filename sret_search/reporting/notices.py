@@ -54,8 +54,8 @@ def _without_folder(results: Results) -> Iterator[str]:
     if gone and isinstance(results.outcomes, Predictions):
         yield (
             f"The folder{'s' if len(gone) > 1 else ''} of {len(gone):,} complete"
-            f" trial{'s are' if len(gone) > 1 else ' is'} not where the study file says: what is"
-            " compared image by image leaves them out."
+            f" trial{'s are' if len(gone) > 1 else ' is'} not where the study file says:"
+            " comparisons image by image leave them out."
         )
 
 
@@ -68,14 +68,13 @@ def _declared_late(results: Results) -> Iterator[str]:
     if late and len(results.declarations) > 1:
         yield (
             f"{len(late):,} candidate{'s were' if len(late) > 1 else ' was'} declared after the results"
-            " of others were known: test accuracy stays closed for"
-            f" {'them' if len(late) > 1 else 'it'}."
+            " of others were known: {'their' if len(late) > 1 else 'its'} test accuracy is not shown."
         )
 
 
 def _of_an_earlier_program(results: Results) -> Iterator[str]:
     if results.entries and not results.declarations:
         yield (
-            "An earlier program ran this study: what it declared last is taken as declared before"
-            " training."
+            "An earlier version of the program ran this study: its last declaration counts as made"
+            " before training."
         )

@@ -33,7 +33,7 @@ _MARKERS: tuple[Marker, ...] = ("circle", "square", "triangle", "diamond", "down
 _COLUMNS = (
     Column("study", "word"), Column("candidates"), Column("sampler", "word"), Column("part", "word"),
     Column("best"), Column("its parameters"), Column("its MACs"),
-    Column("less the best of all, points"), Column("knee"), Column("its parameters"),
+    Column("minus the best of all, points"), Column("knee"), Column("its parameters"),
     Column("smallest within one point"), Column("its parameters"), Column("hypervolume"),
 )  # fmt: skip
 
@@ -119,13 +119,13 @@ def sentences(rows: list[Row]) -> list[str]:
         )
     elif any(row.behind is not None for row in rows):
         texts.append(
-            "The best of each study was chosen by these numbers, so that differences of the chosen"
-            " look larger than they are."
+            "The best of each study was chosen by these numbers, so differences between the"
+            " chosen candidates look larger than they are."
         )
     lengths = {row.name: _length(row.results) for row in rows}
     if len(set(lengths.values())) > 1:
         listed_lengths = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        texts.append(f"They are not trained alike: {listed_lengths}.")
+        texts.append(f"The trainings of these studies differ in length: {listed_lengths}.")
     return texts
 
 
@@ -149,9 +149,9 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
 def block(rows: list[Row]) -> Block:
     """The studies as a table of the page, a row for each."""
     note = (
-        "Accuracy in %, means over seeds, with 95 % intervals; of studies that confirm their front, of"
-        " the fresh seeds. Hypervolume is of accuracy × log10 parameters, against chance × the largest"
-        " budget."
+        "Accuracy in %, means over seeds, with 95 % intervals. For studies that confirm their front,"
+        " the means are over the fresh seeds. Hypervolume is the area of accuracy × log10 parameters."
+        " Its reference point is chance and the largest budget."
     )
     return Block(
         "The studies", "studies", notes=[note], table=Table(_COLUMNS, [*map(_cells, rows)])
@@ -197,8 +197,8 @@ def _differences(first: Results, other: Results) -> Iterator[Problem]:
     for name in first_data:
         if name not in _ELSEWHERE and first_data[name] != other_data.get(name):
             yield Problem(
-                f"{other.name} cannot stand beside {first.name}: data.{name} is"
-                f" {json.dumps(other_data.get(name))} there and {json.dumps(first_data[name])} here, so that"
+                f"{other.name} cannot be compared with {first.name}: data.{name} is"
+                f" {json.dumps(other_data.get(name))} there and {json.dumps(first_data[name])} here, so"
                 " they were not measured on the same images",
                 other.study.path,
             )
@@ -292,7 +292,7 @@ def chart(studies: Sequence[Results], cost: str) -> Chart | None:
         for name in ("y", "low", "high")
     )
     span = accuracy_range(y, low[~np.isnan(low)], high[~np.isnan(high)])
-    bars_note = "; bars are drawn of the fronts alone" if is_crowded else ""
+    bars_note = "; only candidates on a front have bars" if is_crowded else ""
     return Chart(
         name=f"accuracy_{cost}",
         title=f"Accuracy against {LABELS[cost].replace(' (MACs)', '').split(' (')[0]}{left_out}",

@@ -35,11 +35,11 @@ def chart(study: Study, survey: Survey, samples: Sequence[Candidate]) -> Chart:
     values = {"params": np.asarray(survey.params, float), "macs": np.asarray(survey.macs, float)}
     limits = {name: _limits(study, name, costs_of) for name, costs_of in values.items()}
     axes = {name: _axis(name, costs_of, limits[name]) for name, costs_of in values.items()}
-    source = "all of them" if survey.exact else f"of {survey.looked_at:,} random draws"
+    source = "all of the space" if survey.exact else f"from {survey.looked_at:,} random draws"
     return Chart(
         name="plan",
         title="What the space holds",
-        caption=f"{survey.distinct:,} different feasible candidates, {source};"
+        caption=f"{survey.distinct:,} different feasible candidates ({source});"
         f" {len(survey.params):,} are drawn.",
         panels=(
             Panel(

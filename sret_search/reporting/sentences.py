@@ -30,7 +30,7 @@ def _nothing_yet(results: Results) -> str:
         return f"{text}: none has begun."
     states = Counter(entry.state for entry in results.entries)
     if results.complete:
-        return "No candidate is complete: each lost a seed, which diverged or failed."
+        return "No candidate is complete: each has a seed that diverged or failed."
     return f"{text}: {listed([f'{times:,} {state}' for state, times in states.items()])}."
 
 
@@ -39,12 +39,12 @@ def _answer_sentences(results: Results, recommended: Answer) -> list[str]:
     texts = [f"Best: {_reached(best, recommended.measure)}, with {_costs(best)}."]
     if knee is not None and knee.candidate != best.candidate:
         texts.append(
-            f"Knee of the front, from where more parameters buy less: {_reached(knee, recommended.measure)}, with"
+            f"Knee of the front, after which more parameters bring less: {_reached(knee, recommended.measure)}, with"
             f" {_costs(knee)}{_behind(knee, best)}."
         )
     if smallest.candidate == best.candidate:
         if recommended.among > 1:
-            texts.append(f"None smaller lies within {recommended.near} of it.")
+            texts.append(f"No smaller candidate lies within {recommended.near} of it.")
     elif knee is not None and smallest.candidate == knee.candidate:
         texts.append(f"That is also the smallest within {recommended.near} of the best.")
     else:
@@ -60,27 +60,28 @@ def _grounds(results: Results, recommended: Answer) -> list[str]:
     chosen = f"mean {recommended.measure} on validation"
     if recommended.is_confirmed and recommended.best.part == "test":
         return [
-            f"These are means on test over fresh seeds, which chose nothing: the {chosen} of the search"
-            f" chose among the {recommended.among} members of the front that were trained again."
+            "These are means on test over fresh seeds. The fresh seeds chose nothing: the choice among"
+            f" the {recommended.among} members of the front that were trained again is by their {chosen}"
+            " in the search."
         ]
     widened = "the lower end of each interval allows for that choice"
     if recommended.is_confirmed:
         return [
             f"Chosen among the {recommended.among} members of the front that were trained again, by their"
-            f" {chosen} over fresh seeds, which are the numbers shown; {widened}."
+            f" {chosen} over fresh seeds. These are the numbers shown; {widened}."
         ]
     if recommended.among == 1:
         return []
     if results.declared:
         return [f"Chosen among {recommended.among:,} candidates by their {chosen}; {widened}."]
     text = (
-        f"Chosen among {recommended.among:,} candidates by their {chosen}, in which whatever is chosen looks"
-        f" better than it is; {widened}"
+        f"Chosen among {recommended.among:,} candidates by their {chosen}. In these numbers the"
+        f" chosen candidates look better than they are; {widened}"
     )
     if results.study.file.confirm is None:
         text += " (“confirm” in the study file trains the front again, with fresh seeds)"
     if results.study.file.search.entry.predictive:
-        text += "; the means are as they were measured, not as the sampler's model believes them"
+        text += "; the means are measured values, not predictions of the sampler's model"
     return [f"{text}."]
 
 

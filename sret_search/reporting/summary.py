@@ -55,7 +55,7 @@ def footer(results: Results, chart: Chart | None = None) -> str:
     seeds = len({entry.seed for entry in results.complete})
     data = results.description["data"]
     over = "images, since there is one seed: exploratory" if seeds < 2 else f"{seeds} seeds"
-    explanation = f" Intervals: 95 %, over {over}, where nothing else is said."
+    explanation = f" Intervals: 95 %, over {over}, unless stated otherwise."
     if chart is not None:
         usual = f"Bars and bands: 95 % intervals over {over}."
         bars = chart.bars or (usual if chart.has_bars else "")

@@ -102,7 +102,7 @@ def test_each_arm_stands_beside_its_twins_at_rates_of_their_own(drawn: None) -> 
     assert deep["difference"] == pytest.approx(0.02, abs=0.01)
     assert deep["verdict"] == "better"
     assert pairs[64, "unshared"]["params"] > pairs[64, "unshared"]["executions"] * 1000
-    assert "executions beside the same with each block run once" in page
+    assert "executions compared with the same candidate with each block run once" in page
     rates = {rate["executions"]: rate for rate in summary["rates"] if rate["is_arm"]}
     assert {rate["is_interior"] for rate in rates.values()} == {True}
     assert rates[64]["best"] == 2.5e-4  # 0.02 / 64, by factors of two from the grid

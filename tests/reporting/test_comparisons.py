@@ -144,4 +144,4 @@ def test_an_elastic_candidate_may_stand_alone() -> None:
     (elastic,) = summary["elastics"]
     assert elastic["rival"] is None
     assert [rung["gap"] for rung in elastic["rungs"]] == [None] * 3
-    assert "at its own depth" in page
+    assert "at its greatest depth" in page

@@ -182,4 +182,4 @@ def test_the_sentence_says_what_it_would_have_taken() -> None:
     # About 7.85 σ²/δ² seeds, and two more.
     needed = contrast.over_seeds.needed[1]
     assert needed == pytest.approx(7.85 * (deviation / 0.005) ** 2 + 2, abs=1.5)
-    assert f"half a point takes {needed}" in text
+    assert f"half a point needs {needed}" in text

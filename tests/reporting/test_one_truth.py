@@ -247,7 +247,7 @@ def test_a_ledger_of_an_earlier_program_still_draws() -> None:
             )
     engine.dispose()
     after, page = drawn(made)
-    assert "An earlier program ran this study" in page
+    assert "An earlier version of the program ran this study" in page
     assert after["depths"] == before["depths"]
     # What is declared from now on is after the results.
     made = run(edited("space.yaml", "[1, 2, 4]", "[1, 2, 4, 8]"), deeper_is_better)
@@ -299,7 +299,7 @@ def test_nothing_is_best_where_every_candidate_lost_a_seed() -> None:
     facts, page = drawn(run(written(SPACE, STUDY), result))
     assert facts["answer"] is None
     assert facts["front"] == []
-    assert "No candidate is complete: each lost a seed" in page
+    assert "No candidate is complete: each has a seed that diverged or failed" in page
 
 
 def test_a_study_that_minimises_loss_recommends_the_least_loss() -> None:

@@ -76,7 +76,7 @@ def test_studies_of_other_images_are_refused(capsys: pytest.CaptureFixture[str])
     run(study("b", more="data: {name: digits, split_seed: 1}\n"), better(0.0), most=1)
     assert main(["report", "a/study.yaml", "b/study.yaml"]) == 2
     assert capsys.readouterr().err == (
-        "b/study.yaml: b cannot stand beside a: data.split_seed is 1 there and 0 here, so that they"
+        "b/study.yaml: b cannot be compared with a: data.split_seed is 1 there and 0 here, so they"
         " were not measured on the same images\n"
     )
     assert main(["report", "a/study.yaml", "a/study.yaml"]) == 2
@@ -86,7 +86,7 @@ def test_studies_of_other_images_are_refused(capsys: pytest.CaptureFixture[str])
 
 def test_published_models_are_left_out_of_studies_on_other_images_and_that_is_said() -> None:
     made = run(study("a", more="report: {reference: sret_imagenet}\n"), better(0.0), most=1)
-    text = "are not shown, since this study is trained otherwise: its images are those of digits"
+    text = "are not shown, since this study is trained differently: its images are those of digits"
     assert text in write_report(made).read_text()
     assert "published" not in (Path("reports/a") / "accuracy_params.svg").read_text()
 

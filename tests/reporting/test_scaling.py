@@ -254,20 +254,20 @@ def test_a_study_says_what_a_loop_is_worth() -> None:
         )
     page_text = " ".join(sentences(laws))
     assert "A loop is worth φ = 0." in page_text
-    assert "leaves out φ = 0 (loops are worth nothing) and φ = 1" in page_text
-    assert "does not forecast" not in page_text
+    assert "excludes φ = 0 (loops are worth nothing) and φ = 1" in page_text
+    assert "predicts larger budgets worse" not in page_text
     # A law that forecasts worse than none is not named without that.
     law = laws.recurrence
     assert law is not None
     assert law.held_out is not None
     worse = replace(law.held_out, error=law.held_out.error | {"fitted": 0.55, "0": 0.34})
     laws = replace(laws, recurrence=replace(law, held_out=worse))
-    assert "off by 55 % with φ fitted to the others, by 34 % with φ = 0" in headlines(laws)[0]
+    assert "55 % with φ fitted to the others, and 34 % with φ = 0" in headlines(laws)[0]
     # Nor is an estimate that lies on an end of what was tried.
     edge = replace(law, phi=Estimate(None, None, -0.77))
     edge_text = " ".join(sentences(replace(laws, recurrence=edge)))
     assert "A loop is worth" not in edge_text
-    assert "φ (the best fit lies on an end of what was tried" in edge_text
+    assert "φ (the best fit lies at an end of the tried range" in edge_text
     assert charts(replace(laws, recurrence=edge))[0] is None
     assert "a law of fixed data" in page_text
     drawn = [chart for chart in charts(laws) if chart is not None]
@@ -319,8 +319,8 @@ def test_one_seed_and_one_size_have_no_law() -> None:
         saturation.fit is None and saturation.doubling.is_open for saturation in laws.saturations
     )
     texts = sentences(laws)
-    assert "one seed cannot tell" in texts[0]
-    assert "one seed cannot tell whether another would show the same" in texts[1]
+    assert "With one seed, its effect cannot be separated" in texts[0]
+    assert "with one seed, it is unknown whether other seeds would show the same" in texts[1]
     space = DEPTHS.replace("LOOPS", "[1, 2, 4, 8, 16, 32, 64, 128]")
     made = made_up.written(space, STUDY.replace("SEEDS", "3").replace("made_up", "two"))
     laws = scaling(Results.read(made_up.run(made, by_law)))

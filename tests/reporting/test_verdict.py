@@ -228,14 +228,14 @@ def test_one_seed_claims_nothing() -> None:
     assert {pair.verdict for pair in pairs(results)} == {ONE_SEED}
     page = html.unescape(write_report(made).read_text())
     assert "Exploratory: one seed, so no verdict" in page
-    assert "gained, beside" not in page
+    assert "gained, compared with" not in page
 
 
 def test_one_seed_of_arms_claims_nothing() -> None:
     made = trained(ARMS, KINDS, {"block": 0.05}, "nll.share", seeds=1)
     page = html.unescape(write_report(made).read_text())
     assert (
-        "block beside none: 94.6 % and 90.0 % on test, a difference of +4.6 points (one seed:"
+        "block compared with none: 94.6 % and 90.0 % on test, a difference of +4.6 points (one seed:"
         in page
     )
     assert "gained" not in page
@@ -287,7 +287,9 @@ def test_few_seeds_say_how_much_a_depth_may_gain() -> None:
         depth.gain.interval[1] for depth in trained_depths[1:] if depth.gain.interval
     )
     text = " ".join(depth_sentences(trained_depths, 2))
-    assert "made no measurable difference, beside the weights trained at 2 executions" in text
+    assert (
+        "made no measurable difference, compared with the weights trained at 2 executions" in text
+    )
     assert f"it may gain up to +{100 * largest_gain:.1f} points" in text
     assert "as well" not in text
 
@@ -314,7 +316,7 @@ def test_one_model_is_said_to_be_trained_at_few_depths_and_evaluated_at_more() -
     assert elastic.rungs[-1].gap.tests == 1
     sentence = elastic_sentence(elastic)
     assert sentence.startswith("One model trained at 2 depths (mixed) and evaluated at 4")
-    assert "stands beside it at 1 of its 4 depths" in sentence
+    assert "for one depth alone at 1 of its 4 depths" in sentence
 
 
 def test_arms_and_twins_of_a_later_declaration_are_closed() -> None:
@@ -333,7 +335,7 @@ def test_arms_and_twins_of_a_later_declaration_are_closed() -> None:
     assert {(pair.part, pair.verdict) for pair in closed} == {("val", CLOSED)}
     assert len(closed) == 2
     page = html.unescape(write_report(made).read_text())
-    assert "stage: 90.0 % on validation, where none has 90.0 %" in page
+    assert "stage: 90.0 % on validation (reference none: 90.0 %)" in page
     assert CLOSED in page
     assert "120.0" not in page
 

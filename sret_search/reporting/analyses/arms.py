@@ -38,7 +38,7 @@ from sret_search.trials.trial import TrialRecord
 
 _COLUMNS = (
     Column("arm", "word"), Column("seeds"), Column("validation"), Column("test"),
-    Column("training MACs"), Column("less reference, points"), *P_COLUMNS,
+    Column("training MACs"), Column("minus reference, points"), *P_COLUMNS,
     Column("the arm is", "wrap"),
 )  # fmt: skip
 
@@ -172,7 +172,7 @@ def chart(trained_arms: list[Arm]) -> Chart | None:
         left, right = ends([arm.difference.interval for _, arm in compared])
         panels.append(
             Panel(
-                x=Axis("test accuracy less that of the reference, points", line=0),
+                x=Axis("test accuracy minus that of the reference, points", line=0),
                 y=rows(names, written=False),
                 series=(
                     Series(
@@ -190,9 +190,10 @@ def chart(trained_arms: list[Arm]) -> Chart | None:
         )  # fmt: skip
     return Chart(
         name="arms",
-        title="Arms beside the reference",
-        caption="Means over seeds. The intervals of differences are at 95 %, of each alone; whether an"
-        " arm differs from the reference, the corrected p-values of the table say.",
+        title="Arms compared with the reference",
+        caption="Means over seeds. The intervals of differences are at 95 %, each for its"
+        " difference alone. The corrected p-values in the table decide whether an arm differs from the"
+        " reference.",
         panels=tuple(panels),
         height=2.2 + 0.45 * len(trained_arms),
     )
@@ -209,13 +210,13 @@ def sentences(trained_arms: list[Arm]) -> list[str]:
             continue
         if test.is_closed:
             texts.append(
-                f"{arm.name}: {in_percent(arm.val)} on validation, where {reference.name} has"
-                f" {in_percent(reference.val)}; {test.verdict}."
+                f"{arm.name}: {in_percent(arm.val)} on validation (reference {reference.name}:"
+                f" {in_percent(reference.val)}); {test.verdict}."
             )
         if test.difference is None or arm.test is None:
             continue
         words = {1: "gained against", 0: f"made {NO_DIFFERENCE} against", -1: "lost against"}
-        verdict = "beside" if test.sign is None else words[test.sign]
+        verdict = "compared with" if test.sign is None else words[test.sign]
         texts.append(
             f"{arm.name} {verdict} {reference.name}: {in_percent(arm.test)} and"
             f" {in_percent(reference.test)} on test, a difference of {points(test.difference)} points"

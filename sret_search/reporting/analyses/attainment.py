@@ -36,10 +36,10 @@ def caption(attained: Attained | None) -> str:
         return ""
     sample = f"{attained.candidates:,} candidates" if attained.candidates > 1 else "candidate"
     return (
-        f" The median front is what half of {attained.seeds} seeds attain with the"
-        f" {sample} that all of them trained; the band holds that of all"
-        f" seeds that might have been in {100 * attained.covered:.0f} % of studies, at each cost. It takes the"
-        " best of single trainings, which is more than the front of means."
+        f" The median front is the accuracy that half of {attained.seeds} seeds attain, with the"
+        f" {sample} that all of them trained. At each cost, the band contains the median front of all"
+        f" possible seeds in {100 * attained.covered:.0f} % of studies. The median front takes the best"
+        " of single trainings, so it is higher than the front of means."
     )
 
 

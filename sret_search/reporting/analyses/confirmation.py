@@ -20,9 +20,9 @@ from sret_search.trials.trial import TrialRecord
 _COLUMNS = (
     Column("candidate", "word"), Column("executions"), Column("parameters"), Column("MACs"),
     Column("seeds"), Column("front of the search", "word"), Column("in the search, validation"),
-    Column("again, validation"), Column("again, test"), Column("finding", "word"),
+    Column("trained again, validation"), Column("trained again, test"), Column("finding", "word"),
 )  # fmt: skip
-_FINDINGS = {None: "nothing decides", True: "stays on the front", False: "is beaten by another"}
+_FINDINGS = {None: "not decided", True: "stays on the front", False: "is beaten by another"}
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,11 @@ def analyse(results: Results) -> Analysis:
 
 def _block(retrained: list[Confirmed]) -> Block:
     note = (
-        "Accuracy in %. What is chosen among many looks better than it is, so each member of the"
-        f" front was trained again with {retrained[0].seeds} fresh seeds on {retrained[0].on}. Means, with the"
-        " 95 % interval of each member alone. “Observed” members are on the front of what the search"
-        " measured; the others are on the front that the sampler’s model believes in."
+        "Accuracy in %. A candidate that is chosen among many looks better than it is. So each member"
+        f" of the front was trained again with {retrained[0].seeds} fresh seeds on {retrained[0].on}. The"
+        " numbers are means, with the 95 % interval of each member alone. “Observed” members are on the"
+        " front that the search measured. “Believed” members are on the front that the sampler's model"
+        " predicts."
     )
     table = Table(_COLUMNS, [_row(member) for member in retrained])
     return Block("The front, trained again", "confirmed", notes=[note], table=table)
@@ -190,9 +191,9 @@ def sentences(results: Results, retrained: list[Confirmed]) -> list[str]:
         again_names = {member.candidate for member in retrained}
         missed = sum(name not in again_names for name in results.once(observed_front))
         texts.append(
-            f"The front that was trained again is the one that the sampler's model believed in:"
-            f" {believed} of its {number} members are not on the front of what the search measured,"
-            f" and {missed} of those that are were not trained again."
+            f"The front that was trained again is the front that the sampler's model predicts:"
+            f" {believed} of its {number} members are not on the front that the search measured, and"
+            f" {missed} members of the measured front were not trained again."
         )
     return texts
 
@@ -236,7 +237,8 @@ def chart(retrained: list[Confirmed]) -> Chart | None:
     return Chart(
         name="confirmed",
         title="The front, trained again",
-        caption="What is chosen among many looks better than it is: each member of the front as the"
-        " search measured it, and as fresh seeds have it on test, with the 95 % interval of each alone.",
+        caption="A candidate that is chosen among many looks better than it is. Each member of the front"
+        " with the accuracy that the search measured, and with the accuracy of fresh seeds on test and"
+        " the 95 % interval of each alone.",
         panels=(Panel(axis, Axis("accuracy in %"), series),),
     )

@@ -105,16 +105,17 @@ def chart(
     ends = [costs, *(np.asarray(series.x, float) for series in (*controls, *lost))]
     axis = cost_axis(np.concatenate(ends), LABELS[cost])
     is_cut = 100 * low[barred].min() < span[0] or 100 * high[barred].max() > span[1]
-    bars_note = "; bars are drawn of the front alone" if is_crowded else ""
-    cut = "; some reach beyond the edge" if is_cut else ""
+    bars_note = "; only candidates on the front have bars" if is_crowded else ""
+    cut = "; some bars reach beyond the chart" if is_cut else ""
     assert axis.range is not None
     is_drawn = len(members) > 0 and results.measure == "accuracy"
     fronts = [
         *attainment.series(of_seeds, axis.range[1]),
         *([_steps(x[members], y[members], axis.range[1])] if is_drawn else []),
     ]
-    moved = " Points of equal cost stand side by side, by their depth, around that cost"
-    moved += "." if of_seeds is None else ", where the median front and its band have them."
+    moved = " Points of equal cost stand side by side around that cost, in order of depth."
+    if of_seeds is not None:
+        moved += " The median front and its band are drawn at the cost itself."
     note = "" if np.array_equal(x, costs) else moved
     drawn = candidates.drawn_note(len(table), len(all_candidates))
     return Chart(
@@ -122,7 +123,7 @@ def chart(
         title=f"Accuracy against {LABELS[cost].split(' (')[0]}{_unit_text(cost)}{drawn}",
         caption="Validation accuracy of each candidate, the mean over its seeds, with its 95 %"
         f" interval{bars_note}{cut}. The front is that of mean validation {results.measure}, without"
-        f" candidates that lost a seed.{attainment.caption(of_seeds)}{note}",
+        f" candidates of which a seed diverged or failed.{attainment.caption(of_seeds)}{note}",
         panels=(
             Panel(
                 x=axis,

@@ -101,11 +101,11 @@ def chart(curves: Curves | None) -> Chart | None:
     return Chart(
         name="learning_curves",
         title=f"Learning curves{drawn_note(drawn, total, 'trials')}",
-        caption="Validation after each epoch: a trial of each member of the front in the colour of"
-        " its depth, others in grey.",
+        caption="Accuracy and loss on validation after each epoch. A trial of each member of the front"
+        " has the colour of its depth; other trials are grey.",
         panels=(
             _panel(curves.drawn, "val_accuracy", 100, "validation accuracy in %"),
-            _panel(curves.drawn, "val_loss", 1, "validation loss (cross-entropy), nats an image"),
+            _panel(curves.drawn, "val_loss", 1, "validation loss (cross-entropy), nats per image"),
         ),
     )
 

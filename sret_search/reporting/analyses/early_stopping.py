@@ -160,8 +160,8 @@ def chart(decisions: list[AtRung]) -> Chart | None:
     return Chart(
         name="stopped",
         title=f"Trials at the rungs of the scheduler{drawn_note(len(selected), len(decisions), 'of them')}",
-        caption="Validation accuracy of each trial when the scheduler decided on it. What it"
-        " stopped is on no front and in no mean.",
+        caption="Validation accuracy of each trial when the scheduler decided on it."
+        " Stopped trials are on no front and in no mean.",
         panels=(
             Panel(
                 x=Axis(

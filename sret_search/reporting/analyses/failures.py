@@ -95,13 +95,13 @@ def _notes(results: Results, repeated: Counter[str]) -> Iterator[Block]:
     notes = []
     if repeated:
         counts = ", ".join(f"{cause} {times}" for cause, times in repeated.items())
-        notes.append(f"Attempts that ended without an outcome and were begun again: {counts}.")
+        notes.append(f"Attempts that ended without a result and were started again: {counts}.")
     gone = results.only_retrainable
     if gone:
         trials = f"trial{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"
         text = Markup(
-            "Without a full checkpoint any more (<code>storage.quota</code>), so that nothing can go"
-            " on from them; their weights are there: {}."
+            "Trials whose full checkpoint was deleted (<code>storage.quota</code>): nothing can continue"
+            " from them, but their weights are kept: {}."
         )
         notes.append(text.format(f"{len(gone)} trials" if len(gone) > _NAMED else trials))
     if notes:
@@ -129,8 +129,8 @@ def chart(failures: list[Failure]) -> Chart | None:
     return Chart(
         name="failures",
         title="What went wrong, by cause",
-        caption="A training whose loss is no longer finite, or that failed, is lost, and a result."
-        " An attempt that a machine ended is made again, from its last checkpoint.",
+        caption="A training whose loss is no longer finite, or that failed, is lost: this is its result."
+        " An attempt that the machine ended is repeated from its last checkpoint.",
         panels=(
             Panel(
                 x=Axis("number of trials or attempts", whole=True),

@@ -131,7 +131,7 @@ def _searched(results: Results) -> Front:
             *([_accuracy(name, tests[name], results.spreads["test"])] if has_test else []),
         ))  # fmt: skip
     caption = (
-        f"Candidates that no other one beats in validation {results.measure} and parameters: means"
+        f"Candidates that no other candidate beats in validation {results.measure} and parameters: means"
         " over seeds, in %, with the 95 % interval of each candidate alone."
     )
     if left_out:

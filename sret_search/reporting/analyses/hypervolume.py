@@ -118,10 +118,10 @@ def overlaid(growths: Mapping[str, Growth]) -> Chart | None:
     return Chart(
         name="hypervolume",
         title="Hypervolume over trials",
-        caption="Area of accuracy × log10 parameters that the candidates dominate, from"
-        f" {100 * first_growth.accuracy:g} % accuracy and {first_growth.params:,.0f} parameters on, of their means"
-        " over the seeds that were there by then. It falls where another seed says that a"
-        " candidate was lucky.",
+        caption="Area of accuracy × log10 parameters that the candidates dominate. The reference point is"
+        f" {100 * first_growth.accuracy:g} % accuracy and {first_growth.params:,.0f} parameters. Each value"
+        " uses the means over the seeds that were complete by then. It falls where another seed shows"
+        " that a candidate was lucky.",
         panels=(
             Panel(
                 x=Axis("complete trials, by number", whole=True),

@@ -242,11 +242,11 @@ def chart(importances: Importances | None) -> Chart | None:
         title=f"Importance of each axis{selection}",
         caption="How much the values of an axis among the most accurate"
         f" {100 * BEST:g} % of {looked_at} candidates differ from those among all"
-        " (PED-ANOVA, as a share of the sum over axes; means over seeds). It is of each axis alone,"
-        " of the values that were tried, and says nothing of the direction."
-        f" {importances.standing_out} of {len(importances.axes)} axes reach beyond their marks. Where"
-        f" accuracies are dealt at random, any does so in 1 study of {1 / LEVEL:.0f}; the others may be"
-        " chance.",
+        " (PED-ANOVA, as a share of the sum over axes; means over seeds). Each axis is taken alone,"
+        " with the values that were tried. The direction of its effect is not shown."
+        f" {importances.standing_out} of {len(importances.axes)} axes reach beyond their marks. If"
+        f" accuracies are shuffled among candidates, any axis does so in 1 study of {1 / LEVEL:.0f}. The"
+        " other axes may be chance.",
         panels=(
             Panel(
                 x=Axis("share of importance in %"),

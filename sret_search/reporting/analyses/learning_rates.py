@@ -94,8 +94,8 @@ def _block(competitors: list[Tuned]) -> Block:
         heading="Learning rates",
         name="rates",
         notes=[
-            "Validation accuracy in % at each rate, of seeds that train nothing that is compared. A"
-            " grid goes on at an end that is best."
+            "Validation accuracy in % at each rate. Its seeds are not used in comparisons. If the best"
+            " rate is at an end of the grid, the grid is extended there."
         ],
         table=Table(_COLUMNS, [_row(competitor) for competitor in competitors]),
     )
@@ -125,7 +125,7 @@ def sentences(results: Results, competitors: list[Tuned]) -> list[str]:
         if "recipe.lr" in study.space.axes:
             return []
         return [
-            f"All arms were trained at one learning rate, {study.file.recipe.lr:g}: where it suits some of them better,"
+            f"All arms were trained at one learning rate, {study.file.recipe.lr:g}: if it suits some arms better than others,"
             " that is part of their difference."
         ]
     if not competitors:
@@ -143,7 +143,7 @@ def sentences(results: Results, competitors: list[Tuned]) -> list[str]:
     ]
     if ends:
         text += (
-            f"; at {listed(ends)} executions no rate was found that has worse ones on both sides"
+            f"; at {listed(ends)} executions the best rate does not have worse rates on both sides"
         )
     return [f"{text}."]
 
@@ -168,9 +168,8 @@ def by_arm(competitors: list[Tuned]) -> Chart | None:
     return Chart(
         name="learning_rates",
         title="The learning rate of each arm",
-        caption="Validation accuracy at each rate, of seeds that train nothing that is compared. A"
-        " star is the rate at which an arm is compared; a cross one at an end, where no rate was"
-        " found that has worse ones on both sides.",
+        caption="Validation accuracy at each rate. Its seeds are not used in comparisons. A star is the"
+        " rate at which an arm is compared. A cross is such a rate without worse rates on both sides.",
         panels=(
             Panel(
                 x=Axis("peak learning rate", log=True, ticks=_ticks(rates)),
@@ -213,8 +212,8 @@ def by_depth(competitors: list[Tuned]) -> Chart | None:
     return Chart(
         name="rate_depth",
         title="The best learning rate against depth",
-        caption=f"Over these arms the best rate goes as executions to the power {slope:+.2f}".replace("-", "−")
-        + ", to the nearest step of the grid. Hollow: at an end of what was tried.",
+        caption=f"Over these arms the best rate follows executions to the power {slope:+.2f}".replace("-", "−")
+        + ", to the nearest step of the grid. Hollow: without worse rates on both sides.",
         panels=(
             Panel(
                 x=cost_axis(x, LABELS["executions"]),

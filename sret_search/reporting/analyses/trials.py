@@ -38,7 +38,7 @@ def _note(results: Results, listed: int, shows_test: bool) -> str:
     text = Markup("")
     if listed < len(results.entries):
         selection = Markup(
-            "The {} of highest validation accuracy; all {} are in <code>trials.csv</code>. "
+            "The {} trials with the highest validation accuracy; all {} are in <code>trials.csv</code>. "
         )
         text += selection.format(listed, f"{len(results.entries):,}")
     text += (
@@ -53,8 +53,8 @@ def _note(results: Results, listed: int, shows_test: bool) -> str:
         )
     elif not all(map(results.shows_test, results.entries)):
         text += (
-            " Test accuracy is shown of what was declared before any result was known, and of trials"
-            " that confirm, alone."
+            " Test accuracy is shown only for candidates that were declared before any result was known,"
+            " and for confirmations."
         )
     return text
 
@@ -65,7 +65,7 @@ def _columns(results: Results, shows_test: bool) -> list[Column]:
         *(Column(isolated(axis)) for axis in results.study.space.axes),
         Column("state", "word"), Column("seed"), Column("validation"),
         *([Column("test")] if shows_test else []),
-        Column("parameters"), Column("of them shared"), Column("MACs"), Column("training MACs"),
+        Column("parameters"), Column("shared parameters"), Column("MACs"), Column("training MACs"),
         *(Column(_UNITS[name][0]) for name in results.optional_objectives),
         Column("unique blocks"), Column("executions"), Column("sub-layers"), Column("NLLs"),
         Column("epochs"), Column("seconds"), Column("attempts"),
@@ -98,5 +98,5 @@ def _state(results: Results, trial: dict[str, Any]) -> str:
     if trial.get("role", "search") != "search":
         text += f", {trial['role']}"
     if trial["trial"] in results.parents:
-        text += f", goes on from {results.parents[trial['trial']]}"
+        text += f", continues trial {results.parents[trial['trial']]}"
     return text

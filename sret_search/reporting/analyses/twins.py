@@ -183,21 +183,21 @@ def chart(compared: list[Pair]) -> Chart | None:
     hollow = (
         ""
         if all(pair.is_matched for pair in compared)
-        else " Hollow: its cost is off by more than 2 %."
+        else " Hollow: the cost of the twin differs by more than 2 %."
     )
     names = [
         f"{group[0].candidate_executions:,} executions ({group[0].candidate})" for group in drawn
     ]
     return Chart(
         name="twins",
-        title=f"Candidates beside their twins{selection}",
-        caption="Accuracy of a candidate less that of its twin, which runs no weights twice, paired"
-        " by seed, with 95 % intervals of each alone. Right of 0 the candidate is ahead; whether it is"
-        f" better, the corrected p-values of the table say.{hollow}",
+        title=f"Candidates compared with their twins{selection}",
+        caption="Accuracy of a candidate minus that of its twin, which runs no weights twice, paired by"
+        " seed, with the 95 % interval of each difference alone. Right of 0 the candidate is more"
+        f" accurate; the corrected p-values in the table decide whether it is better.{hollow}",
         panels=(
             Panel(
                 x=Axis(
-                    f"{' or '.join(sorted({PARTS[pair.part] for pair in compared}))} accuracy less that of its twin, points",
+                    f"{' or '.join(sorted({PARTS[pair.part] for pair in compared}))} accuracy minus that of its twin, points",
                     line=0,
                 ),
                 y=rows(names),
@@ -228,7 +228,7 @@ def _series(kind: str, drawn: list[list[Pair]], offset: float) -> Series:
         hover=[
             f"{pair.candidate}\n{kind} twin: {pair.twin}\n{pair.params:,} parameters, {pair.macs:,} MACs,"
             f" {pair.train_macs:.3g} of training\n"
-            f"{100 * pair.accuracy:.1f} % less {100 * pair.twin_accuracy:.1f} %: {gain:+.2f} points"
+            f"{100 * pair.accuracy:.1f} % minus {100 * pair.twin_accuracy:.1f} %: {gain:+.2f} points"
             + (f" ({below:+.2f} to {above:+.2f})" if np.isfinite(below) else "")
             + f", {pair.seeds} seed{'s' if pair.seeds != 1 else ''}: {pair.verdict}"
             for (_, pair), gain, below, above in zip(placed, gains, left, right, strict=True)
@@ -249,13 +249,13 @@ def sentences(compared: list[Pair], best: str) -> list[str]:
             continue
         part = PARTS[pair.part]
         text = (
-            f"{pair.candidate_executions:,} executions beside the same {CONTROLS[pair.control].words}"
+            f"{pair.candidate_executions:,} executions compared with the same candidate {CONTROLS[pair.control].words}"
             f" ({pair.params:,} parameters, {pair.macs:,} MACs): {in_percent(pair.accuracy)} and"
             f" {in_percent(pair.twin_accuracy)} on {part}, {points(pair.difference.difference)} points"
         )
         text += verdict_note(pair.difference, "twins")
         if not pair.is_matched:
-            text += f"; the twin's {pair.matched} are off by {100 * pair.gap:+.0f} %"
+            text += f"; the twin's {pair.matched} differ by {100 * pair.gap:+.0f} %"
         texts.append(f"{text}.")
     return texts
 
@@ -264,8 +264,8 @@ def _block(compared: list[Pair]) -> Block:
     parts = " or ".join(dict.fromkeys(PARTS[pair.part] for pair in compared)).capitalize()
     note = (
         f"{parts} accuracy in %, means over seeds. None of the twins runs any weights twice."
-        " Differences, candidate less twin, in points, paired by seed, with 95 % intervals. A cost"
-        " that is to be equal is so within 2 %, unless it is said by how much not."
+        " Differences (candidate minus twin) are in points, paired by seed, with 95 % intervals. A cost"
+        " that should be equal is equal within 2 %, unless the table gives its difference."
     )
     return Block(
         heading="Twins",
@@ -276,7 +276,7 @@ def _block(compared: list[Pair]) -> Block:
 
 
 def _row(pair: Pair) -> tuple[str, ...]:
-    mismatch = "" if pair.is_matched else f" ({pair.matched} off by {100 * pair.gap:+.0f} %)"
+    mismatch = "" if pair.is_matched else f" ({pair.matched} differ by {100 * pair.gap:+.0f} %)"
     return (
         pair.candidate,
         f"{pair.candidate_executions:,}",

@@ -61,7 +61,7 @@ def published(results: Results) -> Published | None:
         return Published(
             [],
             f"The published models of {name} (ImageNet-1K) are not shown, since this study is"
-            f" trained otherwise: {listed(reasons)}.",
+            f" trained differently: {listed(reasons)}.",
         )
     pixels, epochs, distilled = _trained(results)
     alike = [
@@ -77,9 +77,9 @@ def published(results: Results) -> Published | None:
     sources = listed(sorted({point.source for point in alike}))
     return Published(
         alike,
-        f"Published models ({conditions}; source: {sources}) are top-1 accuracies on ImageNet's validation"
-        " images, which are this study's test part; its candidates show validation accuracy, on images"
-        " cut from the training part. The two parts need not be equally hard.",
+        f"The published accuracies ({conditions}; source: {sources}) are top-1 on ImageNet's validation"
+        " images, which are the test part of this study. The candidates of this study show validation"
+        " accuracy, on images taken from the training part. The two parts need not be equally hard.",
     )
 
 

@@ -115,7 +115,7 @@ def test_of_very_many_candidates_a_thousand_are_drawn_and_all_of_the_front() -> 
     assert candidates.DRAWN <= len(by_name["candidate"].x) <= candidates.DRAWN + on_front.sum()
     assert "of 3,000 candidates are drawn" in chart.title
     assert by_name["candidate"].low is None
-    assert "bars are drawn of the front alone" in chart.caption
+    assert "only candidates on the front have bars" in chart.caption
 
 
 def test_lost_trials_are_marked_below_all_that_has_an_accuracy() -> None:
@@ -176,8 +176,8 @@ def test_a_chart_says_what_its_bars_are_and_where_points_were_moved_to() -> None
         with_five_seeds.bars
         == "Bars: 95 % intervals over seeds; band: 94 %, of the median front of 5 seeds."
     )
-    assert with_two_seeds.caption.endswith("around that cost.")
-    assert with_five_seeds.caption.endswith("the median front and its band have them.")
+    assert with_two_seeds.caption.endswith("in order of depth.")
+    assert with_five_seeds.caption.endswith("drawn at the cost itself.")
 
 
 def test_depths_stand_beside_their_reruns_on_both_parts() -> None:

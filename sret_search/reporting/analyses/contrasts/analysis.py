@@ -27,7 +27,7 @@ from sret_search.reporting.statistics.verdict import NO_DIFFERENCE, certainty
 _COLUMNS = (
     Column("contrast", "wrap"), Column("pairs"), Column("seeds"), Column("first"), Column("second"),
     Column("difference, for other seeds"), Column("for other images too"), *P_COLUMNS,
-    Column("finding", "wrap"), Column("seen in 80 %, points"), Column("seeds for 0.5 points"),
+    Column("finding", "wrap"), Column("significant in 80 % of studies, points"), Column("seeds for 0.5 points"),
 )  # fmt: skip
 
 
@@ -59,9 +59,9 @@ def chart(contrasted: list[Contrasted]) -> Chart | None:
     return Chart(
         name="contrasts",
         title="Contrasts that the study declares",
-        caption="Test accuracy of the first value less that of the second, a mean over seeds and over"
-        " the pairs of candidates that differ in nothing else, with 95 % intervals of each alone, not"
-        " corrected for the number of contrasts.",
+        caption="Test accuracy of the first value minus that of the second, a mean over seeds and over"
+        " the pairs of candidates that differ in nothing else, with the 95 % interval of each"
+        " contrast alone, not corrected for the number of contrasts.",
         bars="Bars: 95 % intervals over what the legend says.",
         panels=(
             Panel(
@@ -142,13 +142,13 @@ def _power(contrast: Contrasted, deciding: Over) -> str:
     seeds_for_measured, seeds_for_half_point = deciding.needed
     first_step = f" at the first step of Holm's correction (p < 0.05 / {contrast.tested.tests})"
     text = (
-        f"With {contrast.seeds} seeds a true difference of {100 * deciding.detectable:.1f} points gets this"
-        f" verdict in 80 % of studies{first_step if contrast.tested.tests > 1 else ''}; half a point takes"
-        f" {_seeds(seeds_for_half_point)}"
+        f"With {contrast.seeds} seeds, a true difference of {100 * deciding.detectable:.1f} points is"
+        f" significant in 80 % of studies{first_step if contrast.tested.tests > 1 else ''}; half a point"
+        f" needs {_seeds(seeds_for_half_point)}"
     )
     difference = abs(contrast.difference or 0.0)
     if contrast.verdict == NO_DIFFERENCE and difference >= HALF_POINT / 10:
-        text += f", and the {100 * difference:.1f} points seen here {_seeds(seeds_for_measured)}"
+        text += f", and the {100 * difference:.1f} points measured here need {_seeds(seeds_for_measured)}"
     return f"{text}."
 
 
@@ -158,16 +158,16 @@ def _seeds(needed: int | None) -> str:
 
 def _block(contrasted: list[Contrasted]) -> Block:
     note = (
-        "Differences of test accuracy in points, means over seeds and over the pairs of candidates that"
-        " differ in nothing else; of a contrast that was declared after the results, on validation."
-        " The first interval is for other seeds on these images, the second for other seeds and other"
-        " images (crossed components of variance); both are Student's t with one degree of freedom"
-        " fewer than seeds. p is of the wider claim that can be made."
+        "Differences of test accuracy in points: means over seeds and over the pairs of candidates that"
+        " differ in nothing else. If a contrast was declared after the results, its difference is on"
+        " validation. The first interval is for other seeds on these images. The second is for other"
+        " seeds and other images (crossed components of variance). Both use Student's t, with degrees"
+        " of freedom equal to the number of seeds minus 1. p is for the wider claim that can be made."
     )
     note += family_note([contrast.tested for contrast in contrasted], "contrasts")
     note += (
-        " The last columns say which true difference gets its verdict in 80 % of studies, by the level"
-        " of the first step of that correction, and with how many seeds half a point would."
+        " The last two columns: the true difference that is significant in 80 % of studies, at the level"
+        " of the first step of that correction, and the number of seeds with which half a point is."
     )
     table = Table(_COLUMNS, [_row(contrast) for contrast in contrasted])
     return Block("Contrasts", "contrasts", notes=[note], table=table)

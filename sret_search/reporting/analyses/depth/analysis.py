@@ -40,8 +40,8 @@ from sret_search.reporting.statistics.standard_error import LEVEL
 _PARTS = {"val": "validation", "test": "test, of arms declared before training"}
 _COLUMNS = (
     Column("executions"), Column("seeds"), Column("trained, validation"), Column("trained, test"),
-    Column("rerun, test"), Column("back, test"), Column("less rerun, points"), *P_COLUMNS,
-    Column("less reference, points"), *P_COLUMNS, Column("finding", "wrap"),
+    Column("rerun, test"), Column("back, test"), Column("minus rerun, points"), *P_COLUMNS,
+    Column("minus reference, points"), *P_COLUMNS, Column("finding", "wrap"),
     Column("gains less than 1 point", "word"),
 )  # fmt: skip
 
@@ -67,9 +67,10 @@ def chart(trained: list[Depth], results: Results) -> Chart | None:
     _, *images = results.study.sizes
     return Chart(
         name="accuracy_executions",
-        title="What depth buys",
-        caption="Each arm as it was trained, with 95 % bands, beside controls without training:"
-        " the reference's weights run at its depth, and its own run at the reference's.",
+        title="What depth brings",
+        caption="Each arm as it was trained, with its 95 % band, and two controls without training:"
+        " the reference's weights run at the depth of the arm, and the arm's weights run at the depth"
+        " of the reference.",
         panels=tuple(
             _panel(open_depths, results, part, count)
             for part, count in zip(_PARTS, images, strict=True)
@@ -149,7 +150,7 @@ def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
             groups.setdefault(depth.gain.sign, []).append(depth)
     for sign, group in groups.items():
         text = (
-            f"At {_executions(group)} executions {group[0].verdict}, beside the weights trained at"
+            f"At {_executions(group)} executions {group[0].verdict}, compared with the weights trained at"
             f" {reference.executions} executions and run there without training"
         )
         if sign == 0:
@@ -164,8 +165,8 @@ def _difference_sentences(compared: list[Depth], reference: Depth) -> Iterator[s
         if depth.difference.sign is not None:
             groups.setdefault(depth.difference.sign, []).append(depth)
     for sign, group in groups.items():
-        relation = {1: "better than", 0: "not told apart from", -1: "worse than"}[sign]
-        text = f"Each as it was trained, {_executions(group)} executions are {relation} {reference.executions}"
+        relation = {1: "better than", 0: "not measurably different from", -1: "worse than"}[sign]
+        text = f"Each run at the depth of its training, {_executions(group)} executions are {relation} {reference.executions}"
         if sign == 0:
             intervals = [depth.difference.interval for depth in group if depth.difference.interval]
             low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
@@ -177,15 +178,15 @@ def _deepest_sentences(deepest: Depth, reference: Depth) -> Iterator[str]:
     gain, difference = deepest.gain, deepest.difference
     assert gain.difference is not None
     yield (
-        f"Deepest: trained at {deepest.executions:,} executions {in_percent(deepest.test)} on test,"
-        f" weights trained at {reference.executions} and run at {deepest.executions:,}"
+        f"The deepest arm, trained at {deepest.executions:,} executions, has {in_percent(deepest.test)} on"
+        f" test; weights trained at {reference.executions} and run at {deepest.executions:,} have"
         f" {in_percent(deepest.rerun_test)}, a difference of {points(gain.difference)} points"
         f"{'' if gain.interval is None else f' (95 % interval {bounds(gain.interval)})'}."
     )
     if difference.difference is not None:
         yield (
-            f"Against {reference.executions} executions as they were trained"
-            f" ({in_percent(reference.test)}) that is {points(difference.difference)} points"
+            f"Compared with the reference, trained and run at {reference.executions} executions"
+            f" ({in_percent(reference.test)}), the difference is {points(difference.difference)} points"
             f"{'' if difference.interval is None else f' ({bounds(difference.interval)})'}, for"
             f" {deepest.executions / reference.executions:.0f} times the executions."
         )
@@ -195,8 +196,8 @@ def _ground_sentences(deepest: Depth, seeds: int) -> Iterator[str]:
     """Sentences on the certainty of the verdicts on depths."""
     if seeds < 2:
         yield (
-            "Exploratory: one seed, so no verdict. Intervals cover the choice of images, not that of"
-            " the seed: with another one the same differences may vanish or turn round."
+            "Exploratory: one seed, so no verdict. Intervals are over images, not over seeds:"
+            " with another seed the same differences may vanish or change their sign."
         )
     elif deepest.gain.tests > 1:
         yield (
@@ -226,10 +227,10 @@ def unused_sentences(trained: list[Depth]) -> list[str]:
 
 def _block(trained: list[Depth]) -> Block:
     note = (
-        "Test accuracy in %. “Rerun” runs the reference's weights at this depth, “back” this arm's"
-        " weights at the reference's depth, both without training. Differences are of this arm's"
-        " training, with 95 % intervals: less the rerun (the finding is of this one), and less the"
-        " reference as it was trained."
+        "Test accuracy in %. “Rerun” runs the reference's weights at this depth, “back” runs this arm's"
+        " weights at the reference's depth, both without training. Two differences are given, with 95 %"
+        " intervals: this arm as it was trained minus the rerun, and minus the reference as it was"
+        " trained. The finding is on the difference to the rerun."
     )
     note += family_note([depth.difference for depth in trained], "tests, of both differences")
     note += (
@@ -237,7 +238,7 @@ def _block(trained: list[Depth]) -> Block:
         " the depths, shows that training at it gains less than 1 point over the rerun."
     )
     table = Table(_COLUMNS, [_row(depth) for depth in trained])
-    return Block("Depth, beside rerun controls", "depths", notes=[note], table=table)
+    return Block("Depth, compared with rerun controls", "depths", notes=[note], table=table)
 
 
 def _row(depth: Depth) -> tuple[str, ...]:

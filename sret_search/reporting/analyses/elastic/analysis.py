@@ -73,7 +73,7 @@ def chart(elastic_candidates: list[Elastic]) -> Chart | None:
         panels.append(
             Panel(
                 x=cost_axis(depths, LABELS["executions"]),
-                y=Axis("one model less a model alone, points", line=0),
+                y=Axis("one model minus a model for the depth alone, points", line=0),
                 series=gaps,
                 title="gap, paired by seed, with 95 % intervals of each alone",
             )
@@ -86,8 +86,8 @@ def chart(elastic_candidates: list[Elastic]) -> Chart | None:
     return Chart(
         name="accuracy_elastic",
         title=f"One set of weights at every depth{left_out}",
-        caption="An elastic model at each depth that it was evaluated at, hollow where it was not trained"
-        " at it, beside models that were trained for that depth alone, as long.",
+        caption="An elastic model at each depth at which it was evaluated (hollow: it was not trained at"
+        " this depth), and models that were trained for one depth alone, equally long.",
         panels=tuple(panels),
     )
 
@@ -139,19 +139,20 @@ def sentence(elastic: Elastic) -> str:
     if trained < evaluated:
         text += f" and evaluated at {evaluated}"
     text += (
-        f", for {elastic.cost:.2f} times the training multiply-adds of its deepest alone:"
-        f" {in_percent(elastic.rungs[-1].accuracy)} on {PARTS[elastic.part]} at its own depth."
+        f", for {elastic.cost:.2f} times the training multiply-adds of its greatest depth alone:"
+        f" {in_percent(elastic.rungs[-1].accuracy)} on {PARTS[elastic.part]} at its greatest depth."
     )
     gaps = elastic.compared
     if gaps:
         text += (
-            f" A model trained for that depth alone stands beside it at {len(gaps)} of its {evaluated}"
+            f" It is compared with models trained for one depth alone at {len(gaps)} of its {evaluated}"
             f" depths: {'; '.join(_gaps(gaps))}."
         )
     rival = elastic.rival
     if rival is not None and rival.gap.difference is not None:
         text += (
-            " Its deepest against one model trained for as many multiply-adds in all:"
+            " Its greatest depth compared with a model trained for this depth alone, with equal"
+            " training multiply-adds:"
             f" {points(rival.gap.difference)} points{verdict_note(rival.gap, 'gaps')}."
         )
     return text
@@ -179,10 +180,10 @@ def _block(elastic: Elastic) -> Block:
     trained, rungs, seeds = len(elastic.trained), elastic.rungs, elastic.seeds
     note = (
         f"{PARTS[elastic.part].capitalize()} accuracy in %, means over {seeds}"
-        f" seed{'s' if seeds != 1 else ''}. Gaps in points against weights trained for that depth"
-        " alone, as long, paired by seed, with 95 % intervals; only depths for which the study trains"
+        f" seed{'s' if seeds != 1 else ''}. Gaps in points to weights trained for that depth"
+        " alone, equally long, paired by seed, with 95 % intervals. Only depths for which the study trains"
         f" such weights are compared.{family_note([rung.gap for rung in rungs], 'gaps')} Training"
-        f" takes {elastic.cost:.2f} times the multiply-adds of the deepest alone."
+        f" takes {elastic.cost:.2f} times the multiply-adds of training the greatest depth alone."
     )
     rows = [_row(rung) for rung in rungs]
     if elastic.rival is not None:

@@ -37,10 +37,10 @@ def analyse(results: Results) -> Analysis:
 def _block(slices: Sequence[Slice]) -> Block:
     cost = COSTS[slices[0].cost]
     note = (
-        f"Candidates whose {cost} are equal within 10 %, by budget. A depth may be the best one unless"
-        " its best candidate is significantly worse than that of another (corrected for the choice"
-        " among many): these depths have the best one in at least 95 % of studies, and in nearly all"
-        " where one stands out."
+        f"Candidates whose {cost} are equal within 10 %, by budget. A depth may be the best unless its"
+        " best candidate is significantly worse than that of another depth (corrected for the choice"
+        " among many). The depths that may be best contain the truly best depth in at least 95 % of"
+        " studies, and in nearly all studies where one depth stands out."
     )
     table = Table(_COLUMNS, [_row(iso_slice) for iso_slice in slices])
     return Block(f"The best depth at equal {cost}", level=3, notes=[note], table=table)

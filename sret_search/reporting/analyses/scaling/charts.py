@@ -61,9 +61,9 @@ def law(recurrence: Recurrence) -> Chart | None:
         name="law_of_recurrence",
         title="The law of recurrence",
         caption="Validation loss against parameters, each counted r^φ times where it runs r times, with"
-        " the fitted law and its 95 % band at this φ (over seeds and candidates). Right: what the law"
-        " leaves, which should not depend on executions.",
-        bars="Band: 95 %, by a bootstrap over candidates, wider by what seeds share (jackknife).",
+        " the fitted law and its 95 % band at this φ (over seeds and candidates). Right: the"
+        " residuals of the law, which should not depend on executions.",
+        bars="Band: 95 %, by a bootstrap over candidates, widened by the deviations that seeds share (jackknife).",
         panels=(
             Panel(
                 x=Axis(label, log=True),
@@ -77,7 +77,7 @@ def law(recurrence: Recurrence) -> Chart | None:
             ),
             Panel(
                 x=Axis("executions (unique blocks × loops)", log=True),
-                y=Axis("measured loss less the law, in % of it", line=0.0),
+                y=Axis("measured loss minus the law, in % of the law", line=0.0),
                 series=(
                     Series("residual", "points", executions, residuals, colour=SKY, hover=names, size=5),
                 ),
@@ -99,9 +99,9 @@ def saturations(laws: Sequence[Saturation]) -> Chart | None:
         name="saturation",
         title="What more executions bring",
         caption="A law that saturates, L∞ + B·executions^−β, with its 95 % band (over seeds and candidates). Candidates"
-        " that differ in loops alone are a family; where there are several, each is shown less its law at the middle depth.",
-        bars="Bands: 95 %, by a bootstrap over candidates, or over families where there are several, wider"
-        " by what seeds share (jackknife).",
+        " that differ in loops alone are a family. With several families, the law of its family at the middle depth is subtracted from each candidate.",
+        bars="Bands: 95 %, by a bootstrap over candidates, or over families where there are several,"
+        " widened by the deviations that seeds share (jackknife).",
         panels=panels,
     )
 
@@ -125,11 +125,11 @@ def _saturation(saturation: Saturation) -> Panel:
         label = (
             "validation accuracy in %"
             if not several
-            else "accuracy less that at middle depth, points"
+            else "accuracy minus that at middle depth, points"
         )
     elif several:
         y, y_line, low, high = (100 * np.expm1(v) for v in (y, y_line, low, high))
-        label = "loss less that at middle depth, in % of it"
+        label = "loss minus that at middle depth, in % of it"
     else:
         label = "validation loss in nats"
     x_line = fit.centre * np.exp(line)
@@ -153,10 +153,10 @@ def best_depth(params: Sequence[Slice], macs: Sequence[Slice]) -> Chart | None:
     return Chart(
         name="best_depth",
         title="The best depth by budget",
-        caption=f"Of candidates whose costs are equal within {100 * TOLERANCE:.0f} %, the executions of the"
-        " most accurate one; the bar spans all depths whose best candidate is not significantly worse"
+        caption="The executions of the most accurate of the candidates whose costs are equal within"
+        f" {100 * TOLERANCE:.0f} %. The bar spans all depths whose best candidate is not significantly worse"
         " (95 %, corrected for the choice among many). Hollow: no depth is measurably better than another"
-        " (5 % for all budgets of the page together), as where there is one seed.",
+        " (5 % for all budgets of the page together). With one seed all points are hollow.",
         bars="Bars: depths that may be best, at 95 % or more.",
         panels=panels,
     )

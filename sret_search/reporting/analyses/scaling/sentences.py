@@ -19,8 +19,8 @@ to loops that are worth as much as additional weights."""
 _WITHOUT = {
     "one size": "No law of recurrence: what a loop is worth (φ) is measured in parameters, and these"
     " candidates have fewer than three sizes that differ by 5 % or more.",
-    "one seed": "No law of recurrence: the candidates have but one seed in common, and one seed cannot"
-    " tell what it favours from what size or loops bring.",
+    "one seed": "No law of recurrence: the candidates have only one seed in common. With one seed, its"
+    " effect cannot be separated from the effects of size and loops.",
     "no dependence": "No law of recurrence: loss does not measurably fall with the parameters of these"
     " candidates.",
 }
@@ -70,17 +70,18 @@ def _recurrence_sentences(law: Recurrence) -> list[str]:
         side = "worse" if out.bias > 0 else "better"
         texts.append(
             f"The {out.candidates} candidates of the largest budgets (from {out.train_macs:.3g} training"
-            f" MACs on), foretold by the law of all others, are off by {100 * out.error['fitted']:.0f} %"
-            f" (root mean square; {100 * out.inside:.0f} % where it was fitted), on average"
-            f" {100 * abs(out.bias):.0f} % {side} than foretold; with φ = 0 by"
-            f" {100 * out.error['0']:.0f} %, with φ = 1 by {100 * out.error['1']:.0f} %."
+            " MACs on) were also predicted by a law fitted to all others. The error is"
+            f" {100 * out.error['fitted']:.0f} % (root mean square; {100 * out.inside:.0f} % for the"
+            f" candidates of the fit). On average they are {100 * abs(out.bias):.0f} % {side} than"
+            f" predicted. With φ = 0 the error is {100 * out.error['0']:.0f} %, with φ = 1"
+            f" {100 * out.error['1']:.0f} %."
         )
     unknown = _unknown(law)
     if unknown:
         texts.append(f"Not identifiable from these candidates: {'; '.join(unknown)}.")
     texts.append(
-        "All candidates were trained on equally many images: this is a law of fixed data, and what more"
-        " data would gain is part of E."
+        "All candidates were trained on equally many images: this is a law of fixed data, and the gain"
+        " of more data is part of E."
     )
     return texts
 
@@ -93,24 +94,24 @@ def _phi_sentence(law: Recurrence) -> str:
     low = "less" if phi.low is None else f"{loops**phi.low:.2f}"
     high = "more" if phi.high is None else f"{loops**phi.high:.2f}"
     return (
-        f"A loop is worth φ {_equals(phi)}: to run weights {loops} times counts as much as"
+        f"A loop is worth φ {_equals(phi)}: weights that run {loops} times count as much as"
         f" {loops**phi.value:.2f} times their parameters ({low} to {high}), where 1 is no gain and"
-        f" {loops} that of weights of their own. {_against(phi)}{_forecast(law)}"
+        f" {loops} is the gain of separate weights for each run. {_against(phi)}{_forecast(law)}"
     )
 
 
 def _against(phi: Estimate) -> str:
     """A sentence that says which of the two simple laws (φ = 0, φ = 1) the interval excludes."""
-    named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as weights of their own)"}
+    named = {0: "φ = 0 (loops are worth nothing)", 1: "φ = 1 (as much as additional weights)"}
     low = -np.inf if phi.low is None else phi.low
     high = np.inf if phi.high is None else phi.high
     excluded = [name for value, name in named.items() if not low <= value <= high]
     included = [name for value, name in named.items() if low <= value <= high]
     parts = []
     if excluded:
-        parts.append(f"leaves out {listed(excluded)}")
+        parts.append(f"excludes {listed(excluded)}")
     if included:
-        parts.append(f"has {listed(included)} in it")
+        parts.append(f"contains {listed(included)}")
     return f"The interval, over seeds and candidates, {' and '.join(parts)}."
 
 
@@ -121,8 +122,9 @@ def _forecast(law: Recurrence) -> str:
     if out is None or out.error["fitted"] <= out.error["0"]:
         return ""
     return (
-        f" The law does not forecast what it did not see: the {out.candidates} candidates of the"
-        f" largest budgets are off by {100 * out.error['fitted']:.0f} % with φ fitted to the others, by"
+        " The fitted φ predicts larger budgets worse than φ = 0: for the"
+        f" {out.candidates} candidates of the largest budgets, the error is"
+        f" {100 * out.error['fitted']:.0f} % with φ fitted to the others, and"
         f" {100 * out.error['0']:.0f} % with φ = 0."
     )
 
@@ -131,7 +133,7 @@ def _kinds_sentence(law: Recurrence) -> str:
     phis = [f"{_number(kind.phi)} at {kind.value}" for kind in law.kinds]
     return (
         f"What a loop is worth differs by {law.axis} (significantly, after Bonferroni's correction): φ"
-        f" is {'; '.join(phis)}, where 0 is no gain and 1 that of weights of their own.{_forecast(law)}"
+        f" is {'; '.join(phis)}, where 0 is no gain and 1 is the gain of additional weights.{_forecast(law)}"
     )
 
 
@@ -155,7 +157,7 @@ def _unknown(law: Recurrence) -> list[str]:
     if law.e.is_open or law.e.value is None or law.e.low == 0:
         text = "E, which may be 0"
         if law.e.high is None:
-            text = "E, which nothing bounds"
+            text = "E, which these candidates do not bound"
         unknown.append(text + (f", since {reason}" if law.span < 10 else ""))
     return unknown
 
@@ -173,24 +175,28 @@ def _saturation_sentence(saturation: Saturation) -> str:
     unit = "points" if saturation.measure == "accuracy" else "%"
     text = f"Each doubling of executions changes {saturation.measure} by {points(value)} {unit}"
     if saturation.doubling.is_open:
-        reason = "one seed" if saturation.seeds == 1 else "so few candidates"
-        return f"{text} ({sample}); {reason} cannot tell whether another would show the same."
+        reason = (
+            "with one seed, it is unknown whether other seeds"
+            if saturation.seeds == 1
+            else "with so few candidates, it is unknown whether others"
+        )
+        return f"{text} ({sample}); {reason} would show the same."
     text += (
         f" (95 % interval {points(low)} to {points(high)}, over {saturation.seeds} seeds; {sample})"
     )
     if not up:
-        return f"{text}: deeper is {'worse' if down else 'neither better nor worse, as far as these tell'}."
+        return f"{text}: deeper is {'worse' if down else 'neither measurably better nor measurably worse'}."
     if saturation.beta is None:
-        return f"{text}; a law that saturates fits no better than none."
+        return f"{text}; no saturating law is significantly better than a constant."
     if saturation.beta.value is None or saturation.near is None:
-        return f"{text}; how fast the gain falls is not estimated from these depths."
+        return f"{text}; these depths do not show how fast the gain falls."
     if saturation.beta.is_open:
-        return f"{text}; whether that comes to an end cannot be told from these depths."
+        return f"{text}; these depths do not show whether the gain comes to an end."
     text += f"; the gain falls as executions^−{_number(saturation.beta)}"
     if saturation.near <= saturation.deepest:
         text += f", so that a tenth of it is left at {saturation.near:,.0f} executions"
     else:
-        text += f", and more than a tenth of it is left at {saturation.deepest:,} executions, the most there are"
+        text += f", and more than a tenth of it is left at {saturation.deepest:,} executions, the most of any candidate"
     if (
         saturation.limit is not None
         and saturation.limit.value is not None
@@ -198,7 +204,7 @@ def _saturation_sentence(saturation: Saturation) -> str:
     ):
         as_text = in_percent if saturation.measure == "accuracy" else "{:.3g}".format
         ends = f"{as_text(saturation.limit.low or 0.0)} to {as_text(saturation.limit.high or 0.0)}"
-        text += f"; it comes to {as_text(saturation.limit.value)} in the end (95 % interval {ends})"
+        text += f"; the limit of {saturation.measure} is {as_text(saturation.limit.value)} (95 % interval {ends})"
     return f"{text}."
 
 
@@ -273,7 +279,7 @@ def _equals(estimate: Estimate) -> str:
 
 def _edge_reason(estimate: Estimate) -> str:
     """A reason, if there is an interval but no estimate."""
-    return "the best fit lies on an end of what was tried; " if estimate.value is None else ""
+    return "the best fit lies at an end of the tried range; " if estimate.value is None else ""
 
 
 def _range(estimate: Estimate, lowest: str, highest: str) -> str:
