@@ -26,6 +26,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         behind = behind.__cause__ or behind.__context__
 
 
+def require(holds: bool, message: str) -> None:
+    """Raise a ValueError with a message unless a rule holds."""
+    if not holds:
+        raise ValueError(message)
+
+
 def encodable(text: str) -> str:
     """The text with all characters escaped that files and terminals cannot take.
 

@@ -5,17 +5,26 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sret_search.errors import nearest
+from sret_search.errors import nearest, require
+
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 class NotImportedError(Exception):
     """An import path does not lead to a function or class. The message is a line that says why."""
+
+
+def require_import_path(path: str) -> None:
+    """Raise a ValueError unless a text has the form of an import path, package.module:name."""
+    formed = _PATH.fullmatch(path) is not None
+    require(formed, f"{path!r} is not of the form package.module:name")
 
 
 def load(path: str) -> Callable[..., Any]:

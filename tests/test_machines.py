@@ -10,7 +10,7 @@ import pytest
 
 from sret_search import run as command
 from sret_search.execution import local_ray, nodes
-from sret_search.machine.gpus import gpus
+from sret_search.machine.hardware import gpus
 
 SPACE = "architecture: sret_digits\naxes: {stages.*.loops: {choices: [1]}}\n"
 STUDY = "study: s\nspace: space.yaml\nsearch: {sampler: grid}\nrecipe: {epochs: 1}\n"

@@ -142,7 +142,7 @@ def graphics() -> Iterator[Finding]:
     """Report the GPUs, as the driver and torch see them."""
     import torch
 
-    from sret_search.machine.gpus import gpus
+    from sret_search.machine.hardware import gpus
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     named = "" if visible is None else f"CUDA_VISIBLE_DEVICES={visible}"

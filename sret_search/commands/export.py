@@ -16,7 +16,7 @@ from sret_search.job.paths import named_path
 from sret_search.study import StudyError, load_study
 
 if TYPE_CHECKING:
-    from sret_search.export.origin import Origin
+    from sret_search.export.card import Origin
     from sret_search.reporting.results import Results
     from sret_search.training.results import RerunResult
     from sret_search.trials.trial import TrialRecord
@@ -204,7 +204,7 @@ def _recipes(results: Results, entry: TrialRecord) -> list[Any]:
 def _origin(
     results: Results, entry: TrialRecord, architecture: Architecture, chosen: str
 ) -> Origin:
-    from sret_search.export.origin import Origin
+    from sret_search.export.card import Origin
 
     def same(other: TrialRecord) -> bool:
         named = (other.candidate, other.role, other.confirmed_on, other.state)

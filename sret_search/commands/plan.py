@@ -12,7 +12,7 @@ from sret_search.commands import tables
 from sret_search.commands.arguments import command_line
 from sret_search.config.problems import shown
 from sret_search.job.paths import named_path
-from sret_search.machine import gpus
+from sret_search.machine import hardware
 from sret_search.machine.step_time import StepTime
 from sret_search.planning import duration, preflight
 from sret_search.planning.calibration import MEASURED, calibrate
@@ -93,7 +93,7 @@ def as_dict(study: Study, surveyed: Survey, samples: Sequence[Candidate]) -> dic
     compute = study.file.compute
     known = StepTime.known(compute)
     used = known or StepTime.guessed(compute)
-    at_a_time = gpus.at_a_time(compute)
+    at_a_time = hardware.at_a_time(compute)
     images = study.sizes[0]
     phases = duration.trainings(study)
     asked = estimate_disk_usage(study, at_a_time)

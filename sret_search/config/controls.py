@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sret_search.errors import nearest
-from sret_search.job.require import require
+from sret_search.errors import nearest, require
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sret_search.errors import nearest
-from sret_search.job.require import require, require_import_path
+from sret_search.errors import nearest, require
+from sret_search.importing import require_import_path
 
 
 @dataclass(frozen=True)

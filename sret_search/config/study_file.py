@@ -15,8 +15,8 @@ from pydantic import (
 from sret_search.config import samplers
 from sret_search.config.base import Count, Duration, Positive, Size, Strict
 from sret_search.config.controls import CONTROLS, check_control
+from sret_search.errors import require
 from sret_search.job import Data, Recipe
-from sret_search.job.require import require
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 ImportPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]

@@ -4,7 +4,7 @@ import sys
 from types import ModuleType
 
 from sret_search.architecture import Architecture
-from sret_search.cost.count import MACS, PARAMS, Cost, cost
+from sret_search.cost.count import MACS, PARAMS, Cost, cost, params_by_runs
 from sret_search.cost.memory import (
     MEMORY_BUDGET,
     Segments,
@@ -13,7 +13,6 @@ from sret_search.cost.memory import (
     segments,
     train_memory,
 )
-from sret_search.cost.runs import params_by_runs
 
 __all__ = [
     "MACS",

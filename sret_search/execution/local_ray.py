@@ -19,7 +19,7 @@ from typing import Any
 import sret_search
 from sret_search.artifacts.names import HANG
 from sret_search.execution import signals
-from sret_search.machine.gpus import gpus
+from sret_search.machine.hardware import gpus
 from sret_search.machine.processors import cpus
 
 _CONTROL, _PARENT = "gcs_server", "raylet"

@@ -12,8 +12,7 @@ from sret_search.architecture import Architecture
 from sret_search.artifacts.names import EVALUATION, STUDY, WEIGHTS
 from sret_search.errors import encodable
 from sret_search.export import graph
-from sret_search.export.card import card
-from sret_search.export.origin import Origin
+from sret_search.export.card import Origin, card
 from sret_search.export.recipe import plain, space_of, study_of
 from sret_search.job import Data
 from sret_search.job.paths import trial_name, trial_named

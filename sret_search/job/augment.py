@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from sret_search.architecture.parts import STRICT, as_floats
-from sret_search.job.require import require
+from sret_search.errors import require
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from sret_search.architecture.parts import STRICT
-from sret_search.errors import nearest
-from sret_search.job.require import require, require_import_path
+from sret_search.errors import nearest, require
+from sret_search.importing import require_import_path
 
 
 @dataclass(frozen=True, slots=True)

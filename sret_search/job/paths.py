@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 
 from sret_search.architecture.variants import VARIANTS
-from sret_search.errors import InputError, one_line
-from sret_search.job.require import require
+from sret_search.errors import InputError, one_line, require
 
 _TRIAL = re.compile(r"trial (\d+)")
 _NEARLY_TRIAL = re.compile(r"trial(\s.*|\W?\d*)", re.DOTALL)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sret_search.architecture.parts import STRICT, as_floats
-from sret_search.errors import nearest
+from sret_search.errors import nearest, require
+from sret_search.importing import require_import_path
 from sret_search.job.augment import Augment
 from sret_search.job.lr_schedule import StepSchedule
 from sret_search.job.paths import check_name, trial_named
-from sret_search.job.require import require, require_import_path
 
 OPTIMIZERS = ("adamw", "sgd")
 LONGEST = 10**12

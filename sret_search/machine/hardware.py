@@ -1,16 +1,47 @@
-"""Name of the hardware on which trials run. Measured speeds are kept under this name."""
+"""GPUs of this machine, number of trials that it runs at a time, and name of its hardware."""
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+from itertools import takewhile
 from pathlib import Path
 
 from sret_search.config.study_file import Compute
-from sret_search.machine.gpus import at_a_time, gpus_of_trial
+from sret_search.machine.processors import cpus
 
 _CPU, _GPUS = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/gpus")
 _SETS = (("avx512f", "AVX-512"), ("avx2", "AVX2"))
+_GPU = re.compile(r"\d+|(GPU|MIG)-\S+")
+"""Name of a GPU in CUDA_VISIBLE_DEVICES."""
+
+
+def gpus() -> int:
+    """Number of NVIDIA GPUs that this process may use. It does not load torch.
+
+    If CUDA_VISIBLE_DEVICES is set, the GPUs that it names count. CUDA stops at the first name that
+    is no GPU, such as -1, or NoDevFiles, which Slurm sets without GPUs.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = (name.strip() for name in visible.split(","))
+        return len(list(takewhile(_GPU.fullmatch, names)))
+    return len(list(_GPUS.iterdir())) if _GPUS.is_dir() else 0
+
+
+def gpus_of_trial(compute: Compute) -> float:
+    """Number of GPUs that a trial takes; with "auto", 1 if this machine has any."""
+    return bool(gpus()) if compute.gpus_per_trial == "auto" else compute.gpus_per_trial
+
+
+def at_a_time(compute: Compute) -> int:
+    """Number of trials that run at a time on this machine; at least 1."""
+    if compute.concurrent != "auto":
+        return compute.concurrent
+    each = gpus_of_trial(compute)
+    number = cpus() // compute.cpus
+    return max(min(number, int(gpus() / each)) if each else number, 1)
 
 
 def uses_gpu(compute: Compute) -> bool:
@@ -20,7 +51,10 @@ def uses_gpu(compute: Compute) -> bool:
 
 def hardware(compute: Compute) -> str:
     """Name for everything but the candidate on which the time of a step depends: the GPU, or the
-    CPU with its instructions and the threads of a process; and the number of trials at a time."""
+    CPU with its instructions and the threads of a process; and the number of trials at a time.
+
+    Measured speeds are kept under this name.
+    """
     trials = at_a_time(compute)
     share = f"{trials} trials at a time" if trials > 1 else "1 trial at a time"
     if compute.processes > 1:

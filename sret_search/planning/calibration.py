@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from sret_search.config.problems import shown
-from sret_search.machine import gpus, step_time
-from sret_search.machine.hardware import hardware, uses_gpu
+from sret_search.machine import step_time
+from sret_search.machine.hardware import at_a_time, gpus, hardware, uses_gpu
 from sret_search.machine.step_time import StepTime
 from sret_search.planning import duration, preflight
 from sret_search.space.candidate import Candidate
@@ -48,10 +48,10 @@ def calibrate(study: Study) -> Study:
         replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)
         for c in chosen
     ]
-    at_a_time = gpus.at_a_time(compute)
+    trials = at_a_time(compute)
     points = []
     try:
-        for job, speed in zip(jobs, speeds(jobs, at_a_time, gpus.gpus()), strict=True):
+        for job, speed in zip(jobs, speeds(jobs, trials, gpus()), strict=True):
             points.append(
                 step_time.Point(
                     architecture=job.architecture.to_dict(),

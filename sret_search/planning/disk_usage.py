@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sret_search.artifacts.names import KEPT
 from sret_search.config.base import size
 from sret_search.job.disk import checkpoint_bytes, kept_bytes
-from sret_search.machine.gpus import at_a_time
+from sret_search.machine.hardware import at_a_time
 from sret_search.planning.plan import Role, training_plan
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study

@@ -12,7 +12,7 @@ from sret_search.errors import encodable, one_line
 from sret_search.job import Recipe
 from sret_search.job.paths import PathError, is_url, located, model_parts, trial_named
 from sret_search.machine.file_system import existing_above
-from sret_search.machine.gpus import gpus
+from sret_search.machine.hardware import gpus
 from sret_search.machine.processors import cpus
 from sret_search.study.study import Study
 

@@ -8,8 +8,8 @@ import torch
 from candidates import candidates
 
 from sret_search.architecture import NLL, Architecture, Stage
+from sret_search.export.card import Origin
 from sret_search.export.folder import write_folder
-from sret_search.export.origin import Origin
 from sret_search.job import Augment, Data, Distill, Job, Parent, Recipe
 from sret_search.job.seeds import CONFIRMATION
 from sret_search.model import SReT, save

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sret_search.config.study_file import Compute
-from sret_search.machine import gpus, processors
+from sret_search.machine import hardware, processors
 
 DOCKER = {"membership": "0::/", "cpu.max": "250000 100000"}
 KUBERNETES = {
@@ -73,6 +73,6 @@ def test_trials_at_a_time_and_their_refusal_follow_the_quota(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     monkeypatch.setattr(processors, "quota", lambda: 3.0)
-    monkeypatch.setattr(gpus, "gpus", lambda: 0)
-    assert gpus.at_a_time(Compute()) == 3
-    assert gpus.at_a_time(Compute(cpus_per_trial=2)) == 1
+    monkeypatch.setattr(hardware, "gpus", lambda: 0)
+    assert hardware.at_a_time(Compute()) == 3
+    assert hardware.at_a_time(Compute(cpus_per_trial=2)) == 1
