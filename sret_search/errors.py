@@ -51,6 +51,11 @@ def _escaped(half: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
+def reason(error: Exception) -> str:
+    """The message of a library's error, on a single line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A clause that offers the nearest valid name, or lists all valid names."""
     names = sorted(names)

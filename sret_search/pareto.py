@@ -18,19 +18,12 @@ def pareto(accuracies: Sequence[float], costs: Sequence[float]) -> np.ndarray:
         accuracies: to be maximised, (points,).
         costs: to be minimised, (points,).
     """
-    accuracy, price = np.asarray(accuracies, float), np.asarray(costs, float)
-    on_front = np.zeros(len(accuracy), bool)
-    best = -math.inf
-    order = np.lexsort((-accuracy, price))
-    for start, i in enumerate(order):
-        if accuracy[i] > best:
-            best = accuracy[i]
-            # Equal points follow each other.
-            for j in order[start:]:
-                if price[j] != price[i] or accuracy[j] != accuracy[i]:
-                    break
-                on_front[j] = True
-    return on_front
+    points = np.column_stack([np.asarray(costs, float), -np.asarray(accuracies, float)])
+    # The different points, the cheapest first, and of these the most accurate first.
+    distinct, place = np.unique(points, axis=0, return_inverse=True)
+    best_before = np.fmin.accumulate(np.append(np.inf, distinct[:-1, 1]))
+    on_front: np.ndarray = distinct[:, 1] < best_before
+    return on_front[place.reshape(-1)]
 
 
 def nondominated(points: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

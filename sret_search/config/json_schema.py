@@ -44,7 +44,7 @@ def _described(model: Any) -> dict[str, Any]:
     kinds = {
         kind.__name__: kind
         for kind in (*_TYPES, *vars(study_file).values(), *vars(space_file).values())
-        if _is_type(kind)
+        if isinstance(kind, type)
     }
     for name, part in ((model.__name__, schema), *schema.get("$defs", {}).items()):
         whole, fields = _docstring(kinds[name].__doc__ or "")
@@ -55,10 +55,6 @@ def _described(model: Any) -> dict[str, Any]:
         for inner in part.get("properties", {}).values():
             inner.pop("title", None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
-
-
-def _is_type(kind: Any) -> bool:
-    return isinstance(kind, type)
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:

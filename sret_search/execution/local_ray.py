@@ -18,6 +18,7 @@ from typing import Any
 
 import sret_search
 from sret_search.artifacts.names import HANG
+from sret_search.errors import reason
 from sret_search.execution import signals
 from sret_search.machine.hardware import gpus
 from sret_search.machine.processors import cpus
@@ -92,8 +93,7 @@ def not_started(error: Exception) -> NotStartedError:
     """The error for the user, from an error that kept Ray from starting."""
     lasts = isinstance(error, _LASTING) and not isinstance(error, _PASSING)
     kind = CannotStartError if lasts else NotStartedError
-    reason = " ".join(str(error).split())
-    return kind(f"Ray did not start: {reason or type(error).__name__}")
+    return kind(f"Ray did not start: {reason(error)}")
 
 
 @contextmanager

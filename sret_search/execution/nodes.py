@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ def check(study: Study, trials_root: str) -> None:
             both.
     """
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if len(nodes) < 2:
@@ -41,16 +41,14 @@ def check(study: Study, trials_root: str) -> None:
     data = study.file.data
     needed = None if data.download else data.imagefolder or data.root
     probe = None if is_url(trials_root) else Path(trials_root) / f".probe-{secrets.token_hex(8)}"
-    ask = ray.remote(num_cpus=0, max_retries=0)(look)
     try:
         if probe is not None:
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_text(probe.name)
-        here = NodeAffinitySchedulingStrategy
         waiting = {
-            node["NodeID"]: ask.options(
-                scheduling_strategy=here(node["NodeID"], soft=False)
-            ).remote(probe and str(probe), needed, node["NodeID"])
+            node["NodeID"]: asked(
+                look, node["NodeID"], probe and str(probe), needed, node["NodeID"]
+            )
             for node in nodes
         }
         for node in nodes:
@@ -73,16 +71,20 @@ def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
     """
     if not gpus:
         return {}
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as Here
-
-    ask = ray.remote(num_cpus=0, max_retries=0)(look_for_cuda)
     named = with_room(cpus, gpus)
-    waiting = {
-        node: ask.options(scheduling_strategy=Here(node, soft=False)).remote() for node in named
-    }
-    problems = {node: answer(asked) for node, asked in waiting.items()}
+    waiting = {node: asked(look_for_cuda, node) for node in named}
+    problems = {node: answer(waits) for node, waits in waiting.items()}
     return {node: f"{named[node]} {problem}" for node, problem in problems.items() if problem}
+
+
+def asked(work: Callable[..., Any], node: str, *arguments: Any) -> Any:
+    """The future answer of a function that runs on a node beside its trials, by the node's id."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(num_cpus=0, max_retries=0)(work).options(scheduling_strategy=here)
+    return task.remote(*arguments)
 
 
 def look_for_cuda() -> str:

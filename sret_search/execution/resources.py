@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sret_search.config.problems import shown
+from sret_search.execution.nodes import asked
 from sret_search.job import step_memory
 from sret_search.planning.plan import training_plan
 from sret_search.space.candidate import Candidate
@@ -143,18 +144,15 @@ def _rooms(measure: bool, left_out: Collection[str]) -> list[Room]:
         left_out: ids of nodes to leave out.
     """
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     rooms, waiting = [], {}
-    look = ray.remote(num_cpus=0, max_retries=0)(gpu_memory)
     for node in ray.nodes():
         if not node["Alive"] or node["NodeID"] in left_out:
             continue
         has = node["Resources"]
         rooms.append(Room(has.get("CPU", 0.0), has.get("GPU", 0.0)))
         if measure and has.get("GPU", 0.0) >= 1:
-            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            waiting[len(rooms) - 1] = look.options(scheduling_strategy=here).remote()
+            waiting[len(rooms) - 1] = asked(gpu_memory, node["NodeID"])
     for index, answer in waiting.items():
         rooms[index] = replace(rooms[index], memory=_measured(answer))
     return rooms

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from types import FrameType
 from typing import Any
 
@@ -65,8 +65,7 @@ class Stopping(Callback):
         """End at the next step, without waiting for the workers."""
         self.asked, self._deadline = True, 0.0
 
-    @contextmanager
-    def on_signals(self) -> Iterator[None]:
+    def on_signals(self) -> AbstractContextManager[None]:
         """Stop in order at the first Ctrl-C, SIGTERM or SIGHUP, and at once at a second Ctrl-C.
 
         Tune's handler would first wait for the workers to end their epochs. Ray replaces the
@@ -80,9 +79,4 @@ class Stopping(Callback):
             self.asked = True
             signals.note()
 
-        before = signals.handle(stop)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return signals.handled(stop)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -33,16 +33,27 @@ def ignored() -> None:
     """Ignore signals outside of `interrupting` and `forwarded`: this process is about to end with a
     known exit code."""
     # SIG_IGN would be inherited by child processes.
-    handle(lambda number, frame: None)
+    _handle(lambda number, frame: None)
 
 
-def handle(handler: _Handler) -> dict[signal.Signals, Any]:
+def _handle(handler: _Handler) -> dict[signal.Signals, Any]:
     """Set the handler of all signals that ask to stop, and return the handlers before.
 
     A SIGHUP that is ignored, as under `nohup`, stays ignored.
     """
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()
     return {kind: signal.signal(kind, handler) for kind in STOPS if kind not in ignored}
+
+
+@contextmanager
+def handled(handler: _Handler) -> Iterator[None]:
+    """Set the handler of all signals that ask to stop, and put back the handlers before."""
+    before = _handle(handler)
+    try:
+        yield
+    finally:
+        for kind, earlier in before.items():
+            signal.signal(kind, earlier)
 
 
 @contextmanager
@@ -61,18 +72,16 @@ def interrupting() -> Iterator[None]:
         if number == signal.SIGINT or not came:
             raise KeyboardInterrupt
 
-    before = handle(interrupt)
-    try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        yield
-    except SystemExit as ended:
-        if ended.code != signal.SIGTERM:
-            raise
-        raise KeyboardInterrupt from None
-    finally:
-        _came = False
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+    with handled(interrupt):
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+            yield
+        except SystemExit as ended:
+            if ended.code != signal.SIGTERM:
+                raise
+            raise KeyboardInterrupt from None
+        finally:
+            _came = False
 
 
 def raise_swallowed() -> None:
@@ -85,19 +94,9 @@ def raise_swallowed() -> None:
         raise KeyboardInterrupt
 
 
-@contextmanager
-def forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def forwarded(child: subprocess.Popen[bytes]) -> AbstractContextManager[None]:
     """Send signals that ask this process to stop to a child, which has its own process group."""
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    before = handle(forward)
-    try:
-        yield
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+    return handled(lambda number, frame: child.send_signal(number))
 
 
 @contextmanager

@@ -65,10 +65,6 @@ class Candidate:
         return kind.of(self, terms) if kind.is_known(terms) else None
 
 
-def _always(terms: CostContext) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class KnownCost:
     """A cost that is known before a candidate is trained.
@@ -87,18 +83,10 @@ class KnownCost:
     label: str
     unit: str
     of: Callable[[Candidate, CostContext], float] | None = None
-    is_known: Callable[[CostContext], bool] = _always
+    is_known: Callable[[CostContext], bool] = lambda terms: True
     is_slow: bool = False
     amount: Callable[[float], str] = "{:,}".format
     rounded: Callable[[float], str] = "{:,.10g}".format
-
-
-def _train_macs(candidate: Candidate, terms: CostContext) -> float:
-    return train_macs(candidate.architecture, candidate.recipe, terms.images)
-
-
-def _memory(candidate: Candidate, terms: CostContext) -> float:
-    return step_memory(candidate.architecture, candidate.recipe, terms.processes)
 
 
 def _seconds(candidate: Candidate, terms: CostContext) -> float:
@@ -112,7 +100,7 @@ COSTS = {
     "train_macs": KnownCost(
         "training MACs",
         "train_macs",
-        _train_macs,
+        lambda c, terms: train_macs(c.architecture, c.recipe, terms.images),
         is_known=lambda terms: terms.images > 0,
         rounded="{:,.3g}".format,
     ),
@@ -120,7 +108,7 @@ COSTS = {
     "memory": KnownCost(
         "memory of a step",
         "bytes of memory",
-        _memory,
+        lambda c, terms: step_memory(c.architecture, c.recipe, terms.processes),
         rounded=lambda value: size_text(round(value)),
     ),
     "seconds": KnownCost(

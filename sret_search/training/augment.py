@@ -24,6 +24,9 @@ _ERASED_RATIO = (1 / 3.3, 1 / 0.3)  # torchvision's 0.3 to 3.3 is height to widt
 _DEALT = 8  # images whose repeats alternate; few, so that a batch holds them all
 
 
+_randaugment = lru_cache(RandAugment)
+
+
 class Augmenter:
     """Random changes of a batch on its device, drawn for each image from torch's global generator.
 
@@ -126,11 +129,6 @@ class Augmenter:
         chosen = int(torch.randint(len(self.mixers), ()))
         mixed: tuple[Tensor, Tensor] = self.mixers[chosen](images_BCSS, targets_BK)
         return mixed
-
-
-@lru_cache
-def _randaugment(magnitude: int, size: int) -> RandAugment:
-    return RandAugment(magnitude, size)
 
 
 def _like(parameters: Tensor, images: Tensor) -> Tensor:

@@ -32,11 +32,8 @@ def read(attributes: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "study" in values:
         compatibility.refuse_other_format(where, values["study"])
         values["study"] = compatibility.without_secrets(without_digest(json.dumps(values["study"])))
-    values |= {
-        name: [_declaration(each) for each in plain]
-        for name, plain in attributes.items()
-        if name == "declarations"
-    }
+    if "declarations" in values:
+        values["declarations"] = [_declaration(each) for each in values["declarations"]]
     return values
 
 

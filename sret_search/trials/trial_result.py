@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, cast
 
 from sret_search.training.results import EpochMetrics, RerunResult
@@ -68,9 +68,7 @@ class RungResult:
 
     def to_dict(self) -> dict[str, float]:
         """The result as JSON stores it."""
-        return {
-            "val_accuracy": self.val_accuracy, "val_loss": self.val_loss, "seconds": self.seconds,
-        }  # fmt: skip
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

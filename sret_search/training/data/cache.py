@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sret_search.errors import reason
 from sret_search.job.paths import PathError, expanded
-from sret_search.training.data.errors import reason
 from sret_search.writing import write_whole
 
 _FORMAT = 1  # raise it when the same files give other bytes

@@ -16,8 +16,3 @@ class DataError(Exception):
     def __init__(self, message: str, key: str = "name") -> None:
         super().__init__(one_line(message))
         self.key = key
-
-
-def reason(error: Exception) -> str:
-    """The message of a library's error, on a single line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sret_search.training.data.errors import DataError, reason
+from sret_search.errors import reason
+from sret_search.training.data.errors import DataError
 
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 GREY = ("1", "L", *_DEEP)

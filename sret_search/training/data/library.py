@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sret_search.errors import reason
 from sret_search.job import PHOTOGRAPH, Data
 from sret_search.training.data import cache
-from sret_search.training.data.errors import DataError, reason
+from sret_search.training.data.errors import DataError
 from sret_search.training.data.images import Files, Images, Items
 from sret_search.training.data.memory import MemoryPart, resized
 from sret_search.training.data.streams import StreamPart

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from sret_search.training.data.errors import DataError, reason
+from sret_search.errors import reason
+from sret_search.training.data.errors import DataError
 from sret_search.training.data.images import Images, Joined, decode
 from sret_search.training.vision import transforms
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sret_search.training.data.errors import DataError, reason
+from sret_search.errors import reason
+from sret_search.training.data.errors import DataError
 from sret_search.training.vision import torchvision
 
 ENDINGS: tuple[str, ...] = torchvision.datasets.folder.IMG_EXTENSIONS
