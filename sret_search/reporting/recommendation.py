@@ -25,7 +25,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import paired
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.reporting.statistics.pooled_variance import Variances
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 
 NEAR = 0.01
 """The largest difference between the best and the smallest, as a fraction: one point."""
@@ -117,7 +117,7 @@ def answer(results: Results) -> Answer | None:
         table = pd.DataFrame(rows, columns=["candidate", "score", "params", "macs"])
         table = table[np.isfinite(table.score.astype(float))]
     else:
-        entries = _by_candidate(results.complete)
+        entries = by_candidate(results.complete)
         table = results.sound.assign(score=results.scores(results.sound))
     if not len(table):
         return None
@@ -185,13 +185,6 @@ def export_command(study: Path, choice: Recommended) -> str:
 
 def _finite(value: float | np.floating[Any]) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _by_candidate(entries: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
-    groups: dict[str, list[TrialRecord]] = {}
-    for entry in entries:
-        groups.setdefault(entry.candidate, []).append(entry)
-    return groups
 
 
 def _choice(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,7 +24,7 @@ from sret_search.trials.declarations import Declaration
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.packed import Packed
 from sret_search.trials.predictions import Outcomes, Predictions
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 
 Analysed = TypeVar("Analysed")
 
@@ -71,34 +70,24 @@ class Results:
         Raises:
             StudyError: the study never ran, or cannot be read.
         """
+        attempts: dict[int, list[str]] = {}
         if packed.stands_for(study):
-            return cls._from_packed(study)
-        with explained(study):
-            ledger = Ledger.read(study)
-            entries, description, folders = ledger.entries(), ledger.description, ledger.folders
-            declarations = ledger.declarations
-            ledger.close()
-        attempts = folders.all_attempts()
-        return cls(
-            study=recorded(study, description),
-            description=description,
-            entries=entries,
-            outcomes=Predictions(folders, attempts),
-            attempts=attempts,
-            only_retrainable=retention.only_retrainable(folders, attempts, entries),
-            declarations=declarations,
-            edited=compatibility.differences(study, description),
-        )
-
-    @classmethod
-    def _from_packed(cls, study: Study) -> Results:
-        content = packed.read(study)
+            content = packed.read(study)
+        else:
+            with explained(study):
+                ledger = Ledger.read(study)
+                entries, folders = ledger.entries(), ledger.folders
+                about = ledger.description, ledger.declarations
+                ledger.close()
+            attempts = folders.all_attempts()
+            gone = retention.only_retrainable(folders, attempts, entries)
+            content = Packed(*about, entries, gone, Predictions(folders, attempts))
         return cls(
             study=recorded(study, content.description),
             description=content.description,
             entries=content.entries,
             outcomes=content.outcomes,
-            attempts={},
+            attempts=attempts,
             only_retrainable=content.only_retrainable,
             declarations=content.declarations,
             edited=compatibility.differences(study, content.description),
@@ -193,11 +182,7 @@ class Results:
 
     def having(self, role: Role) -> dict[str, list[TrialRecord]]:
         """The complete trials of a role, by candidate name."""
-        by_candidate: dict[str, list[TrialRecord]] = defaultdict(list)
-        for entry in self.entries:
-            if entry.state == "complete" and entry.role == role:
-                by_candidate[entry.candidate].append(entry)
-        return dict(by_candidate)
+        return by_candidate(e for e in self.entries if e.state == "complete" and e.role == role)
 
     @cached_property
     def parents(self) -> dict[int, int]:

@@ -5,7 +5,6 @@ Selection prefers candidates whose results are better by chance. Fresh seeds cor
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal
@@ -20,7 +19,7 @@ from sret_search.study import Study
 from sret_search.trials.about import ConfirmationTrial
 from sret_search.trials.history import History
 from sret_search.trials.objectives import mean_objectives
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 
 
 class Confirmation:
@@ -60,9 +59,7 @@ def members(study: Study, history: History) -> list[str]:
     They are in the order in which they were first trained. A candidate counts if all its trials are
     complete.
     """
-    trials: dict[str, list[TrialRecord]] = defaultdict(list)
-    for number in history.own:
-        trials[history.entries[number].candidate].append(history.entries[number])
+    trials = by_candidate(history.entries[number] for number in history.own)
     whole = {n: each for n, each in trials.items() if all(e.state == "complete" for e in each)}
     on_front = on_the_front(study.file.objectives, list(whole.values()))
     return [name for name, member in zip(whole, on_front, strict=True) if member]

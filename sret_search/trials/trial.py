@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -281,3 +281,11 @@ class TrialRecord:
 
 def _rungs(plain: Mapping[str, Mapping[str, Any]]) -> dict[int, RungResult]:
     return {int(epoch): RungResult.from_dict(reached) for epoch, reached in plain.items()}
+
+
+def by_candidate(entries: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """Trials by the name of their candidate."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for entry in entries:
+        groups.setdefault(entry.candidate, []).append(entry)
+    return groups

@@ -95,17 +95,15 @@ def planned(results: Results) -> int:
 
 def _arm(results: Results, name: str, arm: list[TrialRecord], reference: list[TrialRecord]) -> Arm:
     val = [entry.result.accuracy("val") for entry in arm]
-    test = None if paired.is_closed(results, arm) else [e.result.accuracy("test") for e in arm]
+    test, test_interval = paired.accuracy_on_test(results, arm)
     is_reference = arm is reference
     return Arm(
         name=_words(json.loads(name)),
         seeds=len({entry.seed for entry in arm}),
         is_reference=is_reference,
         val=float(np.mean(val)),
-        test=None if test is None else float(np.mean(test)),
-        test_interval=None
-        if test is None
-        else results.spreads["test"].interval(test, arm[0].candidate),
+        test=test,
+        test_interval=test_interval,
         train_macs=arm[0].train_macs,
         difference=Comparison()
         if is_reference

@@ -15,7 +15,7 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.search.confirmation import members, on_the_front
 from sret_search.trials.history import History
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 
 _COLUMNS = (
     Column("candidate", "word"), Column("executions"), Column("parameters"), Column("MACs"),
@@ -68,10 +68,8 @@ def confirmations(results: Results) -> dict[str, list[TrialRecord]]:
     if confirm is None:
         return {}
     compared = {entry.candidate for entry in results.comparable}
-    entries_of: dict[str, list[TrialRecord]] = {}
-    for entry in results.entries:
-        if entry.role == "confirmation" and entry.confirmed_on == confirm.on:
-            entries_of.setdefault(entry.candidate, []).append(entry)
+    confirming = [entry for entry in results.entries if entry.role == "confirmation"]
+    entries_of = by_candidate(entry for entry in confirming if entry.confirmed_on == confirm.on)
     complete = {
         name: [entry for entry in entries if entry.state == "complete"]
         for name, entries in entries_of.items()

@@ -38,7 +38,7 @@ from sret_search.reporting.statistics import paired
 from sret_search.reporting.statistics.verdict import Comparison, family, verdict_note
 from sret_search.search.controls import beside
 from sret_search.space.twins import TOLERANCE, Twin
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 
 _LOOKS: tuple[tuple[str, Marker], ...] = (
     (BLUE, "circle"), (ORANGE, "square"), (GREEN, "triangle"), (SKY, "diamond"), (PURPLE, "down"),
@@ -101,9 +101,7 @@ def pairs(results: Results) -> list[Pair]:
     executions."""
     if not any(CONTROLS[control].trains for control in results.study.file.controls):
         return []
-    by_name: dict[str, list[TrialRecord]] = {}
-    for entry in results.complete:
-        by_name.setdefault(entry.candidate, []).append(entry)
+    by_name = by_candidate(results.complete)
     trained = results.having("twin") | by_name
     firsts = {entry.candidate: entry for entry in reversed(results.comparable)}
     compared, missing = [], 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -79,6 +79,16 @@ def on_validation(
 def is_closed(results: Results, entries: Iterable[TrialRecord]) -> bool:
     """Whether the test accuracy of any of the trials may not be shown."""
     return not all(results.shows_test(entry) for entry in entries)
+
+
+def accuracy_on_test(results: Results, entries: Sequence[TrialRecord]) -> Difference:
+    """Mean test accuracy of a candidate's trials, with its interval. Unknown while test is
+    closed."""
+    if is_closed(results, entries):
+        return UNKNOWN
+    values = [entry.result.accuracy("test") for entry in entries]
+    interval = results.spreads["test"].interval(values, entries[0].candidate)
+    return float(np.mean(values)), interval
 
 
 def part(results: Results) -> str:

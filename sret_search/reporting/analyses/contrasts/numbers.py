@@ -25,7 +25,7 @@ from sret_search.reporting.statistics.standard_error import (
 )
 from sret_search.reporting.statistics.verdict import Comparison, family
 from sret_search.space.candidate import Values
-from sret_search.space.contrasts import inert_axes, pairs
+from sret_search.space.contrasts import inert_axes, pairs, value_text
 from sret_search.trials.trial import TrialRecord
 
 EXPLORATORY = "declared after the results, exploratory, on validation"
@@ -90,8 +90,8 @@ class Contrasted:
     @property
     def name(self) -> str:
         """The contrast in words, as the study writes it."""
-        text = f"{self.axis} {_written(self.of)} against {_written(self.against)}"
-        within = (f"{path} {_written(value)}" for path, value in self.within.items())
+        text = f"{self.axis} {value_text(self.of)} against {value_text(self.against)}"
+        within = (f"{path} {value_text(value)}" for path, value in self.within.items())
         return f"{text}, within {', '.join(within)}" if self.within else text
 
     @property
@@ -218,10 +218,6 @@ def _by_image(
             for of_seed in seeds
         ]
     )
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _over(tested: Comparison, spread: Spread | None) -> Over | None:

@@ -133,7 +133,7 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
     target = reference[0].job.architecture.executions if reference else None
     back = [b for e in arm if target is not None and (b := _rerun(e, target)) is not None]
     val = [entry.result.accuracy("val") for entry in arm]
-    test = None if paired.is_closed(results, arm) else [e.result.accuracy("test") for e in arm]
+    test, test_interval = paired.accuracy_on_test(results, arm)
     shows_reference = not paired.is_closed(results, reference)
     depth = Depth(
         executions=executions,
@@ -141,10 +141,8 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
         is_reference=is_reference,
         val=float(np.mean(val)),
         val_interval=results.spreads["val"].interval(val, arm[0].candidate),
-        test=None if test is None else float(np.mean(test)),
-        test_interval=None
-        if test is None
-        else results.spreads["test"].interval(test, arm[0].candidate),
+        test=test,
+        test_interval=test_interval,
         rerun_val=_mean([r.accuracy("val") for r in rerun]),
         rerun_test=_mean([r.accuracy("test") for r in rerun]) if shows_reference else None,
         back_val=_mean([b.accuracy("val") for b in back]),

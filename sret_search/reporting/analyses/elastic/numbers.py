@@ -14,7 +14,7 @@ from sret_search.reporting.statistics import intervals, paired
 from sret_search.reporting.statistics.intervals import Interval
 from sret_search.reporting.statistics.verdict import Comparison, family
 from sret_search.training.results import RerunResult
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 from sret_search.trials.trial_result import TrialResult
 
 _SAME_COMPUTE = 0.05
@@ -84,10 +84,7 @@ def elastics(results: Results) -> list[Elastic]:
     """Every elastic candidate with a complete trial."""
     if not has_elastic(results):
         return []
-    groups: dict[str, list[TrialRecord]] = {}
-    for entry in results.complete:
-        if entry.job.recipe.is_elastic:
-            groups.setdefault(entry.candidate, []).append(entry)
+    groups = by_candidate(entry for entry in results.complete if entry.job.recipe.is_elastic)
     alone = _alone(results)
     uncorrected = [_elastic(results, group, alone) for group in groups.values()]
     tests = iter(family([rung.gap for elastic in uncorrected for rung in _tested(elastic)]))
@@ -125,9 +122,7 @@ def _alone(results: Results) -> list[_Alone]:
     }
     if results.study.file.search.entry.exhaustive:
         trained = {c.name: (c.architecture, c.recipe) for c in results.study.grid} | trained
-    complete: dict[str, list[TrialRecord]] = {}
-    for entry in results.complete:
-        complete.setdefault(entry.candidate, []).append(entry)
+    complete = by_candidate(results.complete)
     return [
         _Alone(
             architecture,

@@ -83,18 +83,15 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
         return None
     centre = points.centre
     starts = _starts(points, centre, phi)
-    frees = np.broadcast_to(free, starts.shape)
-    ones = np.ones((1, len(points.y_n)))
-    theta, loss = solve(points, centre, starts, frees, ones, np.inf)
+    theta, loss = solve(points, centre, starts, free, np.inf)
     best = theta[[np.argmin(loss)]]
     scale = _scale(points, centre, best, dof)
     for _ in range(3):  # the scale of the residuals depends on the fit, and the fit on the scale
-        theta, loss = solve(points, centre, best, free[None], ones, _delta(points, scale))
+        theta, loss = solve(points, centre, best, free, _delta(points, scale))
         best, scale = theta, _scale(points, centre, theta, dof)
     # Robust weights may prefer another valley.
     restarts = np.concatenate([best, starts])
-    frees = np.broadcast_to(free, restarts.shape)
-    theta, loss = solve(points, centre, restarts, frees, ones, _delta(points, scale))
+    theta, loss = solve(points, centre, restarts, free, _delta(points, scale))
     chosen = int(np.argmin(loss))
     r = points.residuals(theta[[chosen]], centre)[0][0]
     noise = _noise(points, _jacobian(points, theta[chosen], centre)[free], dof)
@@ -106,7 +103,7 @@ def fit(points: Points, phi: float | None = None) -> Fit | None:
         scale=scale,
         loss=float(loss[chosen]),
         noise=noise,
-        spread=max(spread(r[None], ones, _delta(points, scale), dof).item(), noise),
+        spread=max(spread(r[None], np.ones((1, len(r))), _delta(points, scale), dof).item(), noise),
         residuals=r,
         dof=dof,
     )
@@ -153,17 +150,20 @@ def spread(r_Kn: np.ndarray, w_Kn: np.ndarray, delta: float, dof: int) -> np.nda
 
 
 def solve(
-    points: Points, centre: float, start_K4: np.ndarray, free_K4: np.ndarray, w_Kn: np.ndarray,
-    delta: float, shift_Kn: np.ndarray | None = None,
+    points: Points, centre: float, start_K4: np.ndarray, free_4: np.ndarray, delta: float,
+    w_Kn: np.ndarray | None = None, shift_Kn: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The nearest optimum of each problem, and its loss.
 
     Args:
-        w_Kn: weight of each point. (1, n) if it is the same for all problems.
+        free_4: the parameters that are not held at their start.
         delta: the residual from which on Huber's loss is a line. Infinite for least squares.
+        w_Kn: weight of each point. None for equal weights.
         shift_Kn: shifts of the residuals. None for the residuals of the means over seeds.
     """
     batch = max(1, _BATCH // len(points.y_n))
+    free_K4 = np.broadcast_to(free_4, start_K4.shape)
+    w_Kn = np.ones((1, len(points.y_n))) if w_Kn is None else w_Kn
     shift_Kn = np.zeros((1, 1)) if shift_Kn is None else shift_Kn
     with np.errstate(all="ignore"):
         batches = [

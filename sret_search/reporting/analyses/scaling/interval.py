@@ -83,8 +83,7 @@ class Bootstraps:
         if points.family_n is not None:
             w = w[:, points.family_n]
         start = np.broadcast_to(fit.theta, (count, 4))
-        free = np.broadcast_to(fit.free, (count, 4))
-        theta, loss = solve(points, fit.centre, start, free, w, fit.delta)
+        theta, loss = solve(points, fit.centre, start, fit.free, fit.delta, w)
         return cls(fit, w, theta, loss, *_without_each_seed(fit, fit.free))
 
     def height(self, place: int) -> float:
@@ -93,8 +92,8 @@ class Bootstraps:
         comparable to Student's t."""
         best, theta = self.fit, self.theta_B4.copy()
         theta[:, place] = best.theta[place]
-        free = np.broadcast_to(best.free & (np.arange(4) != place), theta.shape)
-        _, at_truth = solve(best.points, best.centre, theta, free, self.w_Bn, best.delta)
+        free = best.free & (np.arange(4) != place)
+        _, at_truth = solve(best.points, best.centre, theta, free, best.delta, self.w_Bn)
         r_Bn = best.points.residuals(self.theta_B4, best.centre)[0]
         variance = spread(r_Bn, self.w_Bn, best.delta, best.dof)
         worse = 2 * np.maximum(at_truth - self.loss_B, 0) / variance
@@ -113,8 +112,7 @@ class Bootstraps:
         free = best.free & (np.arange(4) != 2)
         start = self.theta_B4.copy()
         start[:, 2] = phi
-        frees = np.broadcast_to(free, start.shape)
-        theta, _ = solve(best.points, best.centre, start, frees, self.w_Bn, best.delta)
+        theta, _ = solve(best.points, best.centre, start, free, best.delta, self.w_Bn)
         of_seeds, _ = _without_each_seed(best, free)
         middle, law_Bx, law_sx = (
             self._law(parameters, log_size) for parameters in (best.theta[None], theta, of_seeds)
@@ -144,9 +142,7 @@ def _without_each_seed(fit: Fit, free: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """The optimum without each seed in turn, and its loss."""
     shifts = fit.points.shifts_sn
     start = np.broadcast_to(fit.theta, (len(shifts), 4))
-    frees = np.broadcast_to(free, start.shape)
-    ones = np.ones((1, len(fit.points.y_n)))
-    return solve(fit.points, fit.centre, start, frees, ones, fit.delta, shifts)
+    return solve(fit.points, fit.centre, start, free, fit.delta, shift_Kn=shifts)
 
 
 @np.errstate(all="ignore")
@@ -191,9 +187,8 @@ def profile(fit: Fit, place: int) -> tuple[np.ndarray, np.ndarray]:
     start = np.concatenate([along, np.broadcast_to(fit.theta, along.shape)])
     start = np.where(np.isfinite(start), start, fit.theta)
     start[:, place] = np.tile(values, 2)
-    free = np.broadcast_to(fit.free & (np.arange(4) != place), start.shape)
-    ones = np.ones((1, len(fit.points.y_n)))
-    _, loss = solve(fit.points, fit.centre, start, free, ones, fit.delta)
+    free = fit.free & (np.arange(4) != place)
+    _, loss = solve(fit.points, fit.centre, start, free, fit.delta)
     worse = 2 * (loss.reshape(2, -1).min(0) - fit.loss) / fit.spread
     return values, np.sqrt(np.maximum(np.nan_to_num(worse, posinf=1e300), 0))
 

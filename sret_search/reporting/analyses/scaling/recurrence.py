@@ -25,7 +25,7 @@ from sret_search.reporting.analyses.scaling.interval import Bootstraps, Estimate
 from sret_search.reporting.analyses.scaling.law import ALPHA, PHI, E, Points
 from sret_search.reporting.analyses.scaling.seeds import as_number, block, slope
 from sret_search.reporting.results import Results
-from sret_search.trials.trial import TrialRecord
+from sret_search.trials.trial import TrialRecord, by_candidate
 
 MOST = 1000
 """The most candidates that a law is fitted to. From more, this number is drawn at random."""
@@ -138,13 +138,11 @@ def trained(results: Results) -> list[Trained]:
     Elastic candidates are left out. Only a share of their training serves the greatest depth, where
     their loss is measured, so loops would seem to be worth less.
     """
-    entries: dict[str, list[TrialRecord]] = {}
     sound = set(results.sound.candidate)
     searched = (entry for entry in results.complete if entry.candidate in sound)
     twins = (e for trials in results.having("twin").values() for e in trials)
     longer = "iso_train_macs"  # for as many multiply-adds, and so on more images
-    for entry in (*searched, *(e for e in twins if e.control != longer)):
-        entries.setdefault(entry.candidate, []).append(entry)
+    entries = by_candidate((*searched, *(e for e in twins if e.control != longer)))
     if has_elastic(results):
         entries = {n: group for n, group in entries.items() if not group[0].job.recipe.is_elastic}
     epochs = [trials[0].result.epochs for trials in entries.values()]
@@ -250,9 +248,8 @@ def depends(law: Fit) -> bool:
     test does not allow for deviations that candidates share through their seeds. So a law is
     reported only if losses also fall significantly (`falls`) with size or depth."""
     start = np.array([[np.median(law.points.y_n), 0.0, 0.0, 1.0]])
-    ones = np.ones((1, len(law.points.y_n)))
-    only_e = np.array([[law.free[E], False, False, False]])
-    _, loss = solve(law.points, law.centre, start, only_e, ones, law.delta)
+    only_e = np.array([law.free[E], False, False, False])
+    _, loss = solve(law.points, law.centre, start, only_e, law.delta)
     extra = int(law.free[1:].sum())
     better = 2 * (float(loss[0]) - law.loss) / law.spread / extra
     return bool(law.theta[1] > 0 and better > special.fdtri(extra, law.dof, 0.95))
