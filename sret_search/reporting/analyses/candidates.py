@@ -29,12 +29,14 @@ _LOST = 200
 
 def thinned(table: pd.DataFrame, on_front: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
     """The front and an even selection of the others, and the mask of the front among these rows."""
-    dominated = np.flatnonzero(~on_front)
-    if len(dominated) <= DRAWN:
-        return table, on_front
-    drawn = on_front.copy()
-    drawn[dominated[np.linspace(0, len(dominated) - 1, DRAWN).astype(int)]] = True
+    drawn, dominated = on_front.copy(), np.flatnonzero(~on_front)
+    drawn[dominated[spaced(len(dominated), DRAWN)]] = True
     return table[drawn], on_front[drawn]
+
+
+def spaced(count: int, most: int) -> np.ndarray:
+    """At most `most` places among `count`, evenly spaced from the first to the last."""
+    return np.linspace(0, count - 1, min(count, most)).astype(int)
 
 
 def on_front(results: Results, table: pd.DataFrame, cost: str) -> np.ndarray:
@@ -88,7 +90,7 @@ def lost(results: Results, cost: str, y: float) -> tuple[Series, ...]:
     rows = results.searched[results.searched.state.isin(["diverged", "failed"])]
     if not len(rows):
         return ()
-    drawn = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOST)).astype(int))]
+    drawn = rows.iloc[spaced(len(rows), _LOST)]
     return (
         Series(
             name="diverged or failed: no accuracy" + drawn_note(len(drawn), len(rows), "of them"),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from sret_search.reporting.analyses.base import Analysis, drawn
-from sret_search.reporting.analyses.candidates import drawn_note, scale
+from sret_search.reporting.analyses.candidates import drawn_note, scale, spaced
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Scale, Series
 from sret_search.reporting.render.colours import BLUE, GREY, shade
 from sret_search.reporting.results import Results
@@ -58,19 +57,12 @@ def learning_curves(results: Results) -> Curves | None:
     for entry in with_history:
         firsts.setdefault(entry.candidate, entry)
     of_front = [entry for name, entry in firsts.items() if name in members]
-    drawn_front = _selected(sorted(of_front, key=lambda entry: entry.cost["params"]), _MOST)
-    drawn_others = _selected(
-        [entry for entry in with_history if entry.candidate not in members],
-        _MOST - len(drawn_front),
-    )
+    of_front.sort(key=lambda entry: entry.cost["params"])
+    drawn_front = [of_front[i] for i in spaced(len(of_front), _MOST)]
+    rest = [entry for entry in with_history if entry.candidate not in members]
+    drawn_others = [rest[i] for i in spaced(len(rest), _MOST - len(drawn_front))]
     drawn = [_curve(entry, entry.candidate in members) for entry in (*drawn_others, *drawn_front)]
     return Curves(drawn, len(with_history))
-
-
-def _selected(entries: list[TrialRecord], limit: int) -> list[TrialRecord]:
-    if len(entries) <= limit:
-        return entries
-    return [entries[place] for place in np.linspace(0, len(entries) - 1, limit).astype(int)]
 
 
 def _curve(entry: TrialRecord, on_front: bool) -> Curve:

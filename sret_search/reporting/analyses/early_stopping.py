@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from sret_search.reporting.analyses.base import Analysis, drawn
-from sret_search.reporting.analyses.candidates import DRAWN, drawn_note
+from sret_search.reporting.analyses.candidates import DRAWN, drawn_note, spaced
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series
 from sret_search.reporting.render.colours import BLUE, ORANGE
 from sret_search.reporting.results import Results
@@ -136,9 +134,7 @@ def chart(decisions: list[AtRung]) -> Chart | None:
     stopped."""
     if not any(point.is_stopped for point in decisions):
         return None
-    selected = decisions
-    if len(decisions) > DRAWN:
-        selected = [decisions[i] for i in np.linspace(0, len(decisions) - 1, DRAWN).astype(int)]
+    selected = [decisions[i] for i in spaced(len(decisions), DRAWN)]
     rungs = sorted({point.epoch for point in decisions})
     series = []
     for name, is_stopped, colour, side in (

@@ -30,6 +30,7 @@ from optuna.distributions import (
 from optuna.trial import create_trial
 
 from sret_search.reporting.analyses.base import Analysis, drawn
+from sret_search.reporting.analyses.candidates import spaced
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, rows
 from sret_search.reporting.render.colours import BLUE, ORANGE
 from sret_search.reporting.results import Results
@@ -100,9 +101,7 @@ class Importances:
 def axis_importances(results: Results) -> Importances | None:
     """The importances for validation accuracy. None with fewer than ten candidates, or fewer than
     two axes that vary."""
-    table = results.sound
-    if len(table) > _MOST:
-        table = table.iloc[np.linspace(0, len(table) - 1, _MOST).astype(int)]
+    table = results.sound.iloc[spaced(len(results.sound), _MOST)]
     varied = _different(table, list(results.study.space.axes))
     if len(table) < LEAST or len(varied) < 2:
         return None

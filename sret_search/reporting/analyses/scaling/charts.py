@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sret_search.reporting.analyses.candidates import LABELS
+from sret_search.reporting.analyses.candidates import LABELS, spaced
 from sret_search.reporting.analyses.scaling.iso_cost import TOLERANCE, Slice
 from sret_search.reporting.analyses.scaling.law import PHI
 from sret_search.reporting.analyses.scaling.laws import Scaling
@@ -188,8 +188,7 @@ def at_equal_cost(slices: Sequence[Slice]) -> Chart | None:
     without slices."""
     if not slices:
         return None
-    places = np.unique(np.linspace(0, len(slices) - 1, min(len(slices), _SHOWN)).astype(int))
-    selected = [slices[i] for i in places]
+    selected = [slices[i] for i in spaced(len(slices), _SHOWN)]
     cost = "parameters" if slices[0].cost == "params" else "MACs"
     series = tuple(
         Series(

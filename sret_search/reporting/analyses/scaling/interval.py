@@ -63,14 +63,13 @@ class Bootstraps:
     Attributes:
         w_Bn: how often each candidate was drawn.
         theta_B4, loss_B: the optima of the bootstraps.
-        theta_s4, loss_s: the optima without each seed.
+        loss_s: the losses of the optima without each seed.
     """
 
     fit: Fit
     w_Bn: np.ndarray
     theta_B4: np.ndarray
     loss_B: np.ndarray
-    theta_s4: np.ndarray
     loss_s: np.ndarray
 
     @classmethod
@@ -84,7 +83,7 @@ class Bootstraps:
             w = w[:, points.family_n]
         start = np.broadcast_to(fit.theta, (count, 4))
         theta, loss = solve(points, fit.centre, start, fit.free, fit.delta, w)
-        return cls(fit, w, theta, loss, *_without_each_seed(fit, fit.free))
+        return cls(fit, w, theta, loss, _without_each_seed(fit, fit.free)[1])
 
     def height(self, place: int) -> float:
         """The 95 % quantile, over bootstraps, of the height of a parameter's profile at the fitted
