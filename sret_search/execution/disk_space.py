@@ -20,18 +20,15 @@ _FRESH = 1.0
 """Seconds for which a measurement of the disk is used."""
 
 
-def check_space(study: Study, live: int | None = None) -> str:
+def check_space(study: Study) -> str:
     """Check that the disk has space for concurrent trials. Returns the study's needs in words.
 
     For an object store, only files on their way to it count, which are on this machine.
 
-    Args:
-        live: trials that run at a time; by default as many as this machine can run.
-
     Raises:
         StudyError: the disk has less space than the study needs to run at all.
     """
-    asked = estimate_disk_usage(study, live)
+    asked = estimate_disk_usage(study)
     for folder, least in _by_disk(study, asked, asked.kept + asked.writing):
         there = free(folder)
         if there < least:

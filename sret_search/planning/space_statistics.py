@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from sret_search import wilson
 from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
-from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
 from sret_search.space.space import Space
 from sret_search.study.study import Study
@@ -89,24 +88,14 @@ class Survey:
         return max(low, 0.0), min(high, 1.0)
 
 
-def survey(study: Study, at_most: int = AT_MOST) -> Survey:
-    """Compute the statistics of a study's space.
-
-    Args:
-        at_most: largest number of evaluated points. All combinations are evaluated if there are
-            not more, otherwise random draws.
-    """
-    space, terms = study.space, study.terms
-    if at_most >= AT_MOST:
-        screened = study.points.whole
-    else:
-        every = space.enumerated(at_most)
-        screened = None if every is None else screen(space, every, terms)
+def survey(study: Study) -> Survey:
+    """Compute the statistics of a study's space, from all combinations if they can be listed,
+    otherwise from random draws."""
+    space, terms, screened = study.space, study.terms, study.points.whole
     exact = screened is not None
     if screened is None:
         rng = random.Random(0)
-        points = [space.draw(rng) for _ in range(min(_DRAWS, at_most))]
-        screened = screen(space, points, terms)
+        screened = screen(space, [space.draw(rng) for _ in range(_DRAWS)], terms)
     distinct, looked_at = screened.distinct, len(screened.points)
     costs = {
         name: screened.cost(name, distinct)

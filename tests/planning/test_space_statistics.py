@@ -14,7 +14,8 @@ from points import points_of
 
 from sret_search.config.space_file import Budget, Limit
 from sret_search.config.study_file import Objective
-from sret_search.planning.space_statistics import combinations, survey
+from sret_search.planning import space_statistics
+from sret_search.planning.space_statistics import Survey, combinations, survey
 from sret_search.space.candidate import COSTS, COUNTS, CostContext
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
@@ -102,21 +103,28 @@ def test_a_finite_space_is_counted_exactly(tmp_path, budget):
     assert found.closest is None
 
 
-def test_combinations_are_counted_without_going_through_them(tmp_path):
+def sampled(made: Study, draws: int, monkeypatch: pytest.MonkeyPatch) -> Survey:
+    """A survey by a number of draws, whatever the size of the space."""
+    monkeypatch.setattr(space_statistics, "_DRAWS", draws)
+    vars(made)["points"] = replace(made.points, at_most=draws)
+    return survey(made)
+
+
+def test_combinations_are_counted_without_going_through_them(tmp_path, monkeypatch):
     made = study(tmp_path)
     assert combinations(made.space) == len(points_of(made.space))
-    found = survey(made, at_most=100)
+    found = sampled(made, 100, monkeypatch)
     assert (found.exact, found.looked_at) == (False, 100)
     assert found.combinations == combinations(made.space)
     endless = study(tmp_path, recipe="recipe.lr: {low: 1e-3, high: 1e-2}")
-    assert survey(endless, at_most=100).combinations is None
+    assert sampled(endless, 100, monkeypatch).combinations is None
 
 
-def test_draws_give_an_interval_of_the_share(tmp_path):
+def test_draws_give_an_interval_of_the_share(tmp_path, monkeypatch):
     made = study(tmp_path, "{params: {max: 12_000}}")
     rng = random.Random(1)
     drawn = [made.feasible(made.space.draw(rng)) is not None for _ in range(3000)]
-    low, high = survey(made, at_most=1000).share_interval
+    low, high = sampled(made, 1000, monkeypatch).share_interval
     assert low < sum(drawn) / len(drawn) < high
     assert high - low < 0.07
 
@@ -220,7 +228,7 @@ def test_a_hundred_thousand_candidates_take_less_than_half_a_minute_of_one_core(
     made = large(tmp_path, "[1, 2, 3, 5, 8, 13, 25, 50, 100]")
     points = made.space.enumerated(1_000_000)
     assert len(points) == 8 * 4 * 5 * 9 * 16 * 7 == 161_280
-    found = survey(made, at_most=AT_MOST)
+    found = survey(made)
     assert time.process_time() - begun < 30
     assert not found.exact
     assert (found.combinations, found.looked_at) == (len(points), AT_MOST)

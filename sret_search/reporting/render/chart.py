@@ -173,11 +173,11 @@ def stairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
 
 
-def rows(names: Sequence[str], label: str = "", written: bool = True) -> Axis:
+def rows(names: Sequence[str], written: bool = True) -> Axis:
     """An axis with rows at 0, 1, 2 …, downwards. Without names if a panel to the left has them."""
     words = [_short(name) if written else "" for name in names]
     return Axis(
-        label,
+        "",
         range=(-0.6, len(names) - 0.4),
         ticks=tuple((float(place), word) for place, word in enumerate(words)),
         reverse=True,
