@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,12 +148,11 @@ class FeasibleSet:
         for path, axis in self.space.axes.items():
             if axis.same_as is None:
                 options = self.space.options(path)
-                chance = dict(zip(map(_key, options), distribution.chances(axis), strict=True))
+                chance = dict(
+                    zip(map(json.dumps, options), distribution.chances(axis), strict=True)
+                )
                 weights *= [
-                    chance[_key(c.values[path])] if path in c.values else 1.0 for c in candidates
+                    chance[json.dumps(c.values[path])] if path in c.values else 1.0
+                    for c in candidates
                 ]
         return places, weights
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value)

@@ -93,13 +93,13 @@ class _Axis:
         else:
             assert choices is not None
             codes = _codes(choices)
-            self._places = {_key(c): code for c, code in zip(choices, codes, strict=True)}
+            self._places = {json.dumps(c): code for c, code in zip(choices, codes, strict=True)}
             self.neutral = np.mean(codes, axis=0).tolist()
         self.width = len(self.neutral)
 
     def at(self, value: Any) -> Sequence[float]:
         if self._places:
-            return self._places[_key(value)]
+            return self._places[json.dumps(value)]
         low, high = self._low, self._high
         if self._log:
             low, high, value = math.log(low), math.log(high), math.log(value)
@@ -121,7 +121,3 @@ def _codes(choices: Sequence[Any]) -> list[list[float]]:
 def _mean(choice: list[Any]) -> list[float]:
     numbers = [entry for entry in choice if isinstance(entry, int | float)]
     return [float(np.mean(numbers)) if numbers else 0.0]
-
-
-def _key(value: Any) -> str:
-    return json.dumps(value)
