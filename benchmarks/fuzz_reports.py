@@ -57,6 +57,7 @@ from sret_search.reporting.recommendation import answer
 from sret_search.reporting.render.chart import Chart
 from sret_search.reporting.results import Results
 from sret_search.reporting.sentences import sentences
+from sret_search.study.description import StudyDescription
 from sret_search.training.results import EpochMetrics, RerunResult
 from sret_search.trials import compatibility
 from sret_search.trials.declarations import Declaration
@@ -225,6 +226,11 @@ class Made:
     results: Results
 
 
+def _with_sizes(description: StudyDescription, sizes: list[int]) -> StudyDescription:
+    """The same description of a study whose parts have these numbers of images."""
+    return description.changed(data={**description.data.plain, "sizes": sizes})
+
+
 def texts(text: Text) -> tuple[str, str]:
     """The space file and the study file."""
     axes = "".join(f"  {line}\n" for line in text["axes"].splitlines())
@@ -294,16 +300,15 @@ class Draw:
         last = self._described(runs[-1])
         if self.images:
             sizes = [last.study.sizes[0], self.images, self.images]
-            data = last.description["data"] | {"sizes": sizes}
             last = replace(
                 last,
                 study=replace(last.study, seen=tuple(sizes)),
-                description=last.description | {"data": data},
+                description=_with_sizes(last.description, sizes),
             )
             declarations = [
-                replace(d, description=d.description | {"data": d.description["data"] | {"sizes": sizes}})
-                for d in declarations
-            ]  # fmt: skip
+                replace(each, description=_with_sizes(each.description, sizes))
+                for each in declarations
+            ]
         if self.number % _MANY_EVERY == _MANY_EVERY - 1 and entries:
             entries = self._many(entries)
         results = last.results(entries, self.right, declarations)

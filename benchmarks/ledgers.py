@@ -20,6 +20,7 @@ from sret_search.search.samplers.base import Ask
 from sret_search.space import twins
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study, load_study
+from sret_search.study.description import StudyDescription
 from sret_search.trials import compatibility
 from sret_search.trials.declarations import Declaration
 from sret_search.trials.history import History
@@ -40,7 +41,7 @@ class Described:
     """A study with what its ledger would say of it."""
 
     study: Study
-    description: dict[str, Any]
+    description: StudyDescription
 
     @classmethod
     def of(cls, space: str, study: str) -> Described:
@@ -49,8 +50,8 @@ class Described:
             Path(folder, "space.yaml").write_text(space, encoding="utf-8")
             Path(folder, "study.yaml").write_text(study, encoding="utf-8")
             loaded = load_study(Path(folder, "study.yaml"))
-            description = json.loads(json.dumps(compatibility.describe(loaded)))
-        return cls(loaded, description)
+            plain = json.loads(json.dumps(compatibility.describe(loaded).to_json()))
+        return cls(loaded, StudyDescription.from_json(plain))
 
     def run(
         self,

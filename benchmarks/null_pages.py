@@ -222,7 +222,7 @@ class Simulated:
         self._doublings = np.log2([n.executions for n in self._networks])
         self._doublings -= self._doublings.mean()
         self._worse = np.array([design.worse(begun[n.entry], n) for n in self._networks], float)
-        self._folds = described.description["data"]["folds"]
+        self._folds = described.description.data.folds
         self._sizes = dict(zip(("val", "test"), described.study.sizes[1:], strict=True))
         self._by_image = bool(described.study.file.contrasts)
         searched = [i for i, entry in enumerate(begun) if entry.role == "search"]

@@ -358,7 +358,7 @@ STORED = {
 @pytest.mark.parametrize("line", STORED.values(), ids=lambda line: "")
 def test_no_form_of_a_secret_is_stored_or_said(line: str) -> None:
     made = study(f"{STUDY}storage:\n  {line}\n")
-    described = json.dumps(compatibility.describe(made))
+    described = json.dumps(compatibility.describe(made).to_json())
     assert SECRET not in described
     assert HIDDEN in described
     assert SECRET not in place(made)
@@ -406,8 +406,8 @@ def test_a_secret_that_an_earlier_program_stored_is_shown_to_nobody_and_removed(
     assert [path for path in files if SECRET.encode() not in path.read_bytes()] == []
 
     ledger = Ledger.read(made)
-    assert SECRET not in json.dumps(ledger.description)
-    assert [d for d in ledger.declarations if SECRET in json.dumps(d.description)] == []
+    assert SECRET not in json.dumps(ledger.description.to_json())
+    assert [d for d in ledger.declarations if SECRET in json.dumps(d.to_json())] == []
     ledger.close()
     Ledger.create(made).close()
     write_report(made)
@@ -418,7 +418,7 @@ def test_a_secret_that_an_earlier_program_stored_is_shown_to_nobody_and_removed(
 
 def test_neither_the_ledger_nor_the_report_has_a_password() -> None:
     line = f"{{url: 'postgresql://me:{SECRET}@host/db'}}"
-    described = json.dumps(compatibility.describe(study(f"{STUDY}storage: {line}\n")))
+    described = json.dumps(compatibility.describe(study(f"{STUDY}storage: {line}\n")).to_json())
     assert SECRET not in described
     assert "postgresql://me:***@host/db" in described
 

@@ -20,6 +20,7 @@ import lzma
 import sqlite3
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,20 +171,23 @@ def _forget_place(ledger: sqlite3.Connection, study: Study) -> None:
     """Let the study's file be called what it is called everywhere, not where it lay."""
     rows = ledger.execute("SELECT key, value_json FROM study_user_attributes").fetchall()
     known = study_attributes.read({key: json.loads(text) for key, text in rows}, str(study.folder))
-    known["study"] = _without_place(known["study"], study)
-    for declaration in known["declarations"]:
-        declaration["description"] = _without_place(declaration["description"], study)
-    for key in ("study", "declarations"):
-        stored = json.dumps(study_attributes.stored(key, known[key]))
+    assert known.description is not None
+    name = study.path.name
+    known = replace(
+        known,
+        description=known.description.at_no_place(name),
+        declarations=tuple(
+            replace(each, description=each.description.at_no_place(name))
+            for each in known.declarations
+        ),
+    )
+    keys: tuple[study_attributes.Name, ...] = ("study", "declarations")
+    for key in keys:
+        stored = json.dumps(known.stored(key))
         ledger.execute(
             "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", [stored, key]
         )
     ledger.commit()
-
-
-def _without_place(description: dict[str, Any], study: Study) -> dict[str, Any]:
-    rest = {name: value for name, value in description.items() if name != "root"}
-    return rest | {"path": study.path.name}
 
 
 def main() -> int:

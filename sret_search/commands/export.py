@@ -220,7 +220,7 @@ def _origin(
         job=job,
         architecture=architecture,
         before=_recipes(results, entry)[:-1],
-        images=tuple(results.description["data"]["sizes"]),
+        images=results.description.data.sizes,
         accuracy=accuracy,
         seeds=len(seeds),
         means={part: math.fsum(seed[part] for seed in seeds) / len(seeds) for part in accuracy},

@@ -193,12 +193,11 @@ def growths(studies: list[Results]) -> dict[str, Growth]:
 
 
 def _differences(first: Results, other: Results) -> Iterator[Problem]:
-    first_data, other_data = first.description["data"], other.description["data"]
-    for name in first_data:
-        if name not in _ELSEWHERE and first_data[name] != other_data.get(name):
+    for name, here, there in first.description.data.differences(other.description.data):
+        if name not in _ELSEWHERE:
             yield Problem(
                 f"{other.name} cannot be compared with {first.name}: data.{name} is"
-                f" {json.dumps(other_data.get(name))} there and {json.dumps(first_data[name])} here, so"
+                f" {json.dumps(there)} there and {json.dumps(here)} here, so"
                 " they were not measured on the same images",
                 other.study.path,
             )

@@ -17,6 +17,7 @@ from sret_search.planning.plan import Role
 from sret_search.reporting.declared import Declared, described_trials
 from sret_search.reporting.statistics.pooled_variance import Variances
 from sret_search.study import Study
+from sret_search.study.description import StudyDescription
 from sret_search.study.load import recorded
 from sret_search.trials import compatibility, packed, retention
 from sret_search.trials.database import explained
@@ -51,7 +52,7 @@ class Results:
     """
 
     study: Study
-    description: dict[str, Any]
+    description: StudyDescription
     entries: list[TrialRecord]
     outcomes: Outcomes
     attempts: dict[int, list[str]]
@@ -119,7 +120,7 @@ class Results:
     @property
     def planned(self) -> int:
         """The number of trials that the study asks for, as far as it is known by now."""
-        return max(int(self.description["trials"]), len(self.entries))
+        return max(self.description.trials, len(self.entries))
 
     @cached_property
     def _declared(self) -> Declared:

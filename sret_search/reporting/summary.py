@@ -26,7 +26,7 @@ def summarise(results: Results, analysed: Sequence[Analysis]) -> dict[str, Any]:
         "planned_trials": results.planned,
         "notices": notices(results),
         "seeds": sorted(int(seed) for seed in table.seed.unique()),
-        "data": results.description["data"],
+        "data": dict(results.description.data.plain),
         "objectives": results.study.file.objectives,
         "answer": None if recommended is None else dataclasses.asdict(recommended),
     }
@@ -53,7 +53,7 @@ def footer(results: Results, chart: Chart | None = None) -> str:
     facts, table = provenance(results), results.table
     complete = int((table.state == "complete").sum())
     seeds = len({entry.seed for entry in results.complete})
-    data = results.description["data"]
+    data = results.description.data
     over = "images, since there is one seed: exploratory" if seeds < 2 else f"{seeds} seeds"
     explanation = f" Intervals: 95 %, over {over}, unless stated otherwise."
     if chart is not None:
@@ -63,7 +63,7 @@ def footer(results: Results, chart: Chart | None = None) -> str:
     return (
         f"study {results.name}, {facts['last_trial_ended'] or 'no trial ended yet'}; {complete} of"
         f" {results.planned} trials complete; {seeds} seed{'s' if seeds != 1 else ''};"
-        f" {_data_set(results)}, split {data['split_seed']};"
+        f" {_data_set(results)}, split {data.split_seed};"
         f" sret_search {__version__}, torch {', '.join(facts.get('torch', ['?']))}."
         f"{explanation}"
     )
@@ -71,6 +71,5 @@ def footer(results: Results, chart: Chart | None = None) -> str:
 
 def _data_set(results: Results) -> str:
     """The data set: its name, or its folder with the folders of its parts."""
-    data, folders = results.description["data"], str(results.study.contents or "")
-    name = data.get("imagefolder") or data["name"]
-    return f"{name} ({folders})" if folders else str(name)
+    name, folders = results.description.data.title, str(results.study.contents or "")
+    return f"{name} ({folders})" if folders else name

@@ -102,7 +102,7 @@ def write_overlay(studies: Sequence[Study], folder: Path | None = None) -> Path:
     page = folder / "report.html"
     content = render(
         "overlay.html", title, made, rows=rows, sentences=overlay.sentences(rows), footers=footers,
-        data=studies_results[0].description["data"], blocks=[overlay.block(rows)],
+        data=studies_results[0].description.data, blocks=[overlay.block(rows)],
     )  # fmt: skip
     write_whole(page, _text(content))
     return page

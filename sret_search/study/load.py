@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.architecture.variants import VARIANTS
@@ -16,11 +15,12 @@ from sret_search.config.study_file import StudyFile
 from sret_search.config.validation import check
 from sret_search.config.yaml_source import SourceFile
 from sret_search.errors import nearest
-from sret_search.job import PHOTOGRAPH, RECIPES, Contents, data
+from sret_search.job import PHOTOGRAPH, RECIPES, data
 from sret_search.job.paths import PathError, expanded, named_path
 from sret_search.space import axes
 from sret_search.space.space import Space
 from sret_search.study import comparison_rules, rules
+from sret_search.study.description import StudyDescription
 from sret_search.study.study import Study
 
 
@@ -130,7 +130,7 @@ def load_architecture(name: str) -> Architecture:
     return check(Architecture, document)
 
 
-def recorded(study: Study, description: dict[str, Any]) -> Study:
+def recorded(study: Study, description: StudyDescription) -> Study:
     """Make a study from its description in a ledger. Its storage is that of the study file now.
 
     Limits on seconds are ignored: they depend on the machine, and the trained candidates were
@@ -144,34 +144,31 @@ def recorded(study: Study, description: dict[str, Any]) -> Study:
         StudyError: this version cannot read the description.
     """
     kept = {"storage": study.file.storage.model_dump(mode="json")}
-    plain = {name: description[name] for name in StudyFile.model_fields if name in description}
-    stored = {name: value for name, value in description["data"].items() if name != "sizes"}
+    stored = description.plain
+    plain = {name: stored[name] for name in StudyFile.model_fields if name in stored}
     changed = {
-        "data": data.as_written_now(stored),
-        "search": samplers.as_written_now(description["search"]),
+        "data": data.as_written_now(description.data.fields),
+        "search": samplers.as_written_now(stored["search"]),
     }
     file = check(StudyFile, SourceFile(study.path, plain | kept | changed))
-    if "architecture" in description:
-        architecture = Architecture.from_dict(description["architecture"])
+    if "architecture" in stored:
+        architecture = Architecture.from_dict(stored["architecture"])
     else:  # of an earlier version
-        text = yaml_source.parse(description["space_text"], study.path)
+        text = yaml_source.parse(stored["space_text"], study.path)
         architecture = check(SpaceFile, _with_variant(text)).architecture
     space = {
         "architecture": architecture.to_dict(),
-        "axes": description["axes"],
-        "budget": {
-            name: limit for name, limit in description["budget"].items() if name != "seconds"
-        },
+        "axes": stored["axes"],
+        "budget": {name: limit for name, limit in stored["budget"].items() if name != "seconds"},
     }
     space_file = check(SpaceFile, SourceFile(study.path, space))
-    known = description.get("contents")  # absent in earlier versions
     return Study(
         study.source,
         study.space_source,
         file,
         Space(architecture, file.recipe, space_file.axes, space_file.budget),
-        seen=tuple(description["data"]["sizes"]),
-        contents=None if known is None else Contents.from_dict(known),
+        seen=description.data.sizes,
+        contents=description.contents,  # absent in earlier versions
     )
 
 

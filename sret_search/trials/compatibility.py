@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import (
@@ -16,15 +15,12 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from sret_search.config import yaml_source
-from sret_search.config.addresses import masked, masked_value
 from sret_search.config.problems import shown
-from sret_search.job import Contents
-from sret_search.job.paths import is_url
 from sret_search.planning.plan import least_trials
 from sret_search.planning.user_inputs import data_problem
 from sret_search.space.space import Space
 from sret_search.study import Study, StudyError
+from sret_search.study.description import StudyDescription
 
 FORMAT = 3
 """Version of the ledger's format. It rises when older programs can no longer read a ledger."""
@@ -39,39 +35,12 @@ _LONGEST = 80
 """Longest text of a value in a message, in characters."""
 
 
-def describe(study: Study) -> dict[str, Any]:
-    """The description of a study, as plain data, for its reports and for later comparisons."""
-    root = study.trials_root
-    description = {
-        **study.file.model_dump(mode="json"),
-        "format": FORMAT,
-        "data": study.file.data.to_dict() | {"sizes": list(study.sizes)},
-        **({} if study.contents is None else {"contents": study.contents.to_dict()}),
-        "path": str(study.path.resolve()),
-        "root": masked(root if is_url(root) else os.path.abspath(root)),
-        "text": study.source.text,
-        "space_text": study.space_source.text,
-        "architecture": study.space.architecture.to_dict(),
-        "axes": {path: axis.model_dump(mode="json") for path, axis in study.space.axes.items()},
-        "budget": study.space.budget.model_dump(mode="json"),
-        "trials": least_trials(study),
-        "classes": study.space.architecture.classes,
-    }
-    return without_secrets(description)
+def describe(study: Study) -> StudyDescription:
+    """The description of a study, for its reports and for later comparisons."""
+    return StudyDescription.of(study, FORMAT, least_trials(study))
 
 
-def without_secrets(description: dict[str, Any]) -> dict[str, Any]:
-    """A description with *** for each secret. Earlier programs may have stored secrets."""
-    texts = {
-        name: yaml_source.without_secrets(description[name])
-        for name in ("text", "space_text")
-        if name in description
-    }
-    kept = {"storage": masked_value(description["storage"])} if "storage" in description else {}
-    return description | texts | kept
-
-
-def refuse_other_format(where: str, description: dict[str, Any]) -> None:
+def refuse_other_format(where: str, description: StudyDescription) -> None:
     """Check that this program can read a ledger.
 
     Args:
@@ -80,7 +49,7 @@ def refuse_other_format(where: str, description: dict[str, Any]) -> None:
     Raises:
         StudyError: another version wrote it.
     """
-    version = description.get("format", 1)
+    version = description.format
     if version != FORMAT:
         age = "a newer" if version > FORMAT else "an older"
         raise StudyError(
@@ -93,7 +62,7 @@ def refuse_other_format(where: str, description: dict[str, Any]) -> None:
         )
 
 
-def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
+def refuse_incomparable(study: Study, before: StudyDescription) -> None:
     """Check that the trials of a ledger can be compared with those that the study asks for now.
 
     Args:
@@ -105,21 +74,21 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
     now = describe(study)
     _refuse_changed_data(study, before, now)
     differences = [
-        f"{name} was {json.dumps(before[name])} and is now {json.dumps(now[name])}"
+        f"{name} was {json.dumps(before.part(name))} and is now {json.dumps(now.part(name))}"
         for name in _COMPARED
-        if before[name] != now[name]
+        if before.part(name) != now.part(name)
     ]
     old_rule, rule = _scheduler(before), _scheduler(now)
     if old_rule != rule:
         differences.append(f"scheduler was {json.dumps(old_rule)} and is now {json.dumps(rule)}")
-    if before["search"]["order"] != now["search"]["order"]:
-        was, becomes = before["search"]["order"], now["search"]["order"]
-        differences.append(f"search.order was {was} and is now {becomes}")
+    if before.order != now.order:
+        differences.append(f"search.order was {before.order} and is now {now.order}")
+    stored = before.stored_axes
     for path in study.space.axes:
-        old = before["stored"].get(path)
+        old = stored.get(path)
         if old is not None and _joined(old, study.space, path) is None:
-            was = _brief(before["axes"].get(path, old))
-            differences.append(f"the axis {path} was {was} and is now {_brief(now['axes'][path])}")
+            was = _brief(before.axes.get(path, old))
+            differences.append(f"the axis {path} was {was} and is now {_brief(now.axes[path])}")
     if differences:
         raise StudyError(
             f"{shown(study.path)}: its trials in {study.folder} cannot be compared with new ones: "
@@ -128,17 +97,16 @@ def refuse_incomparable(study: Study, before: dict[str, Any]) -> None:
         )
 
 
-def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, Any]) -> None:
+def _refuse_changed_data(study: Study, before: StudyDescription, now: StudyDescription) -> None:
     """Check that files and labels are unchanged, if the study file names the same data.
 
     Raises:
         StudyError: they have changed.
     """
-    known = before.get("contents")  # earlier programs did not store it
-    named, was_named = (each["data"] | {"sizes": None} for each in (now, before))
-    if known is None or study.contents is None or named != was_named:
+    known = before.contents  # earlier programs did not store them
+    if known is None or study.contents is None or now.data.fields != before.data.fields:
         return
-    changed = study.contents.difference(Contents.from_dict(known))
+    changed = study.contents.difference(known)
     if changed is not None:
         message = (
             f"the data have changed since the study ran: {changed}; images that one trial was"
@@ -148,7 +116,7 @@ def _refuse_changed_data(study: Study, before: dict[str, Any], now: dict[str, An
         raise StudyError([data_problem(study, message)])
 
 
-def differences(study: Study, description: dict[str, Any]) -> list[str]:
+def differences(study: Study, description: StudyDescription) -> list[str]:
     """The differences between a study with its space and a description, as a text for each field.
 
     The places where trials run and are stored are not compared.
@@ -161,9 +129,9 @@ def differences(study: Study, description: dict[str, Any]) -> list[str]:
     }
     texts = []
     for name in (*_REPORTED, "axes", "budget", "architecture"):
-        before: Any = description.get(name, now[name])  # earlier programs stored less
+        before = description.part(name, now[name])  # earlier programs stored less
         if name == "data":
-            before = {key: value for key, value in before.items() if key != "sizes"}
+            before = description.data.fields
         texts += list(_different(name, before, json.loads(json.dumps(now[name]))))
     return texts
 
@@ -193,7 +161,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def stored_axes(study: Study, before: dict[str, str]) -> dict[str, str]:
+def stored_axes(study: Study, before: Mapping[str, str]) -> dict[str, str]:
     """The distribution of each axis in the database, as JSON, by path.
 
     It covers the stored values and those that the study allows now. An axis that was removed keeps
@@ -248,9 +216,9 @@ def _distribution(
     return CategoricalDistribution([json.dumps(value) for value in values])
 
 
-def _scheduler(description: dict[str, Any]) -> dict[str, Any]:
-    """The scheduler of a description, with only the options that have an effect."""
-    scheduler: dict[str, Any] = dict(description["scheduler"])
+def _scheduler(description: StudyDescription) -> dict[str, Any]:
+    """The JSON of a study's scheduler, with only the options that have an effect."""
+    scheduler: dict[str, Any] = dict(description.part("scheduler"))
     if scheduler["name"] == "none":
         return {"name": "none"}
     if scheduler["name"] == "asha":
@@ -258,7 +226,7 @@ def _scheduler(description: dict[str, Any]) -> dict[str, Any]:
     return scheduler
 
 
-def _brief(axis: dict[str, Any] | str) -> str:
+def _brief(axis: Mapping[str, Any] | str) -> str:
     if isinstance(axis, str):
         return axis
     return json.dumps(

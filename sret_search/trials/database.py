@@ -29,6 +29,7 @@ from sqlalchemy.exc import (
 from sret_search.config.addresses import masked, masked_value
 from sret_search.config.problems import Problem
 from sret_search.study import Study, StudyError
+from sret_search.study.description import StudyDescription
 from sret_search.trials import compatibility, postgres, sqlite, study_attributes
 from sret_search.trials.digests import DamagedError
 
@@ -84,8 +85,9 @@ def read_storage(study: Study) -> RDBStorage:
         return _open(study, *sqlite.options(study), create=False)
 
 
-def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[str, Any]]:
-    """The study in a database, and its description before this run. A missing study is made.
+def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, StudyDescription | None]:
+    """The study in a database, and its description before this run. A missing study is made, and
+    has no description.
 
     Raises:
         StudyError: the stored trials cannot be compared with new ones, another version wrote them,
@@ -95,7 +97,7 @@ def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[
     if study.name in names:
         with undamaged(study):
             stored = optuna.load_study(storage=storage, study_name=study.name)
-            before = study_attributes.read(stored.user_attrs, place(study)).get("study")
+            before = study_attributes.read(stored.user_attrs, place(study)).description
         with storage.engine.connect() as connection:
             begun = connection.execute(_ANY, {"study": stored._study_id}).first()
         if before is None and begun:
@@ -113,7 +115,7 @@ def stored_study(storage: RDBStorage, study: Study) -> tuple[optuna.Study, dict[
         directions=[_DIRECTIONS[d] for d in study.file.objectives.values()],
     )
     stored.set_metric_names(list(study.file.objectives))
-    return stored, {}
+    return stored, None
 
 
 def set_aside(study: Study, name: str) -> bool:

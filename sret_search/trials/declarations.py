@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from sret_search.study.description import StudyDescription
 
 _DECLARED = (
     "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
@@ -26,16 +28,35 @@ class Declaration:
     """A description of the study, from the run that introduced it.
 
     Attributes:
-        description: as `compatibility.describe` makes it.
+        description: the study as the run found it.
         file: SHA-256 of the texts of the study file and the space file.
         begun, ended: numbers of trials in the ledger when it came into force; None if an earlier
             program ran the study, which did not store them.
     """
 
-    description: dict[str, Any]
+    description: StudyDescription
     file: str
     begun: int | None
     ended: int | None
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Declaration:
+        """Read a declaration, with *** for each secret.
+
+        Raises:
+            LookupError, TypeError: it is damaged.
+        """
+        parts = {**plain, "description": StudyDescription.from_json(plain["description"])}
+        return cls(**parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The declaration as the ledger stores it."""
+        return {
+            "description": self.description.to_json(),
+            "file": self.file,
+            "begun": self.begun,
+            "ended": self.ended,
+        }
 
     @property
     def is_before_results(self) -> bool:
@@ -43,20 +64,17 @@ class Declaration:
         counts as true."""
         return not self.ended
 
-    def declares(self, description: dict[str, Any]) -> bool:
+    def declares(self, description: StudyDescription) -> bool:
         """Whether a description declares the same."""
         # Declarations of earlier programs lack the architecture.
-        return all(
-            self.description[name] == description.get(name)
-            for name in _DECLARED
-            if name in self.description
-        )
+        plain = self.description.plain
+        return all(plain[name] == description.part(name) for name in _DECLARED if name in plain)
 
 
 def next_declarations(
     known: Sequence[Declaration],
-    before: dict[str, Any] | None,
-    now: dict[str, Any],
+    before: StudyDescription | None,
+    now: StudyDescription,
     begun: int,
     ended: int,
 ) -> list[Declaration]:
@@ -75,6 +93,6 @@ def next_declarations(
     return declarations
 
 
-def _hash(description: dict[str, Any]) -> str:
-    texts = [description.get("text"), description.get("space_text")]
+def _hash(description: StudyDescription) -> str:
+    texts = [description.text, description.space_text]
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()

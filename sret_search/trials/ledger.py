@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 import optuna
-from optuna.distributions import json_to_distribution
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
@@ -25,6 +25,7 @@ from sret_search.job import Job
 from sret_search.planning.plan import Role
 from sret_search.space.candidate import Values
 from sret_search.study import Study, StudyError
+from sret_search.study.description import StudyDescription
 from sret_search.trials import compatibility, digests, rows, study_attributes, worker_files
 from sret_search.trials.about import About
 from sret_search.trials.database import (
@@ -42,6 +43,7 @@ from sret_search.trials.database import (
 from sret_search.trials.declarations import Declaration, next_declarations
 from sret_search.trials.lease import Lease
 from sret_search.trials.objectives import objective_values
+from sret_search.trials.study_attributes import StudyAttributes
 from sret_search.trials.trial import TrialRecord
 from sret_search.trials.trial_result import OPTUNA_STATES, RungResult, TrialResult
 
@@ -68,10 +70,8 @@ class Ledger:
         self._disk, self._origin = study.folder, study.origin
         with undamaged(study):
             self._attributes = study_attributes.read(stored.user_attrs, place(study))
-            self._stored = {
-                path: json_to_distribution(kind)
-                for path, kind in self._attributes.get("study", {}).get("stored", {}).items()
-            }
+            described = self._attributes.description
+            self._stored = {} if described is None else _distributions(described.stored_axes)
         self._known: list[int] | None = None
         self.last_path: str | None = None
         """The study file of the last run, if it was another one."""
@@ -95,17 +95,19 @@ class Ledger:
             stored, before = stored_study(storage, study)
             with_secrets = study_attributes.hold_secrets(stored.user_attrs)
             ledger = cls(study, storage, stored, lease)
-            description = compatibility.describe(study)
-            description["stored"] = compatibility.stored_axes(study, before.get("stored", {}))
-            ledger._grow(before.get("stored", {}), description["stored"])
+            axes_before = {} if before is None else before.stored_axes
+            axes = compatibility.stored_axes(study, axes_before)
+            description = compatibility.describe(study).changed(stored=axes)
+            ledger._grow(axes_before, axes)
             # The declaration must be durable before any trial begins under it.
             ledger._declare(description)
-            ledger._remember("study", description)
+            ledger._remember("study", replace(ledger._attributes, description=description))
             if with_secrets:
                 ledger._erase_secrets()
-        path, root = before.get("path"), before.get("root")
-        ledger.last_path = path if path not in (None, description["path"]) else None
-        ledger.last_root = root if root not in (None, description["root"]) else None
+        if before is not None:
+            path, root = before.path, before.root
+            ledger.last_path = path if path != description.path else None
+            ledger.last_root = root if root != description.root else None
         return ledger
 
     @classmethod
@@ -124,15 +126,16 @@ class Ledger:
         return cls(study, storage, stored, None)
 
     @property
-    def description(self) -> dict[str, Any]:
+    def description(self) -> StudyDescription:
         """The description of the study, from its last run."""
-        description: dict[str, Any] = self._attributes["study"]
+        description = self._attributes.description
+        assert description is not None, "the study has not run"
         return description
 
     @property
     def declarations(self) -> list[Declaration]:
         """The declarations of the study, in the order of its runs; earlier programs stored none."""
-        return [Declaration(**plain) for plain in self._attributes.get("declarations", [])]
+        return list(self._attributes.declarations)
 
     @property
     def window(self) -> int | None:
@@ -140,12 +143,12 @@ class Ledger:
 
         None before `freeze`, and in the order "eager".
         """
-        return self._attributes.get("window")
+        return self._attributes.window
 
     def freeze(self, window: int) -> None:
         """Fix the window of a study in strict order, unless it is already fixed."""
-        if self.window is None and self.description["search"]["order"] == "strict":
-            self._remember("window", window)
+        if self.window is None and self.description.order == "strict":
+            self._remember("window", replace(self._attributes, window=window))
 
     def entries(self) -> list[TrialRecord]:
         """Read every trial from the database, in order of number.
@@ -181,7 +184,7 @@ class Ledger:
         """
         entry = TrialRecord.begun(
             *(len(self._ids), job, values, images, self._origin, role, about),
-            declared=len(self._attributes["declarations"]) - 1,
+            declared=len(self._attributes.declarations) - 1,
         )
         trial = create_trial(
             state=TrialState.RUNNING,
@@ -228,8 +231,7 @@ class Ledger:
         self._attribute(entry, "outcome", digests.with_digest(outcome, beside))
         state, values = TrialState[OPTUNA_STATES[ended.state]], None
         if state == TrialState.COMPLETE:
-            names = self.description["objectives"]
-            values = objective_values(names, entry.cost, result.measured)
+            values = objective_values(self.description.objectives, entry.cost, result.measured)
         self._write(
             lambda: self._storage.set_trial_state_values(trial_id, state, values),
             lambda: rows.has_ended(self._storage.engine, trial_id) or None,
@@ -248,9 +250,8 @@ class Ledger:
         Its failure stays stored. Attempts so far no longer decide how it ended.
         """
         self._write(lambda: rows.reopen(self._storage.engine, self._ids[entry.number]))
-        ended = [*entry.retried.get("ended", ()), {"state": entry.state, **entry.outcome}]
-        attempts = len(self.folders.attempts(entry.number))
-        self._attribute(entry, "retried", {"attempts": attempts, "ended": ended})
+        retried = entry.retried_after(len(self.folders.attempts(entry.number)))
+        self._attribute(entry, "retried", retried.to_json())
 
     def close(self) -> None:
         """Close the database."""
@@ -269,25 +270,26 @@ class Ledger:
         trial_id = self._ids[entry.number]
         self._write(lambda: self._storage.set_trial_user_attr(trial_id, name, value))
 
-    def _remember(self, name: str, value: Any) -> None:
-        kept = study_attributes.stored(name, value)
+    def _remember(self, name: study_attributes.Name, attributes: StudyAttributes) -> None:
+        """Store the attribute `name` of the new attributes of the study."""
+        kept = attributes.stored(name)
         self._write(lambda: self._storage.set_study_user_attr(self._study_id, name, kept))
-        self._attributes[name] = value
+        self._attributes = attributes
 
-    def _declare(self, description: dict[str, Any]) -> None:
+    def _declare(self, description: StudyDescription) -> None:
         """Record the declaration of the study, if it differs from the last."""
         known = self.declarations
         if known and known[-1].declares(description):
             return
         entries = self.entries()
         ended = sum(not e.open or self.outcome(e) is not None for e in entries)
-        before = self._attributes.get("study")
+        before = self._attributes.description
         declarations = next_declarations(known, before, description, len(entries), ended)
-        self._remember("declarations", [vars(each) for each in declarations])
+        self._remember("declarations", replace(self._attributes, declarations=tuple(declarations)))
 
     def _erase_secrets(self) -> None:
         """Remove from the database all secrets that an earlier program stored."""
-        self._remember("declarations", self._attributes["declarations"])
+        self._remember("declarations", self._attributes)
         self._write(lambda: erase(self._storage))
 
     def _write(self, write: Callable[[], _T], made: Callable[[], _T | None] | None = None) -> _T:
@@ -320,4 +322,8 @@ class Ledger:
             for path in before:
                 if before[path] != now[path]:
                     rows.grow(self._storage.engine, self._study_id, path, now[path])
-        self._stored = {path: json_to_distribution(kind) for path, kind in now.items()}
+        self._stored = _distributions(now)
+
+
+def _distributions(stored: Mapping[str, str]) -> dict[str, BaseDistribution]:
+    return {path: json_to_distribution(kind) for path, kind in stored.items()}

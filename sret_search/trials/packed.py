@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import lzma
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from sret_search.config.problems import Problem
 from sret_search.study import Study, StudyError
+from sret_search.study.description import StudyDescription
 from sret_search.trials import compatibility, sqlite
 from sret_search.trials.declarations import Declaration
 from sret_search.trials.predictions import Known, Outcomes
@@ -41,7 +42,7 @@ class Packed:
         outcomes: the test images that each trial classified right.
     """
 
-    description: dict[str, Any]
+    description: StudyDescription
     declarations: list[Declaration]
     entries: list[TrialRecord]
     only_retrainable: list[int]
@@ -67,9 +68,9 @@ def write(study: Study, content: Packed) -> bytes:
     They do not contain the path of the study's folder.
     """
     plain = {
-        "description": _placeless(study, content.description),
+        "description": content.description.at_no_place(study.path.name).to_json(),
         "declarations": [
-            vars(each) | {"description": _placeless(study, each.description)}
+            replace(each, description=each.description.at_no_place(study.path.name)).to_json()
             for each in content.declarations
         ],
         "entries": [entry.to_dict() for entry in content.entries],
@@ -100,17 +101,12 @@ def read(study: Study) -> Packed:
         if len(text) > _LARGEST:
             raise ValueError(f"it unpacks to more than {_LARGEST:,} bytes")
         plain = json.loads(text)
-        description = compatibility.without_secrets(plain["description"])
-        if description["study"] != study.name:
-            raise ValueError(f"it is of the study {description['study']}, not of {study.name}")
+        description = StudyDescription.from_json(plain["description"])
+        if description.name != study.name:
+            raise ValueError(f"it is of the study {description.name}, not of {study.name}")
         content = Packed(
             description,
-            [
-                Declaration(
-                    **each | {"description": compatibility.without_secrets(each["description"])}
-                )
-                for each in plain["declarations"]
-            ],
+            [Declaration.from_json(each) for each in plain["declarations"]],
             [TrialRecord.from_dict(each) for each in plain["entries"]],
             [int(number) for number in plain["only_retrainable"]],
             Known(
@@ -133,11 +129,6 @@ def read(study: Study) -> Packed:
         raise StudyError([Problem(message, file)]) from None
     compatibility.refuse_other_format(str(file), description)
     return content
-
-
-def _placeless(study: Study, description: dict[str, Any]) -> dict[str, Any]:
-    known = {name: value for name, value in description.items() if name != "root"}
-    return known | {"path": study.path.name}
 
 
 def _bits(right: np.ndarray) -> list[Any]:

@@ -17,7 +17,16 @@ from sret_search.trials import about as about_records
 from sret_search.trials import digests
 from sret_search.trials.about import About, ConfirmationTrial, TwinTrial
 from sret_search.trials.digests import DamagedError
-from sret_search.trials.trial_result import OPTUNA_STATES, RungResult, State, TrialResult
+from sret_search.trials.trial_result import (
+    OPTUNA_STATES,
+    EarlierEnd,
+    Retried,
+    RungResult,
+    State,
+    TrialResult,
+    rungs_from_json,
+    rungs_to_json,
+)
 
 _COUNTED = (
     "params", "params_once", "params_shared", "macs", "executions", "unique_blocks", "sub_layers",
@@ -48,8 +57,7 @@ class TrialRecord:
         rungs: its result at each rung, by epoch.
         until: the epoch until which it was promoted to train; None before its first rung.
         ended: time of its end; None while it is open.
-        retried: the outcomes after which it was opened again (`ended`), and its number of
-            `attempts` at that time; empty if it never was.
+        retried: its ends after which it was opened again; none if it never was.
         declared: index of the declaration in force when it began; None if an earlier program stored
             none.
     """
@@ -72,7 +80,7 @@ class TrialRecord:
     until: int | None = None
     ended: datetime | None = None
     declared: int | None = None
-    retried: dict[str, Any] = field(default_factory=dict)
+    retried: Retried = field(default_factory=Retried)
 
     @classmethod
     def begun(
@@ -149,9 +157,9 @@ class TrialRecord:
             about=about_records.from_dict(facts["role"], facts.pop("about")),
             result=TrialResult.from_dict(outcome),
             failures=json.loads(attributes.get("failures", "{}")),
-            rungs=_rungs(json.loads(attributes.get("rungs", "{}"))),
+            rungs=rungs_from_json(json.loads(attributes.get("rungs", "{}"))),
             until=json.loads(attributes.get("until", "null")),
-            retried=json.loads(attributes.get("retried", "{}")),
+            retried=Retried.from_json(json.loads(attributes.get("retried", "{}"))),
             declared=json.loads(attributes.get("declared", "null")),
             ended=ended,
             **facts,
@@ -174,7 +182,7 @@ class TrialRecord:
             "until": self.until,
             "ended": None if self.ended is None else self.ended.isoformat(),
             "declared": self.declared,
-            "retried": self.retried,
+            "retried": self.retried.to_json(),
         }
 
     @classmethod
@@ -193,7 +201,8 @@ class TrialRecord:
                 "text": json.dumps(plain["text"]),
                 "about": about_records.from_dict(plain["role"], plain["about"]),
                 "result": TrialResult.from_dict(result),
-                "rungs": _rungs(plain["rungs"]),
+                "rungs": rungs_from_json(plain["rungs"]),
+                "retried": Retried.from_json(plain.get("retried", {})),
                 "ended": None if ended is None else datetime.fromisoformat(ended),
             }
         )
@@ -212,7 +221,7 @@ class TrialRecord:
     @property
     def plain_rungs(self) -> dict[str, dict[str, float]]:
         """The results at rungs, as they are stored."""
-        return {str(epoch): reached.to_dict() for epoch, reached in self.rungs.items()}
+        return rungs_to_json(self.rungs)
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -259,11 +268,20 @@ class TrialRecord:
     @property
     def forgiven(self) -> int:
         """Number of first attempts whose failures no longer count after a retry."""
-        return int(self.retried.get("attempts", 0))
+        return self.retried.attempts
 
     def at_rung(self, epoch: int, reached: RungResult) -> TrialRecord:
         """The same trial with its result at a rung."""
         return replace(self, rungs=self.rungs | {epoch: reached})
+
+    def retried_after(self, attempts: int) -> Retried:
+        """Its ends, with the present one, if it is opened again.
+
+        Args:
+            attempts: number of attempts so far.
+        """
+        rungs = {} if self.open else self.rungs
+        return Retried(attempts, (*self.retried.ended, EarlierEnd(self.result, rungs)))
 
     @property
     def stopped(self) -> TrialResult:
@@ -277,10 +295,6 @@ class TrialRecord:
             epochs=epoch,
             seconds=reached.seconds,
         )
-
-
-def _rungs(plain: Mapping[str, Mapping[str, Any]]) -> dict[int, RungResult]:
-    return {int(epoch): RungResult.from_dict(reached) for epoch, reached in plain.items()}
 
 
 def by_candidate(entries: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:

@@ -184,6 +184,76 @@ class TrialResult:
         return {name: value for name, value in values if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierEnd:
+    """An end of a trial that was opened again after it.
+
+    Attributes:
+        rungs: its result at each rung by then, by epoch.
+    """
+
+    result: TrialResult
+    rungs: Mapping[int, RungResult] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> EarlierEnd:
+        """Read an end from the ledger.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged.
+        """
+        return cls(TrialResult.from_dict(plain), rungs_from_json(plain.get("rungs", {})))
+
+    def to_json(self) -> dict[str, Any]:
+        """The end as the ledger stores it."""
+        rungs = {"rungs": rungs_to_json(self.rungs)} if self.rungs else {}
+        return {"state": self.result.state, **self.result.to_dict(), **rungs}
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The ends of a trial after which it was opened again.
+
+    Attributes:
+        attempts: number of its attempts when it was last opened again.
+        ended: its ends, in their order.
+    """
+
+    attempts: int = 0
+    ended: tuple[EarlierEnd, ...] = ()
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Retried:
+        """Read the ends from the ledger; an empty mapping is a trial that was never opened again.
+
+        Raises:
+            LookupError, TypeError, ValueError: they are damaged.
+        """
+        return cls(
+            int(plain.get("attempts", 0)), tuple(map(EarlierEnd.from_json, plain.get("ended", ())))
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The ends as the ledger stores them."""
+        if not self.ended:
+            return {}
+        return {"attempts": self.attempts, "ended": [end.to_json() for end in self.ended]}
+
+
+def rungs_from_json(plain: Mapping[str, Mapping[str, Any]]) -> dict[int, RungResult]:
+    """Read results at rungs, by epoch.
+
+    Raises:
+        LookupError, ValueError: they are damaged.
+    """
+    return {int(epoch): RungResult.from_dict(reached) for epoch, reached in plain.items()}
+
+
+def rungs_to_json(rungs: Mapping[int, RungResult]) -> dict[str, dict[str, float]]:
+    """Results at rungs, as the ledger stores them."""
+    return {str(epoch): reached.to_dict() for epoch, reached in rungs.items()}
+
+
 def failed(cause: str, reason: str) -> TrialResult:
     """The result of a trial that failed for good.
 

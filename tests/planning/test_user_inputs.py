@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
@@ -14,6 +15,7 @@ from sret_search.planning.user_inputs import check_inputs
 from sret_search.reporting import summary
 from sret_search.reporting.results import Results
 from sret_search.study import Study, StudyError, load_study
+from sret_search.study.description import StudyDescription
 from sret_search.training import data, train
 from sret_search.trials.compatibility import FORMAT
 from sret_search.trials.ledger import Ledger
@@ -172,10 +174,10 @@ def test_a_ledger_of_an_earlier_program_takes_the_data_that_it_sees_first() -> N
     images("photos")
     study = _ran()
     ledger = Ledger.create(study)
-    description = dict(ledger.description)
-    assert description["format"] == FORMAT
-    del description["contents"]
-    ledger._remember("study", description)
+    plain = ledger.description.to_json()
+    assert plain["format"] == FORMAT
+    del plain["contents"]
+    ledger._remember("study", replace(ledger._attributes, description=StudyDescription(plain)))
     ledger.close()
     Path("photos/ant/3.png").rename("photos/ant/99.png")
     assert Results.read(study).study.contents is None

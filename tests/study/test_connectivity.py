@@ -89,9 +89,14 @@ def test_a_ledger_of_before_is_read() -> None:
     study = load_study("study.yaml")
     ledger = Ledger.create(study)
     before = ledger.description
-    data = before["data"] | {"name": "connectivity", "images": 600, "sizes": [420, 60, 120]}
-    search = before["search"] | {"sampler": "nsga2", "trials": 1}
-    ledger._remember("study", before | {"data": data, "search": search})
+    data = dict(before.data.plain) | {
+        "name": "connectivity",
+        "images": 600,
+        "sizes": [420, 60, 120],
+    }
+    search = before.part("search") | {"sampler": "nsga2", "trials": 1}
+    description = before.changed(data=data, search=search)
+    ledger._remember("study", replace(ledger._attributes, description=description))
     candidate = study.grid[0]
     ledger.begin(study.job(candidate, 0, "cpu"), candidate.values, 420)
     ledger.close()

@@ -117,4 +117,4 @@ def test_a_ledger_keeps_the_texts_that_were_read() -> None:
     for file in (study.path, study.space_source.file):
         file.write_text("edited: since")
     described = compatibility.describe(study)
-    assert (described["text"], described["space_text"]) == (STUDY, SPACE)
+    assert (described.text, described.space_text) == (STUDY, SPACE)

@@ -1,7 +1,7 @@
 """The ledger, without Ray and without training."""
 
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,7 @@ def test_a_result_in_the_folder_is_found(tmp_path: Path) -> None:
     assert (again.state, again.job) == (told.state, entry.job)
     # Reports read what the driver has no use for.
     assert told.result.environment == {}
-    assert again.result == dataclasses.replace(told.result, environment={"torch": "2"})
+    assert again.result == replace(told.result, environment={"torch": "2"})
     with pytest.raises(UpdateFinishedTrialError):
         ledger.tell(entry, outcome)
 
@@ -274,7 +274,7 @@ def test_a_failed_trial_is_tried_again_and_what_it_failed_with_stays(tmp_path: P
     assert (opened.state, complete.state) == ("running", "complete")
     assert opened.ended is None
     assert opened.text == failed.text
-    assert [end["reason"] for end in opened.retried["ended"]] == ["KeyError: 3"]
+    assert [end.result.reason for end in opened.retried.ended] == ["KeyError: 3"]
     assert again.outcome(opened) is None, "the error of an attempt before that is no end"
     later = Path(again.folders.new_attempt(0))
     (later / "error.json").write_text(json.dumps(error | {"job": opened.job.identity}))
@@ -331,7 +331,8 @@ def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
     ledger = Ledger.create(made)
     begin(made, ledger)
     for number, what in ((FORMAT + 1, "a newer"), (1, "an older")):
-        ledger._remember("study", ledger.description | {"format": number})
+        description = ledger.description.changed(format=number)
+        ledger._remember("study", replace(ledger._attributes, description=description))
         for refused in (Ledger.create, Ledger.read):
             with pytest.raises(StudyError, match=f"written by {what} sret_search .format {number}"):
                 refused(made)
@@ -359,5 +360,5 @@ def test_a_job_survives_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger.create(made)
     begin_all(made, ledger)
     (entry,) = ledger.entries()
-    assert dataclasses.replace(entry.job, seed=entry.job.seed) == entry.job
+    assert replace(entry.job, seed=entry.job.seed) == entry.job
     assert entry.job.recipe.lr == entry.values["recipe.lr"]

@@ -112,7 +112,7 @@ def confirmed(results: Results) -> list[Confirmed]:
                 executions=cost["executions"],
                 unique_blocks=cost["unique_blocks"],
                 seeds=len(entries),
-                on=results.description["confirm"]["on"],
+                on=results.description.confirmed_on,
                 chosen=float(searched.val_accuracy[name]) if name in searched.index else None,
                 is_observed=name in observed,
                 val=None if is_whole else val,
