@@ -48,11 +48,11 @@ def main(argv: list[str], prog: str) -> None:
         StudyError: there is no such variant or file, or the file has errors.
     """
     arguments = parser(prog).parse_args(argv)
-    facts = as_dict(load_architecture(arguments.architecture), arguments.batch)
+    a = load_architecture(arguments.architecture)
     if arguments.json:
-        print(json.dumps(facts, indent=1))
+        print(json.dumps(as_dict(a, arguments.batch), indent=1))
     else:
-        _print(arguments.architecture, facts)
+        _print(arguments.architecture, a, arguments.batch)
 
 
 def as_dict(a: Architecture, batch: int) -> dict[str, Any]:
@@ -77,19 +77,20 @@ def as_dict(a: Architecture, batch: int) -> dict[str, Any]:
     }
 
 
-def _print(name: str, facts: dict[str, Any]) -> None:
-    console = Console()
+def _print(name: str, a: Architecture, batch: int) -> None:
+    known, console = cost(a), Console()
+    columns = (known.params, known.params_by_part), (known.macs, known.macs_by_part)
     parts = Table(title=name, title_justify="left", show_footer=True)
     parts.add_column("part", footer="all")
-    for column in ("params", "macs"):
-        parts.add_column(column, footer=f"{facts[column]:,}", justify="right")
+    for column, total in (("params", known.params), ("macs", known.macs)):
+        parts.add_column(column, footer=f"{total:,}", justify="right")
         parts.add_column("%", justify="right")
     for part in dict.fromkeys((*PARAMS, *MACS)):
         cells = []
-        for column in ("params", "macs"):
-            value = facts["breakdown"][column].get(part, 0)
-            share = f"{100 * value / facts[column]:.1f}"
-            cells += [f"{value:,}", share] if value else ["", ""]
+        for total, by_part in columns:
+            count = by_part.get(part, 0)
+            share = f"{100 * count / total:.1f}"
+            cells += [f"{count:,}", share] if count else ["", ""]
         if any(cells):
             parts.add_row(part, *cells)
     console.print(parts)
@@ -98,17 +99,17 @@ def _print(name: str, facts: dict[str, Any]) -> None:
     rows.add_column()
     rows.add_column(justify="right")
     rows.add_column(style="dim")
-    memory = facts["memory"]
+    kept, recomputed = train_memory(a, batch).total, train_memory(a, batch, budget=0).total
     for label, value, note in (
-        ("parameters used once", f"{facts['params_once']:,}", ""),
-        ("parameters shared", f"{facts['params_shared']:,}", "run more than once in a pass"),
-        ("of one execution only", f"{facts['params_per_execution']:,}", "among those used once"),
-        ("executions", f"{facts['executions']:,}", "runs of blocks: the depth of a study"),
-        ("unique blocks", f"{facts['unique_blocks']:,}", ""),
-        ("sub-layers", f"{facts['sub_layers']:,}", "attentions, MLPs and NLLs run"),
-        ("NLLs", f"{facts['nlls']:,}", "distinct NLLs"),
-        ("training memory", _bytes(memory["kept"]), f"batch {memory['batch']}, all kept"),
-        ("", _bytes(memory["recomputed"]), f"batch {memory['batch']}, recomputed"),
+        ("parameters used once", f"{known.params_once:,}", ""),
+        ("parameters shared", f"{known.params_shared:,}", "run more than once in a pass"),
+        ("of one execution only", f"{known.params_per_execution:,}", "among those used once"),
+        ("executions", f"{known.executions:,}", "runs of blocks: the depth of a study"),
+        ("unique blocks", f"{known.unique_blocks:,}", ""),
+        ("sub-layers", f"{known.sub_layers:,}", "attentions, MLPs and NLLs run"),
+        ("NLLs", f"{known.nlls:,}", "distinct NLLs"),
+        ("training memory", _bytes(kept), f"batch {batch}, all kept"),
+        ("", _bytes(recomputed), f"batch {batch}, recomputed"),
     ):
         rows.add_row(label, value, note)
     console.print(rows)

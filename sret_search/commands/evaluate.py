@@ -6,9 +6,8 @@ import argparse
 import json
 import math
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +20,7 @@ from sret_search.config.problems import Problem
 from sret_search.config.study_file import StudyFile
 from sret_search.config.validation import check
 from sret_search.config.yaml_source import SourceFile
+from sret_search.export.evaluation_settings import EvaluationSettings
 from sret_search.job import Data, Provenance
 from sret_search.job.paths import model_parts
 from sret_search.study import StudyError, load_study
@@ -46,6 +46,41 @@ _EXAMPLES = """\
 evaluate exported
 evaluate runs/smoke/trials/00000 --loops 50
 evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """The evaluation of a model. `--json` prints it with these names.
+
+    Attributes:
+        model, data: names.
+        part: the part of the data, "test" or "val".
+        fold, folds: None for data without folds.
+        images: number of images in the part.
+        trained_on: number of these images that the model was trained on; None if unknown.
+        difference: between these data and those of the training; None if no image was trained on.
+        accuracy: a fraction.
+        accuracy_standard_error: binomial.
+        loss: mean cross-entropy in nats.
+        loops, executions: None for other models than SReT.
+        resolution: pixels a side.
+    """
+
+    model: str
+    data: str
+    part: str
+    fold: int | None
+    folds: int | None
+    images: int
+    trained_on: int | None
+    difference: str | None
+    accuracy: float
+    accuracy_standard_error: float
+    loss: float
+    loops: int | None
+    executions: int | None
+    resolution: int
+    seconds: float
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -95,11 +130,11 @@ def main(argv: list[str], prog: str) -> None:
         data = known.data
     else:
         command.error("the following arguments are required: --data")
-    facts = evaluated(arguments, data, known)
+    result = evaluated(arguments, data, known)
     if arguments.json:
-        print(json.dumps(facts, indent=1))
+        print(json.dumps(asdict(result), indent=1))
     else:
-        _print(facts)
+        _print(result)
 
 
 def _known(name: str) -> Provenance | None:
@@ -116,7 +151,7 @@ def _known(name: str) -> Provenance | None:
         raise StudyError(str(error)) from None
 
 
-def _usual(folder: Path | None, known: Provenance | None) -> dict[str, Any]:
+def _usual(folder: Path | None, known: Provenance | None) -> dict[str, str | int]:
     """Default options of an evaluation.
 
     A trial is evaluated as at its end, an exported model with the settings of its accuracy.
@@ -126,12 +161,13 @@ def _usual(folder: Path | None, known: Provenance | None) -> dict[str, Any]:
     """
     from sret_search.training.evaluation import BATCH
 
-    usual = {"part": "test", "batch": 64, "seed": 0, "precision": "float32"}
+    usual: dict[str, str | int] = {"part": "test", "batch": 64, "seed": 0, "precision": "float32"}
     if known is not None:
         usual |= {"batch": BATCH, "seed": known.seed, "precision": known.precision}
     if folder is not None and (folder / EVALUATION).is_file():
-        measured = yaml_source.read(folder / EVALUATION).data
-        usual |= {name: measured[name] for name in usual if name in measured}
+        settings = EvaluationSettings.from_json(yaml_source.read(folder / EVALUATION).data)
+        measured = {name: getattr(settings, name) for name in usual}
+        usual |= {name: value for name, value in measured.items() if value is not None}
         usual["data"] = str(folder / STUDY)
     return usual
 
@@ -152,10 +188,8 @@ def read_data(text: str) -> Data:
         raise StudyError(Problem(f"--data: {p.message}") for p in error.problems) from None
 
 
-def evaluated(
-    arguments: argparse.Namespace, data: Data, known: Provenance | None
-) -> dict[str, Any]:
-    """Evaluate a model, and return the results with their settings as plain data.
+def evaluated(arguments: argparse.Namespace, data: Data, known: Provenance | None) -> Evaluated:
+    """Evaluate a model, and return the results with their settings.
 
     Raises:
         StudyError: model or data cannot be read, or do not fit each other or the options; or it
@@ -202,23 +236,23 @@ def evaluated(
         raise StudyError(str(error)) from None
     except ArchitectureError as error:
         raise StudyError(f"{name} cannot run with these options: {error}") from None
-    return {
-        "model": name,
-        "data": arguments.data or data.imagefolder or data.name,
-        "part": arguments.part,
-        "fold": None if data.folds is None else data.fold,
-        "folds": data.folds,
-        "images": len(part),
-        "trained_on": seen,
-        "difference": difference(known.seen, data) if known and seen else None,
-        "accuracy": result.accuracy,
-        "accuracy_standard_error": math.sqrt(result.accuracy * (1 - result.accuracy) / len(part)),
-        "loss": result.loss,
-        "loops": None if a is None else a.loops,
-        "executions": None if a is None else a.executions,
-        "resolution": needs["image_size"],
-        "seconds": time.perf_counter() - start,
-    }
+    return Evaluated(
+        model=name,
+        data=arguments.data or data.imagefolder or data.name,
+        part=arguments.part,
+        fold=None if data.folds is None else data.fold,
+        folds=data.folds,
+        images=len(part),
+        trained_on=seen,
+        difference=difference(known.seen, data) if known and seen else None,
+        accuracy=result.accuracy,
+        accuracy_standard_error=math.sqrt(result.accuracy * (1 - result.accuracy) / len(part)),
+        loss=result.loss,
+        loops=None if a is None else a.loops,
+        executions=None if a is None else a.executions,
+        resolution=needs["image_size"],
+        seconds=time.perf_counter() - start,
+    )
 
 
 def _at_loops(a: Architecture, name: str, loops: int) -> Architecture:
@@ -237,26 +271,26 @@ def _at_loops(a: Architecture, name: str, loops: int) -> Architecture:
     return at_depth
 
 
-def _print(facts: dict[str, Any]) -> None:
-    table = Table(title=facts["model"], title_justify="left", show_header=False)
+def _print(result: Evaluated) -> None:
+    table = Table(title=result.model, title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    error = 100 * facts["accuracy_standard_error"]
-    fold = f", fold {facts['fold']} of {facts['folds']}" if facts["folds"] else ""
-    table.add_row("images", f"{facts['images']:,} ({facts['part']}{fold})")
-    table.add_row("accuracy", f"{100 * facts['accuracy']:.2f} ± {error:.2f} %")
-    table.add_row("loss", f"{facts['loss']:.4f}")
-    if facts["executions"]:
-        table.add_row("loops", f"{facts['loops']:,}")
-        table.add_row("executions", f"{facts['executions']:,}")
-    table.add_row("resolution", f"{facts['resolution']} pixels")
-    table.add_row("time", f"{facts['seconds']:.1f} s")
+    error = 100 * result.accuracy_standard_error
+    fold = f", fold {result.fold} of {result.folds}" if result.folds else ""
+    table.add_row("images", f"{result.images:,} ({result.part}{fold})")
+    table.add_row("accuracy", f"{100 * result.accuracy:.2f} ± {error:.2f} %")
+    table.add_row("loss", f"{result.loss:.4f}")
+    if result.executions:
+        table.add_row("loops", f"{result.loops:,}")
+        table.add_row("executions", f"{result.executions:,}")
+    table.add_row("resolution", f"{result.resolution} pixels")
+    table.add_row("time", f"{result.seconds:.1f} s")
     console = Console()
     console.print(table)
     console.print("± is a binomial standard error", style="dim")
-    if facts["trained_on"]:
-        text = f"{facts['trained_on']:,} of these {facts['images']:,} images were trained on"
-        console.print(f"{text} ({facts['difference']})", style="bold", soft_wrap=True)
-    elif facts["trained_on"] is None and model_parts(facts["model"])[0] is None:
+    if result.trained_on:
+        text = f"{result.trained_on:,} of these {result.images:,} images were trained on"
+        console.print(f"{text} ({result.difference})", style="bold", soft_wrap=True)
+    elif result.trained_on is None and model_parts(result.model)[0] is None:
         text = "the model's file does not name its training images: these may be among them"
         console.print(text, style="dim", soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any
 from ray.tune import Callback
 
 from sret_search.artifacts.names import HANG, WORKER
+from sret_search.execution.messages import WorkerProcess
 from sret_search.trials import failures, worker_files
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.trial import TrialRecord
@@ -80,8 +81,8 @@ def reason_of(
 
 def node_of(ledger: Ledger, attempt: Attempt) -> str:
     """The id of the node on which an attempt ran; empty if the attempt never began."""
-    written = ledger.folders.read_json(attempt.folder, WORKER) or {}
-    return str(written.get("node", ""))
+    written = ledger.folders.read_json(attempt.folder, WORKER)
+    return "" if written is None else WorkerProcess.from_dict(written).node
 
 
 class ErrorListener(Callback):

@@ -46,17 +46,22 @@ def _made(path: str) -> Callback:
 
 
 class TrialView:
-    """View of an attempt for a callback of the user: Ray's trial with another `config`."""
+    """View of an attempt for a callback of the user: Ray's trial with another `config`.
 
-    def __init__(self, trial: Any, config: dict[str, Any]) -> None:
-        self._trial = trial
-        self.config = config
+    Args:
+        trial: Ray's trial.
+        entry: the trial of the study that it attempts.
+    """
+
+    def __init__(self, trial: Any, entry: TrialRecord) -> None:
+        self._trial, self._number = trial, entry.number
+        self.config = config_of(entry)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trial, name)
 
     def __str__(self) -> str:
-        return f"trial_{self.config['trial']}"
+        return f"trial_{self._number}"
 
 
 def config_of(entry: TrialRecord) -> dict[str, Any]:
@@ -97,7 +102,7 @@ class CallbackAdapter(Callback):
         self._tell("setup", **info)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        seen = TrialView(trial, config_of(self._entry(trial.trial_id)))
+        seen = TrialView(trial, self._entry(trial.trial_id))
         self._seen[trial.trial_id] = seen
         self._tell("on_trial_start", iteration=iteration, trials=self._trials, trial=seen)
 

@@ -62,6 +62,30 @@ class AttemptOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """The process of a worker: the content of `worker.json`.
+
+    Attributes:
+        pid: id of the process.
+        host: name of the machine.
+        node: id of Ray's node; empty if unknown.
+    """
+
+    pid: int
+    host: str
+    node: str
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> WorkerProcess:
+        """Read a process from JSON. Earlier versions stored no node."""
+        return cls(plain.get("pid", 0), plain.get("host", ""), str(plain.get("node", "")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        return {"pid": self.pid, "host": self.host, "node": self.node}
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """The report of a failure whose cause the worker knows.
 

@@ -26,12 +26,13 @@ from sret_search.execution.messages import (
     AttemptOrder,
     FolderUnseen,
     Report,
+    WorkerProcess,
 )
 from sret_search.execution.resources import CONTEXT
 from sret_search.job import Job
 from sret_search.training.results import CheckpointSaved, EpochMetrics
 from sret_search.trials.failures import DIED, MACHINE, MEMORY
-from sret_search.trials.trial_result import failed
+from sret_search.trials.trial_result import error_content, failed
 from sret_search.writing import write_json
 
 _ATTEMPTS = 500
@@ -112,7 +113,7 @@ def _train(
         report(progress)
 
     try:
-        write_json(attempt / WORKER, _here())
+        write_json(attempt / WORKER, _here().to_dict())
         upload()
         if 0 < order.gpus < 1:
             # Ray shares a GPU between trials without limits. CUDA itself takes a part of each
@@ -130,8 +131,7 @@ def _train(
             kind, reason = MACHINE, str(error)
         if kind == DIED:
             raise
-        result = failed(kind, reason)
-        content = {"state": result.state, **result.to_dict(), "job": job.identity}
+        content = error_content(failed(kind, reason), job.identity)
         with suppress(OSError):  # on a full disk the driver finds neither file, and waits for space
             trace = encodable(traceback.format_exc())
             (attempt / TRACEBACK).write_text(trace, encoding="utf-8")
@@ -145,12 +145,12 @@ def _train(
     return None
 
 
-def _here() -> dict[str, Any]:
-    """The id, machine and node of this process."""
+def _here() -> WorkerProcess:
+    """This process."""
     import ray
 
     node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return {"pid": os.getpid(), "host": platform.node(), "node": node}
+    return WorkerProcess(os.getpid(), platform.node(), node)
 
 
 def _stop_asked(folders: TrialFolders) -> Callable[[], bool]:

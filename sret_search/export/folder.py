@@ -13,7 +13,8 @@ from sret_search.artifacts.names import EVALUATION, STUDY, WEIGHTS
 from sret_search.errors import encodable
 from sret_search.export import graph
 from sret_search.export.card import Origin, card
-from sret_search.export.recipe import plain, space_of, study_of
+from sret_search.export.evaluation_settings import EvaluationSettings
+from sret_search.export.recipe import space_of, study_of
 from sret_search.job import Data
 from sret_search.job.paths import trial_name, trial_named
 from sret_search.model import SReT, load, rerun, save, training_of
@@ -89,12 +90,9 @@ def _write(
     _dump(folder / _ARCHITECTURE, origin.architecture.to_dict(), "The exported architecture.")
     _dump(folder / _SPACE, space_of(job.architecture), "The space of study.yaml.")
     again = study_of(study, _SPACE, job, origin.before, named)
-    later = again.get("branches", [])[1:]
-    if later:
-        again["branches"] = again["branches"][:1]
-    _dump(folder / STUDY, again, _about(origin, later))
+    _dump(folder / STUDY, again.file, _about(origin, again.later_branches))
     mean, std = _statistics(job.data)
-    _dump(folder / EVALUATION, _evaluation(origin, mean, std), _MEASURED)
+    _dump(folder / EVALUATION, _settings(origin, mean, std).to_json(), _MEASURED)
     differences = {
         kind: graph.write_graph(model, kind, folder / graph.FILES[kind]) for kind in formats
     }
@@ -133,22 +131,22 @@ def _about(origin: Origin, later: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _evaluation(
+def _settings(
     origin: Origin, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> dict[str, Any]:
+) -> EvaluationSettings:
     a, job = origin.architecture, origin.job
-    known = {} if mean is None else {"mean": plain(mean), "std": plain(std)}
-    return {
-        "image_size": a.image_size,
-        "in_channels": a.in_channels,
-        "classes": a.classes,
-        **known,
-        "part": origin.part,
-        "accuracy": dict(origin.accuracy),
-        "batch": BATCH,
-        "precision": job.recipe.precision,
-        "seed": evaluation_seed(job.seed, origin.steps),
-    }
+    return EvaluationSettings(
+        image_size=a.image_size,
+        in_channels=a.in_channels,
+        classes=a.classes,
+        mean=mean,
+        std=std,
+        part=origin.part,
+        accuracy=origin.accuracy,
+        batch=BATCH,
+        precision=job.recipe.precision,
+        seed=evaluation_seed(job.seed, origin.steps),
+    )
 
 
 def _statistics(source: Data) -> tuple[Sequence[float] | None, Sequence[float] | None]:

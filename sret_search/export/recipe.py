@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sret_search.architecture import Architecture
@@ -18,10 +19,24 @@ def space_of(architecture: Architecture) -> dict[str, Any]:
     return {"architecture": architecture.to_dict()}
 
 
+@dataclass(frozen=True, slots=True)
+class RepeatedStudy:
+    """A study that trains a job again.
+
+    Attributes:
+        file: the study file as plain data, with the first branch at most.
+        later_branches: further branches as plain data. Each is added to the file after the trial
+            that it continues has ended.
+    """
+
+    file: dict[str, Any]
+    later_branches: list[dict[str, Any]]
+
+
 def study_of(
     name: str, space: str, job: Job, before: Sequence[Recipe], named: Named
-) -> dict[str, Any]:
-    """A study that trains a job again.
+) -> RepeatedStudy:
+    """Make a study that trains a job again.
 
     Args:
         name: name of the study.
@@ -51,9 +66,10 @@ def study_of(
         study["monitor"] = True
     if job.whole:
         study["confirm"] = {"seeds": 2, "on": "train+val"}
-    if before:
-        study["branches"] = [{"trial": i, "recipe": r} for i, r in enumerate(recipes[1:])]
-    return study
+    branches = [{"trial": i, "recipe": recipe} for i, recipe in enumerate(recipes[1:])]
+    if branches:
+        study["branches"] = branches[:1]
+    return RepeatedStudy(study, branches[1:])
 
 
 def _recipe(recipe: Recipe, named: Named) -> dict[str, Any]:

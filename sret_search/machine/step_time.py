@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,18 +59,41 @@ class Point:
     """A measured candidate.
 
     Attributes:
-        architecture: plain data.
-        recipe: plain data, with the batch of one process.
+        recipe: with the batch of one process.
         step: seconds of a training step.
         evaluated: number of images of an evaluation.
         evaluation: seconds of the evaluation.
     """
 
-    architecture: dict[str, Any]
-    recipe: dict[str, Any]
+    architecture: Architecture
+    recipe: Recipe
     step: float
     evaluated: int
     evaluation: float
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Point:
+        """Read a point from a calibration.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged.
+        """
+        architecture = Architecture.from_dict(plain["architecture"])
+        recipe = Recipe.from_dict(plain["recipe"])
+        point = cls(**{**plain, "architecture": architecture, "recipe": recipe})
+        if not (0 < point.step < math.inf and 0 < point.evaluation < math.inf):
+            raise ValueError(f"{point.step} and {point.evaluation} are no times")
+        return point
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as a calibration stores it."""
+        return {
+            "architecture": self.architecture.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "step": self.step,
+            "evaluated": self.evaluated,
+            "evaluation": self.evaluation,
+        }
 
 
 @dataclass(frozen=True)
@@ -155,7 +178,7 @@ class StepTime:
     def _fits(self) -> dict[tuple[str, bool], tuple[Speeds, Speeds]]:
         groups: dict[tuple[str, bool], list[Point]] = {}
         for point in self.points:
-            kind = point.recipe["precision"], point.recipe["compile"]
+            kind = point.recipe.precision, point.recipe.compile
             groups.setdefault(kind, []).append(point)
         return {kind: _fitted(points) for kind, points in groups.items()}
 
@@ -175,14 +198,16 @@ def add(name: str, points: Sequence[Point]) -> None:
     new = {_key(point): point for point in points}
     before = [point for point in known.get(name, []) if _key(point) not in new]
     known[name] = [*before, *new.values()][-_MOST:]
-    plain = {name: [asdict(point) for point in points] for name, points in known.items()}
+    plain = {name: [point.to_json() for point in points] for name, points in known.items()}
     write_whole(FILE, (json.dumps(plain, indent=1) + "\n").encode(), shared=True)
 
 
 def _read() -> dict[str, list[Point]]:
     try:
         plain = json.loads(FILE.read_text(encoding="utf-8"))
-        return {name: [_point(point) for point in points] for name, points in plain.items()}
+        return {
+            name: [Point.from_json(point) for point in points] for name, points in plain.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -192,17 +217,8 @@ def _read() -> dict[str, list[Point]]:
         ) from None
 
 
-def _point(plain: dict[str, Any]) -> Point:
-    point = Point(**plain)
-    for kind, part in ((Architecture, point.architecture), (Recipe, point.recipe)):
-        kind.from_dict(part)  # raises an error if the data is wrong
-    if not (0 < point.step < math.inf and 0 < point.evaluation < math.inf):
-        raise ValueError(f"{point.step} and {point.evaluation} are no times")
-    return point
-
-
 def _key(point: Point) -> str:
-    return json.dumps([point.architecture, point.recipe], sort_keys=True)
+    return json.dumps([point.architecture.to_dict(), point.recipe.to_dict()], sort_keys=True)
 
 
 def step_parts(a: Architecture, recipe: Recipe, steps: float, images: float) -> Speeds:
@@ -242,7 +258,7 @@ def _forward(a: Architecture) -> Speeds:
 def _fitted(points: Sequence[Point]) -> tuple[Speeds, Speeds]:
     steps, evaluations = [], []
     for point in points:
-        a, recipe = Architecture.from_dict(point.architecture), Recipe.from_dict(point.recipe)
+        a, recipe = point.architecture, point.recipe
         steps.append(step_parts(a, recipe, 1, recipe.batch_size))
         evaluations.append(_evaluation(a, point.evaluated))
     return (

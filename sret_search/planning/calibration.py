@@ -54,16 +54,16 @@ def calibrate(study: Study) -> Study:
         for job, speed in zip(jobs, speeds(jobs, trials, gpus()), strict=True):
             points.append(
                 step_time.Point(
-                    architecture=job.architecture.to_dict(),
-                    recipe=job.recipe.to_dict(),
+                    architecture=job.architecture,
+                    recipe=job.recipe,
                     step=speed.step,
                     evaluated=speed.images,
                     evaluation=speed.evaluation,
                 )
             )
-            said = f"{job.architecture.executions:,} executions, batch {job.recipe.batch_size}"
+            candidate = f"{job.architecture.executions:,} executions, batch {job.recipe.batch_size}"
             print(
-                f"measured {len(points)} of {len(jobs)}: {said}: {1e3 * speed.step:,.1f} ms a step",
+                f"measured {len(points)} of {len(jobs)}: {candidate}: {1e3 * speed.step:,.1f} ms a step",
                 file=sys.stderr,
                 flush=True,
             )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sret_search.architecture import Architecture
 from sret_search.config.fields import field_type
-from sret_search.config.space_file import Axis, Budget
+from sret_search.config.space_file import Axis, Budget, Limit
 from sret_search.job import Recipe, check_depths
 from sret_search.space import distribution
 from sret_search.space.assembly import Assembly, addresses, at
@@ -168,9 +168,10 @@ class Space:
         return None
 
     @cached_property
-    def limits(self) -> dict[str, Any]:
+    def limits(self) -> dict[str, Limit]:
         """Limits of the budget by names of costs, without empty limits."""
-        limits = {name: getattr(self.budget, name) for name in type(self.budget).model_fields}
+        names = type(self.budget).model_fields
+        limits: dict[str, Limit] = {name: getattr(self.budget, name) for name in names}
         return {n: limit for n, limit in limits.items() if (limit.min, limit.max) != (None, None)}
 
     def ordered(self, path: str) -> bool:

@@ -113,7 +113,7 @@ def unshared(a: Architecture) -> Architecture:
 
 def shallow(a: Architecture) -> Architecture:
     """Network with the same blocks, each run once."""
-    return _with_stages(a, lambda s: {"loops": 1})
+    return _with_stages(a, lambda stage: replace(stage, loops=1))
 
 
 def lengthened(recipe: Recipe, times: float) -> Recipe:
@@ -145,9 +145,10 @@ def widened(
     around = {max(more - 1, 0), min(more, len(widths) - 1)}
     filled = [_filled(_at_width(a, widths[i]), wanted, measure) for i in sorted(around)]
 
-    def distance(one: tuple[Architecture, float]) -> tuple[bool, float]:
-        gap = abs(measure(one[0]) / wanted - 1)
-        return gap > TOLERANCE, gap if gap > TOLERANCE else abs(math.log(one[1]))
+    def distance(network: tuple[Architecture, float]) -> tuple[bool, float]:
+        architecture, factor = network
+        gap = abs(measure(architecture) / wanted - 1)
+        return gap > TOLERANCE, gap if gap > TOLERANCE else abs(math.log(factor))
 
     return min(filled, key=distance)[0]
 
@@ -165,7 +166,7 @@ def _widths(a: Architecture) -> range:
 
 def _at_width(a: Architecture, width: int) -> Architecture:
     first = a.stages[0].width
-    return _with_stages(a, lambda s: {"width": s.width // first * width})
+    return _with_stages(a, lambda stage: replace(stage, width=stage.width // first * width))
 
 
 def _filled(
@@ -185,13 +186,13 @@ def _thicker(a: Architecture, factor: float) -> Architecture:
     if factor == 1:
         return a
 
-    def change(stage: Stage) -> dict[str, Any]:
+    def thicker(stage: Stage) -> Stage:
         hidden = max(round(factor * stage.hidden), 1)
         # Rounded up, since the hidden width is the ratio times the width, rounded down.
-        return {"mlp_ratio": math.ceil(hidden / stage.width * 1e6) / 1e6}
+        return replace(stage, mlp_ratio=math.ceil(hidden / stage.width * 1e6) / 1e6)
 
-    return _with_stages(a, change)
+    return _with_stages(a, thicker)
 
 
-def _with_stages(a: Architecture, change: Callable[[Stage], dict[str, Any]]) -> Architecture:
-    return replace(a, stages=tuple(replace(s, **change(s)) for s in a.stages))
+def _with_stages(a: Architecture, changed: Callable[[Stage], Stage]) -> Architecture:
+    return replace(a, stages=tuple(map(changed, a.stages)))

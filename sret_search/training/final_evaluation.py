@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from sret_search.artifacts.names import PREDICTIONS, WEIGHTS
 from sret_search.model import depth_profile, gradient_shares, rerun, save
 from sret_search.training import latency
 from sret_search.training.augment import normalize
-from sret_search.training.results import FinalEvaluation, RerunResult
+from sret_search.training.results import DepthMetrics, FinalEvaluation, RerunResult
 from sret_search.writing import write_whole
 
 if TYPE_CHECKING:
@@ -25,25 +25,21 @@ _WATCHED = 32
 """Images that the monitor uses."""
 
 
-def record_depth(trainer: Trainer) -> dict[str, Any]:
-    """Effect of each execution on validation images after an epoch.
-
-    Returns:
-        `epoch`, `updates` (size of the update relative to the input), and `gradient_shares`.
-    """
+def record_depth(trainer: Trainer) -> DepthMetrics:
+    """Measure the effect of each execution on validation images after an epoch."""
     model, split = trainer.trained, trainer.split
     images_BCSS, labels_B = next(
         trainer.val_part.batches([torch.arange(min(_WATCHED, len(trainer.val_part)))])
     )
     images_BCSS = normalize(images_BCSS, split.mean, split.std)
     model.eval()
-    profile = {
-        "epoch": trainer.epoch,
-        "updates": depth_profile(model, images_BCSS).updates,
-        "gradient_shares": gradient_shares(model, images_BCSS, labels_B),
-    }
+    metrics = DepthMetrics(
+        epoch=trainer.epoch,
+        updates=depth_profile(model, images_BCSS).updates,
+        gradient_shares=gradient_shares(model, images_BCSS, labels_B),
+    )
     model.train()
-    return profile
+    return metrics
 
 
 def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> FinalEvaluation:

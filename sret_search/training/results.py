@@ -64,6 +64,37 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class DepthMetrics:
+    """The effect of each execution after an epoch: an entry of `depth.json`.
+
+    Attributes:
+        updates: size of the update of each execution, relative to its input.
+        gradient_shares: share of each execution in the gradient.
+    """
+
+    epoch: int
+    updates: list[float]
+    gradient_shares: list[float]
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> DepthMetrics:
+        """Read an entry from JSON.
+
+        Raises:
+            KeyError: a part is missing.
+        """
+        return cls(plain["epoch"], plain["updates"], plain["gradient_shares"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as `depth.json` has it."""
+        return {
+            "epoch": self.epoch,
+            "updates": self.updates,
+            "gradient_shares": self.gradient_shares,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RerunResult:
     """The metrics of trained weights at another depth, without further training.
 

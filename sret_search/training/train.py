@@ -161,7 +161,7 @@ def train_as(
                 metrics = trainer.end_epoch()
                 if job.monitor and rank.is_first:
                     trainer.depths.append(record_depth(trainer))
-                    write_json(attempt / DEPTH, trainer.depths)
+                    write_json(attempt / DEPTH, [each.to_dict() for each in trainer.depths])
                 save()
                 if rank.is_first:
                     report(metrics)

@@ -22,7 +22,7 @@ from sret_search.training.evaluation import Evaluation, judge, logits_of
 from sret_search.training.loss import TrainingLoss
 from sret_search.training.optimizer import averaged, optimizer
 from sret_search.training.pretrained import check_unseen, provenance, start_from
-from sret_search.training.results import EpochMetrics
+from sret_search.training.results import DepthMetrics, EpochMetrics
 from sret_search.training.teacher import Teacher
 from sret_search.training.watchdog import Diverged
 
@@ -122,7 +122,7 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.history: list[EpochMetrics] = []
-        self.depths: list[dict[str, Any]] = []
+        self.depths: list[DepthMetrics] = []
         self._pending: list[Tensor] = []
         self._epoch_loss = 0.0
         self._since = time.perf_counter()
@@ -290,7 +290,7 @@ class Trainer:
             "epoch_loss": self._epoch_loss,
             "seconds": self.seconds,
             "history": [epoch.to_dict() for epoch in self.history],
-            "depths": self.depths,
+            "depths": [each.to_dict() for each in self.depths],
             "before": [each.to_dict() for each in self.before],
         }
 
@@ -303,7 +303,7 @@ class Trainer:
         self._epoch_loss = state["epoch_loss"]
         self.seconds = state["seconds"]
         self.history = [EpochMetrics.from_dict(plain) for plain in state["history"]]
-        self.depths = state["depths"]
+        self.depths = [DepthMetrics.from_dict(plain) for plain in state["depths"]]
         self._also_before(_before(state))
         self._since = time.perf_counter()
 

@@ -264,6 +264,15 @@ def failed(cause: str, reason: str) -> TrialResult:
     return TrialResult("failed", cause=cause, reason=reason)
 
 
+def error_content(failure: TrialResult, job: str) -> dict[str, Any]:
+    """The content of `error.json`, which `worker_files.error` reads.
+
+    Args:
+        job: the identity of the job that failed.
+    """
+    return {"state": failure.state, **failure.to_dict(), "job": job}
+
+
 def _present(value: float | None, result: TrialResult) -> float:
     if value is None:
         raise LookupError(f"a {result.state} trial without this result")

@@ -1,7 +1,7 @@
 """Predicted times: from points that are made up, so that what they were made of is known."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ def network(width: int, loops: int, unique: int = 2) -> Architecture:
 def measured(a: Architecture, recipe: Recipe, noise: float = 1.0) -> Point:
     """A point of a machine whose launches take 0.4 ms and multiply-adds 50 ps."""
     step, evaluation = seconds(a, recipe.batch_size)
-    return Point(a.to_dict(), asdict(recipe), noise * step, 180, noise * evaluation)
+    return Point(a, recipe, noise * step, 180, noise * evaluation)
 
 
 def seconds(a: Architecture, images: int) -> tuple[float, float]:
