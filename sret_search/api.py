@@ -23,8 +23,8 @@ class RunError(Exception):
             argument must be corrected, 3 if it was stopped and can be resumed.
     """
 
-    def __init__(self, code: int, said: str) -> None:
-        super().__init__(said or f"the run ended with code {code}")
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message or f"the run ended with code {code}")
         self.code = code
 
 

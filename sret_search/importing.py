@@ -79,8 +79,8 @@ def check_options(function: Callable[..., Any], options: Mapping[str, Any]) -> N
 
 def summary(error: BaseException) -> str:
     """A line that says which error a user's code raised, and in which line of that code."""
-    said = next(iter(str(error).strip().splitlines()), "")
-    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    line = next(iter(str(error).strip().splitlines()), "")
+    text = f"{type(error).__name__}: {line}" if line else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     # The innermost frame may lie in a library. The user's frame says more.
     place = [frame for frame in frames if _is_of_user(Path(frame.filename))][-1:]

@@ -42,6 +42,6 @@ def test_a_broken_image_is_named_whatever_its_name(tmp_path: Path) -> None:
 def test_errors_of_files_and_of_workers_can_be_encoded() -> None:
     assert str(StudyError(f"no such file {NAME}")) == r"no such file photo\xe9.jpg"
     assert shown(Path(NAME)) == r"photo\xe9.jpg"
-    assert failures.told(f"ValueError: {NAME}")[1] == (
+    assert failures.cause_and_reason(f"ValueError: {NAME}")[1] == (
         r"its worker failed (ValueError: photo\xe9.jpg)"
     )

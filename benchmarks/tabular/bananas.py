@@ -61,7 +61,7 @@ class MOBananas(Drawn):
         self._signs = np.array([1.0 if way == "max" else -1.0 for way in objectives.values()])
         self._measured = np.array([name in _MEASURED for name in objectives])
         self._columns = _columns(study.space)
-        self._found: dict[str, Candidate | None] = {}
+        self._candidates: dict[str, Candidate | None] = {}
         """What some values build, within the budget."""
         self._turn: tuple[int, bytes] | None = None
         self._chosen: list[Candidate] = []
@@ -91,7 +91,7 @@ class MOBananas(Drawn):
         seed = self.study.file.search.seed, turn
         chance = np.random.default_rng(seed)
         entries = [history.entries[history.firsts[name]] for name in told]
-        values = [history.own[entry.number] for entry in entries]
+        values = [history.current_values[entry.number] for entry in entries]
         known = np.array(list(told.values()))
         parents = [values[i] for i in _by_rank(known, chance)[:PARENTS]]
         mutants = self._mutants(parents, before, random.Random(json.dumps(seed)))
@@ -126,7 +126,7 @@ class MOBananas(Drawn):
         lost = np.where(self._measured, np.nan, 0.0)
         for number in history.results:
             entry = history.entries[number]
-            if number not in history.own:
+            if number not in history.current_values:
                 continue
             complete = entry.state == "complete"
             measured = entry.result.measured if complete else Measured(0.0, 0.0, 0.0)
@@ -157,9 +157,9 @@ class MOBananas(Drawn):
 
     def _built(self, values: Values) -> Candidate | None:
         key = json.dumps(values)
-        if key not in self._found:
-            self._found[key] = self.study.feasible(values)
-        return self._found[key]
+        if key not in self._candidates:
+            self._candidates[key] = self.study.feasible(values)
+        return self._candidates[key]
 
     def _mutated(self, parent: Values, chance: random.Random) -> Values:
         space = self.study.space

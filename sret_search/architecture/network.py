@@ -134,8 +134,8 @@ class Architecture:
         """
         part = loops / self.loops
 
-        def scaled(own: int) -> int:
-            return max(round(own * part), 1) if own > 1 else own
+        def scaled(count: int) -> int:
+            return max(round(count * part), 1) if count > 1 else count
 
         return dataclasses.replace(
             self,
@@ -144,7 +144,7 @@ class Architecture:
                     s,
                     loops=scaled(s.loops)
                     if isinstance(s.loops, int)
-                    else tuple(scaled(own) for own in s.loops),
+                    else tuple(scaled(count) for count in s.loops),
                 )
                 for s in self.stages
             ),

@@ -227,9 +227,9 @@ def _copied(source: IO[bytes], target: IO[bytes]) -> Manifest:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error)
+    message = str(error)
     for pattern, meaning in _REASONS:
-        if re.search(pattern, said):
+        if re.search(pattern, message):
             return meaning
-    first = said.splitlines()[0] if said else type(error).__name__
+    first = message.splitlines()[0] if message else type(error).__name__
     return re.sub(r" \(Request ID: .*", "", first)

@@ -67,13 +67,13 @@ def complete(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> None
     except ModuleNotFoundError:
         raise SystemExit(1) from None
 
-    asked = _parser(names, modules)
-    for action in asked._actions:
+    command_parser = _parser(names, modules)
+    for action in command_parser._actions:
         if action.dest == "architecture":
             action.completer = _architectures  # type: ignore[attr-defined]
         elif action.dest in ("study", "studies"):
             action.completer = argcomplete.FilesCompleter(("yaml", "yml"))  # type: ignore[attr-defined]
-    argcomplete.autocomplete(asked)
+    argcomplete.autocomplete(command_parser)
 
 
 def _parser(names: argparse.ArgumentParser, modules: Mapping[str, str]) -> argparse.ArgumentParser:

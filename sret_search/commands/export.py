@@ -130,26 +130,26 @@ def _write(
         print(f"{kind}: logits differ by at most {difference:.1g}")
 
 
-def _trial(results: Results, asked: str) -> tuple[TrialRecord, str]:
+def _trial(results: Results, selection: str) -> tuple[TrialRecord, str]:
     """The trial to export, and the reason for it in a sentence of its card."""
-    if asked.isdecimal():
-        if int(asked) >= len(results.entries):
+    if selection.isdecimal():
+        if int(selection) >= len(results.entries):
             last = len(results.entries) - 1
             are = f"the last is {last}" if results.entries else "there is none yet"
-            raise StudyError(f"--trial {asked}: {results.name} has no such trial; {are}")
-        return results.entries[int(asked)], ""
+            raise StudyError(f"--trial {selection}: {results.name} has no such trial; {are}")
+        return results.entries[int(selection)], ""
 
     from sret_search.reporting.recommendation import answer
 
     recommended = answer(results)
     if recommended is None:
-        raise StudyError(f"--trial {asked}: no trial of {results.name} is complete yet")
-    if asked not in recommended.choices:
-        raise StudyError(f"--trial {asked}: the front of {results.name} has no knee")
-    choice = recommended.choices[asked]
+        raise StudyError(f"--trial {selection}: no trial of {results.name} is complete yet")
+    if selection not in recommended.choices:
+        raise StudyError(f"--trial {selection}: the front of {results.name} has no knee")
+    choice = recommended.choices[selection]
     kinds = {"best": "best", "knee": "knee", "smallest": "smallest within one point of the best"}
     by = "fresh seeds" if recommended.is_confirmed else "validation accuracy"
-    sentence = f"It is the {kinds[asked]} of {recommended.among:,} candidates, by {by}."
+    sentence = f"It is the {kinds[selection]} of {recommended.among:,} candidates, by {by}."
     if choice.seeds > 1:
         sentence += f" This is the first of its {choice.seeds} seeds, not the best."
     return results.entries[choice.trial], sentence

@@ -96,7 +96,7 @@ def as_dict(study: Study, surveyed: Survey, samples: Sequence[Candidate]) -> dic
     at_a_time = hardware.at_a_time(compute)
     images = study.sizes[0]
     phases = duration.trainings(study)
-    asked = estimate_disk_usage(study, at_a_time)
+    disk = estimate_disk_usage(study, at_a_time)
     taken = duration.study_seconds(study, used, at_a_time) if images else None
     return {
         "study": study.name,
@@ -129,7 +129,7 @@ def as_dict(study: Study, surveyed: Survey, samples: Sequence[Candidate]) -> dic
             "seconds_of_trials": None if taken is None else taken.trials,
             "seconds_of_longest_trial": None if taken is None else taken.longest,
         },
-        "disk": asdict(asked) | {"total": asked.total},
+        "disk": asdict(disk) | {"total": disk.total},
         "plot": None,
         "samples": [
             {

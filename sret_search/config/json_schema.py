@@ -79,5 +79,5 @@ def _or_name(inner: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(names: dict[str, Any], description: str | None = None) -> dict[str, Any]:
-    said = {} if description is None else {"description": description}
-    return {"type": "string", "enum": list(names), **said}
+    described = {} if description is None else {"description": description}
+    return {"type": "string", "enum": list(names), **described}

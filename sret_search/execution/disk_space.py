@@ -28,18 +28,18 @@ def check_space(study: Study) -> str:
     Raises:
         StudyError: the disk has less space than the study needs to run at all.
     """
-    asked = estimate_disk_usage(study)
-    for folder, least in _by_disk(study, asked, asked.kept + asked.writing):
+    usage = estimate_disk_usage(study)
+    for folder, least in _by_disk(study, usage, usage.kept + usage.writing):
         there = free(folder)
         if there < least:
             raise StudyError(
-                f"{shown(study.path)}: {asked.live} trials at a time need {size_text(least)} of disk"
+                f"{shown(study.path)}: {usage.live} trials at a time need {size_text(least)} of disk"
                 f" in {shown(folder)}, where {size_text(there)} are free; make room there, name"
                 " another place as storage.trials, or run fewer at a time (compute.concurrent)"
             )
         if lacks_files(folder):
             raise StudyError(f"{shown(study.path)}: {_no_inodes(folder)}")
-    folders, total = _folders(study), size_text(asked.total)
+    folders, total = _folders(study), size_text(usage.total)
     if folders.is_remote:
         return f"needs up to {total} in {masked(folders.root)}"
     return f"needs up to {total} of disk ({size_text(free(Path(folders.root)))} free)"
@@ -55,8 +55,8 @@ class Watermark:
     """
 
     def __init__(self, study: Study, live: int | None = None) -> None:
-        asked = estimate_disk_usage(study, live)
-        self._reserves = _by_disk(study, asked, asked.writing)
+        usage = estimate_disk_usage(study, live)
+        self._reserves = _by_disk(study, usage, usage.writing)
         self._looked, self._full = -math.inf, ""
 
     @property
@@ -87,10 +87,10 @@ def _trials(study: Study) -> Path | None:
     return Path(tempfile.gettempdir()) if study.file.compute.address == "local" else None
 
 
-def _by_disk(study: Study, asked: DiskEstimate, trials: int) -> list[tuple[Path, int]]:
+def _by_disk(study: Study, usage: DiskEstimate, trials: int) -> list[tuple[Path, int]]:
     """A folder on each file system, with the bytes that trials and ledger need there."""
     disks: dict[int, tuple[Path, int]] = {}
-    for folder, wanted in ((_trials(study), trials), (study.folder, asked.ledger)):
+    for folder, wanted in ((_trials(study), trials), (study.folder, usage.ledger)):
         if folder is None:
             continue
         disk = os.stat(existing_above(folder.absolute())).st_dev

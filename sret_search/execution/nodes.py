@@ -73,7 +73,7 @@ def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
         return {}
     named = with_room(cpus, gpus)
     waiting = {node: asked(look_for_cuda, node) for node in named}
-    problems = {node: answer(waits) for node, waits in waiting.items()}
+    problems = {node: answer(pending) for node, pending in waiting.items()}
     return {node: f"{named[node]} {problem}" for node, problem in problems.items() if problem}
 
 

@@ -101,8 +101,8 @@ def try_out() -> None:
             local_ray.start(folder / "ray")
             import ray
 
-            asked = ray.remote(num_cpus=0, max_retries=0)(nodes.look).remote(None, None, "")
-            problem = nodes.answer(asked)
+            pending = ray.remote(num_cpus=0, max_retries=0)(nodes.look).remote(None, None, "")
+            problem = nodes.answer(pending)
             if problem:
                 raise local_ray.NotStartedError(f"Ray {problem}")
         finally:
@@ -122,8 +122,8 @@ def hung(pid: int) -> str | None:
         with suppress(OSError):
             folder = lock.parent
             if lock.read_text().strip() == str(pid) and (folder / HANG).stat().st_size:
-                said = folder / "ray" / "session_latest" / "logs" / "raylet.err"
-                return failures.raised(said.read_text(errors="replace"))
+                log = folder / "ray" / "session_latest" / "logs" / "raylet.err"
+                return failures.raised(log.read_text(errors="replace"))
     return None
 
 
@@ -176,7 +176,7 @@ def _unreachable(address: str) -> str | None:
     """
     ask = f"from {__name__} import reach; reach({address!r})"
     try:
-        asked = subprocess.run(
+        child = subprocess.run(
             [sys.executable, "-c", ask],
             capture_output=True,
             text=True,
@@ -185,9 +185,9 @@ def _unreachable(address: str) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"no answer in {2 * _REACH:g} s; is it Ray that listens there?"
-    if asked.returncode == 0:
+    if child.returncode == 0:
         return None
-    return (asked.stdout.strip() or asked.stderr.strip() or "no answer").splitlines()[-1]
+    return (child.stdout.strip() or child.stderr.strip() or "no answer").splitlines()[-1]
 
 
 def reach(address: str) -> None:

@@ -129,11 +129,11 @@ def _number(study: Study, rooms: list[Room], each: Slots) -> int:
 def _refusal(rooms: list[Room], each: Slots, address: str) -> str:
     cpus = max((room.cpus for room in rooms), default=0)
     gpus = max((room.gpus for room in rooms), default=0)
-    asked = f"a trial asks for {each.cpus} CPUs and {each.gpus:g} GPUs"
+    demand = f"a trial asks for {each.cpus} CPUs and {each.gpus:g} GPUs"
     if address == "local":
-        return f"{asked}, this machine has {cpus:g} and {gpus:g}"
+        return f"{demand}, this machine has {cpus:g} and {gpus:g}"
     most = f"no node has both; the largest have {cpus:g} and {gpus:g}"
-    return f"{asked}, {most}; to wait for such a node, give compute.concurrent a number"
+    return f"{demand}, {most}; to wait for such a node, give compute.concurrent a number"
 
 
 def _rooms(measure: bool, left_out: Collection[str]) -> list[Room]:

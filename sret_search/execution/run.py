@@ -122,7 +122,7 @@ def _say_missing(study: Study, ledger: Ledger, entries: list[TrialRecord]) -> No
 
 def _used_up(study: Study, history: History) -> int | None:
     """The number of candidates, if the space has fewer than the sampler is asked for; else None."""
-    if study.file.search.entry.exhaustive or len(history.own) >= study.trials:
+    if study.file.search.entry.exhaustive or len(history.current_values) >= study.trials:
         return None
     return len(history.firsts)
 
@@ -249,19 +249,19 @@ def _looked_up(study: Study, first: Slots, left_out: NodeExclusion) -> Callable[
 def _waiting(progress: Progress, stopping: Stopping, until: str) -> Callable[[str], None]:
     """A function that waits while the disk of the database is full or its server is away. It prints
     a message at intervals."""
-    said = waited = -math.inf
+    last_message = last_wait = -math.inf
 
     def wait(reason: str) -> None:
-        nonlocal said, waited
+        nonlocal last_message, last_wait
         now = time.monotonic()
         # The run had continued, or the last message is old.
-        if now - waited > 2 * _PAUSE or now - said > _REMIND:
+        if now - last_wait > 2 * _PAUSE or now - last_message > _REMIND:
             progress.pause(reason, until)
-            said = now
+            last_message = now
         if stopping.look():
             raise LedgerLostError(reason)
         time.sleep(_PAUSE)
-        waited = now
+        last_wait = now
 
     return wait
 
@@ -303,7 +303,7 @@ def _fit(
     slots: Slots,
     folder: Path,
     work: Callable[..., None] | None,
-    told: list[CallbackAdapter],
+    adapters: list[CallbackAdapter],
 ) -> None:
     from ray import tune
 
@@ -325,7 +325,7 @@ def _fit(
                 name="attempts",
                 storage_path=str(folder),
                 failure_config=tune.FailureConfig(max_failures=0),
-                callbacks=[searcher.stopping, ErrorListener(searcher.died), *told],
+                callbacks=[searcher.stopping, ErrorListener(searcher.died), *adapters],
                 verbose=0,
             ),
         ).fit()

@@ -194,18 +194,18 @@ class LedgerSearcher(Searcher):
             entry = self.history.entries[number]
             self._tell(entry, entry.stopped)
 
-    def _begin(self, asked: Ask) -> int:
-        candidate = asked.candidate
-        seed = self.study.file.search.seed + asked.seed
+    def _begin(self, ask: Ask) -> int:
+        candidate = ask.candidate
+        seed = self.study.file.search.seed + ask.seed
         device = "cuda" if self.slots().gpus else "cpu"
-        job = self.study.job(candidate, seed, device, compared=asked.role == "search")
+        job = self.study.job(candidate, seed, device, compared=ask.role == "search")
         images, val_images, _ = self.study.sizes
         entry = self.ledger.begin(
-            replace(job, whole=asked.whole),
+            replace(job, whole=ask.whole),
             candidate.values,
-            images + val_images if asked.whole else images,
-            asked.role,
-            asked.about,
+            images + val_images if ask.whole else images,
+            ask.role,
+            ask.about,
         )
         return self._begun(entry)
 
@@ -261,7 +261,7 @@ class LedgerSearcher(Searcher):
         """Record Ray's message about a worker that died."""
         attempt = self.dead.pop(trial_id)
         if attempt.cause is None:
-            attempt.cause, attempt.reason = failures.told(text)
+            attempt.cause, attempt.reason = failures.cause_and_reason(text)
         self._end(attempt)
 
     def _end(self, attempt: Attempt) -> None:
@@ -281,9 +281,9 @@ class LedgerSearcher(Searcher):
         progress = bool(self.ledger.folders.checkpoints(attempt.folder))
         if cause == failures.DATA:
             self.trouble = str(data_problem(self.study, reason))
-        elif cause in failures.OF_NODES and not self.stopping.asked:
+        elif cause in failures.OF_NODES and not self.stopping.requested:
             self._blame(attempt, cause, reason, progress)
-        if self.trouble is not None or (self.stopping.asked and cause in failures.OF_NODES):
+        if self.trouble is not None or (self.stopping.requested and cause in failures.OF_NODES):
             self.progress.interrupt(entry.number, self.trouble or "stopped; it has a checkpoint")
             return
         entry = self.ledger.fail(entry, cause)

@@ -32,7 +32,7 @@ class Stopping(Callback):
     def __init__(
         self, ask: Callable[[], None], say: Callable[[str], None], hours: float | None
     ) -> None:
-        self.asked = False
+        self.requested = False
         self._ask, self._say = ask, say
         self._ends = None if hours is None else time.monotonic() + 3600 * hours
         self._hours, self._deadline = hours, float("inf")
@@ -40,17 +40,17 @@ class Stopping(Callback):
 
     def look(self) -> bool:
         """Whether the run is to end. The first such call asks the workers and prints a message."""
-        if self._ends is not None and time.monotonic() > self._ends and not self.asked:
-            self.asked = True
+        if self._ends is not None and time.monotonic() > self._ends and not self.requested:
+            self.requested = True
             self._why = (
                 f"stopping after max_hours {self._hours:g}: running trials save a checkpoint"
             )
-        if self.asked and self._deadline == float("inf"):
+        if self.requested and self._deadline == float("inf"):
             self._deadline = time.monotonic() + GRACE
             self._say(self._why)
             with suppress(OSError):  # on a full disk they keep the checkpoint that they have
                 self._ask()
-        return self.asked
+        return self.requested
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """End Tune's loop by a KeyboardInterrupt, between two of its steps."""
@@ -63,7 +63,7 @@ class Stopping(Callback):
 
     def now(self) -> None:
         """End at the next step, without waiting for the workers."""
-        self.asked, self._deadline = True, 0.0
+        self.requested, self._deadline = True, 0.0
 
     def on_signals(self) -> AbstractContextManager[None]:
         """Stop in order at the first Ctrl-C, SIGTERM or SIGHUP, and at once at a second Ctrl-C.
@@ -74,9 +74,9 @@ class Stopping(Callback):
 
         def stop(number: int, frame: FrameType | None) -> None:
             # A signal may arrive while another message is printed. So `look` prints this one.
-            if self.asked and number == signal.SIGINT:
+            if self.requested and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.asked = True
+            self.requested = True
             signals.note()
 
         return signals.handled(stop)

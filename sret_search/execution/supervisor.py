@@ -89,11 +89,11 @@ def _wait(ended: Callable[[], int]) -> int:
     with signals.forwarded(child):
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         code = child.wait()
-    said = os.read(code_read, 16)
+    code_text = os.read(code_read, 16)
     os.close(code_read)
     os.close(parent)
-    if said:
-        result = int(said)
+    if code_text:
+        result = int(code_text)
     elif (error := _kept_from_starting(child.pid)) is not None:
         print(f"Ray did not start, because its workers did not: {error}", file=sys.stderr)
         result = INPUT

@@ -157,12 +157,12 @@ def _stop_asked(folders: TrialFolders) -> Callable[[], bool]:
     """A function that tells whether the run is to stop. It asks an object store less often."""
     if not folders.is_remote:
         return folders.stop_asked
-    asked, answer = -math.inf, False
+    last_poll, answer = -math.inf, False
 
     def seldom() -> bool:
-        nonlocal asked, answer
-        if time.monotonic() - asked >= _POLL:
-            asked = time.monotonic()
+        nonlocal last_poll, answer
+        if time.monotonic() - last_poll >= _POLL:
+            last_poll = time.monotonic()
             with suppress(OSError):  # without an answer of the store the run continues
                 answer = folders.stop_asked()
         return answer

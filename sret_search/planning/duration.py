@@ -88,14 +88,14 @@ def study_seconds(study: Study, timing: StepTime, at_a_time: int) -> Hours:
     )
 
 
-def _lengths(study: Study, timing: StepTime, one: TrainingPlan) -> list[float]:
+def _lengths(study: Study, timing: StepTime, plan: TrainingPlan) -> list[float]:
     """Seconds of each training, in order. If candidates are examples, each represents an equal
     number of trainings, in random order."""
-    each = [trial_seconds(study, timing, c, one.role) for c in one.candidates]
-    if one.exact:
-        return each * (one.trials // len(each))
+    each = [trial_seconds(study, timing, c, plan.role) for c in plan.candidates]
+    if plan.exact:
+        return each * (plan.trials // len(each))
     each.sort()
-    spread = [each[int((i + 0.5) / one.trials * len(each))] for i in range(one.trials)]
+    spread = [each[int((i + 0.5) / plan.trials * len(each))] for i in range(plan.trials)]
     random.Random(0).shuffle(spread)
     return spread
 

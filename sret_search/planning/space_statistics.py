@@ -125,17 +125,19 @@ def combinations(space: Space) -> int | None:
     the axes with conditions on them have too many combinations to enumerate."""
     if space.size is None:
         return None
-    asked = {other for axis in space.axes.values() for other in axis.when}
+    conditions = {other for axis in space.axes.values() for other in axis.when}
     for path, axis in reversed(space.axes.items()):
-        if path in asked and axis.same_as is not None:
-            asked.add(axis.same_as)
-        if path in asked:
-            asked |= set(axis.when)
-    axes = {path: axis for path, axis in space.axes.items() if path in asked}
+        if path in conditions and axis.same_as is not None:
+            conditions.add(axis.same_as)
+        if path in conditions:
+            conditions |= set(axis.when)
+    axes = {path: axis for path, axis in space.axes.items() if path in conditions}
     points = replace(space, axes=axes).enumerated(100_000)
     if points is None:
         return None
-    free = [path for path, axis in space.axes.items() if path not in asked and axis.same_as is None]
+    free = [
+        path for path, axis in space.axes.items() if path not in conditions and axis.same_as is None
+    ]
     return sum(
         math.prod(len(space.options(path)) for path in free if space.counts(path, values))
         for values in points

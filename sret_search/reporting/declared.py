@@ -76,7 +76,7 @@ def described_trials(study: Study, entries: Sequence[TrialRecord]) -> set[int]:
     """The numbers of the trials that a study, as described, asks for itself. Trials of another
     recipe, space or budget do not count, nor do twins, confirmations and branches. Arms whose
     learning rate is tuned count at every rate."""
-    numbers = set(History(study, entries).own)
+    numbers = set(History(study, entries).current_values)
     arms = study.file.arms
     if arms is None or arms.lr is None:
         return numbers

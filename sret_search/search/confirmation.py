@@ -45,7 +45,7 @@ class Confirmation:
         on, first = self.confirm.on, self.study.file.search.seed
         begun = {(e.candidate, e.seed) for e in confirming if e.confirmed_on == on}
         for name in self._front(history):
-            candidate = self.study.space.candidate(history.own[history.firsts[name]])
+            candidate = self.study.space.candidate(history.current_values[history.firsts[name]])
             for seed in range(CONFIRMATION, CONFIRMATION + self.confirm.seeds):
                 if (name, first + seed) not in begun:
                     about = ConfirmationTrial(name, on)
@@ -59,7 +59,7 @@ def members(study: Study, history: History) -> list[str]:
     They are in the order in which they were first trained. A candidate counts if all its trials are
     complete.
     """
-    trials = by_candidate(history.entries[number] for number in history.own)
+    trials = by_candidate(history.entries[number] for number in history.current_values)
     whole = {n: each for n, each in trials.items() if all(e.state == "complete" for e in each)}
     on_front = on_the_front(study.file.objectives, list(whole.values()))
     return [name for name, member in zip(whole, on_front, strict=True) if member]

@@ -64,9 +64,9 @@ class LearningRates:
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
         tried = Tried(self.study, history.entries, self._competitors)
-        asked = self._ask_rate(tried, history)
-        if asked is not None:
-            return asked
+        ask = self._ask_rate(tried, history)
+        if ask is not None:
+            return ask
         chosen = tried.choices
         if len(chosen) < len(self._competitors):
             return WAIT

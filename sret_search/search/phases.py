@@ -45,9 +45,9 @@ class Phases:
 
     def ask(self, history: History) -> Ask | Literal["wait"] | None:
         for phase in self._phases:
-            asked = phase.ask(history)
-            if asked is not None:
-                return asked
+            ask = phase.ask(history)
+            if ask is not None:
+                return ask
         return None
 
     def promising(self, history: History) -> list[str]:
@@ -73,10 +73,10 @@ def next_step(
         return decision
     if not history.ready:
         return WAIT
-    asked = sampler.ask(history)
-    if isinstance(asked, Ask):
-        return asked
+    ask = sampler.ask(history)
+    if isinstance(ask, Ask):
+        return ask
     # A phase that waits while nothing is in training waits for the trials at rungs.
-    if asked is None or is_idle:
+    if ask is None or is_idle:
         decision = rungs.decide(history, is_over=True)
-    return decision or asked
+    return decision or ask

@@ -99,37 +99,39 @@ class Scheduler:
         return decision
 
     def _decide(self, history: History, is_over: bool) -> Decision:
-        foreign = [e.number for e in history.entries if e.number not in history.own]
+        foreign = [e.number for e in history.entries if e.number not in history.current_values]
         lost = [number for number in foreign if self.waits(history.entries[number])]
         if lost:
             return Decision(stopped=lost)
-        own = [history.entries[number] for number in history.own]
+        trials = [history.entries[number] for number in history.current_values]
         if self.study.file.search.order == "strict":
-            return self._of_cohorts(own, len(history), is_over)
+            return self._of_cohorts(trials, len(history), is_over)
         promising: set[str] = set()
         if self._believer is not None:
             promising.update(self._believer.promising(history))
         if promising:
-            return self._believed(own, promising, is_over)
-        return self._promotion(own) or (self._closed(own) if is_over else Decision())
+            return self._believed(trials, promising, is_over)
+        return self._promotion(trials) or (self._closed(trials) if is_over else Decision())
 
-    def _promotion(self, own: Sequence[TrialRecord]) -> Decision:
+    def _promotion(self, trials: Sequence[TrialRecord]) -> Decision:
         """Promote the best trial of the highest rung at which a trial may be promoted."""
         for epoch in reversed(self.epochs):
-            for order in self._ranked(own, epoch):
+            for order in self._ranked(trials, epoch):
                 for number, entry in order[: len(order) // self._eta]:
                     if self._waits_at(entry, epoch):
                         return Decision({number: self._above(epoch)})
         return Decision()
 
-    def _believed(self, own: Sequence[TrialRecord], promising: set[str], is_over: bool) -> Decision:
+    def _believed(
+        self, trials: Sequence[TrialRecord], promising: set[str], is_over: bool
+    ) -> Decision:
         """Decide by the model of the sampler.
 
         Args:
             promising: the candidates that it expects on the front.
         """
         for epoch in reversed(self.epochs):
-            for order in self._ranked(own, epoch):
+            for order in self._ranked(trials, epoch):
                 went_on = sum(self._went_on(entry, epoch) for _, entry in order)
                 if went_on >= len(order) // self._eta:
                     continue
@@ -138,7 +140,7 @@ class Scheduler:
                         return Decision({number: self._above(epoch)})
         if not is_over:
             return Decision()
-        waiting = {e.number: e for e in own if self.waits(e)}
+        waiting = {e.number: e for e in trials if self.waits(e)}
         promoted = {
             number: self._above(self.until(entry) or 0)
             for number, entry in waiting.items()
@@ -146,13 +148,13 @@ class Scheduler:
         }
         if promoted:
             return Decision(promoted)
-        is_training = any(e.open and e.number not in waiting for e in own)
+        is_training = any(e.open and e.number not in waiting for e in trials)
         return Decision() if is_training else Decision(stopped=list(waiting))
 
-    def _of_cohorts(self, own: Iterable[TrialRecord], begun: int, is_over: bool) -> Decision:
+    def _of_cohorts(self, trials: Iterable[TrialRecord], begun: int, is_over: bool) -> Decision:
         size = self.study.cohort
         cohorts: dict[int, list[TrialRecord]] = defaultdict(list)
-        for entry in own:
+        for entry in trials:
             cohorts[entry.number // size].append(entry)
         for cohort, members in cohorts.items():
             if is_over or begun >= (cohort + 1) * size:
@@ -161,19 +163,19 @@ class Scheduler:
                     return decision
         return Decision()
 
-    def _closed(self, own: Sequence[TrialRecord], cohort: int = 0) -> Decision:
+    def _closed(self, trials: Sequence[TrialRecord], cohort: int = 0) -> Decision:
         """Decide on all trials at the lowest rung to which no trial is on the way."""
-        on_the_way = [self.until(e) or math.inf for e in own if e.open and not self.waits(e)]
+        on_the_way = [self.until(e) or math.inf for e in trials if e.open and not self.waits(e)]
         for epoch in self.epochs:
             if min(on_the_way, default=math.inf) <= epoch:
                 break
-            if any(self._waits_at(entry, epoch) for entry in own):
-                return self._final(own, epoch, cohort)
+            if any(self._waits_at(entry, epoch) for entry in trials):
+                return self._final(trials, epoch, cohort)
         return Decision()
 
-    def _final(self, own: Sequence[TrialRecord], epoch: int, cohort: int) -> Decision:
+    def _final(self, trials: Sequence[TrialRecord], epoch: int, cohort: int) -> Decision:
         decision = Decision()
-        for order in self._ranked(own, epoch, cohort):
+        for order in self._ranked(trials, epoch, cohort):
             kept = max(len(order) // self._eta, 1)
             for place, (number, entry) in enumerate(order):
                 if self._waits_at(entry, epoch) and place < kept:
@@ -183,12 +185,12 @@ class Scheduler:
         return decision
 
     def _ranked(
-        self, own: Iterable[TrialRecord], epoch: int, cohort: int = 0
+        self, trials: Iterable[TrialRecord], epoch: int, cohort: int = 0
     ) -> list[list[tuple[int, TrialRecord]]]:
         """Trials that reached a rung, with their numbers: a list for each stratum, the best
         first."""
         strata: dict[int, dict[int, TrialRecord]] = defaultdict(dict)
-        for entry in own:
+        for entry in trials:
             if self._has_come(entry, epoch):
                 strata[bisect_right(self.study.strata, entry.cost["macs"])][entry.number] = entry
         orders = []

@@ -33,8 +33,10 @@ def inert_axes(
     for side in (contrast.of, contrast.against) if contrast.within else ():
         known = (values for values in candidates if values.keys() <= space.axes.keys())
         on_side = [values for values in known if values.get(contrast.axis) == side]
-        some = on_side[:: len(on_side) // _LOOKED_AT + 1]
-        inert[json.dumps(side)] = {path for path in contrast.within if _is_idle(path, some, space)}
+        sample = on_side[:: len(on_side) // _LOOKED_AT + 1]
+        inert[json.dumps(side)] = {
+            path for path in contrast.within if _is_idle(path, sample, space)
+        }
     return inert
 
 

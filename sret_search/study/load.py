@@ -201,39 +201,39 @@ def _read_space(path: Path, name: str, study_document: SourceFile) -> SourceFile
     return _with_variant(document)
 
 
-def _with_recipe(found: SourceFile) -> SourceFile:
+def _with_recipe(document: SourceFile) -> SourceFile:
     """Replace the name of a recipe by the recipe, in place. Other keys of the file override it.
 
     Raises:
         StudyError: no recipe has this name.
     """
-    given = found.data.get("recipe")
+    given = document.data.get("recipe")
     named = given.pop("name", None) if isinstance(given, dict) else given
     if isinstance(named, str):
         if named not in RECIPES:
             unknown = f"unknown recipe {named!r}; {nearest(named, RECIPES)}"
             at_name = isinstance(given, dict)
             raise StudyError(
-                [found.problem(("recipe", "name") if at_name else ("recipe",), unknown)]
+                [document.problem(("recipe", "name") if at_name else ("recipe",), unknown)]
             )
         changes = given if isinstance(given, dict) else {}
         base = dict(RECIPES[named])
         if {"epochs", "steps", "samples"} & set(changes):
             base.pop("epochs", None)
-        found.data["recipe"] = base | changes
-    return found
+        document.data["recipe"] = base | changes
+    return document
 
 
-def _with_variant(found: SourceFile) -> SourceFile:
+def _with_variant(document: SourceFile) -> SourceFile:
     """Replace the name of a variant by the variant, in place.
 
     Raises:
         StudyError: no variant has this name.
     """
-    named = found.data.get("architecture")
+    named = document.data.get("architecture")
     if isinstance(named, str):
         if named not in VARIANTS:
             unknown = f"unknown architecture {named!r}; {nearest(named, VARIANTS)}"
-            raise StudyError([found.problem(("architecture",), unknown)])
-        found.data["architecture"] = VARIANTS[named].to_dict()
-    return found
+            raise StudyError([document.problem(("architecture",), unknown)])
+        document.data["architecture"] = VARIANTS[named].to_dict()
+    return document

@@ -200,12 +200,12 @@ def _at_rung(trainer: Trainer, attempt: Path, epoch: int) -> TrainingAtRung:
 
 def _seldom(ask: Callable[[], bool]) -> Callable[[], bool]:
     """A callable that passes the question on at most once a second, and never after a yes."""
-    asked, answer = -math.inf, False
+    last_asked, answer = -math.inf, False
 
     def last_answer() -> bool:
-        nonlocal asked, answer
-        if not answer and time.monotonic() - asked >= _ASKED_AFTER:
-            asked, answer = time.monotonic(), ask()
+        nonlocal last_asked, answer
+        if not answer and time.monotonic() - last_asked >= _ASKED_AFTER:
+            last_asked, answer = time.monotonic(), ask()
         return answer
 
     return last_answer

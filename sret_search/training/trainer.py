@@ -256,9 +256,9 @@ class Trainer:
     def provenance(self) -> Provenance:
         """The origin of the weights, kept in their file."""
         contents = self.split.contents
-        own = Seen(self.job.data, self.job.whole, "" if contents is None else contents.digest)
+        seen = Seen(self.job.data, self.job.whole, "" if contents is None else contents.digest)
         return Provenance(
-            seen=tuple(dict.fromkeys((own, *self.before))),
+            seen=tuple(dict.fromkeys((seen, *self.before))),
             precision=self.job.recipe.precision,
             seed=evaluation_seed(self.job.seed, self.step),
         )
@@ -267,8 +267,8 @@ class Trainer:
         """Evaluate a model on a part of the data, with a random stream of this evaluation."""
         torch.manual_seed(evaluation_seed(self.job.seed, self.step))
         split, precision = self.split, self.job.recipe.precision
-        mine = torch.arange(len(part)).tensor_split(self.rank.count)[self.rank.index]
-        logits = logits_of(model, part, split.mean, split.std, mine, precision=precision)
+        indices = torch.arange(len(part)).tensor_split(self.rank.count)[self.rank.index]
+        logits = logits_of(model, part, split.mean, split.std, indices, precision=precision)
         return judge(self.rank.gather(logits), part.labels)
 
     def save(self, attempt: Path) -> None:
@@ -315,9 +315,9 @@ class Trainer:
             self.average.load_state_dict(parent["average"])
         elif self.average is not None:
             self.average.module.load_state_dict(parent["model"])
-        own, other = self.optimizer.state_dict(), parent["optimizer"]
-        if own["param_groups"][0].keys() == other["param_groups"][0].keys():
-            self.optimizer.load_state_dict(own | {"state": other["state"]})
+        present, other = self.optimizer.state_dict(), parent["optimizer"]
+        if present["param_groups"][0].keys() == other["param_groups"][0].keys():
+            self.optimizer.load_state_dict(present | {"state": other["state"]})
         self._also_before(_before(parent))
 
     def _also_before(self, seen: Iterable[Seen]) -> None:

@@ -197,8 +197,8 @@ def undamaged(study: Study) -> Iterator[None]:
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        said = f"{error}" if isinstance(error, DamagedError) else "its rows cannot be read"
-        raise damaged(study, said) from None
+        problem = f"{error}" if isinstance(error, DamagedError) else "its rows cannot be read"
+        raise damaged(study, problem) from None
     except (SQLAlchemyError, StorageInternalError) as error:
         cause = error if isinstance(error, DBAPIError) else error.__cause__
         if not isinstance(cause, DBAPIError) or not sqlite.is_damage(cause.orig):
@@ -295,8 +295,8 @@ def _refused_as(study: Study, message: str) -> StudyError:
     url = study.file.storage.url
     if url is None:
         return StudyError([Problem(message, sqlite.file(study))])
-    said = postgres.without_secrets(study, message).removeprefix("the database ")
-    message = f"the database {masked_value(url)} {said}"
+    refusal = postgres.without_secrets(study, message).removeprefix("the database ")
+    message = f"the database {masked_value(url)} {refusal}"
     return StudyError([study.source.problem(("storage", "url"), message)])
 
 
@@ -324,8 +324,8 @@ def reason(error: BaseException) -> str:
     """The most informative line of an error, without SQL and passwords."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    said = (error.orig if isinstance(error, DBAPIError) else None) or error
-    lines = [line for line in str(said).splitlines() if line.strip()] or [type(said).__name__]
+    source = (error.orig if isinstance(error, DBAPIError) else None) or error
+    lines = [line for line in str(source).splitlines() if line.strip()] or [type(source).__name__]
     line = next((line for line in lines if "FATAL" in line), lines[0])
     return masked(" ".join(line.split()).removeprefix("connection failed: "))
 

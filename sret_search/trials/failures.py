@@ -31,7 +31,7 @@ _LONGEST = 60.0
 """Longest wait between two attempts, in seconds."""
 
 
-def told(text: str) -> tuple[str, str]:
+def cause_and_reason(text: str) -> tuple[str, str]:
     """The cause of a worker's end and a line for the reader, from Ray's message."""
     if "OutOfMemoryError" in text or "low on memory" in text:
         return MEMORY, "its worker was killed by Ray, since the machine ran low on memory"

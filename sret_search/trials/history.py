@@ -23,8 +23,8 @@ class History:
 
     Attributes:
         entries: every trial, by number.
-        own: trials that belong to the study as it is now, by number: the values of all axes that
-            are active now.
+        current_values: the values of all axes that are active now, by number, of the trials that
+            belong to the study as it is now.
         seeds: the seeds that were begun, by candidate name. A name identifies the whole training,
             so trials that do not belong to the study are included.
         firsts: the first trial of each candidate that belongs to the study, by name, in order of
@@ -48,7 +48,7 @@ class History:
         assert window is None or window >= 1, "a trial cannot know its own result"
         self.study, self.window = study, window
         self.entries: list[TrialRecord] = []
-        self.own: dict[int, Values] = {}
+        self.current_values: dict[int, Values] = {}
         self.seeds: dict[str, set[int]] = {}
         self.firsts: dict[str, int] = {}
         self.results: list[int] = []
@@ -58,14 +58,14 @@ class History:
         `results` if it has ended."""
         self._short: deque[str] = deque()
         """Names of candidates that belong to the study, of which the first may lack seeds."""
-        self._found: dict[tuple[str, str], Values | None] = {}
+        self._values_by_key: dict[tuple[str, str], Values | None] = {}
         self._add(entries)
 
     def under(self, window: int | None) -> History:
         """The same trials under another window. Which of them belong to the study is not checked
         again."""
         other = History(self.study, (), window)
-        other._found = self._found
+        other._values_by_key = self._values_by_key
         other._add(self.entries)
         return other
 
@@ -108,9 +108,9 @@ class History:
         assert entry.number == len(self), f"trial {entry.number} cannot follow {len(self) - 1}"
         self.entries.append(entry)
         self.seeds.setdefault(entry.candidate, set()).add(entry.seed)
-        values = self._own(entry)
+        values = self._values_now(entry)
         if values is not None:
-            self.own[entry.number] = values
+            self.current_values[entry.number] = values
             if entry.candidate not in self.firsts:
                 self.firsts[entry.candidate] = entry.number
                 self._short.append(entry.candidate)
@@ -149,7 +149,7 @@ class History:
             begun = self.seeds[name]
             if len(begun) < search.seeds:
                 missing = (i for i in range(search.seeds) if search.seed + i not in begun)
-                return self.own[self.firsts[name]], next(missing)
+                return self.current_values[self.firsts[name]], next(missing)
             self._short.popleft()
         return None
 
@@ -169,17 +169,17 @@ class History:
         while self._measured < len(self) and _is_measured(self.entries[self._measured]):
             self._measured += 1
 
-    def _own(self, entry: TrialRecord) -> Values | None:
+    def _values_now(self, entry: TrialRecord) -> Values | None:
         if entry.parent is not None or entry.role != "search":
             return None
         if entry.origin == self.study.origin:
             return entry.values
         key = entry.candidate, json.dumps(entry.values, sort_keys=True)
-        if key not in self._found:
+        if key not in self._values_by_key:
             candidate = self._candidate(entry)
             same = candidate is not None and candidate.name == entry.candidate
-            self._found[key] = candidate.values if candidate is not None and same else None
-        return self._found[key]
+            self._values_by_key[key] = candidate.values if candidate is not None and same else None
+        return self._values_by_key[key]
 
     def _candidate(self, entry: TrialRecord) -> Candidate | None:
         """The point of the present space with the values of a trial; None if there is none.

@@ -134,7 +134,7 @@ class _File:
         except BlockingIOError:
             self._file.seek(0)
             with self._file:
-                raise _held(self._place, _said(self._file.read())) from None
+                raise _held(self._place, _holder(self._file.read())) from None
         self._file.truncate(0)
         since = datetime.now().strftime(_TIME)
         json.dump({"pid": holder, "host": platform.node(), "since": since}, self._file)
@@ -238,7 +238,7 @@ def _held(where: str, who: str) -> StudyHeldError:
     )
 
 
-def _said(text: str) -> str:
+def _holder(text: str) -> str:
     """The holder of a study, from the text of its file."""
     try:
         holder = json.loads(text)

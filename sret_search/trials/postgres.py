@@ -78,8 +78,8 @@ def is_away(error: BaseException | None) -> bool:
     if error.sqlstate is not None:
         return error.sqlstate[:2] in _AWAY_CLASSES or error.sqlstate == _TOO_MANY
     # Errors while a connection is made have no code.
-    said = str(error)
-    return any(word in said for word in (_AWAY if "FATAL" in said else _UNREACHABLE))
+    message = str(error)
+    return any(word in message for word in (_AWAY if "FATAL" in message else _UNREACHABLE))
 
 
 def without_secrets(study: Study, text: str) -> str:

@@ -234,7 +234,7 @@ An unexpected internal error occurred while the worker was executing a task.
 
 
 def test_the_error_that_kept_a_worker_from_starting_is_told() -> None:
-    cause, reason = failures.told(NOT_STARTED)
+    cause, reason = failures.cause_and_reason(NOT_STARTED)
     assert cause == failures.DIED
     assert reason == (
         "its worker could not start (ModuleNotFoundError: No module named 'numpi'"
@@ -248,7 +248,10 @@ def test_a_worker_that_was_killed_died() -> None:
         "The actor died unexpectedly before finishing this task.\n\tclass_name: ImplicitFunc\n"
         "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR\n"
     )
-    assert failures.told(text) == (failures.DIED, "its worker died (killed, or out of memory)")
+    assert failures.cause_and_reason(text) == (
+        failures.DIED,
+        "its worker died (killed, or out of memory)",
+    )
 
 
 def test_tunes_file_of_an_error_is_read_before_it_is_copied(tmp_path: Path) -> None:
@@ -278,7 +281,7 @@ def test_out_of_memory_is_tried_once_more() -> None:
 
 def test_a_machine_that_runs_low_is_out_of_memory() -> None:
     text = "Task was killed due to the node running low on memory.\nActorDiedError"
-    assert failures.told(text)[0] == failures.MEMORY
+    assert failures.cause_and_reason(text)[0] == failures.MEMORY
 
 
 def test_an_error_in_code_is_never_repeated() -> None:
@@ -403,7 +406,7 @@ def test_a_stop_lets_workers_end_and_leaves_their_trials_open() -> None:
     first, second = played.suggest(), played.suggest()
     assert first is not None
     assert second is not None
-    played.stopping.asked = True
+    played.stopping.requested = True
     assert played.suggest() is None
     assert played.ledger.folders.stop_asked()
     played.searcher.on_trial_complete(first)
@@ -483,7 +486,7 @@ def test_a_pause_is_said_again_after_a_while(monkeypatch: pytest.MonkeyPatch) ->
     now[0] += 5
     wait("the disk is full")
     assert "paused: the disk is full" in played.console.export_text()
-    played.stopping.asked = True
+    played.stopping.requested = True
     with pytest.raises(LedgerLostError):
         wait("the disk is full")
 

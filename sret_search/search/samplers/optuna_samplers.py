@@ -162,12 +162,12 @@ class OptunaSampler(Drawn):
         for number in history.results[self._told :]:
             entry = history.entries[number]
             # A trial stopped at a rung cannot be compared with those trained to their end.
-            if number in history.own and entry.state != "stopped":
+            if number in history.current_values and entry.state != "stopped":
                 self._tell(entry, history)
         self._begun, self._told = len(history), len(history.results)
 
     def _shown(self, entry: TrialRecord, history: History) -> FrozenTrial:
-        values = history.own.get(entry.number)
+        values = history.current_values.get(entry.number)
         if values is None or history.firsts[entry.candidate] != entry.number:
             return optuna_storage.trial(entry.number, TrialState.FAIL)
         return self._running(entry.number, values)

@@ -28,7 +28,7 @@ class Drawn:
         Raises:
             StudyError: the sampler failed.
         """
-        if len(history.own) >= self.study.trials:
+        if len(history.current_values) >= self.study.trials:
             return None
         lacking = history.lacking()
         if lacking is not None:

@@ -218,7 +218,7 @@ def test_a_window_lets_results_in_when_their_turn_comes(tmp_path: Path) -> None:
     assert (history.ready, history.results) == (False, [0, 1, 2])
     assert History(driver.made, history.entries, 3).results == [0, 1, 2]
     assert sorted(history.under(None).results) == [0, 1, 2]
-    assert history.under(3).own == history.own
+    assert history.under(3).current_values == history.current_values
 
 
 def late_accuracy(made: Study, last: int) -> float:
@@ -323,7 +323,7 @@ def check_slowest(driver: Driver) -> None:
 
 def belonging(driver: Driver, made: Study) -> list[int]:
     driver.start(made)
-    return list(driver.history.own)
+    return list(driver.history.current_values)
 
 
 EDITED = """\
@@ -356,7 +356,7 @@ def test_trials_outside_of_a_smaller_space_do_not_count(tmp_path: Path) -> None:
         assert belonging(driver, smaller) == own
     before = len(driver.entries)
     driver.run()
-    assert len(driver.history.own) == 12
+    assert len(driver.history.current_values) == 12
     assert all(entry.values["recipe.batch_size"] <= 32 for entry in driver.entries[before:])
     tight = EDITED + "budget: {executions: {max: 8}}\n"
     fits = [
@@ -387,7 +387,7 @@ def test_an_axis_that_was_added_takes_the_trials_trained_at_one_of_its_values(
     assert driver.made.space.default("residual.kind") == "scaled"
     added = EDITED + "  residual.kind: {choices: [lrc, scaled]}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert {own["residual.kind"] for own in driver.history.own.values()} == {"scaled"}
+    assert {own["residual.kind"] for own in driver.history.current_values.values()} == {"scaled"}
     driver.start(study(tmp_path, "{sampler: tpe, trials: 14}", added))
     driver.run()
     assert len(driver.entries) == 14
@@ -402,8 +402,8 @@ def test_an_axis_that_was_added_under_a_condition_counts_where_that_holds(tmp_pa
     added = EDITED + "  nll.share: {choices: [none, block]}\n"
     added += "  nll.ratio: {choices: [0.5], when: {nll.share: [block]}}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert all(own["nll.share"] == "none" for own in driver.history.own.values())
-    assert all("nll.ratio" not in own for own in driver.history.own.values())
+    assert all(own["nll.share"] == "none" for own in driver.history.current_values.values())
+    assert all("nll.ratio" not in own for own in driver.history.current_values.values())
 
 
 def test_an_axis_that_was_removed_keeps_the_trials_at_the_value_of_the_space(
@@ -430,7 +430,10 @@ axes:
     split = study(tmp_path, "{sampler: random, trials: 12}", each)
     assert belonging(driver, split) == list(range(6))
     driver.run()
-    same = [own["stages.0.unique"] == own["stages.1.unique"] for own in driver.history.own.values()]
+    same = [
+        own["stages.0.unique"] == own["stages.1.unique"]
+        for own in driver.history.current_values.values()
+    ]
     assert not all(same)
     back = study(tmp_path, "{sampler: random, trials: 6}", both)
     assert belonging(driver, back) == [number for number in range(12) if same[number]]
@@ -452,12 +455,12 @@ def test_generations_go_on_where_an_edit_took_parents_away(
     before = parents(driver)
     assert [len(numbers) for numbers in before.values()] == [16, 16]
     driver.start(study(tmp_path, f"{{sampler: {NSGA2}, trials: 50}}", wide.replace(*edit)))
-    gone = set(range(40)) - set(driver.history.own)
+    gone = set(range(40)) - set(driver.history.current_values)
     assert gone & {number for numbers in before.values() for number in numbers}
     driver.run(limit=44)
     assert not gone & {number for numbers in parents(driver).values() for number in numbers}
     driver.run()
-    assert len(driver.history.own) == 50
+    assert len(driver.history.current_values) == 50
 
 
 def test_generations_begin_with_the_trials_of_another_sampler(tmp_path: Path) -> None:

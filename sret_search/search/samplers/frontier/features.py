@@ -53,7 +53,7 @@ class Encoding:
         of_axes = sum(axis.width for axis in self._axes.values())
         self.features = Features(groups, np.arange(len(groups)) >= of_axes)
 
-    def one(self, values: Values, costs: Mapping[str, float]) -> Numbers:
+    def of_candidate(self, values: Values, costs: Mapping[str, float]) -> Numbers:
         """The features of a candidate (features,)."""
         encoded = [
             axis.at(values[path]) if path in values else axis.neutral

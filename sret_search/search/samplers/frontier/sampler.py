@@ -156,16 +156,16 @@ class Frontier(Drawn):
             self._outcomes: dict[int, tuple[int, Outcome]] = {}
         encoding = self.pools.encoding
         for entry in history.entries[self._begun :]:
-            values = history.own.get(entry.number)
+            values = history.current_values.get(entry.number)
             if values is None or entry.candidate in self._place:
                 continue
             self._place[entry.candidate] = len(self._names)
             self._names.append(entry.candidate)
-            self._x.append(encoding.one(values, entry.cost))
+            self._x.append(encoding.of_candidate(values, entry.cost))
             self._paid.append([math.log10(entry.cost[name]) for name in self._costs])
             self._taken.add(key(values))
         for number in history.results[self._told :]:
-            if number in history.own:
+            if number in history.current_values:
                 entry = history.entries[number]
                 self._outcomes[number] = self._place[entry.candidate], Outcome.of(entry)
         self._begun, self._told = len(history), len(history.results)
@@ -205,7 +205,7 @@ class Frontier(Drawn):
         """
         outcomes = dict(self._outcomes)
         for entry in history.entries if self.study.rungs else ():
-            if entry.number in history.own and entry.number not in outcomes:
+            if entry.number in history.current_values and entry.number not in outcomes:
                 reached = history.reached(entry)
                 if reached:
                     outcomes[entry.number] = self._place[entry.candidate], Outcome.so_far(reached)
@@ -218,15 +218,15 @@ class Frontier(Drawn):
         images = self.study.sizes[1] or 1000
         return objective_transform.Accuracy(known, images, self._chance if floor is None else floor)
 
-    def _fitted(self, told: list[tuple[int, Outcome]], x: Numbers) -> Settings:
+    def _fitted(self, outcomes: list[tuple[int, Outcome]], x: Numbers) -> Settings:
         """The settings after the last milestone, fitted to the first results by trial number.
 
         So they do not depend on the order in which results arrive.
         """
-        milestone = min(len(told), _EACH)
-        while (later := milestone + max(milestone // 10, 1)) <= len(told):
+        milestone = min(len(outcomes), _EACH)
+        while (later := milestone + max(milestone // 10, 1)) <= len(outcomes):
             milestone = later
-        results = targets.known(told[:milestone], self._chance).results(x)
+        results = targets.known(outcomes[:milestone], self._chance).results(x)
         parts = (results.x, results.y, results.share, results.extra)
         mark = b"".join(part.tobytes() for part in parts)
         if mark not in self._settings:
@@ -262,17 +262,17 @@ class Frontier(Drawn):
         # First all with the same uncertainty, then the best of them with their exact uncertainty.
         unsure = np.full(len(pool), (_UNSURE * posterior.settings.scale) ** 2)
         guess = steps.improvement(*model.merit.of(posterior.mean(pool.x), unsure), pool.costs)
-        some = np.sort(np.argsort(-guess, kind="stable")[:_SURE])
-        believed = model.merit.of(*posterior.both(pool.x[some]))
+        likely = np.sort(np.argsort(-guess, kind="stable")[:_SURE])
+        believed = model.merit.of(*posterior.both(pool.x[likely]))
         gains = np.full(len(pool), -1.0)
-        gains[some] = steps.improvement(*believed, pool.costs[some])
+        gains[likely] = steps.improvement(*believed, pool.costs[likely])
         return gains
 
     def _best(self, model: _Model, history: History) -> list[Values]:
         """Values of the candidates on the front of posterior means."""
         points = np.column_stack([model.means, -np.array(self._paid)[model.known.which]])
         which = model.known.which[nondominated(points)][-_PARENTS:].tolist()
-        return [history.own[history.firsts[self._names[place]]] for place in which]
+        return [history.current_values[history.firsts[self._names[place]]] for place in which]
 
     def _spread(self, pool: Pool, index: int) -> Numbers:
         """Score of each candidate as a point that fills the space (candidates,).
