@@ -231,7 +231,7 @@ def of_scale(i: int, stage: Stage, residual: Residual, blocks: int) -> Broken | 
 
 
 def _positive(path: Place, value: float | None, of: str = "") -> Broken | None:
-    """Check that a number, if there is one, is above 0 and at most `MOST`; None if so."""
+    """Check that a number is above 0 and at most `MOST`; None if it is, or if it is not given."""
     if value is None or 0 < value <= MOST:
         return None
     name = next(part for part in reversed(path) if isinstance(part, str))

@@ -1,7 +1,7 @@
 """Files in an object store. They are whole or absent, although a store cannot rename.
 
 A file counts only after its manifest, which is written last and has its size and digest. An
-interrupted upload leaves an object without a manifest, or with a different one.
+interrupted upload leaves an object without a manifest, or with that of another content.
 """
 
 from __future__ import annotations

@@ -5,11 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from sret_search.commands import tables
 from sret_search.commands.arguments import command_line
+from sret_search.commands.overview import (
+    ComputeOverview,
+    DataOverview,
+    Overview,
+    SampleOverview,
+    SchedulerOverview,
+    SpaceOverview,
+    TimeOverview,
+    TrainingsOverview,
+)
 from sret_search.config.problems import shown
 from sret_search.job.paths import named_path
 from sret_search.machine import hardware
@@ -74,13 +82,12 @@ def main(argv: list[str], prog: str) -> None:
     if not surveyed.distinct:
         raise StudyError(f"{shown(study.path)}: {_nothing(surveyed)}")
     samples = _samples(study)
-    facts = as_dict(study, surveyed, samples)
-    if arguments.plot:
-        facts["plot"] = shown(study.report_folder / "plan.png")
+    plot = shown(study.report_folder / "plan.png") if arguments.plot else None
+    result = overview(study, surveyed, samples, plot)
     if arguments.json:
-        print(json.dumps(facts, indent=1), flush=True)
+        print(json.dumps(result.to_json(), indent=1), flush=True)
     else:
-        tables.show(facts)
+        tables.show(result)
     if arguments.plot:
         # Matplotlib takes longer to load and draw than all steps above.
         from sret_search.reporting.plan import write_plan
@@ -88,83 +95,85 @@ def main(argv: list[str], prog: str) -> None:
         write_plan(study, surveyed, samples)
 
 
-def as_dict(study: Study, surveyed: Survey, samples: Sequence[Candidate]) -> dict[str, Any]:
-    """Everything that is known before a study is run, as plain data: bytes, seconds, fractions."""
+def overview(
+    study: Study, surveyed: Survey, samples: Sequence[Candidate], plot: str | None
+) -> Overview:
+    """Everything that is known before a study is run.
+
+    Args:
+        plot: the path of the plot, if it is drawn.
+    """
     compute = study.file.compute
     known = StepTime.known(compute)
     used = known or StepTime.guessed(compute)
     at_a_time = hardware.at_a_time(compute)
     images = study.sizes[0]
     phases = duration.trainings(study)
-    disk = estimate_disk_usage(study, at_a_time)
     taken = duration.study_seconds(study, used, at_a_time) if images else None
-    return {
-        "study": study.name,
-        "data": _data(study),
-        "space": {
-            "combinations": surveyed.combinations,
-            "looked_at": surveyed.looked_at,
-            "exact": surveyed.exact,
-            "built": surveyed.built,
-            "feasible": surveyed.feasible,
-            "feasible_share": surveyed.share,
-            "feasible_share_interval": list(surveyed.share_interval),
-            "distinct": surveyed.distinct,
-            "costs": {name: asdict(range_) for name, range_ in surveyed.costs.items()},
-        },
-        "budget": study.space.budget.model_dump(mode="json"),
-        "trainings": {
-            "total": sum(phase.trials for phase in phases),
-            "exact": all(phase.exact or phase.role == "search" for phase in phases),
-            "by_role": _by_role(phases),
-            "sampler": study.file.search.sampler,
-            "model_based": learnt_trials(study),
-        },
-        "scheduler": _scheduler(study),
-        "compute": {"hardware": used.hardware, "at_a_time": at_a_time},
-        "time": {
-            "calibrated": known is not None,
-            "points": len(used.points),
-            "seconds": None if taken is None else taken.wall,
-            "seconds_of_trials": None if taken is None else taken.trials,
-            "seconds_of_longest_trial": None if taken is None else taken.longest,
-        },
-        "disk": asdict(disk) | {"total": disk.total},
-        "plot": None,
-        "samples": [
-            {
-                "values": c.values,
-                "params": c.cost.params,
-                "macs": c.cost.macs,
-                "executions": c.cost.executions,
-                "seconds": duration.trial_seconds(study, used, c) if images else None,
-            }
+    return Overview(
+        study=study.name,
+        data=_data(study),
+        space=SpaceOverview(
+            combinations=surveyed.combinations,
+            looked_at=surveyed.looked_at,
+            exact=surveyed.exact,
+            built=surveyed.built,
+            feasible=surveyed.feasible,
+            feasible_share=surveyed.share,
+            feasible_share_interval=list(surveyed.share_interval),
+            distinct=surveyed.distinct,
+            costs=surveyed.costs,
+        ),
+        budget=study.space.budget.model_dump(mode="json"),
+        trainings=TrainingsOverview(
+            total=sum(phase.trials for phase in phases),
+            exact=all(phase.exact or phase.role == "search" for phase in phases),
+            by_role=_by_role(phases),
+            sampler=study.file.search.sampler,
+            model_based=learnt_trials(study),
+        ),
+        scheduler=_scheduler(study),
+        compute=ComputeOverview(used.hardware, at_a_time),
+        time=TimeOverview(
+            calibrated=known is not None,
+            points=len(used.points),
+            seconds=None if taken is None else taken.wall,
+            seconds_of_trials=None if taken is None else taken.trials,
+            seconds_of_longest_trial=None if taken is None else taken.longest,
+        ),
+        disk=estimate_disk_usage(study, at_a_time),
+        plot=plot,
+        samples=[
+            SampleOverview(
+                values=c.values,
+                params=c.cost.params,
+                macs=c.cost.macs,
+                executions=c.cost.executions,
+                seconds=duration.trial_seconds(study, used, c) if images else None,
+            )
             for c in samples
         ],
-    }
+    )
 
 
-def _data(study: Study) -> dict[str, Any]:
-    """The data set, the number of images in its parts (zeros while not known), and the parts'
-    folders."""
+def _data(study: Study) -> DataOverview:
     given = study.file.data
-    return {
-        "name": given.imagefolder or given.name,
-        "images": dict(zip(("train", "val", "test"), study.sizes, strict=True)),
-        "folders": str(study.contents or ""),
-    }
+    return DataOverview(
+        name=given.imagefolder or given.name,
+        images=dict(zip(("train", "val", "test"), study.sizes, strict=True)),
+        folders=str(study.contents or ""),
+    )
 
 
-def _scheduler(study: Study) -> dict[str, Any] | None:
-    """The scheduler and its rungs; None if every trial is trained to its end."""
+def _scheduler(study: Study) -> SchedulerOverview | None:
     if not study.rungs:
         return None
-    return {
-        "name": study.file.scheduler.name,
-        "rungs": list(study.rungs),
-        "epochs": study.file.recipe.length,
-        "share_trained": share_trained(study),
-    }
+    return SchedulerOverview(
+        name=study.file.scheduler.name,
+        rungs=list(study.rungs),
+        epochs=study.file.recipe.length,
+        share_trained=share_trained(study),
+    )
 
 
 def _by_role(phases: Sequence[TrainingPlan]) -> dict[str, int]:

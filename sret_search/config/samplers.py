@@ -64,7 +64,8 @@ def check_sampler(name: str) -> str:
     """Check that this is the name of a sampler or an import path, and return it.
 
     Raises:
-        ValueError: it is neither. The message says what to write.
+        ValueError: no sampler has this name, and it is no import path. The message has names that
+            can be written.
     """
     if name in RENAMED:
         keys = (f"{key}: {value}" for key, value in RENAMED[name].items())

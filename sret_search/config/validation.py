@@ -6,6 +6,7 @@ import json
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.config.addresses import masked_value
@@ -35,7 +36,7 @@ def check(model: type[Model], document: SourceFile) -> Model:
     except ValidationError as error:
         problems: dict[tuple[int | None, int | None], Problem] = {}
         for detail in error.errors():
-            problem = _problem(model, document, dict(detail))
+            problem = _problem(model, document, detail)
             problems.setdefault((problem.line, problem.column), problem)
         raise StudyError(sorted(problems.values(), key=lambda p: (p.line, p.column))) from None
 
@@ -62,7 +63,7 @@ _MESSAGES = {
 }
 
 
-def _problem(model: type[Any], document: SourceFile, detail: dict[str, Any]) -> Problem:
+def _problem(model: type[Any], document: SourceFile, detail: ErrorDetails) -> Problem:
     path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
     kind, key, context = detail["type"], str(path[-1]) if path else "", detail.get("ctx", {})
     key = masked_value(key)

@@ -19,7 +19,7 @@ def named(study: Study) -> list[Callback]:
     """Make the callbacks that `compute.callbacks` names.
 
     Raises:
-        StudyError: one cannot be imported or made, or is no callback.
+        StudyError: a callback cannot be imported or made, or has another class.
     """
     callbacks, problems, doc = [], [], study.source
     for i, path in enumerate(study.file.compute.callbacks):

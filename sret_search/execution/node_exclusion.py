@@ -63,7 +63,7 @@ class NodeExclusion:
     def avoided(self, number: int) -> list[str]:
         """Ids of the nodes on which the next attempt at a trial must not run.
 
-        They are the excluded ones, and that of its last failure if there is another node.
+        They are the excluded nodes, and the node of its last failure if there is another node.
         """
         if not self.ids and number not in self._last:
             return []

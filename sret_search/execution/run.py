@@ -222,9 +222,9 @@ def _without_blind(study: Study, first: Slots, left_out: NodeExclusion) -> Slots
     if not blind:
         return first
     if len(blind) == len(nodes.with_room(first.cpus, first.gpus)):
-        what = "; ".join(blind.values())
+        problems = "; ".join(blind.values())
         mend = "install the torch and the driver that fit them, or unset CUDA_VISIBLE_DEVICES"
-        raise StudyError(f"{shown(study.path)}: {what}; {mend} to train on CPUs")
+        raise StudyError(f"{shown(study.path)}: {problems}; {mend} to train on CPUs")
     for node, problem in blind.items():
         print(f"the node {problem}: it gets no trials", flush=True)
         left_out.leave(node)

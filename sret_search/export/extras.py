@@ -23,7 +23,7 @@ def require_extra(extra: str) -> None:
     """Check that the packages of an extra are installed.
 
     Raises:
-        ExtraError: some are not.
+        ExtraError: a package is not installed.
     """
     missing = [name for name in _PACKAGES[extra] if not _is_there(name)]
     if missing:

@@ -22,7 +22,7 @@ class Group:
         part: "train", "val" or "test", as the data set comes.
         place: the folder, or another name for messages.
         images: the number of images.
-        digest: hash of what tells these images from others: labels, files, sampled pixels.
+        digest: hash of labels, files and sampled pixels, which tell these images from others.
     """
 
     part: str

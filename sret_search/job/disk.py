@@ -1,8 +1,8 @@
 """Bytes on disk of a training, in closed form: its checkpoints, and the files it leaves.
 
-A checkpoint holds tensors: the weights, the optimizer's state of each weight and, if the recipe has
-one, a moving average. Beside its content each tensor takes some three hundred bytes in torch's
-archive. With many small weights these are most of the file.
+A checkpoint holds tensors: the weights, the optimizer's state of each weight and, if the recipe
+averages weights, their moving average. Beside its content each tensor takes some three hundred
+bytes in torch's archive. With many small weights these are most of the file.
 """
 
 from __future__ import annotations

@@ -301,7 +301,7 @@ class _Ranks:
 
     @property
     def signals(self) -> set[int]:
-        """Signals that ended some of them."""
+        """Signals that ended processes of the training."""
         codes = (process.exitcode for process in self._seen.values())
         return {-code for code in codes if code is not None and code < 0}
 

@@ -175,14 +175,14 @@ class TrainingResult:
     """The result of a training that has ended: the content of `result.json`.
 
     Attributes:
-        end: what it reached, or how it diverged.
+        end: its last evaluation, or its divergence.
         job: the identity of the job.
         epochs: of the training, perhaps with a part of an epoch.
         steps: of the optimizer.
         seconds: of all attempts.
         train_macs: multiply-adds of the whole training.
         history: epoch by epoch.
-        environment: what its last bits may depend on.
+        environment: versions and hardware on which its last bits may depend, by name.
     """
 
     end: FinalEvaluation | Divergence

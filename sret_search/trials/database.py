@@ -206,9 +206,9 @@ def undamaged(study: Study) -> Iterator[None]:
         raise damaged(study, reason(error)) from None
 
 
-def damaged(study: Study, what: str) -> StudyError:
+def damaged(study: Study, problem: str) -> StudyError:
     """The error for a database whose data differ from those that were written."""
-    return _refused_as(study, f"the database is damaged ({what}): {sqlite.REPAIR}")
+    return _refused_as(study, f"the database is damaged ({problem}): {sqlite.REPAIR}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Declarations of a study: what each run asked for, and how many trials had ended by then.
+"""Declarations of a study: its description at each run, and the number of trials ended by then.
 
 Test accuracy may be reported for comparisons that were declared before any result was known. The
 present study file does not show this. So the ledger stores each description of the study, with the

@@ -77,9 +77,9 @@ def write(study: Study, content: Packed) -> bytes:
         "only_retrainable": content.only_retrainable,
         "right": {
             str(entry.number): {
-                what: _bits(right)
-                for what in content.outcomes.known(entry.number)
-                if (right := content.outcomes.right(entry.number, what)) is not None
+                network: _bits(right)
+                for network in content.outcomes.known(entry.number)
+                if (right := content.outcomes.right(entry.number, network)) is not None
             }
             for entry in content.entries
         },
@@ -111,8 +111,8 @@ def read(study: Study) -> Packed:
             [int(number) for number in plain["only_retrainable"]],
             Known(
                 {
-                    int(number): {what: _right(each) for what, each in of.items()}
-                    for number, of in plain["right"].items()
+                    int(number): {network: _right(bits) for network, bits in by_network.items()}
+                    for number, by_network in plain["right"].items()
                 }
             ),
         )

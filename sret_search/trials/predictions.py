@@ -18,15 +18,16 @@ from sret_search.artifacts.trial_folders import TrialFolders
 class Outcomes(Protocol):
     """Correct classifications, by trial."""
 
-    def right(self, number: int, what: str) -> np.ndarray | None:
+    def right(self, number: int, network: str) -> np.ndarray | None:
         """Whether a trial classified each test image right, booleans (images,); None if unknown.
 
         Args:
-            what: "test", or "rerun-<i>" for its i-th rerun at another depth.
+            network: "test" for the network as it was trained, or "rerun-<i>" for its i-th rerun at
+                another depth.
         """
 
     def known(self, number: int) -> list[str]:
-        """The names for which `right` has values of a trial."""
+        """The networks for which `right` has values of a trial."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Predictions:
     folders: TrialFolders
     attempts: Mapping[int, Sequence[str]]
 
-    def right(self, number: int, what: str) -> np.ndarray | None:
-        return self._read(number).get(what)
+    def right(self, number: int, network: str) -> np.ndarray | None:
+        return self._read(number).get(network)
 
     def known(self, number: int) -> list[str]:
         return list(self._read(number))
@@ -53,7 +54,11 @@ class Predictions:
                 file = self.folders.open(attempt, PREDICTIONS)
                 with np.load(file, allow_pickle=False) as arrays:
                     labels = arrays["labels"]
-                    return {what: arrays[what] == labels for what in arrays if what != "labels"}
+                    return {
+                        network: arrays[network] == labels
+                        for network in arrays
+                        if network != "labels"
+                    }
         return {}
 
 
@@ -63,8 +68,8 @@ class Known:
 
     by_trial: Mapping[int, Mapping[str, np.ndarray]]
 
-    def right(self, number: int, what: str) -> np.ndarray | None:
-        return self.by_trial.get(number, {}).get(what)
+    def right(self, number: int, network: str) -> np.ndarray | None:
+        return self.by_trial.get(number, {}).get(network)
 
     def known(self, number: int) -> list[str]:
         return list(self.by_trial.get(number, {}))

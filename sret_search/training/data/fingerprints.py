@@ -22,7 +22,7 @@ from sret_search.training.data.streams import StreamPart
 
 _MOST_GROUPS = 200
 """Most class folders, over all parts, with a fingerprint each. With more, each part has a single
-one."""
+fingerprint."""
 _MOST_SIZES = 100_000
 """Most files whose sizes enter a fingerprint. With more, only their names do."""
 _MOST_BYTES = 2**26

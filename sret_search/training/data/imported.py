@@ -57,7 +57,7 @@ def read(data: Data) -> _Parts:
 
 
 class _WrongError(Exception):
-    """A value of the wrong kind was returned. The message says what it is and what is needed."""
+    """A value of the wrong kind was returned. The message names its kind and the kind needed."""
 
 
 def _parts(returned: Any, data: Data) -> _Parts:

@@ -387,7 +387,7 @@ def test_an_axis_that_was_added_takes_the_trials_trained_at_one_of_its_values(
     assert driver.made.space.default("residual.kind") == "scaled"
     added = EDITED + "  residual.kind: {choices: [lrc, scaled]}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert {own["residual.kind"] for own in driver.history.current_values.values()} == {"scaled"}
+    assert {values["residual.kind"] for values in driver.history.current_values.values()} == {"scaled"}
     driver.start(study(tmp_path, "{sampler: tpe, trials: 14}", added))
     driver.run()
     assert len(driver.entries) == 14
@@ -402,8 +402,8 @@ def test_an_axis_that_was_added_under_a_condition_counts_where_that_holds(tmp_pa
     added = EDITED + "  nll.share: {choices: [none, block]}\n"
     added += "  nll.ratio: {choices: [0.5], when: {nll.share: [block]}}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert all(own["nll.share"] == "none" for own in driver.history.current_values.values())
-    assert all("nll.ratio" not in own for own in driver.history.current_values.values())
+    assert all(values["nll.share"] == "none" for values in driver.history.current_values.values())
+    assert all("nll.ratio" not in values for values in driver.history.current_values.values())
 
 
 def test_an_axis_that_was_removed_keeps_the_trials_at_the_value_of_the_space(
@@ -432,7 +432,7 @@ axes:
     driver.run()
     same = [
         own["stages.0.unique"] == own["stages.1.unique"]
-        for own in driver.history.current_values.values()
+        for values in driver.history.current_values.values()
     ]
     assert not all(same)
     back = study(tmp_path, "{sampler: random, trials: 6}", both)
