@@ -387,7 +387,9 @@ def test_an_axis_that_was_added_takes_the_trials_trained_at_one_of_its_values(
     assert driver.made.space.default("residual.kind") == "scaled"
     added = EDITED + "  residual.kind: {choices: [lrc, scaled]}\n"
     assert belonging(driver, study(tmp_path, SEARCH, added)) == list(range(12))
-    assert {values["residual.kind"] for values in driver.history.current_values.values()} == {"scaled"}
+    assert {values["residual.kind"] for values in driver.history.current_values.values()} == {
+        "scaled"
+    }
     driver.start(study(tmp_path, "{sampler: tpe, trials: 14}", added))
     driver.run()
     assert len(driver.entries) == 14
