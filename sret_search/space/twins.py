@@ -49,15 +49,6 @@ class Twin:
     matched: str | None = None
     gap: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with the name of the twin."""
-        return {
-            "control": self.control,
-            "candidate": self.candidate.name,
-            "matched": self.matched,
-            "gap": self.gap,
-        }
-
 
 def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterator[Twin]:
     """Twins of a recursive candidate. A candidate without recursion has none.

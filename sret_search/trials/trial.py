@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from sret_search.architecture import Architecture
 from sret_search.cost import cost
 from sret_search.job import Job, step_memory, train_macs
 from sret_search.planning.plan import Role
@@ -228,6 +229,11 @@ class TrialRecord:
         """The job as plain data."""
         plain: dict[str, Any] = json.loads(self.text)
         return plain
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture that it trains, read without the rest of the job."""
+        return Architecture.from_dict(self.plain["architecture"])
 
     @cached_property
     def job(self) -> Job:

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
-from sret_search.architecture import Architecture
 from sret_search.cost import params_by_runs
 from sret_search.reporting.analyses.depth.analysis import unused_sentences
 from sret_search.reporting.analyses.depth.numbers import Depth
@@ -209,7 +208,7 @@ STUDY = "study: made_up\nspace: space.yaml\nsearch: {sampler: grid, seeds: SEEDS
 
 def by_law(entry: TrialRecord) -> dict:
     """What a law gives, with noise."""
-    sizes = params_by_runs(Architecture.from_dict(entry.plain["architecture"]))
+    sizes = params_by_runs(entry.architecture)
     m = sum(r**0.5 * n for r, n in sizes.items())
     noise = np.random.default_rng([entry.seed, entry.cost["params"], entry.cost["executions"]])
     loss = (0.1 + 0.3 * (m / 1e4) ** -0.4) * np.exp(0.02 * noise.normal())

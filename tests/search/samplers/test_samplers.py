@@ -433,7 +433,7 @@ axes:
     assert belonging(driver, split) == list(range(6))
     driver.run()
     same = [
-        own["stages.0.unique"] == own["stages.1.unique"]
+        values["stages.0.unique"] == values["stages.1.unique"]
         for values in driver.history.current_values.values()
     ]
     assert not all(same)

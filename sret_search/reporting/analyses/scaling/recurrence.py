@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
-from sret_search.architecture import Architecture
 from sret_search.cost import params_by_runs
 from sret_search.reporting.analyses.elastic.numbers import has_elastic
 from sret_search.reporting.analyses.scaling.fit import Fit, fit, solve
@@ -220,10 +219,7 @@ def _distinct(sizes_n: np.ndarray) -> int:
 def as_points(chosen: Iterable[Trained]) -> Points:
     """The points to which the law is fitted."""
     chosen = list(chosen)
-    sizes = [
-        params_by_runs(Architecture.from_dict(candidate.entry.plain["architecture"]))
-        for candidate in chosen
-    ]
+    sizes = [params_by_runs(candidate.entry.architecture) for candidate in chosen]
     runs = sorted({r for by_runs in sizes for r in by_runs})
     sizes_rn = np.array([[by_runs.get(r, 0) for by_runs in sizes] for r in runs], dtype=float)
     losses = np.array([list(candidate.losses.values()) for candidate in chosen]).T
