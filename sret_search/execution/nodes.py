@@ -46,7 +46,7 @@ def check(study: Study, trials_root: str) -> None:
             probe.parent.mkdir(parents=True, exist_ok=True)
             probe.write_text(probe.name)
         waiting = {
-            node["NodeID"]: asked(
+            node["NodeID"]: ask_node(
                 look, node["NodeID"], probe and str(probe), needed, node["NodeID"]
             )
             for node in nodes
@@ -72,12 +72,12 @@ def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
     if not gpus:
         return {}
     named = with_room(cpus, gpus)
-    waiting = {node: asked(look_for_cuda, node) for node in named}
+    waiting = {node: ask_node(look_for_cuda, node) for node in named}
     problems = {node: answer(pending) for node, pending in waiting.items()}
     return {node: f"{named[node]} {problem}" for node, problem in problems.items() if problem}
 
 
-def asked(work: Callable[..., Any], node: str, *arguments: Any) -> Any:
+def ask_node(work: Callable[..., Any], node: str, *arguments: Any) -> Any:
     """The future answer of a function that runs on a node beside its trials, by the node's id."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
