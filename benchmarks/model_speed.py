@@ -24,6 +24,7 @@ import argparse
 import datetime
 import functools
 import json
+import os
 import platform
 import re
 import resource
@@ -47,6 +48,7 @@ from plain_sret import PlainSReT
 from sret_search.architecture import Architecture, Stage
 from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
+from sret_search.machine.allocator import variables
 from sret_search.model import SReT, map_large_blocks
 
 RESULTS = Path(__file__).parent / "results"
@@ -64,13 +66,16 @@ MATRIX = 2048
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    if arguments.serve:
+        serve(arguments.serve, arguments.device)
+        return
     if arguments.deep:
         print(json.dumps(deep(arguments.deep, arguments.device)))
         return
     figures: dict[str, Any] = {"hardware": hardware(arguments.device)}
+    figures["allocator"] = "jemalloc" if variables() else "the system's"
     say("training and inference of SReT-T")
-    figures |= training(arguments.device, arguments.rounds)
-    figures["latency"] = latency(arguments.device, arguments.rounds)
+    figures |= training(arguments)
     if arguments.device == "cuda":
         figures |= deep_on_a_gpu()
     say("1000 executions")
@@ -92,6 +97,12 @@ def build(kind: str, a: Architecture, device: str, budget: int = 2**40) -> nn.Mo
     if device == "cuda":
         model.compile_blocks()
     return model
+
+
+def command(arguments: argparse.Namespace) -> list[str]:
+    """The start of a command of this script, with the same device and threads."""
+    named = ["--device", arguments.device, "--threads", str(arguments.threads)]
+    return [sys.executable, __file__, *named]
 
 
 def batch_of(a: Architecture, batch: int, device: str) -> tuple[Tensor, Tensor]:
@@ -117,27 +128,69 @@ def seconds(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def training(device: str, rounds: int) -> dict[str, Any]:
-    """SReT-T: steps of both models and large matrix products, in turn."""
-    batch = 16 if device == "cpu" else 256
-    images, labels = batch_of(SRET_T, batch, device)
-    models = {kind: build(kind, SRET_T, device).train() for kind in KINDS}
+class Child:
+    """A process with one of the models, which does and times what it is told.
+
+    Ours has the allocator that workers of a study have. Ray brings it: without Ray, as on a machine
+    with torch alone, it has the system's, as the plain model always has.
+    """
+
+    def __init__(self, kind: str, arguments: argparse.Namespace) -> None:
+        self.process = subprocess.Popen(
+            [*command(arguments), "--serve", kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True, env=os.environ | (variables() if kind == "ours" else {}),
+        )  # fmt: skip
+
+    def seconds(self, *words: object) -> float:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(*words, file=self.process.stdin, flush=True)
+        return float(self.process.stdout.readline())
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
+def serve(kind: str, device: str) -> None:
+    """Time what lines of the standard input name: `step`, `matmul`, or `forward` and a batch."""
+    model = build(kind, SRET_T, device)
+    batches = {16, 1, 64} if device == "cpu" else {256, 1, 64}
+    inputs = {batch: batch_of(SRET_T, batch, device) for batch in batches}
     size = MATRIX if device == "cpu" else 4 * MATRIX
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     one, other = torch.randn(2, size, size, device=device, dtype=dtype)
+    for line in sys.stdin:
+        what, *batch = line.split()
+        model.train(what == "step")
+        with torch.inference_mode(what == "forward"):
+            if what == "matmul":
+                run = functools.partial(torch.mm, one, other)
+            elif what == "step":
+                run = functools.partial(step, model, *inputs[int(batch[0])])
+            else:
+                run = functools.partial(model, inputs[int(batch[0])][0])
+            print(seconds(run, device), flush=True)
 
-    compile_seconds = seconds(lambda: step(models["ours"], images, labels), device)
-    step(models["plain"], images, labels)
+
+def training(arguments: argparse.Namespace) -> dict[str, Any]:
+    """SReT-T: steps of both models and large matrix products, in turn; then forward passes."""
+    batch = 16 if arguments.device == "cpu" else 256
+    children = {kind: Child(kind, arguments) for kind in KINDS}
+    compile_seconds = children["ours"].seconds("step", batch)
+    children["plain"].seconds("step", batch)
     times: dict[str, list[float]] = {"plain": [], "ours": [], "matmul": []}
-    for _ in range(rounds):
-        for kind, model in models.items():
-            run = functools.partial(step, model, images, labels)
-            times[kind].append(seconds(run, device))
-            times["matmul"].append(seconds(lambda: one @ other, device))
+    for _ in range(arguments.rounds):
+        for kind, child in children.items():
+            times[kind].append(child.seconds("step", batch))
+            times["matmul"].append(child.seconds("matmul"))
     plain, ours, product = (statistics.median(times[key]) for key in ("plain", "ours", "matmul"))
+    size = MATRIX if arguments.device == "cpu" else 4 * MATRIX
     rate = 3 * batch * cost(SRET_T).macs / ours
     matmul_rate = size**3 / product
     ratios = [p / o for p, o in zip(times["plain"], times["ours"], strict=True)]
+    latency = _latency(children, arguments.rounds)
+    for child in children.values():
+        child.end()
     return {
         "train_speedup": plain / ours,
         "train_speedup_quartiles": statistics.quantiles(ratios, n=4)[::2],
@@ -146,21 +199,18 @@ def training(device: str, rounds: int) -> dict[str, Any]:
         "least_seconds_of_its_products": 3 * batch * cost(SRET_T).macs / matmul_rate,
         "matmul_gmacs": matmul_rate / 1e9,
         "first_step_seconds": compile_seconds,
+        "latency": latency,
     }
 
 
-@torch.inference_mode()
-def latency(device: str, rounds: int) -> dict[str, dict[str, float]]:
+def _latency(children: dict[str, Child], rounds: int) -> dict[str, dict[str, float]]:
     """Median milliseconds of a forward pass of SReT-T."""
-    models = {kind: build(kind, SRET_T, device).eval() for kind in KINDS}
     found: dict[str, dict[str, float]] = {kind: {} for kind in KINDS}
     for batch in (1, 64):
-        images, _ = batch_of(SRET_T, batch, device)
         times: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for _ in range(rounds + 1):
-            for kind, model in models.items():
-                run = functools.partial(model, images)
-                times[kind].append(seconds(run, device))
+            for kind, child in children.items():
+                times[kind].append(child.seconds("forward", batch))
         for kind in KINDS:
             found[kind][f"batch_{batch}"] = 1000 * statistics.median(times[kind][1:])
     return found
@@ -171,7 +221,7 @@ def deep(kind: str, device: str) -> dict[str, Any]:
     images, labels = batch_of(DEEP, 32, device)
     model = build(kind, DEEP, device, DEEP_BUDGET).train()
     if kind == "ours" and device == "cpu":
-        map_large_blocks()  # as a training does
+        map_large_blocks()  # as a training does; it has an effect without jemalloc only
     times = [seconds(lambda: step(model, images, labels), device) for _ in range(DEEP_STEPS)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device == "cuda":
@@ -183,9 +233,10 @@ def deep_in_processes(arguments: argparse.Namespace) -> dict[str, Any]:
     """1000 executions of both models, each in a process of its own."""
     found = {}
     for kind in KINDS:
-        command = [sys.executable, __file__, "--deep", kind, "--device", arguments.device]
-        command += ["--threads", str(arguments.threads)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*command(arguments), "--deep", kind], capture_output=True, text=True, check=True,
+            env=os.environ | (variables() if kind == "ours" else {}),
+        )  # fmt: skip
         found[kind] = json.loads(done.stdout.splitlines()[-1])
     plain, ours = found["plain"], found["ours"]
     later = [statistics.median(found[kind]["seconds"][1:]) for kind in KINDS]
@@ -246,6 +297,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9, help="repetitions (9)")
     parser.add_argument("--deep", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -138,6 +138,19 @@ def processors() -> Iterator[Finding]:
         yield Finding("CPU", "well", text)
 
 
+def allocator() -> Iterator[Finding]:
+    """Report the allocator of the workers' memory."""
+    from sret_search.machine.allocator import jemalloc
+
+    if preloaded := os.environ.get("LD_PRELOAD"):
+        yield Finding("allocator", "note", f"LD_PRELOAD={preloaded}: workers use it too")
+    elif jemalloc() is not None:
+        yield Finding("allocator", "well", "workers use jemalloc, which comes with Ray")
+    else:
+        to_do = "trainings that recompute activations are slower"
+        yield Finding("allocator", "note", "Ray brings none here: workers use the system's", to_do)
+
+
 def graphics() -> Iterator[Finding]:
     """Report the GPUs, as the driver and torch see them."""
     import torch
@@ -277,6 +290,7 @@ def ray() -> Iterator[Finding]:
 _CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "packages": packages,
     "CPU": processors,
+    "allocator": allocator,
     "GPU": graphics,
     "storage": storage,
     "temporary": temporary,

@@ -20,11 +20,14 @@ from sret_search.artifacts.names import HANG
 from sret_search.config.problems import shown
 from sret_search.errors import encodable
 from sret_search.execution import local_ray, nodes, signals
+from sret_search.machine import allocator
 from sret_search.study import Study, StudyError
 from sret_search.terminal import quiet
 from sret_search.trials import failures
 
 _ENVIRONMENT = {
+    "MALLOC_CONF": allocator.SETTINGS,
+    "RAY_LD_PRELOAD_ON_WORKERS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -39,7 +42,9 @@ _ENVIRONMENT = {
 }
 """Settings that Ray reads when it is imported, here and in its workers. Under `uv run` Ray would
 copy the working directory with all data to its workers. They use the present environment
-instead."""
+instead.
+
+Ray preloads jemalloc into its own processes. With RAY_LD_PRELOAD_ON_WORKERS workers keep it."""
 
 _STORES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL")
 """Variables that say where an object store is. Tune itself passes the keys to its workers."""
@@ -146,7 +151,10 @@ def _join(study: Study, address: str, folder: Path) -> None:
             "excludes": ["__pycache__"],
             "env_vars": {
                 name: os.environ[name] for name in (*_ENVIRONMENT, *_STORES) if name in os.environ
-            },
+            }
+            # Nodes usually have Ray at the same place. Where they do not, the system's loader says
+            # so in the worker's log and goes on.
+            | allocator.variables(),
             "worker_process_setup_hook": _entering(os.getcwd()),
         }
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sret_search.config.problems import shown
-from sret_search.execution.nodes import asked
+from sret_search.execution.nodes import ask_node
 from sret_search.job import step_memory
 from sret_search.planning.plan import training_plan
 from sret_search.space.candidate import Candidate
@@ -152,7 +152,7 @@ def _rooms(measure: bool, left_out: Collection[str]) -> list[Room]:
         has = node["Resources"]
         rooms.append(Room(has.get("CPU", 0.0), has.get("GPU", 0.0)))
         if measure and has.get("GPU", 0.0) >= 1:
-            waiting[len(rooms) - 1] = asked(gpu_memory, node["NodeID"])
+            waiting[len(rooms) - 1] = ask_node(gpu_memory, node["NodeID"])
     for index, answer in waiting.items():
         rooms[index] = replace(rooms[index], memory=_measured(answer))
     return rooms

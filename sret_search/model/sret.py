@@ -19,6 +19,17 @@ from sret_search.model.block import Block, LoopLayers, NonLinearProjection, draw
 from sret_search.model.checkpointing import run_in_segments
 
 
+def channels_last(images_BCSS: Tensor) -> Tensor:
+    """The images with their channels last in memory, so that tokens are a view of the image and the
+    image of tokens.
+
+    Images of a single channel are contiguous in both layouts. `contiguous` leaves them as they are,
+    and convolutions then return channels first. Strides that are computed anew name the layout.
+    """
+    B, C, H, W = images_BCSS.shape
+    return images_BCSS.movedim(1, 3).reshape(B, -1).view(B, H, W, C).movedim(3, 1)
+
+
 class Stem(nn.Sequential):
     """3×3 convolutions, each with batch normalisation and ReLU; or linear patches."""
 
@@ -125,9 +136,7 @@ class SReT(nn.Module):
     def feature_maps(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         """Tokens of each stage in turn, as an image (B, D, S, S), after its last execution."""
         plan = self.plan(images_BCSS.shape[0])
-        # With channels last, tokens are a view of the image and the image of tokens.
-        images_BCSS = images_BCSS.contiguous(memory_format=torch.channels_last)
-        x_BDSS = self.stem(images_BCSS) + self.positions_1DSS
+        x_BDSS = self.stem(channels_last(images_BCSS)) + self.positions_1DSS
         for i, stage in enumerate(self.stages):
             if i > 0:
                 x_BDSS = self.pools[i - 1](x_BDSS)

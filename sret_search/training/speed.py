@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sret_search.job import Job
+from sret_search.machine import allocator
 from sret_search.training import watchdog
 from sret_search.training.data import DataError
 from sret_search.training.evaluation import logits_of
@@ -67,8 +68,9 @@ def speeds(jobs: Sequence[Job], at_a_time: int, gpus: int) -> Iterator[Speed]:
         for i in range(at_a_time)
     ]
     try:
-        for worker in workers:
-            worker.start()
+        with allocator.preloaded():
+            for worker in workers:
+                worker.start()
         for _ in jobs:
             several = [_next(measured, workers) for _ in workers]
             step, evaluation = (
