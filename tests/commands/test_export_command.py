@@ -119,7 +119,9 @@ def test_another_depth_is_exported_with_its_own_accuracy(capsys):
     facts = _evaluated(capsys, str(folder))
     shallow = {run.executions: run for run in entry.result.reruns}[4]
     assert (facts["executions"], facts["trained_on"]) == (4, 0)
-    assert facts["accuracy"] == shallow.val_accuracy != entry.result.val_accuracy
+    assert facts["accuracy"] == shallow.val_accuracy
+    assert facts["loss"] == pytest.approx(shallow.val_loss, rel=1e-6)
+    assert facts["loss"] != pytest.approx(entry.result.val_loss, rel=1e-4)
     architecture = load_architecture(str(folder / "architecture.yaml"))
     assert architecture == entry.job.architecture.at_loops(2)
     # The training is that of all depths.

@@ -206,6 +206,8 @@ def test_a_study_runs_on_two_nodes(nodes: Nodes, tmp_path: Path) -> None:
     assert not list((tmp_path / "shared").rglob(".probe*"))
     # Relative folders are the driver's, not those in which the nodes were started.
     assert not [path for path in tmp_path.glob("node*/*") if path.is_dir()]
+    code, _, err = python(nodes, tmp_path, "-c", OWN, study.name)
+    assert code == 0, err
 
 
 OWN = """
@@ -215,7 +217,8 @@ from sret_search.execution import ray_cluster
 from sret_search.study import load_study
 with ray_cluster.connected(load_study(Path(sys.argv[1]))) as folder:
     import ray
-    ray.get(ray.remote(lambda: None).remote())
+    maps = ray.get(ray.remote(lambda: Path("/proc/self/maps").read_text()).remote())
+    assert "libjemalloc" in maps
     print(folder, flush=True)
     sys.stdin.read()
 """

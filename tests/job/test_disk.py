@@ -14,7 +14,7 @@ from sret_search.job.disk import checkpoint_bytes, kept_bytes
 from sret_search.model import SReT
 from sret_search.training import train
 from sret_search.training.optimizer import averaged, optimizer
-from sret_search.training.results import EpochMetrics
+from sret_search.training.results import DepthMetrics, EpochMetrics
 from sret_search.training.trainer import Trainer
 from sret_search.units import size_text
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_grows_with_its_history(tmp_path):
             )
         )  # fmt: skip
         shares = [epoch / (7 + i) for i in range(NARROW.executions)]
-        trainer.depths.append({"epoch": epoch, "updates": shares, "gradient_shares": shares[::-1]})
+        trainer.depths.append(DepthMetrics(epoch, shares, shares[::-1]))
     trainer.save(tmp_path / "after")
     before, after = (
         next((tmp_path / name).iterdir()).stat().st_size for name in ("before", "after")

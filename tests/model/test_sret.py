@@ -358,3 +358,20 @@ def test_images_of_any_size_run(image_size, strides):
     assert logits.shape == (2, 7)
     assert logits.isfinite().all()
     assert seen == [(side**2, s.width) for side, s in zip(a.sides, stages, strict=True)]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("stem", [{}, {"stem": "patch", "stem_strides": (2,)}])
+def test_tokens_are_contiguous_whatever_the_channels(channels, stem):
+    """Images of a single channel are contiguous in both layouts, so their strides decide nothing."""
+    a = replace(SMALL, in_channels=channels, **stem)
+    contiguous = []
+    model = SReT(a).double()
+    for stage in model.stages:
+        stage.register_forward_pre_hook(
+            lambda _, inputs: contiguous.append(inputs[0].is_contiguous())
+        )
+    images = images_of(a)
+    for batch in (images, images.to(memory_format=torch.channels_last)):
+        model(batch)
+    assert contiguous == [True] * 4

@@ -13,6 +13,7 @@ from sret_search.reporting.analyses.base import Analysis, Block, Column, Table
 from sret_search.reporting.contents import ANALYSES, blocks
 from sret_search.reporting.render.page import render
 from sret_search.reporting.results import Results
+from sret_search.study.description import DescribedData
 
 SPACE = "architecture: sret_digits\naxes:\n  stages.*.loops: {choices: [1, 2]}\n"
 STUDY = "study: s\nspace: space.yaml\nsearch: {seeds: 2}\n"
@@ -64,7 +65,7 @@ def test_cells_are_text_and_only_markup_is_markup() -> None:
     blocks = [Block("<h>", "name", texts=["a & b"], table=table), Block(notes=["after"])]
     page = render(
         "overlay.html", "t", [], sentences=[], footers=[], rows=[], pictures=[], blocks=blocks,
-        data={"imagefolder": None, "name": "digits", "sizes": [1, 2, 3]},
+        data=DescribedData({"imagefolder": None, "name": "digits", "sizes": [1, 2, 3]}),
     )  # fmt: skip
     assert '<h2 id="name">&lt;h&gt;</h2>' in page
     assert "<p>a &amp; b</p>" in page
