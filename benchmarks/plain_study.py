@@ -103,12 +103,13 @@ def digits() -> list[tuple[Tensor, Tensor]]:
     """Images (I, 1, 8, 8) and classes of the package's digits: train, validation, test."""
     from sret_search.job import Data
     from sret_search.training import data
+    from sret_search.training.augment import normalize
 
     split = data.load(Data("digits", split_seed=0, val=0.3, test=0.3))
     parts = []
     for part in (split.train, split.val, split.test):
         (images, labels), *_ = part.batches([torch.arange(len(part))])
-        parts.append(((images.float() / 255 - split.mean[0]) / split.std[0], labels))
+        parts.append((normalize(images, split.mean, split.std), labels))
     return parts
 
 
