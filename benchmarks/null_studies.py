@@ -87,7 +87,7 @@ KINDS = {
     "best": (r"Best: |Knee of the front|No smaller candidate|That is also the|Smallest within", None),
     "grounds": (r"These are means on test|Chosen among", None),
     "confirmed": (r"Trained again with|The front that was trained again", None),
-    "gains": (r"At [\d, and]+ executions training at this depth", r"(gained|lost), compared with"),
+    "gains": (r"At [\d, and]+ executions, training at this depth", r"(gained|lost), compared with"),
     "depths": (r"Each run at the depth of its training", r" executions are (better|worse) than"),
     "deepest": (r"The deepest arm, trained at|Compared with the reference, trained and run at", None),
     "what verdicts rest on": (r"Exploratory: one seed|Verdicts on depths hold", None),

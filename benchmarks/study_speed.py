@@ -15,7 +15,7 @@ Seconds are from the start of a command to its end.
     over_optuna, over_ray                        trials an hour of the package over those of a script
     first_epoch_seconds                          from the start of a study of a single trial to the
                                                  end of its first epoch of 8 steps
-    accuracy                                     mean on validation: all three train alike
+    accuracy                                     mean on validation; seeds and initial weights differ
 """
 
 from __future__ import annotations

@@ -150,8 +150,8 @@ def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
             groups.setdefault(depth.gain.sign, []).append(depth)
     for sign, group in groups.items():
         text = (
-            f"At {_executions(group)} executions {group[0].verdict}, compared with the weights trained at"
-            f" {reference.executions} executions and run there without training"
+            f"At {_executions(group)} executions, {group[0].verdict}, compared with the weights trained"
+            f" at {reference.executions} executions and run there without training"
         )
         if sign == 0:
             largest_gain = max(depth.gain.interval[1] for depth in group if depth.gain.interval)
