@@ -118,6 +118,11 @@ def step(model: nn.Module, images: Tensor, labels: Tensor) -> None:
     loss.backward()
 
 
+def matrix_side(device: str) -> int:
+    """Rows of the large matrices."""
+    return MATRIX if device == "cpu" else 4 * MATRIX
+
+
 def seconds(run: Callable[[], object], device: str) -> float:
     if device == "cuda":
         torch.cuda.synchronize()
@@ -156,7 +161,7 @@ def serve(kind: str, device: str) -> None:
     model = build(kind, SRET_T, device)
     batches = {16, 1, 64} if device == "cpu" else {256, 1, 64}
     inputs = {batch: batch_of(SRET_T, batch, device) for batch in batches}
-    size = MATRIX if device == "cpu" else 4 * MATRIX
+    size = matrix_side(device)
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     one, other = torch.randn(2, size, size, device=device, dtype=dtype)
     for line in sys.stdin:
@@ -184,9 +189,8 @@ def training(arguments: argparse.Namespace) -> dict[str, Any]:
             times[kind].append(child.seconds("step", batch))
             times["matmul"].append(child.seconds("matmul"))
     plain, ours, product = (statistics.median(times[key]) for key in ("plain", "ours", "matmul"))
-    size = MATRIX if arguments.device == "cpu" else 4 * MATRIX
     rate = 3 * batch * cost(SRET_T).macs / ours
-    matmul_rate = size**3 / product
+    matmul_rate = matrix_side(arguments.device) ** 3 / product
     ratios = [p / o for p, o in zip(times["plain"], times["ours"], strict=True)]
     latency = _latency(children, arguments.rounds)
     for child in children.values():

@@ -11,7 +11,7 @@ import sret_search
 
 PACKAGE = Path(sret_search.__file__).parent
 ROOMS = [
-    "errors", "terminal", "units", "importing", "writing", "pareto", "wilson", "architecture", "cost", "job",
+    "errors", "terminal", "environment", "units", "importing", "writing", "pareto", "wilson", "architecture", "cost", "job",
     "config", "machine", "space", "study", "artifacts", "model", "training", "planning",
     "export", "trials", "search", "execution", "reporting", "run", "api", "commands", "__main__",
 ]  # fmt: skip
@@ -22,6 +22,7 @@ OF_STUDIES = {
 FORBIDDEN = {
     "errors": HEAVY,
     "terminal": HEAVY,
+    "environment": HEAVY,
     "units": HEAVY,
     "importing": HEAVY,
     "writing": HEAVY,

@@ -8,8 +8,6 @@ them, and blocks that glibc maps have their pages faulted in anew. jemalloc does
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,25 +26,9 @@ def jemalloc() -> Path | None:
 
 
 def variables() -> dict[str, str]:
-    """Environment variables with which a new process has the allocator. None if the user preloads
-    something, which is kept."""
+    """Environment variables with which a new process has the allocator. Empty if Ray brings none, or
+    if the user preloads something, which is kept."""
     library = jemalloc()
     if library is None or "LD_PRELOAD" in os.environ:
         return {}
     return {"LD_PRELOAD": str(library), "MALLOC_CONF": os.environ.get("MALLOC_CONF", SETTINGS)}
-
-
-@contextmanager
-def preloaded() -> Iterator[None]:
-    """Let processes that the block starts have the allocator."""
-    added = variables()
-    before = {name: os.environ.get(name) for name in added}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

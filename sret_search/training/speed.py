@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sret_search.environment import environment
 from sret_search.job import Job
 from sret_search.machine import allocator
 from sret_search.training import watchdog
@@ -68,7 +69,7 @@ def speeds(jobs: Sequence[Job], at_a_time: int, gpus: int) -> Iterator[Speed]:
         for i in range(at_a_time)
     ]
     try:
-        with allocator.preloaded():
+        with environment(allocator.variables()):
             for worker in workers:
                 worker.start()
         for _ in jobs:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from sret_search.environment import environment
 from sret_search.machine import allocator
 
 _LOADED = "print(any('jemalloc' in line for line in open('/proc/self/maps')))"
@@ -22,7 +23,7 @@ def test_processes_that_start_in_the_block_have_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("LD_PRELOAD", raising=False)
     monkeypatch.delenv("MALLOC_CONF", raising=False)
     before = dict(os.environ)
-    with allocator.preloaded():
+    with environment(allocator.variables()):
         assert _is_loaded()
         assert os.environ["MALLOC_CONF"] == allocator.SETTINGS
     assert dict(os.environ) == before
@@ -35,14 +36,14 @@ def test_what_the_user_preloads_or_sets_stays(monkeypatch: pytest.MonkeyPatch) -
     assert allocator.variables()["MALLOC_CONF"] == "narenas:1"
     monkeypatch.setenv("LD_PRELOAD", "libc.so.6")
     assert allocator.variables() == {}
-    with allocator.preloaded():
+    with environment(allocator.variables()):
         assert os.environ["LD_PRELOAD"] == "libc.so.6"
         assert not _is_loaded()
 
 
 def test_the_settings_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LD_PRELOAD", raising=False)
-    with allocator.preloaded():
+    with environment(allocator.variables()):
         done = subprocess.run([sys.executable, "-c", ""], capture_output=True, text=True)
     assert done.stderr == ""  # jemalloc names settings that it does not know
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
+from sret_search.environment import environment
+
 _SETTINGS = {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
 _STYLE = {
     "figure.dpi": 100,
@@ -32,19 +34,10 @@ _STYLE = {
 
 @contextmanager
 def _without_settings() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in _SETTINGS}
-    os.environ.update(_SETTINGS)
-    try:
-        # A settings file in the working directory would replace the named file, and a module there
-        # would replace the installed module. The folder of templates has neither.
-        with chdir(Path(__file__).parent / "templates"):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    # A settings file in the working directory would replace the named file, and a module there
+    # would replace the installed module. The folder of templates has neither.
+    with environment(_SETTINGS), chdir(Path(__file__).parent / "templates"):
+        yield
 
 
 with _without_settings():
