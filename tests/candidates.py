@@ -33,6 +33,11 @@ _CHOICES = {
     "relax.gain": [False, True],
     "relax.lora": [None, 1, 3],
     "relax.experts": [1, 2, 3],
+    "loop.injection": ["none", "add", "linear", "gate"],
+    "loop.embedding": ["none", "sinusoidal", "learned", "film"],
+    "loop.readout": ["last", "mean", "weighted", "each"],
+    "loop.streams": [1, 2, 3],
+    "norm": ["pre", "sandwich"],
     "permutation": ["none", "stride", "official"],
     "drop_path": [0.0, 0.3],
 }  # fmt: skip

@@ -8,11 +8,12 @@ weights, and their outputs are equal to the last bit.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from sret_search.architecture.parts import CACHED, NLL, Relax, Residual, Stage
+from sret_search.architecture.parts import CACHED, NLL, Loop, Relax, Residual, Stage
 
 Loops = int | tuple[int, ...]
 
@@ -47,6 +48,17 @@ def of_stage(
         (relax.norm, relax.gain, relax.lora) if loop else None,
         residual.p if residual.kind == "scaled" and loop else None,
     )
+
+
+def of_loop(loop: Loop, loops: list[int]) -> tuple[Any, ...]:
+    """Canonical form of the injection, the embedding and the streams; empty without any.
+
+    Args:
+        loops: largest number of loops of each stage. Stages without loops have none of them.
+    """
+    if replace(loop, readout="last") == Loop() or max(loops) == 1:
+        return ()
+    return (("loop", loop.injection, loop.embedding, loop.streams),)
 
 
 def _loops(s: Stage) -> Loops:

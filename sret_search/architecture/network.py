@@ -19,6 +19,8 @@ from sret_search.architecture import canonical, rules
 from sret_search.architecture.parts import (
     NLL,
     STRICT,
+    Loop,
+    Norm,
     Order,
     Permutation,
     Relax,
@@ -38,12 +40,25 @@ class ArchitectureError(ValueError):
         self.path = path
 
 
+PARTS = {"nll": NLL, "residual": Residual, "relax": Relax, "loop": Loop}
+"""Types of the architecture's fields that are mappings."""
+
+
 class Execution(NamedTuple):
-    """A run of a block of a stage, with the index of the NLL after it; None without an NLL."""
+    """A run of a block of a stage.
+
+    Attributes:
+        block, loop: indices of the block and of its loop.
+        nll: index of the NLL after it; None without an NLL.
+        is_injected: the stage's input is injected before it, if the architecture injects it.
+        ends_loop: it ends a loop of the stage's last blocks. The head may read the state after it.
+    """
 
     block: int
     loop: int
     nll: int | None
+    is_injected: bool
+    ends_loop: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,9 @@ class Architecture:
         nll: the non-linear projection layers.
         residual: how branches are added.
         relax: the weights that differ between loops of a block.
+        loop: what the loops know of the stage's input, of their index, and of each other.
+        norm: "pre" normalises the input of each branch (the paper). "sandwich" also normalises its
+            output (Ding et al., 2105.13290, §3.2).
         permutation: order of tokens from the second loop on, if attention is sliced. "none"
             keeps the order. "stride" puts every G-th token into a slice. "official" draws a new
             random order at each forward pass, in evaluation too, as the published code does.
@@ -85,6 +103,8 @@ class Architecture:
     nll: NLL = field(default_factory=NLL)
     residual: Residual = field(default_factory=Residual)
     relax: Relax = field(default_factory=Relax)
+    loop: Loop = field(default_factory=Loop)
+    norm: Norm = "pre"
     permutation: Permutation = "none"
     drop_path: float = 0.0
 
@@ -101,7 +121,8 @@ class Architecture:
         broken = rules.of_network(
             self.image_size, self.in_channels, self.classes,
             self.stem, self.stem_strides, self.order, self.permutation,
-            self.nll, self.residual, self.relax, self.drop_path, len(self.stages),
+            self.nll, self.residual, self.relax, self.loop, self.norm, self.drop_path,
+            len(self.stages),
         )  # fmt: skip
         previous = 0
         for i, stage in enumerate(self.stages):
@@ -170,13 +191,27 @@ class Architecture:
 
     def schedule(self, stage: Stage) -> list[Execution]:
         """The executions of a stage, in the order in which they run."""
-        runs = list(_runs(stage, self.order))
-        if self.nll.share == "none":
-            return [Execution(block, loop, None) for block, loop in runs]
+        share = self.nll.share
         return [
-            Execution(block, loop, {"stage": 0, "block": block, "execution": i}[self.nll.share])
-            for i, (block, loop) in enumerate(runs)
+            Execution(
+                run.block,
+                run.loop,
+                {"none": None, "stage": 0, "block": run.block, "execution": i}[share],
+                run.loop > 0 and run.block == run.first,
+                run.block == stage.unique - 1,
+            )
+            for i, run in enumerate(_runs(stage, self.order))
         ]
+
+    @property
+    def loops_read(self) -> int:
+        """Number of loops after which the head may read the state: those of the last block."""
+        return self.stages[-1].loops_of(self.stages[-1].unique - 1)
+
+    @property
+    def reads_all_loops(self) -> bool:
+        """Whether the prediction depends on the state after every loop."""
+        return self.loop.readout in ("mean", "weighted") and self.loops_read > 1
 
     @property
     def built(self) -> tuple[Any, ...]:
@@ -190,11 +225,21 @@ class Architecture:
             network += canonical.of_stage(
                 stage, self.order, self.permutation, self.nll, self.residual, self.relax
             )
-        return network
+        # Earlier networks have no such entries, and candidates are named by this form.
+        network += canonical.of_loop(self.loop, [s.most_loops for s in self.stages])
+        if self.reads_all_loops:
+            network += (("readout", self.loop.readout),)
+        return network if self.norm == "pre" else (*network, ("norm", self.norm))
 
     @property
     def weights(self) -> tuple[Any, ...]:
-        """Form of the weights: equal for architectures that can load the same weights."""
+        """Form of the weights: equal for architectures that can load the same weights.
+
+        A stage that runs once leaves the weights of its loops unused, or starts with their initial
+        values.
+        """
+        loop = self.loop
+        by_loop = self.relax.per_loop or loop.embedding == "learned"
         stages = [
             (
                 s.width,
@@ -204,15 +249,25 @@ class Architecture:
                 self.nlls(s),
                 self.nlls(s) and self.nll.hidden(s.width),
             )
-            + (tuple(s.loops_of(block) for block in range(s.unique)) if self.relax.per_loop else ())
+            + (tuple(s.loops_of(block) for block in range(s.unique)) if by_loop else ())
             for s in self.stages
         ]
         network = (self.stem, self.stem_strides, self.in_channels, self.classes, self.sides[0])
-        return (*network, self.residual.kind, self.relax, *stages)
+        read = self.loops_read if loop.readout == "weighted" else None
+        of_loops = (loop.injection, loop.embedding, loop.streams, read)
+        return (*network, self.residual.kind, self.relax, of_loops, self.norm, *stages)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for YAML and JSON. `from_dict` is the inverse."""
+    def to_dict(self, complete: bool = False) -> dict[str, Any]:
+        """Plain data for YAML and JSON. `from_dict` is the inverse.
+
+        Args:
+            complete: also write `loop` and `norm` if they have their defaults. The names of all
+                jobs of earlier versions depend on their absence.
+        """
         plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        for name, default in (("loop", Loop()), ("norm", "pre")):
+            if getattr(self, name) == default and not complete:
+                del plain[name]
         return plain
 
     @classmethod
@@ -227,19 +282,28 @@ class Architecture:
             Stage(**{name: tuples(value) for name, value in stage.items()})
             for stage in plain["stages"]
         )
-        for name, kind in (("nll", NLL), ("residual", Residual), ("relax", Relax)):
+        for name, kind in PARTS.items():
             values[name] = kind(**plain.get(name, {}))
         return cls(**values)
 
 
-def _runs(stage: Stage, order: Order) -> Iterator[tuple[int, int]]:
-    """(block, loop) of each execution of a stage."""
+class _Run(NamedTuple):
+    """A run of a block; `first` is the block with which its round over the blocks begins."""
+
+    block: int
+    loop: int
+    first: int
+
+
+def _runs(stage: Stage, order: Order) -> Iterator[_Run]:
+    """The executions of a stage, in the order in which they run."""
     for loops, blocks in itertools.groupby(range(stage.unique), stage.loops_of):
         block_list = list(blocks)
         if order == "sequence":
-            yield from itertools.product(block_list, range(loops))
+            yield from (_Run(block, loop, block) for block in block_list for loop in range(loops))
         else:
-            yield from ((block, loop) for loop in range(loops) for block in block_list)
+            first = block_list[0]
+            yield from (_Run(block, loop, first) for loop in range(loops) for block in block_list)
 
 
 def _plain(value: Any) -> Any:

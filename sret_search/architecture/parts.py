@@ -12,6 +12,10 @@ Order = Literal["sequence", "cycle"]
 Permutation = Literal["none", "stride", "official"]
 NLLShare = Literal["none", "stage", "block", "execution"]
 ResidualKind = Literal["lrc", "layerscale", "scaled"]
+Norm = Literal["pre", "sandwich"]
+Injection = Literal["none", "add", "linear", "gate"]
+LoopEmbedding = Literal["none", "sinusoidal", "learned", "film"]
+Readout = Literal["last", "mean", "weighted", "each"]
 
 # Pydantic reads this to check a file. Building and training need no pydantic.
 STRICT = {"extra": "forbid", "strict": True}
@@ -207,3 +211,41 @@ class Relax:
     def per_loop(self) -> bool:
         """Whether some weights differ between loops."""
         return self.norm or self.gain or self.lora is not None
+
+
+FILM_FEATURES = 16
+"""Sinusoids of a loop's index from which "film" computes scales and shifts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What the loops of a block know of the stage's input, of their index, and of each other.
+
+    A stage whose blocks run once has none of it. With z the state and e the stage's input:
+
+    Attributes:
+        injection: change of the state before each loop after the first. "add": z + e. "linear":
+            z + e + W·[z, e] with one learnable matrix, 0 at first (the adapter of recurrent-depth
+            transformers, Geiping et al., 2502.05171, §3.2, as a change of the sum). "gate":
+            a·z + b·e with a learnable rate a for each channel, which cannot leave 0 to 1 (as in
+            Parcae, 2604.12946). At first a halves the state over the loops, and b is 1 - a.
+            In the order "cycle", a loop is a round over the blocks.
+        embedding: the loop's index as an input of its block. "sinusoidal": a fixed vector is added
+            to what both norms read, not to the state (Dehghani et al., 1807.03819, eq. 6).
+            "learned": a vector for each loop, 0 at first. "film": scale and shift of both norms, a
+            linear map of sinusoids of the index, 0 at first (Perez et al., 1709.07871).
+        readout: state that the head reads in the last stage: of the "last" loop; the "mean" over
+            the loops; a "weighted" mean with a learnable softmax; or "each", for a loss or an exit
+            after each loop. The prediction of "each" is that of the last loop.
+        streams: copies of the state. Each execution reads a learnable sum of them, adds its change
+            to each with a learnable factor, and mixes them by a learnable matrix (static
+            hyper-connections, Zhu et al., 2409.19606, §2, shared by the executions of a stage). At
+            first the network computes what it computes without them.
+    """
+
+    injection: Injection = "none"
+    embedding: LoopEmbedding = "none"
+    readout: Readout = "last"
+    streams: int = 1
+
+    __pydantic_config__ = STRICT

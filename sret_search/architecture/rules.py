@@ -14,9 +14,14 @@ from typing import Any, get_args
 from sret_search.architecture.parts import (
     CACHED,
     NLL,
+    Injection,
+    Loop,
+    LoopEmbedding,
     NLLShare,
+    Norm,
     Order,
     Permutation,
+    Readout,
     Relax,
     Residual,
     ResidualKind,
@@ -31,6 +36,7 @@ Broken = tuple[Place, str]
 """A broken rule: the path of a field, and a message."""
 
 MAX_STRIDE = 4
+MOST_STREAMS = 16
 MOST = 1_000_000
 """Largest allowed size or count. With larger numbers, sums would no longer be exact."""
 _LOOKED_AT = 10_000
@@ -41,7 +47,8 @@ _LOOKED_AT = 10_000
 def of_network(
     image_size: int, in_channels: int, classes: int,
     stem: str, strides: tuple[int, ...], order: str, permutation: str,
-    nll: NLL, residual: Residual, relax: Relax, drop_path: float, stages: int,
+    nll: NLL, residual: Residual, relax: Relax, loop: Loop, norm: str, drop_path: float,
+    stages: int,
 ) -> Broken | None:  # fmt: skip
     """The first broken rule among the rules that read no stage; None if all hold.
 
@@ -68,6 +75,11 @@ def of_network(
         yield _finite(("residual", "q"), residual.q)
         yield _positive(("relax", "experts"), relax.experts)
         yield _positive(("relax", "lora"), relax.lora)
+        yield _known(("loop", "injection"), Injection, loop.injection)
+        yield _known(("loop", "embedding"), LoopEmbedding, loop.embedding)
+        yield _known(("loop", "readout"), Readout, loop.readout)
+        yield _streams(loop.streams)
+        yield _known(("norm",), Norm, norm)
         yield _drop_path(drop_path)
 
     return next(filter(None, every()), None)
@@ -119,6 +131,12 @@ def _strides(stem: str, strides: tuple[int, ...], image_size: int) -> Broken | N
         )
         return ("stem_strides", 0), message
     return None
+
+
+def _streams(streams: int) -> Broken | None:
+    if 1 <= streams <= MOST_STREAMS:
+        return None
+    return ("loop", "streams"), f"`1 <= streams <= {MOST_STREAMS}` must hold, but got {streams}"
 
 
 def _drop_path(rate: float) -> Broken | None:

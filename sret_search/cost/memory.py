@@ -13,7 +13,14 @@ from functools import lru_cache
 
 from sret_search.architecture import NLL, Architecture, Relax, Stage
 from sret_search.architecture.parts import CACHED, Permutation, ResidualKind, Stem, stem_channels
-from sret_search.cost.count import cost, looped_executions, slices
+from sret_search.cost.count import (
+    Options,
+    cost,
+    injected_executions,
+    looped_executions,
+    options,
+    slices,
+)
 
 _FLOAT = 4
 
@@ -134,37 +141,62 @@ class _Stage:
 
 def _stages(a: Architecture, batch: int) -> list[_Stage]:
     return [
-        _stage(stage, batch * side * side, a.nll, a.residual.kind, a.relax, a.permutation)
+        _stage(stage, batch * side * side, options(a), a.permutation)
         for stage, side in zip(a.stages, a.sides, strict=True)
     ]
 
 
 @lru_cache(maxsize=CACHED)
-def _stage(
-    s: Stage, tokens: int, nll: NLL, residual: ResidualKind, relax: Relax, permutation: Permutation
-) -> _Stage:
-    d, h = s.width, s.hidden
+def _stage(s: Stage, tokens: int, common: Options, permutation: Permutation) -> _Stage:
+    d, h, relax = s.width, s.hidden, common.relax
+    streams = common.loop.streams if s.most_loops > 1 else 1
     # Gradients of the MLP's hidden layer before and after GELU, of the output and the input of
     # the execution, and of the bank before it is mixed.
     passing = tokens * (2 * h + 2 * d) + (relax.experts * d * h if relax.experts > 1 else 0)
-    kept = tokens * _kept(s, nll, relax, permutation) + _weights_kept(s, nll, residual, relax)
+    passing += (streams > 1) * tokens * d
+    if s.most_loops > 1 and common.loop.injection != "none":
+        # Its gradient, a sum over the loops, and the part of it that all loops share.
+        passing += tokens * d * (1 if common.loop.injection == "add" else 2)
+    kept = tokens * _kept(s, common, permutation)
+    kept += _weights_kept(s, common.nll, common.residual, relax)
     return _Stage(
         executions=s.executions,
-        input=_FLOAT * tokens * d,
+        input=_FLOAT * streams * tokens * d,
         kept=_FLOAT * int(kept),
         passing=_FLOAT * passing,
     )
 
 
-def _kept(s: Stage, nll: NLL, relax: Relax, permutation: Permutation) -> float:
+def _kept(s: Stage, common: Options, permutation: Permutation) -> float:
     """Floats that an execution keeps for each token: inputs of both norms, of the four linear
     layers and of GELU; queries, keys and values; two statistics of each norm; a sum for each
     head; and the floats that the options add."""
-    executions, hidden = s.executions, nll.hidden(s.width)
-    options = looped_executions(s) / executions * 4 * (relax.lora or 0)
-    options += _permuted(s, permutation) / executions * s.width
-    of_nll = 2 * s.width + 2 + 2 * hidden if hidden else 0
-    return 8 * s.width + 2 * s.hidden + 4 + s.heads + options + of_nll
+    d, executions, hidden = s.width, s.executions, common.nll.hidden(s.width)
+    loops = looped_executions(s) / executions
+    added = loops * 4 * (common.relax.lora or 0)
+    added += _permuted(s, permutation) / executions * d
+    added += _loop_kept(s, common, loops)
+    added += 2 * d + 4 if common.norm == "sandwich" else 0
+    of_nll = 2 * d + 2 + 2 * hidden if hidden else 0
+    return 8 * d + 2 * s.hidden + 4 + s.heads + added + of_nll
+
+
+def _loop_kept(s: Stage, common: Options, loops: float) -> float:
+    """Floats that an execution keeps for each token for injection, embedding and streams.
+
+    Args:
+        loops: part of the executions whose block runs more than once.
+    """
+    loop, d = common.loop, s.width
+    floats = 0.0
+    if loop.embedding in ("sinusoidal", "learned") and common.residual == "lrc":
+        # Learnable coefficients keep the state, and the norms keep the state with the embedding.
+        floats += loops * 2 * d
+    if s.most_loops > 1 and loop.injection in ("linear", "gate"):
+        floats += injected_executions(s, common.order) / s.executions * d
+    if s.most_loops > 1 and loop.streams > 1:
+        floats += (loop.streams + 1) * d
+    return floats
 
 
 def _weights_kept(s: Stage, nll: NLL, residual: ResidualKind, relax: Relax) -> float:

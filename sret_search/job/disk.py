@@ -75,22 +75,35 @@ def _tensors(a: Architecture) -> int:
     """Number of the model's parameter tensors."""
     stem = len(a.stem_strides) * (4 if a.stem == "convolutions" else 2)
     positions, pools, norm, head = 1, 2 * (len(a.stages) - 1), 2, 2
+    readout = a.loop.readout == "weighted" and a.reads_all_loops
     nll = 2 + 4 + _residual(a)
     return (
-        stem + positions + pools + norm + head
-        + sum(_block_tensors(a, stage) + a.nlls(stage) * nll for stage in a.stages)
+        stem + positions + pools + readout + norm + head
+        + sum(
+            _block_tensors(a, stage) + _loop_tensors(a, stage) + a.nlls(stage) * nll
+            for stage in a.stages
+        )
     )  # fmt: skip
 
 
 def _block_tensors(a: Architecture, stage: Stage) -> int:
     mlp = 4 if a.relax.experts == 1 else 4 + 2
     loop_tensors = bool(a.relax.gain) + (8 if a.relax.lora else 0)
+    loop_tensors += a.loop.embedding == "learned"
+    film, after = a.loop.embedding == "film", 0 if a.norm == "pre" else 4
     total = 0
     for loops, blocks in stage.blocks_by_loops.items():
         looped = loops if loops > 1 else 0
         norms = 4 * (max(looped, 1) if a.relax.norm else 1)
-        total += blocks * (norms + 4 + mlp + 2 * _residual(a) + looped * loop_tensors)
+        total += blocks * (norms + after + 4 + mlp + 2 * _residual(a) + looped * loop_tensors)
+        total += blocks * (film and loops > 1)
     return total
+
+
+def _loop_tensors(a: Architecture, stage: Stage) -> int:
+    if stage.most_loops == 1:
+        return 0
+    return 2 * (a.loop.injection in ("linear", "gate")) + 3 * (a.loop.streams > 1)
 
 
 def _monitor_bytes(a: Architecture, epoch: int, execution: int) -> int:

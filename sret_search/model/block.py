@@ -12,27 +12,34 @@ from torch import Tensor, nn
 
 from sret_search.architecture import Architecture, Stage
 from sret_search.model.attention import attend
-from sret_search.model.linear import Linear, LoRA
+from sret_search.model.linear import EPS, Linear, LoRA, Norm
+from sret_search.model.loop import Film, sinusoids
 from sret_search.model.mlp import MLP, ExpertBank, run_mlp
 from sret_search.model.residual import residual
 
-_EPS = 1e-6
-
 
 class LoopLayers(NamedTuple):
-    """The layers of a loop of a block. The last layer of each branch includes the branch's weight."""
+    """The layers of a loop of a block. The last layer of each branch includes the branch's weight.
 
-    norm1: nn.Module
+    Attributes:
+        after1, after2: norms of the branches' outputs; None without them.
+        embedding_D: added to what both branches read; None without it.
+    """
+
+    norm1: Norm
     qkv: Linear
     proj: Linear
-    norm2: nn.Module
+    norm2: Norm
     fc1: Linear
     fc2: Linear
+    after1: Norm | None = None
+    after2: Norm | None = None
+    embedding_D: Tensor | None = None
 
 
 class Block(nn.Module):
-    """A set of shared weights: attention and MLP, each with a norm before it and a residual around
-    it."""
+    """A set of shared weights: attention and MLP, each with a norm before it, perhaps another after
+    it, and a residual around it."""
 
     def __init__(self, a: Architecture, stage: Stage, loops: int) -> None:
         super().__init__()
@@ -40,17 +47,26 @@ class Block(nn.Module):
         looped = loops if loops > 1 else 0
         norms = max(looped, 1) if relax.norm else 1
         self.loops, self.heads = loops, stage.heads
-        self.norm1 = nn.ModuleList(nn.LayerNorm(d, eps=_EPS) for _ in range(norms))
+        self.norm1 = nn.ModuleList(nn.LayerNorm(d, eps=EPS) for _ in range(norms))
         self.qkv = nn.Linear(d, 3 * d)
         self.proj = nn.Linear(d, d)
         self.add1 = residual(a.residual, d, loops, a.unique_blocks)
-        self.norm2 = nn.ModuleList(nn.LayerNorm(d, eps=_EPS) for _ in range(norms))
+        self.norm2 = nn.ModuleList(nn.LayerNorm(d, eps=EPS) for _ in range(norms))
         self.mlp = MLP(d, h) if relax.experts == 1 else ExpertBank(d, h, relax.experts)
         self.add2 = residual(a.residual, d, loops, a.unique_blocks)
+        afters = 0 if a.norm == "pre" else 1
+        self.after1 = nn.ModuleList(nn.LayerNorm(d, eps=EPS) for _ in range(afters))
+        self.after2 = nn.ModuleList(nn.LayerNorm(d, eps=EPS) for _ in range(afters))
         self.gains = nn.ParameterList(torch.ones(2) for _ in range(looped if relax.gain else 0))
         rank = relax.lora or 0
         self.loras = nn.ModuleList(LoRA(d, h, rank) for _ in range(looped if rank else 0))
-        self.shares_all = relax.experts == 1 and not (looped and relax.per_loop)
+        self.embedding = a.loop.embedding if looped else "none"
+        learned = looped if self.embedding == "learned" else 0
+        self.embeddings = nn.ParameterList(torch.zeros(d) for _ in range(learned))
+        self.films = nn.ModuleList(Film(d) for _ in range(self.embedding == "film"))
+        self.shares_all = (
+            relax.experts == 1 and not (looped and relax.per_loop) and self.embedding == "none"
+        )
 
     def layers(self, loop: int) -> LoopLayers:
         """The layers of the loop with index `loop`. With `shares_all` they are the same for all
@@ -64,11 +80,36 @@ class Block(nn.Module):
             assert isinstance(lora, LoRA)
             qkv, proj = qkv.updated(lora.qkv), proj.updated(lora.proj)
             fc1, fc2 = fc1.updated(lora.fc1), fc2.updated(lora.fc2)
-        proj, fc2 = proj.weighed(self.add1.weight), fc2.weighed(self.add2.weight)
+        norm1, norm2 = _norm(self.norm1[norm]), _norm(self.norm2[norm])
+        for film in self.films:
+            assert isinstance(film, Film)
+            scale1_D, shift1_D, scale2_D, shift2_D = film.at(loop)
+            norm1 = norm1.modulated(scale1_D, shift1_D)
+            norm2 = norm2.modulated(scale2_D, shift2_D)
+        weight1, weight2 = [self.add1.weight], [self.add2.weight]
         if len(self.gains):
             gain1, gain2 = self.gains[loop].split(1)
-            proj, fc2 = proj.weighed(gain1), fc2.weighed(gain2)
-        return LoopLayers(self.norm1[norm], qkv, proj, self.norm2[norm], fc1, fc2)
+            weight1.append(gain1)
+            weight2.append(gain2)
+        after1 = after2 = None
+        if len(self.after1):
+            # A norm would undo a weight of the layer before it.
+            after1, after2 = _norm(self.after1[0]), _norm(self.after2[0])
+            for w1, w2 in zip(weight1, weight2, strict=True):
+                after1, after2 = after1.weighed(w1), after2.weighed(w2)
+        else:
+            for w1, w2 in zip(weight1, weight2, strict=True):
+                proj, fc2 = proj.weighed(w1), fc2.weighed(w2)
+        embedding_D = self._embedding(loop)
+        return LoopLayers(norm1, qkv, proj, norm2, fc1, fc2, after1, after2, embedding_D)
+
+    def _embedding(self, loop: int) -> Tensor | None:
+        if self.embedding == "learned":
+            learned_D: Tensor = self.embeddings[loop]
+            return learned_D
+        if self.embedding == "sinusoidal":
+            return sinusoids(loop, len(self.proj.bias)).to(self.proj.bias)
+        return None
 
     def forward(
         self,
@@ -84,13 +125,28 @@ class Block(nn.Module):
             keep_2B11: weights of each image's attention and MLP (stochastic depth).
         """
         keep1, keep2 = (None, None) if keep_2B11 is None else keep_2B11.unbind(0)
+        read_BND = _with(x_BND, layers.embedding_D)
         branch_BND = attend(
-            layers.norm1(x_BND), layers.qkv, layers.proj, self.heads, groups, order_N
+            layers.norm1.run(read_BND), layers.qkv, layers.proj, self.heads, groups, order_N
         )
+        if layers.after1 is not None:
+            branch_BND = layers.after1.run(branch_BND)
         x_BND = self.add1(x_BND, branch_BND, keep1)
-        branch_BND = run_mlp(layers.norm2(x_BND), layers.fc1, layers.fc2)
+        read_BND = _with(x_BND, layers.embedding_D)
+        branch_BND = run_mlp(layers.norm2.run(read_BND), layers.fc1, layers.fc2)
+        if layers.after2 is not None:
+            branch_BND = layers.after2.run(branch_BND)
         x_BND = self.add2(x_BND, branch_BND, keep2)
         return x_BND
+
+
+def _with(x_BND: Tensor, embedding_D: Tensor | None) -> Tensor:
+    return x_BND if embedding_D is None else x_BND + embedding_D
+
+
+def _norm(module: nn.Module) -> Norm:
+    assert isinstance(module, nn.LayerNorm)
+    return Norm(module.weight, module.bias)
 
 
 def run_block(
@@ -111,7 +167,7 @@ class NonLinearProjection(nn.Module):
 
     def __init__(self, a: Architecture, stage: Stage, loops: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(stage.width, eps=_EPS)
+        self.norm = nn.LayerNorm(stage.width, eps=EPS)
         self.mlp = MLP(stage.width, a.nll.hidden(stage.width))
         self.add = residual(a.residual, stage.width, loops, a.unique_blocks)
 

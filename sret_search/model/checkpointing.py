@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sret_search.cost import Segments
 
-Step = Callable[[Tensor], Tensor]
+State = TypeVar("State")
 
 
 def run_in_segments(
-    steps: Sequence[Step], x_BND: Tensor, plan: Segments, preserve_rng_state: bool
-) -> Tensor:
+    steps: Sequence[Callable[[State], State]],
+    state: State,
+    plan: Segments,
+    preserve_rng_state: bool,
+) -> State:
     """Apply the steps in turn, and keep only some activations for the backward pass.
 
     The last `plan.kept` steps keep their activations. The steps before run in segments of
@@ -27,17 +30,17 @@ def run_in_segments(
     """
     recomputed = len(steps) - plan.kept
     for start in range(0, recomputed, plan.length):
-        x_BND = checkpoint(
+        state = checkpoint(
             _chain,
             steps[start : min(start + plan.length, recomputed)],
-            x_BND,
+            state,
             use_reentrant=False,
             preserve_rng_state=preserve_rng_state,
         )
-    return _chain(steps[recomputed:], x_BND)
+    return _chain(steps[recomputed:], state)
 
 
-def _chain(steps: Sequence[Step], x_BND: Tensor) -> Tensor:
+def _chain(steps: Sequence[Callable[[State], State]], state: State) -> State:
     for step in steps:
-        x_BND = step(x_BND)
-    return x_BND
+        state = step(state)
+    return state

@@ -1,6 +1,6 @@
-"""Linear layers as values: weights that the loops of a block may change before they run.
+"""Linear layers and norms as values: weights that the loops of a block may change before they run.
 
-Shapes: B images, N tokens, I inputs, O outputs, R rank.
+Shapes: D width, B images, N tokens, I inputs, O outputs, R rank.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+EPS = 1e-6
+"""Added to the variance in each layer norm, as in the published code."""
 
 
 class Linear(NamedTuple):
@@ -45,6 +48,28 @@ class Linear(NamedTuple):
         if update is None:
             return self
         return self._replace(down_RI=update.down_RI, up_OR=update.up_OR)
+
+
+class Norm(NamedTuple):
+    """A layer norm over the channels."""
+
+    weight_D: Tensor
+    bias_D: Tensor
+
+    def run(self, x_BND: Tensor) -> Tensor:
+        """Apply the norm: (B, N, D) → (B, N, D)."""
+        return F.layer_norm(x_BND, self.bias_D.shape, self.weight_D, self.bias_D, EPS)
+
+    def weighed(self, factor: Tensor | None) -> Norm:
+        """The norm with its output multiplied by a factor, (1,) or (D,); None returns the norm
+        itself."""
+        if factor is None:
+            return self
+        return Norm(self.weight_D * factor, self.bias_D * factor)
+
+    def modulated(self, scale_D: Tensor, shift_D: Tensor) -> Norm:
+        """The norm with its output scaled by 1 + scale, and shifted."""
+        return Norm(self.weight_D * (1 + scale_D), self.bias_D * (1 + scale_D) + shift_D)
 
 
 class LowRank(nn.Module):

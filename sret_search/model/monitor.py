@@ -60,7 +60,7 @@ def depth_profile(model: SReT, images_BCSS: Tensor) -> DepthProfile:
     for stage in model.stages:
         assert isinstance(stage, RecursiveStage)
         hooks += [block.register_forward_pre_hook(enter) for block in stage.blocks]
-        hooks.append(stage.register_forward_hook(lambda module, args, out: note(out)))
+        hooks.append(stage.register_forward_hook(lambda module, args, out: note(out.x)))
     try:
         model(images_BCSS)
     finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sret_search.architecture import Architecture, Permutation, Relax
+from sret_search.architecture import Architecture, Loop, Permutation, Relax
 from sret_search.architecture.variants import VARIANTS
 from sret_search.job.paths import named_path
 from sret_search.model.files import CheckpointError, refusal
@@ -87,6 +87,9 @@ def from_official(official: Mapping[str, Tensor], a: Architecture) -> SReT:
         raise CheckpointError(
             "official models share whole blocks, but this architecture has `relax`"
         )
+    if a.loop != Loop() or a.norm != "pre":
+        field = "loop" if a.loop != Loop() else "norm"
+        raise CheckpointError(f"official models have no `{field}`, but this architecture has")
     model = SReT(a)
     wanted = model.state_dict()
     ours = {key: name for name in wanted for key in official_keys(name, a)}

@@ -15,14 +15,23 @@ from sret_search.model.sret import RecursiveStage, SReT
 def rerun(model: SReT, architecture: Architecture) -> SReT:
     """The same weights as another architecture. They are shared, not copied.
 
+    A model that ran once has no weights for the loops' injection and streams. They get their
+    initial values.
+
     Raises:
         ValueError: the architecture needs weights that the model does not have.
     """
     if architecture.weights != model.architecture.weights:
         raise ValueError("a rerun needs an architecture with the same weights")
+    weights = model.state_dict(keep_vars=True)
     with torch.device("meta"):
         twin = SReT(architecture, model.memory_budget)
-    twin.load_state_dict(model.state_dict(keep_vars=True), assign=True)
+    names = twin.state_dict().keys()
+    if not names <= weights.keys():
+        with torch.random.fork_rng(devices=[]):
+            initial = SReT(architecture).to(model.positions_1DSS).state_dict(keep_vars=True)
+        weights = {**initial, **weights}
+    twin.load_state_dict({name: weights[name] for name in names}, assign=True)
     for stage, original in zip(twin.stages, model.stages, strict=True):
         assert isinstance(stage, RecursiveStage)
         assert isinstance(original, RecursiveStage)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from sret_search.cost import MEMORY_BUDGET, Segments, recomputes, segments
 from sret_search.model.attention import token_order
 from sret_search.model.block import Block, LoopLayers, NonLinearProjection, draw_kept, run_block
 from sret_search.model.checkpointing import run_in_segments
+from sret_search.model.loop import Streams, injector
 
 
 def channels_last(images_BCSS: Tensor) -> Tensor:
@@ -46,6 +47,26 @@ class Stem(nn.Sequential):
         super().__init__(*layers)
 
 
+class Running(NamedTuple):
+    """A stage between two executions.
+
+    Attributes:
+        x: tokens (B, N, D); with K streams (K, B, N, D).
+        pooled: mean tokens (B, D) after each loop so far that the head may read.
+    """
+
+    x: Tensor
+    pooled: tuple[Tensor, ...] = ()
+
+
+class StageOutput(NamedTuple):
+    """The tokens of a stage as an image (B, D, S, S), and the mean tokens (B, D) after each of its
+    loops, if they were asked for."""
+
+    x_BDSS: Tensor
+    pooled: tuple[Tensor, ...]
+
+
 class RecursiveStage(nn.Module):
     """The unique blocks and NLLs of a stage, and the order in which they run."""
 
@@ -67,25 +88,49 @@ class RecursiveStage(nn.Module):
         self.nlls = nn.ModuleList(
             NonLinearProjection(a, stage, loops[nll]) for nll in range(a.nlls(stage))
         )
+        self.injector = injector(a.loop, stage.width, stage.most_loops)
+        has_streams = a.loop.streams > 1 and stage.most_loops > 1
+        self.streams = Streams(a.loop.streams) if has_streams else None
         before = sum(s.executions for s in a.stages[:index])
         self.drop_path = [
             a.drop_path * (before + e) / max(a.executions - 1, 1) for e in range(stage.executions)
         ]
 
-    def forward(self, x_BND: Tensor, plan: Segments | None = None) -> Tensor:
-        """Run all executions: (B, N, D) → (B, N, D). A plan says which activations are recomputed."""
+    def forward(
+        self, x_BND: Tensor, plan: Segments | None = None, pools_loops: bool = False
+    ) -> Running:
+        """Run all executions: (B, N, D) → (B, N, D).
+
+        Args:
+            plan: the activations that are recomputed.
+            pools_loops: also return the mean tokens after each loop that the head may read.
+        """
         shared = [_shared(block) for block in self.blocks]
+        injected_BND = None if self.injector is None else self.injector.prepare(x_BND)
         steps = [
-            partial(self.execute, run, rate, shared[run.block])
+            partial(self.execute, run, rate, shared[run.block], injected_BND, pools_loops)
             for run, rate in zip(self.schedule, self.drop_path, strict=True)
         ]
-        return run_in_segments(steps, x_BND, plan or Segments(1, len(steps)), self.random)
+        state = Running(x_BND if self.streams is None else self.streams.split(x_BND))
+        state = run_in_segments(steps, state, plan or Segments(1, len(steps)), self.random)
+        return state if self.streams is None else Running(self.streams.read(state.x), state.pooled)
 
     def execute(
-        self, run: Execution, drop_path: float, shared: LoopLayers | None, x_BND: Tensor
-    ) -> Tensor:
+        self,
+        run: Execution,
+        drop_path: float,
+        shared: LoopLayers | None,
+        injected_BND: Tensor | None,
+        pools_loops: bool,
+        state: Running,
+    ) -> Running:
+        """Run a block once, with what comes before and after it."""
         block = self.blocks[run.block]
         assert isinstance(block, Block)
+        read_BND = state.x if self.streams is None else self.streams.read(state.x)
+        x_BND = read_BND
+        if self.injector is not None and run.is_injected:
+            x_BND = self.injector(x_BND, injected_BND)
         groups = self.stage.groups_at(run.loop)
         order_N = token_order(self.permutation, run.loop, x_BND.shape[1], groups, x_BND.device)
         kept = draw_kept(x_BND, drop_path) if self.training and drop_path > 0 else None
@@ -93,7 +138,12 @@ class RecursiveStage(nn.Module):
         x_BND = self.run_block(block, x_BND, layers, groups, order_N, kept)
         if run.nll is not None:
             x_BND = self.nlls[run.nll](x_BND)
-        return x_BND
+        x = x_BND if self.streams is None else self.streams.write(state.x, x_BND - read_BND)
+        if not (pools_loops and run.ends_loop):
+            return Running(x, state.pooled)
+        pooled = x.transpose(-2, -1).mean(-1)
+        pooled_BD = pooled if self.streams is None else self.streams.read_pooled(pooled)
+        return Running(x, (*state.pooled, pooled_BD))
 
 
 def _shared(block: nn.Module) -> LoopLayers | None:
@@ -124,30 +174,60 @@ class SReT(nn.Module):
             nn.Conv2d(before.width, after.width, 3, 2, padding=1, groups=before.width)
             for before, after in zip(a.stages[:-1], a.stages[1:], strict=True)
         )
+        weights = a.loops_read if a.reads_all_loops and a.loop.readout == "weighted" else 0
+        self.readout_L = nn.Parameter(torch.zeros(weights)) if weights else None
         self.norm: nn.Module = nn.LayerNorm(a.stages[-1].width, eps=1e-6)
         self.head: nn.Module = nn.Linear(a.stages[-1].width, a.classes)
 
     def forward(self, images_BCSS: Tensor) -> Tensor:
         """Class logits (B, classes) of images (B, in_channels, image_size, image_size)."""
-        for last_BDSS in self.feature_maps(images_BCSS):
-            x_BDSS = last_BDSS
-        return self.classify(x_BDSS)
+        for output in self.outputs(images_BCSS, self.architecture.reads_all_loops):
+            last = output
+        if not self.architecture.reads_all_loops:
+            return self.classify(last.x_BDSS)
+        pooled_LBD = torch.stack(last.pooled)
+        if self.readout_L is None:
+            return self.classify_pooled(pooled_LBD.mean(0))
+        share_L11 = self.readout_L.softmax(0)[:, None, None]
+        return self.classify_pooled((pooled_LBD * share_L11).sum(0))
+
+    def by_loop(self, images_BCSS: Tensor) -> Tensor:
+        """Class logits (L, B, classes) after each loop of the last stage's last block.
+
+        The last are those of `forward`, unless the readout is a mean over the loops.
+        """
+        for output in self.outputs(images_BCSS, pools_loops=True):
+            last = output
+        return self.classify_pooled(torch.stack(last.pooled))
 
     def feature_maps(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         """Tokens of each stage in turn, as an image (B, D, S, S), after its last execution."""
+        return (output.x_BDSS for output in self.outputs(images_BCSS))
+
+    def outputs(self, images_BCSS: Tensor, pools_loops: bool = False) -> Iterator[StageOutput]:
+        """Output of each stage in turn.
+
+        Args:
+            pools_loops: with the mean tokens after each loop of the last stage.
+        """
         plan = self.plan(images_BCSS.shape[0])
         x_BDSS = self.stem(channels_last(images_BCSS)) + self.positions_1DSS
+        last = len(self.stages) - 1
         for i, stage in enumerate(self.stages):
             if i > 0:
                 x_BDSS = self.pools[i - 1](x_BDSS)
             x_BND = x_BDSS.flatten(2).transpose(1, 2)
-            x_BND = stage(x_BND, plan[i] if plan else None)
+            x_BND, pooled = stage(x_BND, plan[i] if plan else None, pools_loops and i == last)
             x_BDSS = x_BND.transpose(1, 2).unflatten(2, x_BDSS.shape[2:])
-            yield x_BDSS
+            yield StageOutput(x_BDSS, pooled)
 
     def classify(self, x_BDSS: Tensor) -> Tensor:
         """Class logits (B, classes) of the last stage's tokens (B, D, S, S)."""
-        logits: Tensor = self.head(self.norm(x_BDSS.mean((2, 3))))
+        return self.classify_pooled(x_BDSS.mean((2, 3)))
+
+    def classify_pooled(self, pooled_BD: Tensor) -> Tensor:
+        """Class logits (…, classes) of mean tokens (…, D)."""
+        logits: Tensor = self.head(self.norm(pooled_BD))
         return logits
 
     def compile_blocks(self, backend: str | Callable[..., Any] = "inductor") -> None:

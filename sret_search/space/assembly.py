@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage, tuples
+from sret_search.architecture import Architecture, Stage, tuples
+from sret_search.architecture.network import PARTS
 from sret_search.architecture.parts import CACHED
 from sret_search.job import Recipe
 
 Place = tuple[str | int, ...]
 
-_KINDS = {"nll": NLL, "residual": Residual, "relax": Relax}
 _ABSENT = object()
 """Placeholder for the value of an inactive axis."""
 
@@ -148,7 +148,7 @@ def replaced(whole: Any, place: Place, value: Any) -> Any:
 
 
 def _field(name: str, plain: Any) -> Any:
-    return _KINDS[name](**plain) if name in _KINDS else tuples(plain)
+    return PARTS[name](**plain) if name in PARTS else tuples(plain)
 
 
 def _stage(plain: Mapping[str, Any]) -> Stage:

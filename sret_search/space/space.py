@@ -46,7 +46,7 @@ class Space:
     def template(self) -> dict[str, Any]:
         """Architecture and recipe of the space as plain data. Axes replace fields of it."""
         recipe = dataclasses.asdict(self.recipe)
-        plain = {"architecture": self.architecture.to_dict(), "recipe": recipe}
+        plain = {"architecture": self.architecture.to_dict(complete=True), "recipe": recipe}
         as_json: dict[str, Any] = json.loads(json.dumps(plain))
         return as_json
 

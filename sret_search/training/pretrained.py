@@ -215,8 +215,8 @@ def _difference(source: Architecture, a: Architecture) -> str:
     """Fields in which the weights of two architectures differ, in words."""
     if len(source.stages) != len(a.stages):
         return f"{len(source.stages)} stages against {len(a.stages)}"
-    theirs, ours = dict(_fields(source.to_dict())), dict(_fields(a.to_dict()))
-    by_loop = a.relax.per_loop or a.nll.share == "execution"
+    theirs, ours = (dict(_fields(each.to_dict(complete=True))) for each in (source, a))
+    by_loop = a.relax.per_loop or a.nll.share == "execution" or a.loop.embedding == "learned"
     return ", ".join(
         f"{key} {theirs[key]} against {value}"
         for key, value in ours.items()

@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 from candidates import candidates
 
-from sret_search.architecture import NLL, Architecture, ArchitectureError, Relax, Residual, Stage
+from sret_search.architecture import (
+    NLL,
+    Architecture,
+    ArchitectureError,
+    Loop,
+    Relax,
+    Residual,
+    Stage,
+)
 from sret_search.architecture.variants import VARIANTS
 
 GOOD = Architecture(
@@ -25,7 +33,9 @@ FULL = Architecture(
     stages=(Stage(width=8, heads=2, unique=4, loops=(1, 3, 3, 1), groups=(4, 2), mlp_ratio=2.0),),
     stem="patch", order="cycle", nll=NLL("block", 0.5, rank=3),
     residual=Residual("scaled", init=0.1, lam=2.0, p=0.5, q=0.25),
-    relax=Relax(norm=True, gain=True, lora=2, experts=3), permutation="stride", drop_path=0.2,
+    relax=Relax(norm=True, gain=True, lora=2, experts=3),
+    loop=Loop("gate", "learned", "weighted", streams=3), norm="sandwich",
+    permutation="stride", drop_path=0.2,
 )  # fmt: skip
 
 NAN, INF = float("nan"), float("inf")
@@ -281,10 +291,12 @@ def _variations():
         "nll": {"share": "execution", "ratio": 2.0, "rank": None},
         "residual": {"kind": "lrc", "init": 0.2, "lam": 1.0, "p": 1.0, "q": 0.5},
         "relax": {"norm": False, "gain": False, "lora": None, "experts": 1},
+        "loop": {"injection": "add", "embedding": "film", "readout": "mean", "streams": 2},
     }
     network = {
         "image_size": 16, "in_channels": 1, "classes": 3, "stem_strides": (4,),
         "stem": "convolutions", "order": "sequence", "permutation": "none", "drop_path": 0.0,
+        "norm": "pre",
     }  # fmt: skip
     base = replace(FULL, stages=(replace(FULL.stages[0], loops=3),))
     yield base, "base"
@@ -301,9 +313,9 @@ def _variations():
 
 def test_every_field_tells_two_architectures_apart():
     changed = list(_variations())
-    fields = [f.name for kind in (Architecture, Stage, NLL, Residual, Relax)
+    fields = [f.name for kind in (Architecture, Stage, NLL, Residual, Relax, Loop)
               for f in dataclasses.fields(kind)]  # fmt: skip
-    assert {name for _, name in changed} == {"base", *fields} - {"nll", "residual", "relax"}
+    assert {name for _, name in changed} == {"base", *fields} - {"nll", "residual", "relax", "loop"}
     assert len({a for a, _ in changed}) == len(changed)
     assert len({json.dumps(a.to_dict()) for a, _ in changed}) == len(changed)
 

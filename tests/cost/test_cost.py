@@ -8,6 +8,7 @@ import pytest
 import torch
 from candidates import SPACE, candidates
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from sret_search.architecture import NLL, Architecture, Stage
@@ -62,13 +63,24 @@ def _run(a):
         module.register_forward_hook(lambda m, args, out: runs.update([m]))
     image = torch.randn(1, a.in_channels, a.image_size, a.image_size)
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    norms = Norms()
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter, norms:
         model(image)
     kinds = {"convolution": "convolutions", "addmm": "linear", "mm": "linear", "bmm": "attention"}
     macs = dict.fromkeys(kinds.values(), 0)
     for operator, flops in counter.get_flop_counts()["Global"].items():
         macs[kinds[str(operator).split(".")[-1]]] += flops // 2
-    return model, runs, macs
+    return model, runs, macs, norms.run
+
+
+class Norms(TorchDispatchMode):
+    """Number of layer norms that run."""
+
+    run = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.run += function is torch.ops.aten.native_layer_norm.default
+        return function(*args, **(kwargs or {}))
 
 
 def _size(module):
@@ -83,11 +95,18 @@ def _relaxed(block):
     return norms + _size(block.loras) + _size(block.gains)
 
 
+def _looped(stage):
+    """The parameters of a stage's injection, streams and embeddings."""
+    modules = [m for m in (stage.injector, stage.streams) if m is not None]
+    modules += [part for block in stage.blocks for part in (block.embeddings, block.films)]
+    return sum(map(_size, modules))
+
+
 def test_the_random_candidates_use_every_option():
     drawn = candidates(1000)
     assert len(set(drawn)) > 990
     for path, axis in SPACE.axes.items():
-        used = {json.dumps(_at(a.to_dict(), path)) for a in drawn}
+        used = {json.dumps(_at(a.to_dict(complete=True), path)) for a in drawn}
         assert used >= {json.dumps(choice) for choice in axis.choices}, path
 
 
@@ -103,12 +122,16 @@ def test_the_closed_form_has_the_parameters_of_the_model():
         known = cost(a)
         blocks = [block for stage in model.stages for block in stage.blocks]
         relaxed = sum(_relaxed(block) for block in blocks)
+        looped = sum(_looped(stage) for stage in model.stages)
+        embedded = sum(_size(part) for b in blocks for part in (b.embeddings, b.films))
+        weights = 0 if model.readout_L is None else model.readout_L.numel()
         assert known.params == _size(model), a
         assert known.params_by_part == {
             "stem": _size(model.stem),
             "positions": model.positions_1DSS.numel(),
-            "blocks": sum(_size(block) for block in blocks) - relaxed,
+            "blocks": sum(_size(block) for block in blocks) - relaxed - embedded,
             "relaxed": relaxed,
+            "loop": looped + weights,
             "nll": sum(_size(stage.nlls) for stage in model.stages),
             "pools": _size(model.pools),
             "head": _size(model.norm) + _size(model.head),
@@ -117,7 +140,8 @@ def test_the_closed_form_has_the_parameters_of_the_model():
         if a.nll.share == "execution":
             runs = [(s.nlls[r.nll], s.blocks[r.block]) for s in model.stages for r in s.schedule]
             own_nlls = sum(_size(nll) for nll, block in runs if block.loops > 1)
-        assert known.params_per_execution == relaxed + own_nlls
+        learned = sum(_size(block.embeddings) for block in blocks)
+        assert known.params_per_execution == relaxed + learned + own_nlls
         nlls = sum(len(stage.nlls) for stage in model.stages)
         assert (known.unique_blocks, known.nlls) == (len(blocks), nlls)
 
@@ -125,11 +149,11 @@ def test_the_closed_form_has_the_parameters_of_the_model():
 def test_the_closed_form_has_the_multiply_adds_of_the_model():
     for a in candidates(200, seed=1):
         known = cost(a)
-        model, runs, macs = _run(a)
+        model, runs, macs, norms = _run(a)
         assert known.macs == sum(macs.values()), a
         parts = known.macs_by_part
         assert parts["stem"] + parts["pools"] == macs["convolutions"]
-        linear = ("projections", "mlp", "relaxed", "nll", "head")
+        linear = ("projections", "mlp", "relaxed", "loop", "nll", "head")
         assert sum(parts[part] for part in linear) == macs["linear"]
         assert parts["attention"] == macs["attention"]
         shared = _by_runs(model, runs)
@@ -138,9 +162,8 @@ def test_the_closed_form_has_the_multiply_adds_of_the_model():
         assert params_by_runs(a) == {r: n for r, n in (once | shared).items() if n}, a
         assert known.params_once == _size(model) - known.params_shared
 
-        # Each block runs two norms, each NLL one, and the head one.
-        norms = sum(n for module, n in runs.items() if isinstance(module, torch.nn.LayerNorm))
-        assert norms == known.sub_layers + 1
+        # Each branch runs a norm, and the head one; each branch of a block perhaps another.
+        assert norms == known.sub_layers + 1 + 2 * known.executions * (a.norm == "sandwich")
         assert known.executions == sum(runs[b] for s in model.stages for b in s.blocks)
 
 
@@ -148,10 +171,15 @@ def _by_runs(model, runs):
     """The parameters that ran more than once, by how often they ran."""
     found = Counter()
     for stage in model.stages:
-        for module in [*stage.blocks, *stage.nlls]:
+        blocks = [*stage.blocks]
+        for module in [*blocks, *stage.nlls]:
             if runs[module] > 1:
-                own = _relaxed(module) if module in [*stage.blocks] else 0
-                found[runs[module]] += _size(module) - own
+                alone = _relaxed(module) + _size(module.embeddings) if module in blocks else 0
+                found[runs[module]] += _size(module) - alone
+        if runs[stage.injector] > 1:
+            found[runs[stage.injector]] += _size(stage.injector)
+        if stage.streams is not None:
+            found[sum(runs[block] for block in blocks)] += _size(stage.streams)
     return found
 
 
