@@ -81,7 +81,7 @@ class Architecture:
         nll: the non-linear projection layers.
         residual: how branches are added.
         relax: the weights that differ between loops of a block.
-        loop: what the loops know of the stage's input, of their index, and of each other.
+        loop: the exchange between loops: the stage's input, the loop's index, copies of the state.
         norm: "pre" normalises the input of each branch (the paper). "sandwich" also normalises its
             output (Ding et al., 2105.13290, §3.2).
         permutation: order of tokens from the second loop on, if attention is sliced. "none"

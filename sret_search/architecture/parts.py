@@ -219,9 +219,10 @@ FILM_FEATURES = 16
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """What the loops of a block know of the stage's input, of their index, and of each other.
+    """Exchange between the loops of a stage: the stage's input, the loop's index, copies of the
+    state. A stage whose blocks run once has none of it.
 
-    A stage whose blocks run once has none of it. With z the state and e the stage's input:
+    With z the state and e the stage's input:
 
     Attributes:
         injection: change of the state before each loop after the first. "add": z + e. "linear":

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.architecture import Architecture, Stage
+from sret_search.architecture.network import PARTS
 from sret_search.architecture.variants import VARIANTS
 from sret_search.config import space_file, study_file
 from sret_search.config.fields import field_paths
@@ -15,7 +16,7 @@ from sret_search.config.space_file import SpaceFile
 from sret_search.config.study_file import StudyFile
 from sret_search.job import RECIPES, Augment, Data, Distill, Recipe
 
-_TYPES = (Architecture, Stage, NLL, Residual, Relax, Recipe, Augment, Distill, Data)
+_TYPES = (Architecture, Stage, *PARTS.values(), Recipe, Augment, Distill, Data)
 
 
 def study_schema() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What passes between the loops of a stage: its input, the index of a loop, copies of the state.
+"""Exchange between the loops of a stage: its input, the index of a loop, copies of the state.
 
 Shapes: B images, N tokens, D width, K streams, F sinusoids.
 """

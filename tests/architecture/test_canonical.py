@@ -9,7 +9,7 @@ from candidates import candidates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.architecture import NLL, Architecture, Loop, Relax, Residual, Stage
 from sret_search.cost import cost
 from sret_search.job import Augment, Distill, Recipe, candidate_name
 from sret_search.model import SReT
@@ -76,6 +76,8 @@ SAME = {
         staged(BASE, loops=(1, 3)),
         replace(staged(BASE, loops=(1, 3)), order="cycle"),
     ),
+    "loops without loops": (replace(ONCE, loop=Loop("gate", "film", "weighted", streams=2)), ONCE),
+    "each loop read": (replace(BASE, loop=Loop(readout="each")), BASE),
     "whole drop path": (replace(BASE, drop_path=0.0), replace(BASE, drop_path=0)),
 }
 
@@ -133,6 +135,16 @@ DIFFERENT = {
     "stem": replace(BASE, stem="patch", stem_strides=(2,)),
     "strides": replace(BASE, stem_strides=(2, 1)),
     "classes": replace(BASE, classes=6),
+    "added input": replace(BASE, loop=Loop("add")),
+    "projected input": replace(BASE, loop=Loop("linear")),
+    "gated input": replace(BASE, loop=Loop("gate")),
+    "sinusoids": replace(BASE, loop=Loop(embedding="sinusoidal")),
+    "vectors of loops": replace(BASE, loop=Loop(embedding="learned")),
+    "film": replace(BASE, loop=Loop(embedding="film")),
+    "mean readout": replace(BASE, loop=Loop(readout="mean")),
+    "weighted readout": replace(BASE, loop=Loop(readout="weighted")),
+    "streams": replace(BASE, loop=Loop(streams=2)),
+    "sandwich": replace(BASE, norm="sandwich"),
 }
 
 
@@ -177,6 +189,8 @@ EFFECTLESS = st.fixed_dictionaries({
     "kind": st.sampled_from(["lrc", "layerscale", "scaled"]),
     "p": st.sampled_from([1, 0.5]),
     "norm": st.booleans(),
+    "injection": st.sampled_from(["none", "add", "gate"]),
+    "readout": st.sampled_from(["last", "mean", "each"]),
     "lora": st.sampled_from([None, 1]),
 })  # fmt: skip
 
@@ -186,7 +200,7 @@ def made(f):
     return Architecture(
         4, 1, 3, (1,), (stage,), order=f["order"], nll=NLL(f["share"], f["ratio"]),
         residual=Residual(f["kind"], p=f["p"]), relax=Relax(norm=f["norm"], lora=f["lora"]),
-        permutation=f["permutation"],
+        permutation=f["permutation"], loop=Loop(f["injection"], readout=f["readout"]),
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def test_each_execution_s_update_is_measured():
     for stage in model.stages:
         for block in stage.blocks:
             block.register_forward_pre_hook(lambda module, args: passed.append(args[0]))
-        stage.register_forward_hook(lambda module, args, out: passed.append(out))
+        stage.register_forward_hook(lambda module, args, out: passed.append(out.x))
     profile = depth_profile(model, _images())
     assert len(profile.updates) == DEEP.executions == 10
     first = passed[:7]  # six inputs and the output of the first stage
