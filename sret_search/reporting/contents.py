@@ -15,6 +15,7 @@ from sret_search.reporting.analyses import (
     hypervolume,
     importances,
     learning_rates,
+    rate_transfer,
     trials,
     twins,
 )
@@ -47,6 +48,7 @@ ANALYSES: tuple[Analyse, ...] = (
     elastic.analyse,
     twins.analyse,
     learning_rates.analyse,
+    rate_transfer.analyse,
     hypervolume.analyse,
     curves.analyse,
     importances.analyse,
