@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sret_search.architecture.parts import STRICT, as_floats
-from sret_search.errors import nearest, require
+from sret_search.errors import require
 from sret_search.importing import require_import_path
 from sret_search.job.augment import Augment
 from sret_search.job.lr_schedule import StepSchedule
+from sret_search.job.optimization import Parametrization, check_optimization
 from sret_search.job.paths import check_name, trial_named
 
-OPTIMIZERS = ("adamw", "sgd")
 LONGEST = 10**12
 """Most epochs, steps or samples of a training."""
 
@@ -63,12 +63,15 @@ class Recipe:
         batch_size: images a step, over all accumulated parts and all processes. The last batch of
             an epoch may be smaller.
         accumulate: parts that a batch is cut into. They run one after the other, for less memory.
-        optimizer: "adamw", or "sgd" with Nesterov momentum; or the import path of an optimizer,
-            which is called with groups of parameters and `lr`.
+        optimizer: "adamw"; "sgd" with Nesterov momentum; "muon" for the matrices of blocks and
+            NLLs, with AdamW for all other weights; or the import path of an optimizer, which is
+            called with groups of parameters and `lr`.
         loss: import path of a function of model, images and targets. It replaces the cross-entropy
             of the model's outputs.
-        lr: peak learning rate.
-        lr_start, lr_end: learning rates before the first step and after the last.
+        lr: peak learning rate; with "muon", that of its matrices.
+        lr_other: peak learning rate of the weights that "muon" leaves to AdamW; None is `lr`.
+        lr_start, lr_end: learning rates before the first step and after the last. Other learning
+            rates than `lr` start and end at the same fractions of their peaks.
         schedule: "cosine"; or "wsd": warmup, stable, then decay by 1 − √ (Hägele et al.,
             2405.18392). Only "wsd" can be continued to more epochs.
         weight_decay: weight decay of matrices and convolutions. Norms, biases, positions and
@@ -79,6 +82,8 @@ class Recipe:
             kept. It follows faster over the first steps, (1 + n) / (10 + n).
         precision: precision of activations in training and evaluation. Weights are float32.
         compile: compile the blocks; faster on a GPU.
+        parametrization: "standard", or "mup": the maximal update parametrization, with which wide
+            models train well at the learning rate of narrow ones (Yang et al., 2203.03466).
         init: model whose weights the training starts from, with positions resized. It is named like
             a teacher. Neither may have been trained on images of validation or test here.
         augment: random changes of training images.
@@ -104,6 +109,7 @@ class Recipe:
     optimizer: str = "adamw"
     loss: str | None = None
     lr: float = 3e-3
+    lr_other: float | None = None
     lr_start: float = 0.0
     lr_end: float = 0.0
     schedule: Literal["cosine", "wsd"] = "cosine"
@@ -113,6 +119,7 @@ class Recipe:
     ema: float | None = None
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
+    parametrization: Parametrization = "standard"
     init: str | None = None
     augment: Augment = field(default_factory=Augment)
     distill: Distill | None = None
@@ -163,7 +170,10 @@ class Recipe:
             0 <= self.label_smoothing < 1,
             f"`0 <= label_smoothing < 1` must hold, but got {self.label_smoothing}",
         )
-        self._check_user_code()
+        check_optimization(
+            self.optimizer, self.lr_other, self.clip_grad_norm, self.parametrization, self.init
+        )
+        self._check_loss()
         require(
             self.clip_grad_norm is None or self.clip_grad_norm > 0,
             f"`clip_grad_norm > 0` must hold, but got {self.clip_grad_norm}",
@@ -181,15 +191,8 @@ class Recipe:
             f"`depths` must rise from 1 or more, but got {list(self.depths)}",
         )
 
-    def _check_user_code(self) -> None:
-        """Check the names of optimizer and loss, and the fields that a user's loss rules out."""
-        if ":" in self.optimizer:
-            require_import_path(self.optimizer)
-        require(
-            ":" in self.optimizer or self.optimizer in OPTIMIZERS,
-            f"unknown optimizer {self.optimizer!r}; {nearest(self.optimizer, OPTIMIZERS)}"
-            " (`package.module:name`, such as torch.optim:RAdam, is for others)",
-        )
+    def _check_loss(self) -> None:
+        """Check the name of a user's loss, and the fields that it rules out."""
         if self.loss is None:
             return
         require_import_path(self.loss)
@@ -235,6 +238,11 @@ class Recipe:
         return self.length / 5 if self.decay is None else self.decay
 
     @property
+    def rate_of_others(self) -> float:
+        """Peak learning rate of the weights that "muon" leaves to AdamW."""
+        return self.lr if self.lr_other is None else self.lr_other
+
+    @property
     def models_read(self) -> list[str]:
         """Names of the models that a training starts from or learns from."""
         teacher = None if self.distill is None else self.distill.teacher
@@ -268,6 +276,7 @@ class Recipe:
             "decay": float(self.decay_in_units) if self.schedule == "wsd" else None,
             "lr_start": self.lr_start if self.warmup_in_units > 0 else 0.0,
             "depths": depths,
+            **({"lr_other": self.rate_of_others} if self.optimizer == "muon" else {}),
         }
 
     def images_at_once(self, processes: int = 1) -> int:
@@ -300,11 +309,10 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
         plain = dataclasses.asdict(self)
-        # The key is written only if there is a loss: the names of all other jobs depend on its
-        # absence.
-        if self.loss is None:
-            del plain["loss"]
-        return plain
+        # Later fields are written only if they are not at their defaults: the names of all other
+        # jobs depend on their absence.
+        later = {"loss": None, "lr_other": None, "parametrization": "standard"}
+        return {k: value for k, value in plain.items() if k not in later or value != later[k]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Recipe:

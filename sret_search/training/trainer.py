@@ -20,7 +20,8 @@ from sret_search.training.augment import Augmenter, epoch_order
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.evaluation import Evaluation, judge, logits_of
 from sret_search.training.loss import TrainingLoss
-from sret_search.training.optimizer import averaged, optimizer
+from sret_search.training.optimizer import averaged, have_same_groups, optimizer
+from sret_search.training.parametrization import scale_initial
 from sret_search.training.pretrained import check_unseen, provenance, start_from
 from sret_search.training.results import DepthMetrics, EpochMetrics
 from sret_search.training.teacher import Teacher
@@ -99,6 +100,8 @@ class Trainer:
             )
         torch.manual_seed(self._seed(0))
         model = SReT(job.architecture)
+        if recipe.parametrization == "mup":
+            scale_initial(model)
         if recipe.init is not None:
             start_from(model, located(recipe.init, trials))
         self.model = model.to(self.device).train()
@@ -109,6 +112,8 @@ class Trainer:
             model.compile_blocks()
         self.objective = rank.wrap(TrainingLoss(model, job))
         self.optimizer = optimizer(self.model, recipe)
+        self.peak_rates = [group["lr"] for group in self.optimizer.param_groups]
+        """Learning rate of each group at the peak of the schedule."""
         self.average = averaged(self.model, recipe.ema) if recipe.ema is not None else None
         self.augmenter = Augmenter(
             recipe.augment, split.mean, split.std, split.classes,
@@ -176,8 +181,9 @@ class Trainer:
         recipe = self.job.recipe
         torch.manual_seed(self._seed(_STEP, self.step, self.rank.index))
         drawn = self._seed(_DEPTH, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * self.times.lr_factor(self.step)
+        groups = self.optimizer.param_groups
+        for group, peak in zip(groups, self.peak_rates, strict=True):
+            group["lr"] = peak * self.times.lr_factor(self.step)
         self.optimizer.zero_grad()
         total = torch.zeros((), device=self.device)
         for i, indices in enumerate(share):
@@ -309,14 +315,14 @@ class Trainer:
 
     def begin_from(self, parent: dict[str, Any]) -> None:
         """Begin with the weights and averages of another training's end, and with its optimizer
-        state if the optimizer is the same. The schedule starts again."""
+        state if the optimizer has the same groups. The schedule starts again."""
         self.model.load_state_dict(parent["model"])
         if self.average is not None and parent["average"] is not None:
             self.average.load_state_dict(parent["average"])
         elif self.average is not None:
             self.average.module.load_state_dict(parent["model"])
         present, other = self.optimizer.state_dict(), parent["optimizer"]
-        if present["param_groups"][0].keys() == other["param_groups"][0].keys():
+        if have_same_groups(present, other):
             self.optimizer.load_state_dict(present | {"state": other["state"]})
         self._also_before(_before(parent))
 

@@ -262,12 +262,14 @@ def test_every_field_of_a_recipe_counts():
         "schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.1, "clip_grad_norm": None,
         "ema": 0.9, "precision": "bf16", "compile": True, "init": "trial 1",
         "augment": Augment(flip=True), "distill": Distill("trial 1"), "depth_training": "sampled",
-        "depths": (2,), "loss": "package.module:name",
+        "depths": (2,), "loss": "package.module:name", "parametrization": "mup",
+        "lr_other": 1e-3,
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Recipe)}
     base = Recipe(schedule="wsd", depth_training="mixed")
+    needed = {"steps": {"epochs": None}, "samples": {"epochs": None}}
+    needed["lr_other"] = {"optimizer": "muon"}
     others = [
-        replace(base, **{name: value}, **({"epochs": None} if name in ("steps", "samples") else {}))
-        for name, value in changes.items()
+        replace(base, **{name: value}, **needed.get(name, {})) for name, value in changes.items()
     ]
     assert len({candidate_name(BASE, recipe) for recipe in (base, *others)}) == 1 + len(others)
