@@ -30,13 +30,13 @@ _TRIAL = 6 * 4096 + 3000
 def checkpoint_bytes(
     architecture: Architecture, recipe: Recipe, epochs: int = 0, monitor: bool = False
 ) -> int:
-    """Bytes of a full checkpoint, from which a training can go on.
+    """Bytes of a full checkpoint, from which a training can go on; with "muon", an upper bound.
 
     Args:
         epochs: length of its history.
         monitor: whether the history has the monitor's numbers for each execution.
     """
-    # An optimizer that is not known counts as AdamW.
+    # Muon, and an optimizer that is not known, count as AdamW: Muon's single moment is less.
     moments, counters = (1, 0) if recipe.optimizer == "sgd" else (2, 1)
     copies = 1 if recipe.ema is None else 2
     parameters, params = _tensors(architecture), cost(architecture).params

@@ -214,7 +214,8 @@ def step_memory(architecture: Architecture, recipe: Recipe, processes: int = 1) 
     """Bytes at the fullest moment of a training step of one process.
 
     Counted in float32 with AdamW, at the deepest of the trained depths. Beyond `MEMORY_BUDGET`,
-    activations are recomputed. PyTorch's fixed memory is not counted.
+    activations are recomputed. PyTorch's fixed memory is not counted. For "sgd" and "muon", which
+    keep one moment of some weights where AdamW keeps two, it is an upper bound.
     """
     return train_memory(architecture, recipe.images_at_once(processes), MEMORY_BUDGET).total
 

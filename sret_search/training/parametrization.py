@@ -7,14 +7,16 @@ learning rate of narrow models is near that of wide ones (Yang et al., "Tensor P
 PyTorch's initial weights and on the recipe's learning rate (Table 3 there; Tables 8 and 9 state the
 same with other multipliers):
 
-    weights from to          initial size   AdamW   SGD   examples
-    fixed   → width          1              1       m     first convolution, pools, positions, norms
-    width   → width          1              1/m     1     matrices of blocks
-    width   → fixed          1/√m           1/m     1/m   head
-    biases of `width` inputs √m             1       m, or 1 if there are `width` inputs but few outputs
+    inputs → outputs    initial size   AdamW   SGD   examples
+    fixed  → width      1              1       m     first convolution, pools, positions, norms, biases
+    width  → width      1              1/m     1     matrices of blocks
+    width  → fixed      1/√m           1/m     1/m   head
+    fixed  → fixed      1              1       1     residual scales, the bias of the head
 
-PyTorch draws weights and biases with a standard deviation of 1/√(3·inputs). The factors are those
-on top of it. At the base width all are 1.
+PyTorch draws the weights and the biases of a layer with a standard deviation of 1/√(3·inputs). The
+factors come on top of it. A bias has the additional factor √m if its layer has `width` inputs,
+since the initial size of biases does not depend on the width in muP. At the base width all factors
+are 1.
 
 Muon makes the update of a matrix of A rows and B columns orthogonal and, as the recipe uses it,
 multiplies it by 0.2·√max(A, B), for the mean square of AdamW's updates (Liu et al., 2502.16982, Eq.
@@ -33,10 +35,10 @@ wanted, and the values by s, which 1/s on the weights after attention takes back
 v have the factor too. So a trained model needs no mark: evaluation, export and reruns at other
 loops run it as any other.
 
-The weight decay of a group is divided by its factor on the learning rate, so that a step shrinks
-all decayed weights by the same fraction, lr · weight_decay, as without muP. With this, and apart from
-the ε of AdamW and Muon and from clipped gradients, the factors s change nothing else: a test trains
-models of both forms, and finds the same outputs.
+The weight decay of a group is divided by its factor on the learning rate. So a step shrinks all
+decayed weights by the same fraction, lr · weight_decay, as without muP. The ε of AdamW and the norm
+of clipped gradients are not scaled; all else is exact. A test trains a model of this form and one
+with the multipliers of Table 8 in its forward pass, and both end with the same outputs.
 """
 
 from __future__ import annotations

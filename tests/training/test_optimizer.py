@@ -10,8 +10,10 @@ from candidates import candidates
 from ends import assert_same_end
 
 from sret_search.architecture import NLL, Architecture, Relax, Stage
+from sret_search.config.space_file import Axis, Budget
 from sret_search.job import Augment, Data, Job, Recipe, candidate_name
 from sret_search.model import SReT
+from sret_search.space.space import Space
 from sret_search.training import checkpoints, train
 from sret_search.training.optimizer import JoinedOptimizer, optimizer
 from sret_search.training.results import TrainingStopped
@@ -270,6 +272,20 @@ def test_the_default_of_the_other_rate_is_the_rate():
     named = replace(recipe, lr_other=1e-2)
     assert candidate_name(TINY, recipe) == candidate_name(TINY, named)
     assert candidate_name(TINY, recipe) != candidate_name(TINY, replace(recipe, lr_other=1e-3))
+
+
+def test_the_fields_may_be_axes():
+    axes = {
+        "recipe.optimizer": Axis(choices=["adamw", "muon"]),
+        "recipe.lr_other": Axis(choices=[1e-3, 1e-2], when={"recipe.optimizer": ["muon"]}),
+        "recipe.parametrization": Axis(choices=["standard", "mup"]),
+    }
+    space = Space(TINY, Recipe(), axes, Budget())
+    points = [space.candidate(space.active(values)) for values in space.enumerated(100)]
+    assert len({candidate.name for candidate in points}) == len(points) == 6
+    recipes = {(c.recipe.optimizer, c.recipe.lr_other, c.recipe.parametrization) for c in points}
+    assert ("muon", 1e-2, "mup") in recipes
+    assert ("adamw", None, "mup") in recipes
 
 
 # What is refused.
