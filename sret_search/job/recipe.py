@@ -63,9 +63,9 @@ class Recipe:
         batch_size: images a step, over all accumulated parts and all processes. The last batch of
             an epoch may be smaller.
         accumulate: parts that a batch is cut into. They run one after the other, for less memory.
-        optimizer: "adamw"; "sgd" with Nesterov momentum; "muon" for the matrices of blocks and
-            NLLs, with AdamW for all other weights; or the import path of an optimizer, which is
-            called with groups of parameters and `lr`.
+        optimizer: "adamw"; "sgd" with Nesterov momentum; "muon" for the matrices of blocks,
+            NLLs and injections, with AdamW for all other weights; or the import path of an
+            optimizer, which is called with groups of parameters and `lr`.
         loss: import path of a function of model, images and targets. It replaces the cross-entropy
             of the model's outputs.
         lr: peak learning rate; with "muon", that of its matrices.

@@ -85,8 +85,8 @@ AnyOptimizer = Optimizer | JoinedOptimizer
 def optimizer(model: SReT, recipe: Recipe) -> AnyOptimizer:
     """The optimizer of a recipe. Norms, biases, positions and residual scales have no weight decay.
 
-    "muon" is torch's Muon with its default momentum, for the weights of linear layers in blocks and
-    NLLs. Its updates are scaled to the mean square of AdamW's (Liu et al., 2502.16982, Eq. 4), so
+    "muon" is torch's Muon with its default momentum, for the weights of linear layers in blocks,
+    NLLs and injections. Its updates are scaled to the mean square of AdamW's (Liu et al., 2502.16982, Eq. 4), so
     that AdamW's learning rate and weight decay suit it. Convolutions, positions, norms, biases, the
     head and banks of experts have AdamW.
 

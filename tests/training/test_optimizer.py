@@ -9,7 +9,7 @@ import torch
 from candidates import candidates
 from ends import assert_same_end
 
-from sret_search.architecture import NLL, Architecture, Relax, Stage
+from sret_search.architecture import NLL, Architecture, Loop, Relax, Stage
 from sret_search.config.space_file import Axis, Budget
 from sret_search.job import Augment, Data, Job, Recipe, candidate_name
 from sret_search.model import SReT
@@ -42,7 +42,7 @@ def _gradients(model, seed):
 
 
 def test_muon_has_the_matrices_of_blocks_and_nlls_and_adamw_the_rest():
-    architecture = replace(TINY, relax=Relax(lora=2, experts=2))
+    architecture = replace(TINY, relax=Relax(lora=2, experts=2), loop=Loop("linear", streams=2))
     model = SReT(architecture)
     joined = optimizer(model, MUON)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -62,6 +62,7 @@ def test_muon_has_the_matrices_of_blocks_and_nlls_and_adamw_the_rest():
     wanted = {f"stages.{i}.blocks.0.{name}" for i in (0, 1) for name in block}
     wanted |= {f"stages.{i}.nlls.0.mlp.fc{j}.weight" for i in (0, 1) for j in (1, 2)}
     wanted |= {f"stages.0.blocks.0.loras.{loop}.{name}" for loop in (0, 1) for name in loras}
+    wanted |= {f"stages.0.injector.{name}_DD" for name in ("state", "input")}
     assert muon == wanted
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from candidates import candidates
 from torch import nn
 
-from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.architecture import NLL, Architecture, Loop, Relax, Residual, Stage
 from sret_search.job import Data, Job, Recipe
 from sret_search.model import SReT, attention, load, save
 from sret_search.training import data
@@ -70,7 +70,7 @@ def _sizes(width, recipe, digits, seed):
         (last_BDSS,) = model.feature_maps(seen)
         layers = model.stages[0].blocks[0].layers(1)
         x_BND = last_BDSS.flatten(2).transpose(1, 2)
-        q, k, _ = layers.qkv.run(layers.norm1(x_BND)).unflatten(2, (3, 2, width // 2)).unbind(2)
+        q, k, _ = layers.qkv.run(layers.norm1.run(x_BND)).unflatten(2, (3, 2, width // 2)).unbind(2)
         scores = torch.einsum("bnhk,bmhk->bhnm", q, k) / math.sqrt(width // 2)
         return [value.abs().mean().log2().item() for value in (scores, last_BDSS, model(seen))]
 
@@ -107,7 +107,11 @@ def _class(name):
         return "fw"
     if ".".join(parts[-2:]) in ("qkv.weight", "proj.weight", "banks.0", "banks.2"):
         return "ww"
-    if name == "head.bias" or {"add1", "add2", "gains"} & set(parts) or "_E" in leaf:
+    if leaf.endswith("_DD"):
+        return "ww"
+    if name == "head.bias" or {"add1", "add2", "gains", "streams"} & set(parts):
+        return "f"
+    if leaf in ("slope_E", "offset_E", "readout_L"):
         return "f"
     return "w"
 
@@ -127,7 +131,9 @@ def _by_hand(name, rule, m):
 
 def _everything(width, heads):
     relax = Relax(norm=True, gain=True, lora=2, experts=2)
-    return replace(isotropic(width, heads, relax=relax), residual=Residual("lrc"))
+    loop = Loop(injection="linear", embedding="learned", readout="weighted", streams=2)
+    a = isotropic(width, heads, relax=relax, loop=loop)
+    return replace(a, residual=Residual("lrc"))
 
 
 def _explicit(a, folded, rule):
@@ -151,7 +157,8 @@ def _explicit(a, folded, rule):
     model.head.__class__ = Readout
     groups = {"muon": [], "adamw": [], "sgd": []}
     for name, parameter in model.named_parameters():
-        is_matrix = name.startswith("stages") and parameter.ndim == 2 and "banks" not in name
+        is_matrix = name.startswith("stages") and parameter.ndim == 2
+        is_matrix = is_matrix and not {"banks", "streams"} & set(name.split("."))
         kind = "adamw" if rule == "muon" and not is_matrix else rule
         factor = _by_hand(name, kind, m)
         decay = DECAY / factor if parameter.ndim > 1 and "positions" not in name else 0
