@@ -64,7 +64,8 @@ _MESSAGES = {
 
 
 def _problem(model: type[Any], document: SourceFile, detail: ErrorDetails) -> Problem:
-    path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+    # Parts in brackets are tags of the check, not keys of the file.
+    path: KeyPath = tuple(part for part in detail["loc"] if not str(part).startswith("["))
     kind, key, context = detail["type"], str(path[-1]) if path else "", detail.get("ctx", {})
     key = masked_value(key)
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):

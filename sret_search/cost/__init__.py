@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 from sret_search.architecture import Architecture
+from sret_search.cost.backprop import Reach, backward_macs, reach
 from sret_search.cost.count import MACS, PARAMS, Cost, cost, params_by_runs
 from sret_search.cost.memory import (
     MEMORY_BUDGET,
@@ -19,10 +20,13 @@ __all__ = [
     "MEMORY_BUDGET",
     "PARAMS",
     "Cost",
+    "Reach",
     "Segments",
     "TrainMemory",
+    "backward_macs",
     "cost",
     "params_by_runs",
+    "reach",
     "recomputes",
     "segments",
     "train_memory",

@@ -132,6 +132,17 @@ def cost(a: Architecture) -> Cost:
     )
 
 
+def macs_of_executions(a: Architecture, index: int, stage: Stage) -> int:
+    """Multiply-adds of the executions of a stage, for one image.
+
+    Args:
+        index: place of the stage in the network, which gives its tokens.
+        stage: the stage at this place, or a part of it.
+    """
+    known = _stage(stage, index == 0, a.sides[index] ** 2, a.nll, a.residual.kind, a.relax)
+    return sum(known.macs) - known.macs[MACS.index("pools")]
+
+
 def params_by_runs(a: Architecture) -> dict[int, int]:
     """Parameters by the number of their runs in a forward pass of one image: {runs: parameters}.
 

@@ -1,18 +1,20 @@
 """Memory of a training step: activations kept for the backward pass, and segments to recompute.
 
 An execution keeps s bytes, its input alone b bytes. E executions in segments of k keep E/k inputs
-and one recomputed segment: E·b/k + k·s bytes. The minimum is at k = √(E·b/s).
+and one recomputed segment: E·b/k + k·s bytes. The minimum is at k = √(E·b/s). Executions without a
+backward pass keep nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sret_search.architecture import NLL, Architecture, Relax, Stage
 from sret_search.architecture.parts import CACHED, Permutation, ResidualKind, Stem, stem_channels
+from sret_search.cost.backprop import reach
 from sret_search.cost.count import (
     Options,
     cost,
@@ -30,15 +32,18 @@ MEMORY_BUDGET = 2 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Division of a stage's executions in training: recomputed segments, then kept executions.
+    """Division of a stage's executions in training: those without a backward pass, then recomputed
+    segments, then kept executions.
 
     Attributes:
         length: executions of a segment. Only the input of the segment is kept.
         kept: executions at the end of the stage that keep all of their activations.
+        detached: executions at the start of the stage that run without a graph.
     """
 
     length: int
     kept: int
+    detached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +71,20 @@ class TrainMemory:
         return self.weights + self.moments + fullest
 
 
-def train_memory(a: Architecture, batch: int, budget: float = math.inf) -> TrainMemory:
+def train_memory(
+    a: Architecture, batch: int, budget: float = math.inf, backprop: int | None = None
+) -> TrainMemory:
     """Estimate the memory of a training step. The memory that PyTorch itself needs, and the free
     memory of its allocator, are not counted.
 
     Args:
         batch: images of a step.
         budget: bytes of activations. Beyond it, activations are recomputed.
+        backprop: number of last loops through which gradients go; None for all loops.
     """
     weights = _FLOAT * cost(a).params
     held = fullest = 0
-    stages, around = _stages(a, batch), _around(a, batch)
+    stages, around = _stages(a, batch, backprop), _around(a, batch)
     plans = _plans(stages, budget - around)
     for plan, stage in zip(plans, stages, strict=True):
         recomputed = stage.executions - plan.kept
@@ -86,19 +94,28 @@ def train_memory(a: Architecture, batch: int, budget: float = math.inf) -> Train
         held += plan.kept * stage.kept
     # The peak is where the backward pass enters a stage or its recomputed segments. By then the
     # activations of the later stages are freed.
-    gradients = weights if recomputes(a, plans) else 0
+    is_recomputed = any(p.kept < s.executions for p, s in zip(plans, stages, strict=True))
+    gradients = weights if is_recomputed else 0
     return TrainMemory(weights, 2 * weights, gradients, fullest + around)
 
 
 @lru_cache(maxsize=256)
-def segments(a: Architecture, batch: int, budget: float) -> tuple[Segments, ...]:
+def segments(
+    a: Architecture, batch: int, budget: float, backprop: int | None = None
+) -> tuple[Segments, ...]:
     """Choose for each stage the executions to recompute, so that activations fit into `budget`
     bytes. If they cannot fit, their bytes are as near to the budget as possible.
 
     The last executions are the first to be kept. Their activations are freed before the first
     segment is recomputed, so keeping as many as a segment has needs no more memory.
+
+    Args:
+        batch: images of a step.
+        backprop: number of last loops through which gradients go; None for all loops.
     """
-    return _plans(_stages(a, batch), budget - _around(a, batch))
+    plans = _plans(_stages(a, batch, backprop), budget - _around(a, batch))
+    detached = reach(a, backprop).detached
+    return tuple(replace(p, detached=d) for p, d in zip(plans, detached, strict=True))
 
 
 def _plans(stages: Sequence[_Stage], budget: float) -> tuple[Segments, ...]:
@@ -119,7 +136,9 @@ def _plans(stages: Sequence[_Stage], budget: float) -> tuple[Segments, ...]:
 
 def recomputes(a: Architecture, plans: Sequence[Segments]) -> bool:
     """Whether a stage recomputes some executions."""
-    return any(plan.kept < s.executions for plan, s in zip(plans, a.stages, strict=True))
+    return any(
+        plan.detached + plan.kept < s.executions for plan, s in zip(plans, a.stages, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +146,7 @@ class _Stage:
     """Memory of a stage's executions.
 
     Attributes:
-        executions: number of executions.
+        executions: number of executions that have a backward pass.
         input: bytes of the tokens that enter an execution.
         kept: bytes that an execution keeps for its backward pass.
         passing: bytes that the backward pass of an execution needs only while it runs.
@@ -139,10 +158,15 @@ class _Stage:
     passing: int
 
 
-def _stages(a: Architecture, batch: int) -> list[_Stage]:
-    return [
+def _stages(a: Architecture, batch: int, backprop: int | None) -> list[_Stage]:
+    stages = [
         _stage(stage, batch * side * side, options(a), a.permutation)
         for stage, side in zip(a.stages, a.sides, strict=True)
+    ]
+    detached = reach(a, backprop).detached
+    return [
+        replace(stage, executions=stage.executions - without) if without else stage
+        for stage, without in zip(stages, detached, strict=True)
     ]
 
 

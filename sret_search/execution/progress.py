@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sret_search.job import timetable
 from sret_search.trials.about import ConfirmationTrial, RateTrial, TwinTrial
 from sret_search.trials.trial import TrialRecord
 from sret_search.units import duration_text
@@ -83,7 +84,8 @@ class Progress:
 
     def start(self, entry: TrialRecord) -> None:
         label = ", ".join(_label(entry))
-        times = entry.job.recipe.timetable(entry.images)
+        job = entry.job
+        times = timetable(job.architecture, job.recipe, entry.images)
         epochs = -(-times.total // times.epoch)
         new = Running(label, epochs, entry.train_macs / epochs)
         self.running[entry.number] = self.interrupted.pop(entry.number, new)

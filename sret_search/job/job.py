@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sret_search.architecture import Architecture
-from sret_search.cost import MEMORY_BUDGET, cost, train_memory
+from sret_search.job.compute import check_length
 from sret_search.job.data import Data
-from sret_search.job.recipe import Recipe
-
-MOST_DEPTHS = 1000
-"""Largest number of depths in an elastic training."""
+from sret_search.job.depths import check_depths
+from sret_search.job.recipe import UNITS, Recipe
 
 
 def _digest(plain: dict[str, Any]) -> str:
@@ -49,7 +47,8 @@ class Job:
         parent: the trial whose weights, averages and optimizer state this training starts from.
 
     Raises:
-        ValueError: the weights do not fit every depth of an elastic recipe.
+        ValueError: the weights do not fit every depth of an elastic recipe, a block would get no
+            gradient, or the multiply-adds of the recipe are too few for a step.
     """
 
     architecture: Architecture
@@ -69,6 +68,7 @@ class Job:
 
     def __post_init__(self) -> None:
         check_depths(self.architecture, self.recipe)
+        check_length(self.architecture, self.recipe)
 
     @property
     def candidate(self) -> str:
@@ -86,7 +86,10 @@ class Job:
         """Hash of the path that the weights take before the decay of "wsd". Jobs that differ only
         in length and in the start of the decay share it."""
         plain = self.to_dict()
-        recipe = plain["recipe"] | dict.fromkeys(("epochs", "steps", "samples", "decay"))
+        lengths = [*(unit for unit in UNITS if unit in plain["recipe"]), "decay"]
+        # A curriculum grows at fractions of the training, so its path depends on the length.
+        grows = self.recipe.depth_training.kind == "curriculum"
+        recipe = plain["recipe"] | ({} if grows else dict.fromkeys(lengths))
         recipe["warmup"] = [self.recipe.unit, self.recipe.warmup_in_units]
         return _digest(plain | {"recipe": recipe, "reruns": [], "latency": None})
 
@@ -136,88 +139,6 @@ class Job:
             latency=plain["latency"],
             parent=None if plain["parent"] is None else Parent(**plain["parent"]),
         )
-
-
-def check_depths(architecture: Architecture, recipe: Recipe) -> None:
-    """Check that the weights fit every depth that a recipe trains.
-
-    Raises:
-        ValueError: a depth is beyond the architecture's, there are too many depths, or the weights
-            do not fit a depth.
-    """
-    if not recipe.is_elastic:
-        return
-    loops = _depths(architecture, recipe)
-    most = architecture.loops
-    if recipe.depths and recipe.depths[-1] > most:
-        raise ValueError(
-            f"depths {recipe.depths[-1]} is more than the {most} loops of the architecture"
-        )
-    if len(loops) > MOST_DEPTHS:
-        raise ValueError(
-            f"at most {MOST_DEPTHS:,} depths can be trained, not {len(loops):,}: name some in"
-            " `depths`"
-        )
-    # Weights that change with depth at all have changed at the shallowest depth.
-    if architecture.at_loops(loops[0]).weights != architecture.weights:
-        raise ValueError(
-            f"depth_training {recipe.depth_training} needs weights that fit every depth: no NLL"
-            " for each execution, and no norms, gains or LoRA factors for each loop"
-        )
-
-
-def trained_depths(architecture: Architecture, recipe: Recipe) -> tuple[Architecture, ...]:
-    """Architectures that a recipe trains the weights to run as. The last and deepest is
-    `architecture`.
-
-    Raises:
-        ValueError: a depth is beyond the architecture's, or its weights do not fit it.
-    """
-    check_depths(architecture, recipe)
-    *shallow, _ = _depths(architecture, recipe)
-    return (*(architecture.at_loops(loops) for loops in shallow), architecture)
-
-
-def _depths(architecture: Architecture, recipe: Recipe) -> Sequence[int]:
-    """Loops of all depths that a recipe trains, in ascending order."""
-    most = architecture.loops
-    if not recipe.is_elastic:
-        return (most,)
-    if recipe.depths:
-        return sorted({*recipe.depths, most})
-    return sorted({1, most}) if recipe.depth_training == "mixed" else range(1, most + 1)
-
-
-def depths_of_step(architecture: Architecture, recipe: Recipe) -> list[tuple[Architecture, float]]:
-    """Architectures that a training step runs, each with its mean number of runs a step."""
-    depths = trained_depths(architecture, recipe)
-    if recipe.depth_training == "sampled":
-        return [(depth, 1 / len(depths)) for depth in depths]
-    if recipe.depth_training != "sandwich":
-        return [(depth, 1) for depth in depths]
-    ends = {0, len(depths) - 1}
-    between = len(depths) - len(ends)
-    return [(depth, 1 if i in ends else 1 / between) for i, depth in enumerate(depths)]
-
-
-def train_macs(architecture: Architecture, recipe: Recipe, images: int) -> int:
-    """Multiply-adds of a training on a part of `images` images.
-
-    An image costs three forward passes, since a backward pass costs two. Where depths are drawn, it
-    is the mean. A teacher's, evaluation's and recomputed multiply-adds are not counted.
-    """
-    runs = depths_of_step(architecture, recipe)
-    return round(3 * sum(times * cost(a).macs for a, times in runs) * recipe.images_seen(images))
-
-
-def step_memory(architecture: Architecture, recipe: Recipe, processes: int = 1) -> int:
-    """Bytes at the fullest moment of a training step of one process.
-
-    Counted in float32 with AdamW, at the deepest of the trained depths. Beyond `MEMORY_BUDGET`,
-    activations are recomputed. PyTorch's fixed memory is not counted. For "sgd" and "muon", which
-    keep one moment of some weights where AdamW keeps two, it is an upper bound.
-    """
-    return train_memory(architecture, recipe.images_at_once(processes), MEMORY_BUDGET).total
 
 
 def candidate_name(architecture: Architecture, recipe: Recipe, parent: Parent | None = None) -> str:

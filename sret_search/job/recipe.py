@@ -6,48 +6,24 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sret_search.architecture.parts import STRICT, as_floats
 from sret_search.errors import require
 from sret_search.importing import require_import_path
 from sret_search.job.augment import Augment
+from sret_search.job.depth_training import DepthTraining
+from sret_search.job.distill import Distill
 from sret_search.job.lr_schedule import StepSchedule
 from sret_search.job.optimization import Parametrization, check_optimization
 from sret_search.job.paths import check_name, trial_named
 
 LONGEST = 10**12
 """Most epochs, steps or samples of a training."""
-
-
-DepthTraining = Literal["fixed", "mixed", "sampled", "sandwich"]
-
-
-@dataclass(frozen=True, slots=True)
-class Distill:
-    """Training on the soft labels of a teacher, and on nothing else (the paper's way).
-
-    Attributes:
-        teacher: "trial N" of this study; the folder of a trial; a model file of this program
-            (.safetensors); "VARIANT:file.pth", an official checkpoint; "torchvision:NAME".
-        temperature: divisor of both models' logits.
-
-    Raises:
-        ValueError: the teacher has no name, or the temperature is not positive.
-    """
-
-    teacher: str
-    temperature: float = 1.0
-
-    __pydantic_config__ = STRICT
-
-    def __post_init__(self) -> None:
-        as_floats(self)
-        check_name("teacher", self.teacher)
-        require(
-            0 < self.temperature < math.inf,
-            f"`temperature > 0` must hold, but got {self.temperature}",
-        )
+Unit = Literal["epochs", "steps", "samples", "macs"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+LARGEST = 1e30
+"""Most multiply-adds of a training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +31,10 @@ class Recipe:
     """The way a candidate is trained.
 
     Attributes:
-        epochs, steps, samples: length of the training, in one of these units (10 epochs if none is
-            given). An epoch is one pass over the training part, a step one update of the weights.
+        epochs, steps, samples, macs: length of the training, in one of these units (10 epochs if
+            none is given). An epoch is one pass over the training part, a step one update of the
+            weights. With `macs`, each candidate trains for the same multiply-adds, rounded to whole
+            steps.
         warmup: length of the warmup to the peak learning rate, in the same unit; None is a tenth of
             the training.
         decay: length of the decay of "wsd", in the same unit; None is a fifth of the training.
@@ -88,10 +66,8 @@ class Recipe:
             a teacher. Neither may have been trained on images of validation or test here.
         augment: random changes of training images.
         distill: learn from a teacher.
-        depth_training: "fixed" trains at the architecture's loops; "mixed" at each of `depths`
-            jointly, with the mean of their losses; "sampled" at one depth drawn for each step;
-            "sandwich" at the deepest, the shallowest and a drawn depth, where the last two learn
-            the outputs of the deepest (Yu & Huang, 1903.05134).
+        depth_training: loops of each step, and those that get gradients: a word such as "mixed", or
+            a mapping.
         depths: loops of all looping blocks. Empty means 1 and the architecture's loops for "mixed",
             and all from 1 to the architecture's loops otherwise.
 
@@ -123,15 +99,18 @@ class Recipe:
     init: str | None = None
     augment: Augment = field(default_factory=Augment)
     distill: Distill | None = None
-    depth_training: DepthTraining = "fixed"
+    depth_training: DepthTraining = field(default_factory=DepthTraining)
     depths: tuple[int, ...] = ()
+    macs: float | None = None
 
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         as_floats(self)
-        given = [u for u in ("epochs", "steps", "samples") if getattr(self, u) is not None]
-        require(len(given) <= 1, f"one of `epochs`, `steps`, `samples` is enough, but got {given}")
+        object.__setattr__(self, "depth_training", DepthTraining.from_plain(self.depth_training))
+        given = [unit for unit in UNITS if getattr(self, unit) is not None]
+        units = ", ".join(f"`{unit}`" for unit in UNITS)
+        require(len(given) <= 1, f"one of {units} is enough, but got {given}")
         if not given:
             object.__setattr__(self, "epochs", 10)
         for name in ("epochs", "warmup", "decay"):
@@ -140,7 +119,8 @@ class Recipe:
                 object.__setattr__(self, name, int(value))
         unit, length = self.unit, self.length
         require(length > 0, f"`{unit} > 0` must hold, but got {length}")
-        require(length <= LONGEST, f"`{unit} <= {LONGEST:,}` must hold, but got {length}")
+        most = LARGEST if unit == "macs" else LONGEST
+        require(length <= most, f"`{unit} <= {most:,}` must hold, but got {length}")
         for name in ("warmup", "decay"):
             part = getattr(self, name)
             require(
@@ -183,7 +163,7 @@ class Recipe:
         )
         check_name("init", self.init)
         require(
-            self.depth_training != "fixed" or not self.depths,
+            self.is_elastic or not self.depths,
             "`depths` are those of an elastic training: name `depth_training`",
         )
         require(
@@ -204,8 +184,12 @@ class Recipe:
             "`label_smoothing` cannot be used with your own `loss`: leave it out",
         )
         require(
-            self.depth_training != "sandwich",
+            self.depth_training.kind != "sandwich",
             "`depth_training: sandwich` defines its losses: leave out `loss`",
+        )
+        require(
+            self.depth_training.supervise == "none",
+            "`supervise: each` defines its losses: leave out `loss`",
         )
 
     @property
@@ -215,11 +199,9 @@ class Recipe:
         return {key: path for key, path in named.items() if path is not None and ":" in path}
 
     @property
-    def unit(self) -> Literal["epochs", "steps", "samples"]:
+    def unit(self) -> Unit:
         """The unit of all durations of the recipe."""
-        if self.epochs is not None:
-            return "epochs"
-        return "steps" if self.steps is not None else "samples"
+        return next(unit for unit in UNITS if getattr(self, unit) is not None)
 
     @property
     def length(self) -> float:
@@ -257,7 +239,7 @@ class Recipe:
     @property
     def is_elastic(self) -> bool:
         """Whether the trained weights are meant for several depths."""
-        return self.depth_training != "fixed"
+        return self.depth_training.is_elastic
 
     def built(self, loops: int) -> dict[str, Any]:
         """Plain data that is equal for two recipes exactly if they train alike. Defaults are
@@ -267,7 +249,7 @@ class Recipe:
             loops: loops of the trained architecture, at its most looped block.
         """
         depths = sorted({*(self.depths or (1,)), loops}) if self.is_elastic else []
-        if self.depth_training in ("sampled", "sandwich"):
+        if self.depth_training.kind in ("sampled", "sandwich"):
             every = not self.depths or len(depths) == loops
             depths = [] if every else depths
         return self.to_dict() | {
@@ -275,6 +257,7 @@ class Recipe:
             "warmup": float(self.warmup_in_units),
             "decay": float(self.decay_in_units) if self.schedule == "wsd" else None,
             "lr_start": self.lr_start if self.warmup_in_units > 0 else 0.0,
+            "depth_training": self.depth_training.built(loops).plain,
             "depths": depths,
             **({"lr_other": self.rate_of_others} if self.optimizer == "muon" else {}),
         }
@@ -287,11 +270,23 @@ class Recipe:
         """
         return -(-self.batch_size // (self.accumulate * processes))
 
-    def timetable(self, images: int) -> StepSchedule:
-        """Durations in steps, for a training part of `images` images."""
+    def timetable(self, images: int, image_macs: float | None = None) -> StepSchedule:
+        """Durations in steps. `job.timetable` knows what an image costs.
+
+        Args:
+            images: number of images of the training part.
+            image_macs: multiply-adds of training on one image, for a length in multiply-adds.
+
+        Raises:
+            ValueError: the multiply-adds of the recipe are too few for one step.
+        """
         of_epoch = math.ceil(images / self.batch_size)
-        each = {"epochs": of_epoch, "steps": 1, "samples": 1 / self.batch_size}[self.unit]
-        total = max(round(self.length * each), 1)
+        if self.unit == "macs":
+            assert image_macs is not None, "a length in multiply-adds needs the cost of an image"
+            total, each = self._steps_of_macs(images, image_macs)
+        else:
+            each = {"epochs": of_epoch, "steps": 1, "samples": 1 / self.batch_size}[self.unit]
+            total = max(round(self.length * each), 1)
         warmup = round(self.warmup_in_units * each)
         decay = round(self.decay_in_units * each)
         stable_until = total - decay if self.schedule == "wsd" else warmup
@@ -299,19 +294,42 @@ class Recipe:
         start, end = self.lr_start / self.lr, self.lr_end / self.lr
         return StepSchedule(of_epoch, total, warmup, max(stable_until, warmup), shape, start, end)
 
-    def images_seen(self, images: int) -> int:
-        """Images that the whole training sees, for a training part of `images` images. Repeated
-        images count each time."""
-        times = self.timetable(images)
+    def _steps_of_macs(self, images: int, image_macs: float) -> tuple[int, float]:
+        """Steps that take the recipe's multiply-adds most nearly, and steps of one multiply-add."""
+        step = min(self.batch_size, images) * image_macs
+        require(
+            self.length >= step,
+            f"`macs` {self.length:.3g} are less than one step, which takes {step:.3g}",
+        )
+        epochs, rest = divmod(self.length / image_macs, images)
+        whole = int(rest // self.batch_size)
+        # The last step of an epoch may have fewer images.
+        left = images - whole * self.batch_size
+        is_nearer = rest - whole * self.batch_size > min(self.batch_size, left) / 2
+        total = int(epochs) * math.ceil(images / self.batch_size) + whole + is_nearer
+        return total, total / self.length
+
+    def images_seen(self, images: int, image_macs: float | None = None) -> int:
+        """Images that the whole training sees. Repeated images count each time.
+
+        Args:
+            images: number of images of the training part.
+            image_macs: multiply-adds of training on one image, for a length in multiply-adds.
+
+        Raises:
+            ValueError: the multiply-adds of the recipe are too few for one step.
+        """
+        times = self.timetable(images, image_macs)
         epochs, rest = divmod(times.total, times.epoch)
         return epochs * images + min(rest * self.batch_size, images)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` is its inverse."""
         plain = dataclasses.asdict(self)
+        plain["depth_training"] = self.depth_training.plain
         # Later fields are written only if they are not at their defaults: the names of all other
         # jobs depend on their absence.
-        later = {"loss": None, "lr_other": None, "parametrization": "standard"}
+        later = {"loss": None, "macs": None, "lr_other": None, "parametrization": "standard"}
         return {k: value for k, value in plain.items() if k not in later or value != later[k]}
 
     @classmethod

@@ -11,8 +11,8 @@ part has a speed:
     byte       bytes kept by executions × images: memory limits norms, GELU and residuals
     param      optimizer, clipped norm, moving average
 
-If a fraction r of the executions is recomputed in the backward pass, launches, multiply-adds and
-bytes count (3 + r) / 3 times. An evaluation has the same parts without the last, with other
+If a fraction r of the executions is recomputed in the backward pass, and a fraction w has no backward
+pass, launches, multiply-adds and bytes count (3 + r - 2·w) / 3 times. An evaluation has the same parts without the last, with other
 speeds. The speeds are the non-negative least-squares fit to the relative errors of all measured
 points. The forward pass of a teacher is not counted.
 """
@@ -34,7 +34,7 @@ from sret_search.architecture import Architecture
 from sret_search.config.problems import StudyError
 from sret_search.config.study_file import Compute
 from sret_search.cost import MEMORY_BUDGET, cost, segments, train_memory
-from sret_search.job import Recipe, depths_of_step
+from sret_search.job import Recipe, depths_of_step, images_seen, timetable
 from sret_search.machine.hardware import hardware, uses_gpu
 from sret_search.writing import write_whole
 
@@ -144,7 +144,8 @@ class StepTime:
         Args:
             images: number of images of the training part.
         """
-        steps, seen = recipe.timetable(max(images, 1)).total, recipe.images_seen(max(images, 1))
+        steps = timetable(architecture, recipe, max(images, 1)).total
+        seen = images_seen(architecture, recipe, max(images, 1))
         parts = step_parts(architecture, self.share(recipe), steps, seen / self.processes)
         return float(parts @ self._speeds(recipe)[0])
 
@@ -228,11 +229,12 @@ def step_parts(a: Architecture, recipe: Recipe, steps: float, images: float) -> 
         steps: number of steps.
         images: number of images in all of these steps.
     """
-    micro = recipe.images_at_once()
+    micro, through = recipe.images_at_once(), recipe.depth_training.through
     forward = np.zeros(4)
     for depth, times in depths_of_step(a, recipe):
-        kept = sum(plan.kept for plan in segments(depth, micro, MEMORY_BUDGET))
-        forward += times * (4 - kept / depth.executions) / 3 * _forward(depth)
+        plans = segments(depth, micro, MEMORY_BUDGET, through)
+        saved = sum(3 * plan.detached + plan.kept for plan in plans)
+        forward += times * (4 - saved / depth.executions) / 3 * _forward(depth)
     each = np.array([steps * recipe.accumulate, images, images, images])
     pixels = a.in_channels * a.image_size**2
     return np.array([steps, images * pixels, *(each * forward), steps * cost(a).params])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import torch
 from torch.utils.checkpoint import checkpoint
 
 from sret_search.cost import Segments
@@ -20,14 +21,21 @@ def run_in_segments(
 ) -> State:
     """Apply the steps in turn, and keep only some activations for the backward pass.
 
-    The last `plan.kept` steps keep their activations. The steps before run in segments of
-    `plan.length`: only the input of each segment is kept, and the rest is recomputed.
+    The first `plan.detached` steps run without a graph, with the same bits. The last `plan.kept`
+    steps keep their activations. The steps between run in segments of `plan.length`: only the input
+    of each segment is kept, and the rest is recomputed.
 
     Gradients have the same bits either way, since shared weights accumulate in the same order.
 
     Args:
         preserve_rng_state: needed if a step draws random numbers.
     """
+    if plan.detached:
+        with torch.no_grad():
+            state = _chain(steps[: plan.detached], state)
+        # Autocast keeps the weights that it casts. Those that were cast here have no gradient.
+        torch.clear_autocast_cache()
+        steps = steps[plan.detached :]
     recomputed = len(steps) - plan.kept
     for start in range(0, recomputed, plan.length):
         state = checkpoint(

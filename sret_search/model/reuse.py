@@ -25,7 +25,7 @@ def rerun(model: SReT, architecture: Architecture) -> SReT:
         raise ValueError("a rerun needs an architecture with the same weights")
     weights = model.state_dict(keep_vars=True)
     with torch.device("meta"):
-        twin = SReT(architecture, model.memory_budget)
+        twin = SReT(architecture, model.memory_budget, model.backprop)
     names = twin.state_dict().keys()
     if not names <= weights.keys():
         with torch.random.fork_rng(devices=[]):

@@ -102,7 +102,7 @@ class RecursiveStage(nn.Module):
         """Run all executions: (B, N, D) → (B, N, D).
 
         Args:
-            plan: the activations that are recomputed.
+            plan: the activations that are recomputed, and the executions without a graph.
             pools_loops: also return the mean tokens after each loop that the head may read.
         """
         shared = [_shared(block) for block in self.blocks]
@@ -159,12 +159,20 @@ class SReT(nn.Module):
         architecture: the candidate.
         memory_budget: bytes of activations in a training pass. Above it the model keeps only the
             inputs of segments and recomputes the rest, with the same bits.
+        backprop: loops at the end of each chain of blocks through which a training pass leads
+            gradients; None for all loops.
     """
 
-    def __init__(self, architecture: Architecture, memory_budget: int = MEMORY_BUDGET) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        memory_budget: int = MEMORY_BUDGET,
+        backprop: int | None = None,
+    ) -> None:
         super().__init__()
         self.architecture = a = architecture
         self.memory_budget = memory_budget
+        self.backprop = backprop
         width, side = a.stages[0].width, a.sides[0]
         self.stem = Stem(a)
         self.positions_1DSS = nn.Parameter(torch.zeros(1, width, side, side))
@@ -242,10 +250,11 @@ class SReT(nn.Module):
     def recomputes(self, batch: int) -> bool:
         """Whether training on `batch` images a step recomputes activations."""
         a = self.architecture
-        return recomputes(a, segments(a, batch, self.memory_budget))
+        return recomputes(a, segments(a, batch, self.memory_budget, self.backprop))
 
     def plan(self, batch: int) -> tuple[Segments, ...] | None:
-        """The activations that each stage recomputes in a training pass; None outside of training."""
+        """The executions of each stage that a training pass recomputes, or runs without a graph; None
+        outside of training."""
         if not (self.training and torch.is_grad_enabled()):
             return None
-        return segments(self.architecture, batch, self.memory_budget)
+        return segments(self.architecture, batch, self.memory_budget, self.backprop)

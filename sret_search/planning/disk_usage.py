@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from sret_search.artifacts.names import KEPT
 from sret_search.config.base import size
+from sret_search.job import timetable
 from sret_search.job.disk import checkpoint_bytes, kept_bytes
 from sret_search.machine.hardware import at_a_time
 from sret_search.planning.plan import Role, training_plan
@@ -107,7 +108,7 @@ def estimate_disk_usage(study: Study, live: int | None = None) -> DiskEstimate:
 def _training(study: Study, candidate: Candidate, role: Role) -> _Training:
     a, recipe, monitor = candidate.architecture, candidate.recipe, study.file.monitor
     images, _, test_images = study.sizes
-    times = recipe.timetable(max(images, 1))
+    times = timetable(a, recipe, max(images, 1))
     epochs = math.ceil(times.total / times.epoch)
     reruns = len(study.reruns(candidate)) if role == "search" else 0
     checkpoint = checkpoint_bytes(a, recipe, epochs, monitor)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from sret_search.job import timetable
 from sret_search.machine.step_time import StepTime
 from sret_search.planning.plan import Role, TrainingPlan, training_plan
 from sret_search.space.candidate import Candidate
@@ -60,7 +61,7 @@ def trial_seconds(
     """Seconds of a trial: steps, an evaluation after each epoch, the test and the reruns."""
     a, recipe = candidate.architecture, candidate.recipe
     images, val, test = study.sizes
-    times = recipe.timetable(max(images, 1))
+    times = timetable(a, recipe, max(images, 1))
     epochs = math.ceil(times.total / times.epoch)
     total = _TRIAL + timing.seconds(a, recipe, images)
     total += epochs * (_EPOCH + timing.evaluation(a, recipe, val))

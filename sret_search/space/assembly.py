@@ -138,6 +138,8 @@ def replaced(whole: Any, place: Place, value: Any) -> Any:
     if not place:
         return value
     first, *rest = place
+    if isinstance(whole, str):  # a word that stands for a mapping, such as `depth_training: mixed`
+        whole = {"kind": whole}
     copy: Any = dict(whole) if isinstance(whole, dict) else list(whole)
     if rest:
         # A mapping may leave out fields that have a default.

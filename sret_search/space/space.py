@@ -15,7 +15,7 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.config.fields import field_type
 from sret_search.config.space_file import Axis, Budget, Limit
-from sret_search.job import Recipe, check_depths
+from sret_search.job import Recipe, check_depths, check_length
 from sret_search.space import distribution
 from sret_search.space.assembly import Assembly, addresses, at
 from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
@@ -46,6 +46,9 @@ class Space:
     def template(self) -> dict[str, Any]:
         """Architecture and recipe of the space as plain data. Axes replace fields of it."""
         recipe = dataclasses.asdict(self.recipe)
+        here = "recipe.depth_training"
+        if not any(path.startswith(f"{here}.") for path in self.axes):
+            recipe["depth_training"] = self.recipe.depth_training.plain
         plain = {"architecture": self.architecture.to_dict(complete=True), "recipe": recipe}
         as_json: dict[str, Any] = json.loads(json.dumps(plain))
         return as_json
@@ -76,6 +79,7 @@ class Space:
         architecture = self._assembly.architecture(active)
         recipe = self._assembly.recipe(active)
         check_depths(architecture, recipe)
+        check_length(architecture, recipe)
         return Candidate(active, architecture, recipe)
 
     def enumerated(self, at_most: int) -> list[Values] | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from sret_search.architecture import Architecture, Stage
 from sret_search.cost import cost
-from sret_search.job import Recipe, train_macs
+from sret_search.job import DepthTraining, Recipe, train_macs
 from sret_search.space.candidate import Candidate
 
 TOLERANCE = 0.02
@@ -61,10 +61,12 @@ def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterato
     a, recipe = candidate.architecture, candidate.recipe
     if a.loops == 1:
         return
+    # Without loops there are none that grow or run without a graph.
+    plain = replace(recipe, depth_training=DepthTraining(), depths=())
     flat, known = shallow(a), candidate.cost
 
     def twin(
-        control: str, built: Architecture, how: Recipe = recipe, matched: str | None = None
+        control: str, built: Architecture, how: Recipe = plain, matched: str | None = None
     ) -> Twin:
         counterpart = Candidate({}, built, how)
         if matched is None:
@@ -90,8 +92,11 @@ def twins(controls: Sequence[str], candidate: Candidate, images: int) -> Iterato
                 wide = widened(flat, known.macs, lambda network: cost(network).macs)
                 yield twin(control, wide, matched="macs")
             case "iso_train_macs":
-                times = train_macs(a, recipe, images) / train_macs(flat, recipe, images)
-                yield twin(control, flat, lengthened(recipe, times), "train_macs")
+                if recipe.unit == "macs":
+                    yield twin(control, flat, plain, "train_macs")
+                    continue
+                times = train_macs(a, recipe, images) / train_macs(flat, plain, images)
+                yield twin(control, flat, lengthened(plain, times), "train_macs")
             case "rerun":
                 pass  # a rerun needs no training
 

@@ -88,9 +88,19 @@ def _control_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
             yield doc.problem(here, f"{control} stands here twice")
         elif control == "rerun":
             yield from _rerun_problems(study, doc, here)
-        elif study.file.recipe.is_elastic or "recipe.depth_training" in study.space.axes:
+        elif control == "iso_train_macs" and "shallow" in controls and _by_macs(study):
+            message = (
+                "all candidates train for the same multiply-adds, so that the shallow twin is also"
+                " the iso_train_macs twin: leave one of them out"
+            )
+            yield doc.problem(here, message)
+        elif study.has_elastic:
             message = f"{control} twins run at one depth, but depth_training trains many"
             yield doc.problem(here, f"{message}: leave one of them out")
+
+
+def _by_macs(study: Study) -> bool:
+    return study.file.recipe.macs is not None or "recipe.macs" in study.space.axes
 
 
 def _rerun_problems(study: Study, doc: SourceFile, here: KeyPath) -> Iterator[Problem]:

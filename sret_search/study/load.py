@@ -17,6 +17,7 @@ from sret_search.config.yaml_source import SourceFile
 from sret_search.errors import nearest
 from sret_search.job import PHOTOGRAPH, RECIPES, data
 from sret_search.job.paths import PathError, expanded, named_path
+from sret_search.job.recipe import UNITS
 from sret_search.space import axes
 from sret_search.space.space import Space
 from sret_search.study import comparison_rules, rules
@@ -218,7 +219,7 @@ def _with_recipe(document: SourceFile) -> SourceFile:
             )
         changes = given if isinstance(given, dict) else {}
         base = dict(RECIPES[named])
-        if {"epochs", "steps", "samples"} & set(changes):
+        if set(UNITS) & set(changes):
             base.pop("epochs", None)
         document.data["recipe"] = base | changes
     return document

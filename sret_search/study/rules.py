@@ -9,6 +9,7 @@ from typing import Any
 from sret_search.config.problems import Problem, typed
 from sret_search.config.yaml_source import KeyPath, SourceFile
 from sret_search.job.paths import PathError, expanded, is_url
+from sret_search.job.recipe import UNITS
 from sret_search.space.assembly import as_key
 from sret_search.space.candidate import COUNTS, Values
 from sret_search.space.feasible_set import AT_MOST_OF_GRID
@@ -138,7 +139,7 @@ def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     elif recipe.epochs <= scheduler.grace:
         message = f"`grace < epochs` must hold, but got {scheduler.grace} and {recipe.epochs}"
         yield doc.problem(("scheduler", "grace"), message)
-    for path in ("recipe", "recipe.epochs", "recipe.steps", "recipe.samples"):
+    for path in ("recipe", *(f"recipe.{unit}" for unit in UNITS)):
         if path in study.space.axes:
             message = f"trials of different lengths cannot compete, but the space has {path}"
             yield doc.problem(here, message)

@@ -14,7 +14,7 @@ from typing import Any
 from sret_search.architecture import Architecture
 from sret_search.config.study_file import StudyFile
 from sret_search.config.yaml_source import SourceFile
-from sret_search.job import Contents, Job, train_macs, trained_depths
+from sret_search.job import Contents, DepthTraining, Job, train_macs, trained_depths
 from sret_search.job.paths import expanded, is_url, path_below
 from sret_search.space.candidate import Candidate, CostContext, Values
 from sret_search.space.feasible_set import AT_MOST, AT_MOST_OF_GRID, FeasibleSet
@@ -123,6 +123,18 @@ class Study:
         scheduler = self.file.scheduler
         strata = scheduler.strata if scheduler.name == "mo_asha" else 1
         return strata * int(scheduler.eta ** len(self.rungs))
+
+    @property
+    def has_elastic(self) -> bool:
+        """Whether some candidates are trained for several depths."""
+        axes, here = self.space.axes, "recipe.depth_training"
+        kinds = [
+            *(choice for path in (here, f"{here}.kind") if path in axes
+              for choice in axes[path].choices or ())
+        ]  # fmt: skip
+        return self.file.recipe.is_elastic or any(
+            DepthTraining.from_plain(kind).is_elastic for kind in kinds
+        )
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sret_search.job import Contents, Job, Provenance, Seen, located
+from sret_search.job import (
+    Contents,
+    Job,
+    Provenance,
+    Seen,
+    located,
+    timetable,
+    without_gradient,
+)
 from sret_search.model import SReT, map_large_blocks
 from sret_search.training import checkpoints, data
 from sret_search.training.augment import Augmenter, epoch_order
@@ -91,7 +99,7 @@ class Trainer:
         self.train_part = split.train.to(self.device)
         self.val_part = split.val.to(self.device)
         self.test_part = split.test.to(self.device) if job.test_curve else None
-        self.times = recipe.timetable(len(split.train))
+        self.times = timetable(job.architecture, recipe, len(split.train))
         last = len(split.train) % recipe.batch_size or recipe.batch_size
         if last < rank.count:
             raise data.DataError(
@@ -99,7 +107,7 @@ class Trainer:
                 " change recipe.batch_size"
             )
         torch.manual_seed(self._seed(0))
-        model = SReT(job.architecture)
+        model = SReT(job.architecture, backprop=recipe.depth_training.through)
         if recipe.parametrization == "mup":
             scale_initial(model)
         if recipe.init is not None:
@@ -110,7 +118,8 @@ class Trainer:
             map_large_blocks()
         if recipe.compile and self.device != "cpu":
             model.compile_blocks()
-        self.objective = rank.wrap(TrainingLoss(model, job))
+        some_unused = without_gradient(job.architecture, recipe) is not None
+        self.objective = rank.wrap(TrainingLoss(model, job), some_unused)
         self.optimizer = optimizer(self.model, recipe)
         self.peak_rates = [group["lr"] for group in self.optimizer.param_groups]
         """Learning rate of each group at the peak of the schedule."""
@@ -180,7 +189,7 @@ class Trainer:
     ) -> None:
         recipe = self.job.recipe
         torch.manual_seed(self._seed(_STEP, self.step, self.rank.index))
-        drawn = self._seed(_DEPTH, self.step)
+        drawn, progress = self._seed(_DEPTH, self.step), self.step / self.times.total
         groups = self.optimizer.param_groups
         for group, peak in zip(groups, self.peak_rates, strict=True):
             group["lr"] = peak * self.times.lr_factor(self.step)
@@ -194,7 +203,7 @@ class Trainer:
             # Each part counts by its number of images. Gradients are averaged over processes.
             weight = len(indices) * self.rank.count / images
             with self.rank.synchronised(self.objective, i == len(share) - 1):
-                loss = self.objective(images_BCSS, targets, drawn) * weight
+                loss = self.objective(images_BCSS, targets, drawn, progress) * weight
                 loss.backward()
             total += loss.detach()
         if recipe.clip_grad_norm is not None:

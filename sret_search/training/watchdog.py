@@ -102,13 +102,13 @@ def _what_would_be_written(error: OSError, job: Job) -> str:
 
 def _what_would_fit(job: Job) -> str:
     a, recipe = job.architecture, job.recipe
-    batch = recipe.images_at_once(job.processes)
-    kept, least = train_memory(a, batch).total, train_memory(a, batch, budget=0).total
+    batch, through = recipe.images_at_once(job.processes), recipe.depth_training.through
+    kept, least = (train_memory(a, batch, budget, through).total for budget in (math.inf, 0))
     text = f"a step on {batch} images is estimated at {kept / 1e9:.2f} GB"
     text += f", {least / 1e9:.2f} GB if all activations are recomputed"
     half = max(batch // 2, 1)
     if half < batch:
-        fewer = train_memory(a, half, budget=0).total
+        fewer = train_memory(a, half, 0, through).total
         text += (
             f", {fewer / 1e9:.2f} GB on {half} images (recipe.accumulate: {2 * recipe.accumulate})"
         )

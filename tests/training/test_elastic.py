@@ -156,9 +156,9 @@ def test_sampled_is_the_loss_of_the_drawn_depth_alone():
 def test_each_depth_is_drawn_in_a_training(tmp_path, monkeypatch):
     drawn, forward = [], TrainingLoss.forward
 
-    def noted(objective, images, targets, number):
+    def noted(objective, images, targets, number, progress):
         drawn.append(number % len(objective.paths))
-        return forward(objective, images, targets, number)
+        return forward(objective, images, targets, number, progress)
 
     monkeypatch.setattr(TrainingLoss, "forward", noted)
     recipe = Recipe(steps=24, batch_size=8, accumulate=2, depth_training="sampled")

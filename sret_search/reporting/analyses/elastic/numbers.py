@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sret_search.architecture import Architecture
-from sret_search.job import Recipe, train_macs, trained_depths
+from sret_search.job import DepthTraining, Recipe, train_macs, trained_depths
 from sret_search.reporting.results import Results
 from sret_search.reporting.statistics import intervals, paired
 from sret_search.reporting.statistics.intervals import Interval
@@ -75,9 +75,7 @@ class Elastic:
 
 def has_elastic(results: Results) -> bool:
     """Whether a study may train elastic candidates."""
-    study = results.study
-    is_axis = "recipe.depth_training" in study.space.axes
-    return is_axis or study.file.recipe.depth_training != "fixed"
+    return results.study.has_elastic
 
 
 def elastics(results: Results) -> list[Elastic]:
@@ -137,7 +135,7 @@ def _alone(results: Results) -> list[_Alone]:
 
 def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) -> Elastic:
     job, macs = group[0].job, group[0].train_macs
-    plain = replace(job.recipe, depth_training="fixed", depths=())
+    plain = replace(job.recipe, depth_training=DepthTraining(), depths=())
     as_long = {weights.architecture: weights for weights in alone if weights.recipe == plain}
     rival = next(
         (
@@ -186,7 +184,7 @@ def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) ->
 
     return Elastic(
         candidate=job.candidate,
-        mode=job.recipe.depth_training,
+        mode=job.recipe.depth_training.kind,
         part=part,
         seeds=len({entry.seed for entry in group}),
         cost=macs / train_macs(job.architecture, plain, group[0].images),
@@ -197,4 +195,4 @@ def _elastic(results: Results, group: list[TrialRecord], alone: list[_Alone]) ->
 
 def _undated(recipe: Recipe) -> Recipe:
     """A recipe without its duration."""
-    return replace(recipe, epochs=1, steps=None, samples=None, warmup=None, decay=None)
+    return replace(recipe, epochs=1, steps=None, samples=None, macs=None, warmup=None, decay=None)
