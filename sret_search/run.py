@@ -121,6 +121,7 @@ def run(study: Study, *, fresh: bool, retry_failed: bool = False) -> int:
 
 def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
     from sret_search.execution.run import search
+    from sret_search.planning.plan import untrained_parts
     from sret_search.trials.ledger import Ledger
 
     ledger = Ledger.create(study, lease)
@@ -130,6 +131,9 @@ def _run(study: Study, lease: Lease, retry_failed: bool) -> int:
             f" now from {one_line(str(study.path.resolve()))}"
         )
     print(_greeting(study), flush=True)
+    untrained = untrained_parts(study)
+    if untrained is not None:
+        print(untrained, flush=True)
     if retry_failed:
         _retry_failed(ledger)
     outcome = search(study, ledger, abandon=supervisor.leave)
@@ -168,6 +172,8 @@ def _retry_failed(ledger: Ledger) -> None:
 def _greeting(study: Study) -> str:
     recipe = study.file.recipe
     length = f"{recipe.length:,} {recipe.unit if recipe.length != 1 else recipe.unit[:-1]}"
+    if recipe.unit == "macs":
+        length = f"{recipe.length:.3g} multiply-adds"
     text = f"study {study.name}: {study.trials} trials of {length}"
     if study.file.search.entry.exhaustive:
         costs = [candidate.cost for candidate in study.grid]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sret_search.planning.disk_usage import DiskEstimate
+from sret_search.planning.plan import ComputedLength
 from sret_search.planning.space_statistics import Range
 
 
@@ -129,6 +130,8 @@ class Overview:
 
     Attributes:
         budget: the bounds "min" and "max" of each cost, by name.
+        lengths: what lengths in multiply-adds mean in samples.
+        untrained: a sentence on parts that keep their initial weights; None if all are trained.
         scheduler: None if every trial is trained to its end.
         plot: the path of the plot; None if none is drawn.
     """
@@ -138,6 +141,8 @@ class Overview:
     space: SpaceOverview
     budget: Mapping[str, Mapping[str, float | None]]
     trainings: TrainingsOverview
+    lengths: Sequence[ComputedLength]
+    untrained: str | None
     scheduler: SchedulerOverview | None
     compute: ComputeOverview
     time: TimeOverview

@@ -25,7 +25,12 @@ from sret_search.machine.step_time import StepTime
 from sret_search.planning import duration, preflight
 from sret_search.planning.calibration import MEASURED, calibrate
 from sret_search.planning.disk_usage import estimate_disk_usage
-from sret_search.planning.plan import TrainingPlan, share_trained
+from sret_search.planning.plan import (
+    TrainingPlan,
+    computed_lengths,
+    share_trained,
+    untrained_parts,
+)
 from sret_search.planning.space_statistics import Survey, survey
 from sret_search.planning.user_inputs import check_folders
 from sret_search.search.samplers.build import learnt_trials
@@ -132,6 +137,8 @@ def overview(
             sampler=study.file.search.sampler,
             model_based=learnt_trials(study),
         ),
+        lengths=computed_lengths(study, duration.EXAMPLES),
+        untrained=untrained_parts(study, duration.EXAMPLES),
         scheduler=_scheduler(study),
         compute=ComputeOverview(used.hardware, at_a_time),
         time=TimeOverview(

@@ -59,6 +59,13 @@ def _overview(overview: Overview) -> Table:
     roles = ", ".join(f"{n:,} {_ROLES[role]}" for role, n in plan.by_role.items() if n)
     total = f"{plan.total:,}" if plan.exact else f"~ {plan.total:,}"
     table.add_row("trainings", total, roles)
+    for length in overview.lengths:
+        samples = f"{length.cheapest:,} samples of the cheapest candidate"
+        if length.dearest != length.cheapest:
+            samples += f", {length.dearest:,} of the dearest"
+        table.add_row("length", f"{length.macs:.3g} MACs", samples)
+    if overview.untrained is not None:
+        table.add_row("not trained", "", overview.untrained)
     chosen = f"of the {plan.sampler} sampler's, by a model of the earlier ones"
     table.add_row("model-based", f"{plan.model_based:,}", chosen)
     scheduler = overview.scheduler

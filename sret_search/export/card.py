@@ -186,6 +186,8 @@ def _provenance(origin: Origin) -> Iterator[tuple[str, str]]:
     yield "data", _data(origin)
     yield "images for training, validation, test", ", ".join(f"{n:,}" for n in origin.images)
     length = f"{job.recipe.length:g} {_many(job.recipe.length, job.recipe.unit[:-1])}"
+    if job.recipe.unit == "macs":
+        length = f"{job.recipe.length:.3g} multiply-adds"
     yield "trained", f"{length}, {origin.steps:,} steps"
     if origin.ended is not None:
         yield "ended", origin.ended

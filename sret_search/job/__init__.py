@@ -15,6 +15,7 @@ from sret_search.job.depth_training import DepthTraining
 from sret_search.job.depths import (
     check_depths,
     depths_of_step,
+    leaves_weights_out,
     trained_depths,
     trained_loops,
     without_gradient,
@@ -47,6 +48,7 @@ __all__ = [
     "depths_of_step",
     "image_macs",
     "images_seen",
+    "leaves_weights_out",
     "located",
     "step_memory",
     "timetable",

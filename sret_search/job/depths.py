@@ -81,6 +81,16 @@ def _check_gradients(architecture: Architecture, recipe: Recipe) -> None:
         )
 
 
+def leaves_weights_out(architecture: Architecture, recipe: Recipe) -> bool:
+    """Whether some steps lead no gradient to some weights."""
+    loop = getattr(architecture, "loop", None)
+    of_loops = loop is not None and (loop.injection != "none" or loop.streams > 1)
+    once = recipe.depth_training.kind in ("sampled", "curriculum") and bool(
+        trained_loops(architecture, recipe)[0] == 1 < architecture.loops
+    )
+    return (of_loops and once) or without_gradient(architecture, recipe) is not None
+
+
 def without_gradient(architecture: Architecture, recipe: Recipe) -> str | None:
     """Parts that get no gradient in a training, so that they keep their initial weights; None if
     all parts get one."""

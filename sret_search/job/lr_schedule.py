@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sret_search.errors import require
+
 
 @dataclass(frozen=True, slots=True)
 class StepSchedule:
@@ -35,3 +37,24 @@ class StepSchedule:
         part = min((step - self.stable_until) / max(self.total - self.stable_until, 1), 1.0)
         left = 0.5 * (1 + math.cos(math.pi * part)) if self.decay == "cosine" else 1 - part**0.5
         return end + (1 - end) * left
+
+
+def steps_of_macs(macs: float, image_macs: float, images: int, batch_size: int) -> int:
+    """Steps of a training that takes a number of multiply-adds most nearly: within half a step.
+
+    Args:
+        macs: multiply-adds of the training.
+        image_macs: multiply-adds of training on one image.
+        images: number of images of the training part.
+        batch_size: images of a step. The last step of an epoch may have fewer.
+
+    Raises:
+        ValueError: the multiply-adds are too few for one step.
+    """
+    step = min(batch_size, images) * image_macs
+    require(macs >= step, f"`macs` {macs:.3g} are less than one step, which takes {step:.3g}")
+    epochs, rest = divmod(macs / image_macs, images)
+    whole = int(rest // batch_size)
+    next_step = min(batch_size, images - whole * batch_size)
+    is_nearer = rest - whole * batch_size > next_step / 2
+    return int(epochs) * math.ceil(images / batch_size) + whole + is_nearer

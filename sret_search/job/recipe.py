@@ -14,7 +14,7 @@ from sret_search.importing import require_import_path
 from sret_search.job.augment import Augment
 from sret_search.job.depth_training import DepthTraining
 from sret_search.job.distill import Distill
-from sret_search.job.lr_schedule import StepSchedule
+from sret_search.job.lr_schedule import StepSchedule, steps_of_macs
 from sret_search.job.optimization import Parametrization, check_optimization
 from sret_search.job.paths import check_name, trial_named
 
@@ -22,6 +22,7 @@ LONGEST = 10**12
 """Most epochs, steps or samples of a training."""
 Unit = Literal["epochs", "steps", "samples", "macs"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
+DEFAULT_EPOCHS = 10
 LARGEST = 1e30
 """Most multiply-adds of a training."""
 
@@ -112,7 +113,7 @@ class Recipe:
         units = ", ".join(f"`{unit}`" for unit in UNITS)
         require(len(given) <= 1, f"one of {units} is enough, but got {given}")
         if not given:
-            object.__setattr__(self, "epochs", 10)
+            object.__setattr__(self, "epochs", DEFAULT_EPOCHS)
         for name in ("epochs", "warmup", "decay"):
             value = getattr(self, name)
             if isinstance(value, float) and value.is_integer():
@@ -210,6 +211,11 @@ class Recipe:
         return value
 
     @property
+    def has_default_length(self) -> bool:
+        """Whether the length is that of a recipe without one, with no warmup or decay in its unit."""
+        return self.epochs == DEFAULT_EPOCHS and self.warmup is None and self.decay is None
+
+    @property
     def warmup_in_units(self) -> float:
         """Length of the warmup, in `unit`."""
         return self.length / 10 if self.warmup is None else self.warmup
@@ -283,7 +289,8 @@ class Recipe:
         of_epoch = math.ceil(images / self.batch_size)
         if self.unit == "macs":
             assert image_macs is not None, "a length in multiply-adds needs the cost of an image"
-            total, each = self._steps_of_macs(images, image_macs)
+            total = steps_of_macs(self.length, image_macs, images, self.batch_size)
+            each = total / self.length
         else:
             each = {"epochs": of_epoch, "steps": 1, "samples": 1 / self.batch_size}[self.unit]
             total = max(round(self.length * each), 1)
@@ -293,21 +300,6 @@ class Recipe:
         shape = "cosine" if self.schedule == "cosine" else "sqrt"
         start, end = self.lr_start / self.lr, self.lr_end / self.lr
         return StepSchedule(of_epoch, total, warmup, max(stable_until, warmup), shape, start, end)
-
-    def _steps_of_macs(self, images: int, image_macs: float) -> tuple[int, float]:
-        """Steps that take the recipe's multiply-adds most nearly, and steps of one multiply-add."""
-        step = min(self.batch_size, images) * image_macs
-        require(
-            self.length >= step,
-            f"`macs` {self.length:.3g} are less than one step, which takes {step:.3g}",
-        )
-        epochs, rest = divmod(self.length / image_macs, images)
-        whole = int(rest // self.batch_size)
-        # The last step of an epoch may have fewer images.
-        left = images - whole * self.batch_size
-        is_nearer = rest - whole * self.batch_size > min(self.batch_size, left) / 2
-        total = int(epochs) * math.ceil(images / self.batch_size) + whole + is_nearer
-        return total, total / self.length
 
     def images_seen(self, images: int, image_macs: float | None = None) -> int:
         """Images that the whole training sees. Repeated images count each time.

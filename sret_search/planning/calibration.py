@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from sret_search.config.problems import shown
+from sret_search.job import Recipe
 from sret_search.machine import step_time
 from sret_search.machine.hardware import at_a_time, gpus, hardware, uses_gpu
 from sret_search.machine.step_time import StepTime
@@ -45,7 +46,11 @@ def calibrate(study: Study) -> Study:
     candidates = [c for phase in duration.trainings(study) for c in phase.candidates]
     chosen = varied(candidates, MEASURED)
     jobs = [
-        replace(study.job(c, study.file.search.seed, device), recipe=share(c.recipe), processes=1)
+        replace(
+            study.job(c, study.file.search.seed, device),
+            recipe=_without_growth(share(c.recipe)),
+            processes=1,
+        )
         for c in chosen
     ]
     trials = at_a_time(compute)
@@ -71,6 +76,13 @@ def calibrate(study: Study) -> Study:
         raise StudyError(f"{shown(study.path)}: cannot be measured: {error}") from None
     step_time.add(hardware(compute), points)
     return study
+
+
+def _without_growth(recipe: Recipe) -> Recipe:
+    """The recipe with a curriculum's last loops from the start: some steps cannot show its mean."""
+    if recipe.depth_training.kind != "curriculum":
+        return recipe
+    return replace(recipe, depth_training=replace(recipe.depth_training, kind="fixed", grow=()))
 
 
 def varied(candidates: Sequence[Candidate], number: int) -> list[Candidate]:

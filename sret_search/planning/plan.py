@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sret_search.job import train_macs
+from sret_search.job import image_macs, images_seen, train_macs, without_gradient
 from sret_search.space.candidate import Candidate
 from sret_search.space.twins import twins
 from sret_search.study.study import Study
@@ -83,6 +83,49 @@ def least_trials(study: Study) -> int:
     phases = training_plan(study)
     certain = sum(p.trials for p in phases if p.exact or p.role in ("search", "rate"))
     return certain + len(study.file.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedLength:
+    """The samples that a length in multiply-adds means.
+
+    Attributes:
+        macs: multiply-adds of a training.
+        cheapest, dearest: samples of a training of the candidate whose images cost least and most.
+    """
+
+    macs: float
+    cheapest: int
+    dearest: int
+
+
+def computed_lengths(study: Study, draws: int = EXAMPLES) -> list[ComputedLength]:
+    """Every length in multiply-adds of a study, in ascending order."""
+    images = study.sizes[0]
+    samples: dict[float, list[int]] = {}
+    for phase in training_plan(study, draws):
+        for c in phase.candidates:
+            if c.recipe.macs is not None:
+                seen = (
+                    images_seen(c.architecture, c.recipe, images)
+                    if images
+                    else round(c.recipe.macs / image_macs(c.architecture, c.recipe))
+                )
+                samples.setdefault(c.recipe.macs, []).append(seen)
+    return [ComputedLength(macs, max(seen), min(seen)) for macs, seen in sorted(samples.items())]
+
+
+def untrained_parts(study: Study, draws: int = EXAMPLES) -> str | None:
+    """A sentence on the parts that get no gradient in some trainings; None if all get one."""
+    candidates = [c for phase in training_plan(study, draws) for c in phase.candidates]
+    parts = [p for c in candidates if (p := without_gradient(c.architecture, c.recipe))]
+    if not parts:
+        return None
+    which = "" if len(parts) == len(candidates) else f" in {len(parts):,} of {len(candidates):,}"
+    return (
+        f"{parts[0]} keep their initial weights{which}: no gradient reaches them through loops"
+        " without a graph; `loop.injection` leads one there"
+    )
 
 
 def train_macs_planned(study: Study) -> float:

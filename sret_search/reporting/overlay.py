@@ -255,7 +255,7 @@ def _point(results: Results, max_params: float) -> tuple[float, float]:
 
 def _length(results: Results) -> str:
     recipe = results.study.file.recipe
-    return f"{recipe.length:,g} {recipe.unit}"
+    return f"{recipe.length:,g} {'multiply-adds' if recipe.unit == 'macs' else recipe.unit}"
 
 
 def _reached(choice: Recommended) -> str:

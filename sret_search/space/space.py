@@ -16,6 +16,7 @@ from sret_search.architecture import Architecture
 from sret_search.config.fields import field_type
 from sret_search.config.space_file import Axis, Budget, Limit
 from sret_search.job import Recipe, check_depths, check_length
+from sret_search.job.recipe import UNITS
 from sret_search.space import distribution
 from sret_search.space.assembly import Assembly, addresses, at
 from sret_search.space.candidate import COSTS, Candidate, CostContext, Values
@@ -49,6 +50,10 @@ class Space:
         here = "recipe.depth_training"
         if not any(path.startswith(f"{here}.") for path in self.axes):
             recipe["depth_training"] = self.recipe.depth_training.plain
+        if self.recipe.has_default_length and any(
+            f"recipe.{unit}" in self.axes and not self.axes[f"recipe.{unit}"].when for unit in UNITS
+        ):
+            recipe["epochs"] = None  # an axis gives every candidate its length
         plain = {"architecture": self.architecture.to_dict(complete=True), "recipe": recipe}
         as_json: dict[str, Any] = json.loads(json.dumps(plain))
         return as_json

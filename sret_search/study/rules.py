@@ -159,6 +159,23 @@ def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
             yield doc.problem((name,), message, at_key=True)
 
 
+def depth_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
+    """Find gradients through more loops than any candidate has."""
+    through = study.file.recipe.depth_training.through
+    axes = study.space.axes
+    if through is None or any(path.startswith("recipe.depth_training") for path in axes):
+        return
+    looped = any(path.endswith(".loops") or ".loops." in path for path in axes)
+    if looped and not study.is_listed:
+        return
+    most = max(c.architecture.loops for c in study.examples(1))
+    if through > most:
+        message = (
+            f"`backprop: {through}` is more than the {most} loops of any candidate: `all` would do"
+        )
+        yield doc.problem(("recipe", "depth_training", "backprop"), message)
+
+
 def budget_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     """Find limits that contradict each other, or that need a calibration of this machine."""
     for name, limit in study.space.limits.items():

@@ -49,13 +49,9 @@ class Rank:
         """
         return f"cuda:{self.index}" if kind == "cuda" and self.count > 1 else kind
 
-    def wrap(self, objective: nn.Module, some_unused: bool = False) -> nn.Module:
+    def wrap(self, objective: nn.Module, unused: bool = False) -> nn.Module:
         """The objective, with gradients averaged over processes and batch normalisation over all
-        their images.
-
-        Args:
-            some_unused: whether some parameters get no gradient in some steps.
-        """
+        their images. With `unused`, some parameters get no gradient in some steps."""
         if self.count == 1:
             return objective
         for module in list(objective.modules()):
@@ -64,9 +60,7 @@ class Rank:
                     setattr(module, name, SharedBatchNorm.of(child))
         device = next(objective.parameters()).device
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(
-            objective, device_ids=ids, find_unused_parameters=some_unused
-        )
+        return DistributedDataParallel(objective, device_ids=ids, find_unused_parameters=unused)
 
     def synchronised(self, objective: nn.Module, last: bool) -> AbstractContextManager[Any]:
         """Context of a backward pass. Gradients are averaged only with the last part of a batch."""

@@ -137,8 +137,8 @@ def measure(job: Job, together: Callable[[], object] = lambda: None) -> Speed:
     # As expensive as the real training. But it neither ends nor diverges, and needs no weights of
     # other models, which may not exist yet.
     recipe = replace(
-        job.recipe, epochs=_LONG, steps=None, samples=None, warmup=None, decay=None,
-        lr=1e-6, lr_start=0.0, lr_end=0.0, init=None, distill=None,
+        job.recipe, epochs=_LONG, steps=None, samples=None, macs=None, warmup=None,
+        decay=None, lr=1e-6, lr_start=0.0, lr_end=0.0, init=None, distill=None,
     )  # fmt: skip
     trainer = Trainer(replace(job, recipe=recipe), Path())
     together()

@@ -18,9 +18,9 @@ from sret_search.job import (
     Job,
     Provenance,
     Seen,
+    leaves_weights_out,
     located,
     timetable,
-    without_gradient,
 )
 from sret_search.model import SReT, map_large_blocks
 from sret_search.training import checkpoints, data
@@ -118,8 +118,8 @@ class Trainer:
             map_large_blocks()
         if recipe.compile and self.device != "cpu":
             model.compile_blocks()
-        some_unused = without_gradient(job.architecture, recipe) is not None
-        self.objective = rank.wrap(TrainingLoss(model, job), some_unused)
+        unused = leaves_weights_out(job.architecture, recipe)
+        self.objective = rank.wrap(TrainingLoss(model, job), unused)
         self.optimizer = optimizer(self.model, recipe)
         self.peak_rates = [group["lr"] for group in self.optimizer.param_groups]
         """Learning rate of each group at the peak of the schedule."""

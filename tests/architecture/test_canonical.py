@@ -232,6 +232,22 @@ RECIPES = {
         Recipe(depth_training="sampled"),
         Recipe(depth_training="sampled", depths=(1, 2, 3)),
     ),
+    "a mapping of a word": (
+        Recipe(depth_training="sampled"),
+        Recipe(depth_training={"kind": "sampled", "law": "uniform", "backprop": "all"}),
+    ),
+    "gradients through more loops than there are": (
+        Recipe(depth_training="sampled"),
+        Recipe(depth_training={"kind": "sampled", "backprop": 3}),
+    ),
+    "a curriculum that never grows": (
+        Recipe(),
+        Recipe(depth_training={"kind": "curriculum", "grow": [[0, 3], [0.5, "all"]]}),
+    ),
+    "a curriculum of as many loops": (
+        Recipe(depth_training={"kind": "curriculum", "grow": [[0, 1], [0.2, 1], [0.5, 9]]}),
+        Recipe(depth_training={"kind": "curriculum", "grow": [[0, 1], [0.5, "all"]]}),
+    ),
     "whole fractions": (Recipe(weight_decay=0.0, ema=None), Recipe(weight_decay=0)),
     "augmentation": (
         Recipe(augment=Augment(rotate=10.0, crop=(1.0, 1.0))),
@@ -257,8 +273,8 @@ def test_a_recipe_counts_as_it_trains(one, other):
 
 def test_every_field_of_a_recipe_counts():
     changes = {
-        "epochs": 11, "steps": 5, "samples": 5, "warmup": 2, "decay": 3, "batch_size": 8,
-        "accumulate": 2, "optimizer": "sgd", "lr": 1e-3, "lr_start": 1e-5, "lr_end": 1e-5,
+        "epochs": 11, "steps": 5, "samples": 5, "macs": 1e12, "warmup": 2, "decay": 3,
+        "batch_size": 8, "accumulate": 2, "optimizer": "sgd", "lr": 1e-3, "lr_start": 1e-5, "lr_end": 1e-5,
         "schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.1, "clip_grad_norm": None,
         "ema": 0.9, "precision": "bf16", "compile": True, "init": "trial 1",
         "augment": Augment(flip=True), "distill": Distill("trial 1"), "depth_training": "sampled",
@@ -267,7 +283,7 @@ def test_every_field_of_a_recipe_counts():
     }  # fmt: skip
     assert set(changes) == {field.name for field in dataclasses.fields(Recipe)}
     base = Recipe(schedule="wsd", depth_training="mixed")
-    needed = {"steps": {"epochs": None}, "samples": {"epochs": None}}
+    needed = {unit: {"epochs": None} for unit in ("steps", "samples", "macs")}
     needed["lr_other"] = {"optimizer": "muon"}
     others = [
         replace(base, **{name: value}, **needed.get(name, {})) for name, value in changes.items()
