@@ -15,6 +15,10 @@ and prints the same figures last, as one JSON object:
     deep_speedup       the same network: seconds of the plain model's steps over ours, without
                        the first one; `deep_first_speedup` is of the first, in which the
                        system hands out the memory
+    backprop_time_ratio, backprop_memory_ratio
+                       1000 loops of one such block, with its NLL: a training step with
+                       gradients through the last 50 loops over one through all, both with all
+                       activations kept; each in a process of its own
     latency            milliseconds of one forward pass at batches 1 and 64
 """
 
@@ -45,7 +49,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout will do, withou
 
 from plain_sret import PlainSReT
 
-from sret_search.architecture import Architecture, Stage
+from sret_search.architecture import NLL, Architecture, Stage
 from sret_search.architecture.variants import VARIANTS
 from sret_search.cost import cost
 from sret_search.machine.allocator import variables
@@ -58,6 +62,8 @@ DEEP = Architecture(
     image_size=64, in_channels=3, classes=1000, stem_strides=(2, 2, 2),
     stages=(Stage(width=64, heads=2, unique=10, loops=100, mlp_ratio=3.6),),
 )  # fmt: skip
+LOOPED = replace(DEEP, stages=(replace(DEEP.stages[0], unique=1, loops=1000),), nll=NLL("block"))
+BACKPROP = {"all": None, "last_50": 50}
 DEEP_BUDGET = 2**28
 DEEP_STEPS = 3
 MATRIX = 2048
@@ -68,6 +74,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.serve:
         serve(arguments.serve, arguments.device)
+        return
+    if arguments.looped:
+        print(json.dumps(looped(arguments.looped, arguments.device)))
         return
     if arguments.deep:
         print(json.dumps(deep(arguments.deep, arguments.device)))
@@ -80,6 +89,8 @@ def main() -> None:
         figures |= deep_on_a_gpu()
     say("1000 executions")
     figures |= deep_in_processes(arguments)
+    say("1000 loops, with gradients through all and through the last 50")
+    figures |= looped_in_processes(arguments)
     RESULTS.mkdir(exist_ok=True)
     name = re.sub(r"\W+", "-", figures["hardware"]["name"].lower()).strip("-")
     path = RESULTS / f"model_speed_{name}_{datetime.date.today():%Y%m%d}.json"
@@ -222,10 +233,23 @@ def _latency(children: dict[str, Child], rounds: int) -> dict[str, dict[str, flo
 
 def deep(kind: str, device: str) -> dict[str, Any]:
     """Training steps of 1000 executions, in this process."""
-    images, labels = batch_of(DEEP, 32, device)
     model = build(kind, DEEP, device, DEEP_BUDGET).train()
     if kind == "ours" and device == "cpu":
         map_large_blocks()  # as a training does; it has an effect without jemalloc only
+    return steps_of(model, DEEP, device)
+
+
+def looped(backprop: str, device: str) -> dict[str, Any]:
+    """Training steps of 1000 loops with all activations kept, in this process."""
+    model = build("ours", LOOPED, device).train()
+    assert isinstance(model, SReT)
+    model.backprop = BACKPROP[backprop]
+    return steps_of(model, LOOPED, device)
+
+
+def steps_of(model: nn.Module, a: Architecture, device: str) -> dict[str, Any]:
+    """Seconds of some training steps, and the peak memory of this process so far."""
+    images, labels = batch_of(a, 32, device)
     times = [seconds(lambda: step(model, images, labels), device) for _ in range(DEEP_STEPS)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device == "cuda":
@@ -249,6 +273,25 @@ def deep_in_processes(arguments: argparse.Namespace) -> dict[str, Any]:
         "deep_speedup": later[0] / later[1],
         "deep_first_speedup": plain["seconds"][0] / ours["seconds"][0],
         "deep": found,
+    }
+
+
+def looped_in_processes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """1000 loops with gradients through all and through the last ones, each in a process of its
+    own."""
+    found = {}
+    for backprop in BACKPROP:
+        done = subprocess.run(
+            [*command(arguments), "--looped", backprop], capture_output=True, text=True, check=True,
+            env=os.environ | variables(),
+        )  # fmt: skip
+        found[backprop] = json.loads(done.stdout.splitlines()[-1])
+    whole, last = (found[backprop] for backprop in BACKPROP)
+    times = [statistics.median(each["seconds"][1:]) for each in (whole, last)]
+    return {
+        "backprop_time_ratio": times[1] / times[0],
+        "backprop_memory_ratio": last["peak_bytes"] / whole["peak_bytes"],
+        "backprop": found,
     }
 
 
@@ -301,6 +344,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9, help="repetitions (9)")
     parser.add_argument("--deep", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--looped", choices=tuple(BACKPROP), help=argparse.SUPPRESS)
     parser.add_argument("--serve", choices=KINDS, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -91,6 +91,9 @@ def _checked(
         problems += rules.search_problems(study, study_document, space_document)
     if not problems:
         problems += rules.scheduler_problems(study, study_document)
+    if not problems:
+        problems += rules.length_problems(study, study_document)
+    if not problems:
         problems += rules.depth_problems(study, study_document)
     if not problems:
         problems += rules.budget_problems(study, space_document)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sret_search.config.problems import Problem, typed
 from sret_search.config.yaml_source import KeyPath, SourceFile
+from sret_search.job import image_macs
 from sret_search.job.paths import PathError, expanded, is_url
 from sret_search.job.recipe import UNITS
 from sret_search.space.assembly import as_key
-from sret_search.space.candidate import COUNTS, Values
+from sret_search.space.candidate import COUNTS, CostContext, Values
 from sret_search.space.feasible_set import AT_MOST_OF_GRID
 from sret_search.space.screening import Screened, screen
 from sret_search.space.space import Space
@@ -157,6 +159,26 @@ def scheduler_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
         if getattr(study.file, name):
             message = f"{why}, and {scheduler.name} stops trials earlier: leave out one of them"
             yield doc.problem((name,), message, at_key=True)
+
+
+def length_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
+    """Find multiply-adds that are too few for a step of any candidate."""
+    space, recipe = study.space, study.file.recipe
+    if recipe.macs is None or "recipe.macs" in space.axes:
+        return
+    in_epochs = replace(recipe, macs=None, warmup=None, decay=None)
+    rng, unlimited = random.Random(0), replace(space, recipe=in_epochs)
+    points = [unlimited.draw(rng) for _ in range(_DRAWS[0])]
+    steps = [
+        c.recipe.batch_size * image_macs(c.architecture, c.recipe)
+        for c in screen(unlimited, points, CostContext()).candidates
+    ]
+    if steps and recipe.macs < min(steps):
+        message = (
+            f"{recipe.macs:.3g} multiply-adds are less than one step of any candidate, which takes"
+            f" {min(steps):.3g} or more"
+        )
+        yield doc.problem(("recipe", "macs"), message)
 
 
 def depth_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
