@@ -125,6 +125,42 @@ def test_under_a_scheduler_few_trials_come_to_an_end_to_learn_from(tmp_path, sea
     assert learnt_trials(study) == chosen
 
 
+def test_a_length_in_multiply_adds_is_told_in_samples(tmp_path, capsys):
+    assert plan(capsys)["lengths"] == []
+    study = write(tmp_path)
+    text = STUDY.replace("epochs: 3", "macs: 2e12")
+    (tmp_path / "study.yaml").write_text(text)
+    (tmp_path / "space.yaml").write_text(
+        SPACE.replace("budget:", "  recipe.macs: {choices: [1e12, 2e12]}\nbudget:")
+    )
+    facts, macs = plan(capsys), [candidate.cost.macs for candidate in study.grid]
+    assert [length["macs"] for length in facts["lengths"]] == [1e12, 2e12]
+    for length in facts["lengths"]:
+        wanted = [length["macs"] / (3 * each) for each in (min(macs), max(macs))]
+        assert [length["cheapest"], length["dearest"]] == pytest.approx(wanted, abs=32)
+    ends = facts["space"]["costs"]["train_macs"]
+    assert [ends["least"], ends["most"]] == pytest.approx([1e12, 2e12], rel=0.001)
+    assert main(["plan", "study.yaml"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    first = facts["lengths"][0]
+    assert f"1e+12 MACs {first['cheapest']:,} samples of the cheapest candidate" in said
+    assert f"{first['dearest']:,} of the dearest" in said
+
+
+def test_parts_that_no_gradient_reaches_are_named(tmp_path, capsys):
+    assert plan(capsys)["untrained"] is None
+    (tmp_path / "study.yaml").write_text(
+        STUDY.replace("epochs: 3", "epochs: 3, depth_training: {backprop: 2}")
+    )
+    (tmp_path / "space.yaml").write_text(
+        SPACE.replace("budget:", "  order: {choices: [cycle]}\nbudget:")
+    )
+    text = plan(capsys)["untrained"]
+    assert text.startswith("stem and positions keep their initial weights in 8 of 16: no gradient")
+    assert main(["plan", "study.yaml"]) == 0
+    assert "not trained" in capsys.readouterr().out
+
+
 def test_what_is_drawn_counts_as_often_as_it_will_be_trained(tmp_path, capsys):
     write(tmp_path, RANDOM)
     facts = plan(capsys)

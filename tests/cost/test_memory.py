@@ -47,11 +47,11 @@ class Alive(TorchDispatchMode):
         self.now -= self.sizes.pop(key)
 
 
-def measured(a, batch, budget):
+def measured(a, batch, budget, backprop=None):
     """The fullest moment of a training step: weights, AdamW's two moments, and all that forward
     and backward pass make."""
     torch.manual_seed(0)
-    model = SReT(a, budget).train()
+    model = SReT(a, budget, backprop).train()
     labels = torch.zeros(batch, dtype=torch.long)
     with Alive() as alive:
         images = torch.randn(batch, a.in_channels, a.image_size, a.image_size)
@@ -78,6 +78,17 @@ WIDE = [
 def test_predicted_memory_is_within_15_percent(a, budget):
     predicted = train_memory(a, BATCH, budget).total
     assert predicted == pytest.approx(measured(a, BATCH, budget), rel=0.15)
+
+
+@pytest.mark.parametrize("budget", [math.inf, 0], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("backprop", [4, 20])
+def test_predicted_memory_of_the_last_loops_is_within_15_percent(backprop, budget):
+    stage = Stage(64, 2, unique=2, loops=30, mlp_ratio=3.0)
+    a = Architecture(32, 3, 10, (2, 2), (stage,), order="cycle", nll=NLL("block"))
+    predicted = train_memory(a, BATCH, budget, backprop)
+    assert predicted.total == pytest.approx(measured(a, BATCH, budget, backprop), rel=0.15)
+    assert predicted == train_memory(a.at_loops(backprop), BATCH, budget)
+    assert predicted.activations < train_memory(a, BATCH, budget).activations
 
 
 def test_a_budget_is_kept_where_it_can_be():

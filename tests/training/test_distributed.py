@@ -90,6 +90,19 @@ def test_two_processes_have_the_losses_of_one(tmp_path, two):
     assert other["test_accuracy"] == pytest.approx(one["test_accuracy"], abs=2e-3)
 
 
+def test_two_processes_train_through_the_last_loop_as_one_does(tmp_path):
+    """The stem gets no gradient, in any step."""
+    short = replace(RECIPE, epochs=4, depth_training={"backprop": 1}, depths=())
+    job = replace(ONE, recipe=short)
+    results = [
+        train.train(replace(job, processes=n), tmp_path / f"{n}", lambda metrics: None).to_dict()
+        for n in (1, 2)
+    ]
+    alone, shared = ([m["train_loss"] for m in result["history"]] for result in results)
+    assert shared == pytest.approx(alone, abs=1e-5)
+    assert alone[-1] < alone[0]
+
+
 def test_two_processes_tell_of_each_epoch_once(two):
     attempt, told, _ = two
     epochs = [each.to_dict() for each in told if isinstance(each, EpochMetrics)]
