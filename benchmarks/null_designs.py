@@ -470,7 +470,7 @@ def designs() -> list[Design]:
                 Claim("accuracy of an elastic depth", "holds", _elastic_accuracies),
             ),
             worse=lambda entry, n: (
-                n.executions == 2 and entry.job.recipe.depth_training == "sandwich"
+                n.executions == 2 and entry.job.recipe.depth_training.kind == "sandwich"
             ),
             pages=60,
         ),

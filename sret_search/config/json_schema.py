@@ -14,9 +14,9 @@ from sret_search.config import space_file, study_file
 from sret_search.config.fields import field_paths
 from sret_search.config.space_file import SpaceFile
 from sret_search.config.study_file import StudyFile
-from sret_search.job import RECIPES, Augment, Data, Distill, Recipe
+from sret_search.job import RECIPES, Augment, Data, DepthTraining, Distill, Recipe
 
-_TYPES = (Architecture, Stage, *PARTS.values(), Recipe, Augment, Distill, Data)
+_TYPES = (Architecture, Stage, *PARTS.values(), Recipe, DepthTraining, Augment, Distill, Data)
 
 
 def study_schema() -> dict[str, Any]:

@@ -81,6 +81,8 @@ def _recipe(recipe: Recipe, named: Named) -> dict[str, Any]:
     if recipe.distill is not None:
         plain["distill"] = dataclasses.asdict(recipe.distill)
         plain["distill"]["teacher"] = named(recipe.distill.teacher)
+    if "depth_training" in plain:
+        plain["depth_training"] = recipe.depth_training.plain
     plain["augment"] = _changed(recipe.augment)
     return {key: value for key, value in plain.items() if value != {}}
 

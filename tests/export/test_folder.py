@@ -55,6 +55,9 @@ def _written(folder, job, others=None, before=()):
         replace(JOB, recipe=Recipe(epochs=2.5, schedule="wsd", decay=0.5, ema=0.99, init="a.pth")),
         replace(JOB, recipe=Recipe(samples=10**6, depth_training="sampled", depths=(1, 2))),
         replace(JOB, recipe=Recipe(
+            macs=2e12, depth_training={"kind": "curriculum", "grow": [[0, 1], [0.5, "all"]]}
+        )),
+        replace(JOB, recipe=Recipe(
             augment=Augment(crop=(0.5, 1), zoom=1.1, flip=True), weight_decay=0, clip_grad_norm=None,
             distill=Distill("torchvision:resnet18", 2), precision="bf16", batch_size=64, accumulate=2,
         )),

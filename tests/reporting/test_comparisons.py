@@ -65,7 +65,7 @@ def reported(made: Study, accuracy: Callable[[Job, int], float]) -> tuple[dict, 
 
 def test_arms_are_paired_by_seed_with_the_reference() -> None:
     def accuracy(job: Job, executions: int) -> float:
-        gain = {"fixed": 0.0, "mixed": [0.01, 0.02, 0.03][job.seed]}[job.recipe.depth_training]
+        gain = {"fixed": 0.0, "mixed": [0.01, 0.02, 0.03][job.seed]}[job.recipe.depth_training.kind]
         # Seeds spread far more than the arms differ: only pairs show it.
         return 0.5 + 0.1 * job.seed + gain
 
@@ -93,7 +93,7 @@ def test_arms_that_are_mappings_are_named_in_words() -> None:
 
 def test_a_clear_difference_of_arms_is_called_one() -> None:
     def accuracy(job: Job, executions: int) -> float:
-        worse = job.recipe.depth_training == "mixed"
+        worse = job.recipe.depth_training.kind == "mixed"
         return 0.9 - 0.001 * job.seed - (0.05 + 0.001 * job.seed) * worse
 
     _, page = reported(study(TWO_ARMS, seeds=3), accuracy)
