@@ -85,15 +85,9 @@ def reach(a: Architecture, backprop: int | None) -> Reach:
         here = cut(a.stages[i], a.order, backprop)
         detached[i] = here.detached
         whole = whole and here.chain == 0
-        if here.detached and not injects(a):
+        if here.detached and a.loop.injection == "none":
             return Reach(tuple(detached), False, whole and i == 0, i)
     return Reach(tuple(detached), True, whole, 0)
-
-
-def injects(a: Architecture) -> bool:
-    """Whether each loop after the first reads the stage's input again."""
-    loop = getattr(a, "loop", None)
-    return bool(loop is not None and loop.injection != "none")
 
 
 def backward_macs(a: Architecture, backprop: int | None) -> int:

@@ -132,15 +132,22 @@ def cost(a: Architecture) -> Cost:
     )
 
 
-def macs_of_executions(a: Architecture, index: int, stage: Stage) -> int:
-    """Multiply-adds of the executions of a stage, for one image.
+def macs_of_executions(a: Architecture, index: int, part: Stage) -> int:
+    """Multiply-adds of some executions of a stage for one image, without what the stage does once:
+    the pool before it, the first product of an injected input, and the sum of streams at its end.
 
     Args:
         index: place of the stage in the network, which gives its tokens.
-        stage: the stage at this place, or a part of it.
+        part: a stage of these executions alone.
     """
-    known = _stage(stage, index == 0, a.sides[index] ** 2, a.nll, a.residual.kind, a.relax)
-    return sum(known.macs) - known.macs[MACS.index("pools")]
+    tokens, d, k = a.sides[index] ** 2, part.width, a.loop.streams
+    known = dict(zip(MACS, _stage(part, index == 0, tokens, options(a)).macs, strict=True))
+    macs = sum(known.values()) - known["pools"] - known["loop"]
+    if a.stages[index].most_loops == 1:
+        return macs
+    if a.loop.injection == "linear":
+        macs += injected_executions(part, a.order) * tokens * d * d
+    return macs + (part.executions * k * (k + 1) * tokens * d if k > 1 else 0)
 
 
 def params_by_runs(a: Architecture) -> dict[int, int]:

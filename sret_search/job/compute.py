@@ -32,9 +32,7 @@ def _thirds(a: Architecture, recipe: Recipe) -> float:
     backward = backward_macs(a, recipe.depth_training.through)
     third = known.macs if backward == known.macs else (known.macs + 2 * backward) / 3
     if recipe.depth_training.supervise == "each":
-        last = a.stages[-1]
-        # The head reads the state after each loop of the last block.
-        third += (last.loops_of(last.unique - 1) - 1) * known.macs_by_part["head"]
+        third += (a.loops_read - 1) * known.macs_by_part["head"]
     return third
 
 

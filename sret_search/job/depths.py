@@ -26,10 +26,11 @@ def check_depths(architecture: Architecture, recipe: Recipe) -> None:
     """
     training, most = recipe.depth_training, architecture.loops
     _check_gradients(architecture, recipe)
-    if training.supervise == "each" and most > 1:
-        loop = getattr(architecture, "loop", None)
-        if loop is None or loop.readout != "each":
-            raise ValueError("`supervise: each` needs an architecture with `loop.readout: each`")
+    if training.supervise == "each" and most > 1 and architecture.loop.readout != "each":
+        raise ValueError(
+            "`supervise: each` needs `loop.readout: each`, but the architecture has"
+            f" {architecture.loop.readout}"
+        )
     loops = trained_loops(architecture, recipe)
     if training.kind == "curriculum" and loops[-1] < most:
         raise ValueError(
@@ -59,9 +60,8 @@ def _check_gradients(architecture: Architecture, recipe: Recipe) -> None:
     through = recipe.depth_training.through
     if through is None or through >= architecture.loops:
         return
-    loop, relax = getattr(architecture, "loop", None), architecture.relax
-    learned = loop is not None and loop.embedding == "learned"
-    if relax.per_loop or learned or architecture.nll.share == "execution":
+    learned = architecture.loop.embedding == "learned"
+    if architecture.relax.per_loop or learned or architecture.nll.share == "execution":
         raise ValueError(
             f"`backprop: {through}` needs weights that all loops share: an NLL for each execution,"
             " and norms, gains, LoRA factors or learned embeddings for each loop, get no gradient"
@@ -83,8 +83,7 @@ def _check_gradients(architecture: Architecture, recipe: Recipe) -> None:
 
 def leaves_weights_out(architecture: Architecture, recipe: Recipe) -> bool:
     """Whether some steps lead no gradient to some weights."""
-    loop = getattr(architecture, "loop", None)
-    of_loops = loop is not None and (loop.injection != "none" or loop.streams > 1)
+    of_loops = architecture.loop.injection != "none" or architecture.loop.streams > 1
     once = recipe.depth_training.kind in ("sampled", "curriculum") and bool(
         trained_loops(architecture, recipe)[0] == 1 < architecture.loops
     )

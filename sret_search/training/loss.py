@@ -6,8 +6,6 @@ reading of the paper: its fusion of the paths is not in its published code.
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -82,9 +80,8 @@ class TrainingLoss(nn.Module):
         """Loss of the model at a depth."""
         if self.depth_training.supervise == "each":
             # Not called as a module: its forward pass gives the logits after the last loop alone.
-            losses = [
-                self._against(logits, targets) for logits in cast("Any", path).by_loop(images_BCSS)
-            ]
+            assert isinstance(path, SReT)
+            losses = [self._against(logits, targets) for logits in path.by_loop(images_BCSS)]
             return torch.stack(losses).mean()
         if self.user_loss is None:
             return self._against(path(images_BCSS), targets)

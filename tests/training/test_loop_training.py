@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sret_search.architecture import NLL, Architecture, Relax, Residual, Stage
+from sret_search.architecture import NLL, Architecture, Loop, Relax, Residual, Stage
 from sret_search.cost import backward_macs, cost, reach
 from sret_search.job import (
     Data,
@@ -20,12 +20,14 @@ from sret_search.job import (
     Job,
     Recipe,
     depths_of_step,
+    image_macs,
     step_memory,
     train_macs,
     without_gradient,
 )
 from sret_search.job.depth_training import DRAWN_BITS, drawn_depth, law_of_depths
 from sret_search.model import SReT, rerun
+from sret_search.model.sret import channels_last
 from sret_search.training import train
 from sret_search.training.loss import TrainingLoss
 from sret_search.training.results import TrainingStopped
@@ -82,7 +84,16 @@ def _assert_equal(ours, theirs):
 
 
 @pytest.mark.parametrize("loops", [6, 7, 100])
-@pytest.mark.parametrize("a", [LOOPED, SEQUENCE, replace(LOOPED, drop_path=0.3)], ids=range(3))
+@pytest.mark.parametrize(
+    "a",
+    [
+        LOOPED,
+        SEQUENCE,
+        replace(LOOPED, drop_path=0.3),
+        replace(LOOPED, loop=Loop("gate", streams=2)),
+    ],
+    ids=range(4),
+)
 def test_gradients_through_as_many_loops_as_there_are_go_through_all(a, loops):
     loss, gradients = _step(_model(a))
     same, as_many = _step(_model(a, loops))
@@ -93,7 +104,7 @@ def test_gradients_through_as_many_loops_as_there_are_go_through_all(a, loops):
 @pytest.mark.parametrize("drop_path", [0.0, 0.3])
 @pytest.mark.parametrize("backprop", [1, 2, 5])
 def test_loops_without_a_graph_give_the_same_bits(backprop, drop_path):
-    a = replace(LOOPED, drop_path=drop_path, permutation="official")
+    a = replace(LOOPED, drop_path=drop_path, permutation="official", loop=Loop("linear", "film"))
     loss, gradients = _step(_model(a))
     same, fewer = _step(_model(a, backprop))
     assert torch.equal(loss, same)
@@ -102,30 +113,32 @@ def test_loops_without_a_graph_give_the_same_bits(backprop, drop_path):
     )
 
 
-def test_one_loop_gives_the_gradient_of_the_last_loop_alone():
-    a = replace(LOOPED, stages=(replace(LOOPED.stages[0], groups=(2,)),), permutation="none")
+@pytest.mark.parametrize("injection", ["none", "add"])
+def test_one_loop_gives_the_gradient_of_the_last_loop_alone(injection):
+    a = replace(
+        LOOPED, stages=(replace(LOOPED.stages[0], groups=(2,)),), permutation="none",
+        loop=Loop(injection),
+    )  # fmt: skip
     model, (images, labels) = _model(a), _batch(a)
     before, last = rerun(model, a.at_loops(5)), rerun(model, a.at_loops(1))
     with torch.no_grad():
-        [x_BDSS] = before.feature_maps(images)
-    # The graph by hand: the last loop reads tokens that are data, and nothing is before them.
+        [state_BDSS] = before.feature_maps(images)
+    # The graph by hand: the last loop reads a state that is data, and perhaps the stage's input.
     last.stem = torch.nn.Identity()
     last.positions_1DSS = torch.nn.Parameter(torch.zeros_like(last.positions_1DSS))
-    tokens = x_BDSS.clone().requires_grad_()
-    loss = F.cross_entropy(last(tokens), labels)
+    if injection == "add":
+        state_BDSS = state_BDSS + model.stem(channels_last(images)) + model.positions_1DSS
+    loss = F.cross_entropy(last(state_BDSS), labels)
     loss.backward()
     wanted = {name: p.grad for name, p in model.named_parameters()}
-    model.zero_grad()
-    for parameter in model.parameters():
-        parameter.grad = None
     same, ours = _step(_model(a, 1), a)
-    torch.testing.assert_close(same, loss.detach(), rtol=0, atol=0)
+    torch.testing.assert_close(same, loss.detach(), rtol=1e-6, atol=0)
     for name, gradient in ours.items():
-        if name.startswith(("stem", "positions")):
+        if injection == "none" and name.startswith(("stem", "positions")):
             assert gradient is None
         else:
-            torch.testing.assert_close(gradient, wanted[name], rtol=1e-5, atol=1e-7)
-            assert gradient.abs().sum() > 0
+            torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-7)
+            assert name.startswith("stem.0.bias") or gradient.abs().sum() > 0
 
 
 @pytest.mark.parametrize("budget", [0, 20_000])
@@ -208,6 +221,25 @@ def test_blocks_without_a_gradient_are_refused(a, backprop, message):
     Job(a, Recipe(depth_training={"backprop": a.loops}), Data(), seed=0)
 
 
+INJECTED = replace(TWO_STAGES, loop=Loop("gate", "film", streams=2))
+
+
+@pytest.mark.parametrize("a", [INJECTED, replace(LOOPED, loop=Loop("linear"))], ids=range(2))
+@pytest.mark.parametrize("backprop", [1, 3])
+def test_an_injected_input_leads_a_gradient_to_every_weight(a, backprop):
+    recipe = Recipe(depth_training={"backprop": backprop})
+    Job(a, recipe, Data(), seed=0)
+    assert without_gradient(a, recipe) is None
+    _, gradients = _step(_model(a, backprop), a)
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+
+
+def test_weights_of_early_loops_are_refused_with_an_injection_too():
+    a = replace(LOOPED, loop=Loop("add", "learned"))
+    with pytest.raises(ValueError, match="learned embeddings for each loop, get no gradient"):
+        Job(a, Recipe(depth_training={"backprop": 2}), Data(), seed=0)
+
+
 def test_a_stem_without_a_gradient_is_named():
     for backprop, named in ((2, "stem and positions"), (6, None), ("all", None)):
         recipe = Recipe(depth_training={"backprop": backprop})
@@ -241,7 +273,20 @@ PYRAMID = replace(
 
 
 @pytest.mark.parametrize("backprop", [1, 2, 3, 7, 11, 12])
-@pytest.mark.parametrize("a", [WIDE, UNEVEN, PYRAMID], ids=["cycle", "uneven", "pyramid"])
+@pytest.mark.parametrize(
+    "a",
+    [
+        WIDE,
+        UNEVEN,
+        PYRAMID,
+        *(
+            replace(WIDE, loop=Loop(i, streams=k))
+            for i, k in (("add", 1), ("linear", 1), ("none", 3), ("linear", 2))
+        ),
+        replace(PYRAMID, loop=Loop("linear", "film")),
+    ],
+    ids=["cycle", "uneven", "pyramid", "add", "linear", "streams", "both", "injected pyramid"],
+)
 def test_macs_of_a_step_are_those_that_are_counted(a, backprop):
     reached = reach(a, backprop)
     if reached.first > 0:  # what such a job is refused for; the model runs all the same
@@ -251,7 +296,12 @@ def test_macs_of_a_step_are_those_that_are_counted(a, backprop):
     # gradient of the weights of a depthwise pool for that of a full convolution.
     first = 9 * a.in_channels * a.stem_channels[0] * (a.image_size // a.stem_strides[0]) ** 2
     more = (a.stages[0].width - 1) * cost(a).macs_by_part["pools"]
-    assert _counted(a, backprop) == macs - reached.input * first + more
+    # Nor that of the state that comes from the loops without a graph.
+    state, k = 0, a.loop.streams
+    for stage, side, detached in zip(a.stages, a.sides, reached.detached, strict=True):
+        of_injection = stage.width if a.loop.injection == "linear" else 0
+        state += (detached > 0) * side**2 * stage.width * (k * (k + 1) if k > 1 else of_injection)
+    assert _counted(a, backprop) == macs - reached.input * first - state + more
     if reached.blocks:
         recipe = Recipe(steps=1, batch_size=1, depth_training={"backprop": backprop})
         assert train_macs(a, recipe, 1) == macs
@@ -352,11 +402,17 @@ def _trained(job, attempt, earlier=(), stop=None):
 
 
 @pytest.mark.parametrize(
-    "training", [GROWING, {"kind": "sampled", "law": "poisson_lognormal", "mean": 2}]
+    ("a", "training"),
+    [
+        (JOB.architecture, GROWING),
+        (JOB.architecture, {"kind": "sampled", "law": "poisson_lognormal", "mean": 2}),
+        (replace(LOOPED, loop=Loop("gate", "film", "each", 2)), GROWING | {"supervise": "each"}),
+    ],
+    ids=["curriculum", "law", "supervised"],
 )
-def test_a_training_stopped_while_loops_change_ends_with_the_same_bits(tmp_path, training):
+def test_a_training_stopped_while_loops_change_ends_with_the_same_bits(tmp_path, a, training):
     recipe = replace(SHORT, depth_training=training | {"backprop": 2})
-    job = replace(JOB, recipe=recipe)
+    job = replace(JOB, architecture=a, recipe=recipe)
     whole = _trained(job, tmp_path / "whole")
     for stop in (3, 5, 9):  # before, at and after a change of the loops
         first, second = tmp_path / f"{stop}" / "attempt-1", tmp_path / f"{stop}" / "attempt-2"
@@ -399,25 +455,48 @@ def test_a_longer_curriculum_is_another_path():
 # A loss after each loop.
 
 
-class _ByLoop(SReT):
-    """A model that gives the logits of the head after each loop."""
-
-    def by_loop(self, images):
-        return torch.stack(
-            [rerun(self, self.architecture.at_loops(n))(images) for n in range(1, 7)]
-        )
+READ = replace(LOOPED, loop=Loop("add", readout="each"))
 
 
-def test_supervision_is_the_mean_of_the_losses_after_each_loop():
-    torch.manual_seed(5)
-    model = _ByLoop(LOOPED).train()
-    objective = TrainingLoss(model, Job(LOOPED, Recipe(label_smoothing=0.1), Data(), 0))
-    objective.depth_training = DepthTraining(supervise="each")
+@pytest.mark.parametrize("backprop", ["all", 2])
+def test_supervision_is_the_mean_of_the_losses_after_each_loop(backprop):
+    training = {"supervise": "each", "backprop": backprop}
+    recipe = Recipe(label_smoothing=0.1, depth_training=training)
+    model = _model(READ, recipe.depth_training.through)
+    objective = TrainingLoss(model, Job(READ, recipe, Data(), 0))
     images, labels = _batch()
     losses = [
-        F.cross_entropy(logits, labels, label_smoothing=0.1) for logits in model.by_loop(images)
+        F.cross_entropy(rerun(model, READ.at_loops(n))(images), labels, label_smoothing=0.1)
+        for n in range(1, 7)
     ]
-    torch.testing.assert_close(objective(images, labels, 0), sum(losses) / 6)
+    loss = objective(images, labels, 0)
+    torch.testing.assert_close(loss, sum(losses) / 6)
+    loss.backward()
+    head = model.head.weight.grad.clone()
+    model.zero_grad()
+    (sum(losses) / 6).backward()
+    torch.testing.assert_close(head, model.head.weight.grad)
+
+
+def test_supervision_of_drawn_depths_is_that_of_their_loops():
+    model = _model(READ)
+    training = {"kind": "sampled", "supervise": "each"}
+    objective = TrainingLoss(model, Job(READ, Recipe(depth_training=training), Data(), 0))
+    images, labels = _batch()
+    by_loop = [F.cross_entropy(rerun(model, READ.at_loops(n))(images), labels) for n in (1, 2, 3)]
+    torch.testing.assert_close(objective(images, labels, 2), sum(by_loop) / 3)
+
+
+def test_supervision_costs_a_head_for_each_loop():
+    each = image_macs(READ, Recipe(depth_training={"supervise": "each"}))
+    assert each - image_macs(READ, Recipe()) == 3 * 5 * 8 * 10
+
+
+def test_supervision_needs_a_head_that_reads_each_loop():
+    recipe = Recipe(depth_training={"supervise": "each"})
+    with pytest.raises(ValueError, match="each`, but the architecture has last"):
+        Job(LOOPED, recipe, Data(), 0)
+    Job(LOOPED.at_loops(1), recipe, Data(), 0)
 
 
 # What is wrong.
