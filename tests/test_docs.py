@@ -16,7 +16,7 @@ from sret_search.config.controls import CONTROLS
 from sret_search.config.space_file import Budget
 from sret_search.config.study_file import Compute, Scheduler, Search, Storage, StudyFile
 from sret_search.cost import cost, train_memory
-from sret_search.job import Augment, Data, Recipe
+from sret_search.job import Augment, Data, DepthTraining, Recipe
 from sret_search.study import load_architecture, load_study
 from sret_search.trials import failures
 
@@ -70,12 +70,16 @@ def test_the_example_is_an_architecture(tmp_path):
 TRAINING = (Path(__file__).parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
 
 
-def test_the_data_of_the_documentation_can_be_described():
+def test_the_examples_of_the_documentation_can_be_read():
     blocks = re.findall(r"```yaml\n(.*?)```", TRAINING, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines() if line]
-    assert len(lines) >= 5
-    for line in lines:
-        TypeAdapter(Data).validate_json(json.dumps(YAML(typ="safe").load(line)["data"]))
+    lines = [YAML(typ="safe").load(line) for block in blocks for line in block.splitlines() if line]
+    data = [line["data"] for line in lines if "data" in line]
+    trainings = [line["depth_training"] for line in lines if "depth_training" in line]
+    assert (len(data) >= 5, len(trainings) >= 3) == (True, True)
+    assert len(data) + len(trainings) == len(lines)
+    for kind, examples in ((Data, data), (DepthTraining, trainings)):
+        for example in examples:
+            TypeAdapter(kind).validate_json(json.dumps(example))
 
 
 def test_every_field_of_a_recipe_is_documented():
