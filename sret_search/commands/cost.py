@@ -12,8 +12,10 @@ from rich.table import Table
 from sret_search.architecture import Architecture
 from sret_search.architecture.variants import VARIANTS
 from sret_search.commands.arguments import command_line, positive
-from sret_search.cost import MACS, PARAMS, cost, train_memory
+from sret_search.cost import MACS, PARAMS, cost, stored_bytes, train_memory
+from sret_search.cost.storage import Storage
 from sret_search.study import load_architecture
+from sret_search.units import size_text
 
 _DESCRIPTION = """\
 Count the parameters, multiply-adds (MACs) of one image, depth and training memory of an
@@ -25,6 +27,12 @@ activations, either all kept or recomputed where they can be. PyTorch itself is 
 _EXAMPLES = """\
 cost sret_t
 cost spaces/sret_depth.yaml --batch 32 --json"""
+
+_STORAGES: dict[Storage, str] = {
+    "float32": "float32",
+    "bf16": "bf16",
+    "int8": "int8, a scale for each channel",
+}
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -69,6 +77,7 @@ def as_dict(a: Architecture, batch: int) -> dict[str, Any]:
         "sub_layers": known.sub_layers,
         "nlls": known.nlls,
         "breakdown": {"params": known.params_by_part, "macs": known.macs_by_part},
+        "bytes": {storage: stored_bytes(a, storage) for storage in _STORAGES},
         "memory": {
             "batch": batch,
             "kept": train_memory(a, batch).total,
@@ -108,6 +117,14 @@ def _print(name: str, a: Architecture, batch: int) -> None:
         ("unique blocks", f"{known.unique_blocks:,}", ""),
         ("sub-layers", f"{known.sub_layers:,}", "attentions, MLPs and NLLs run"),
         ("NLLs", f"{known.nlls:,}", "distinct NLLs"),
+        *(
+            (
+                "stored weights" if storage == "float32" else "",
+                size_text(stored_bytes(a, storage)),
+                note,
+            )
+            for storage, note in _STORAGES.items()
+        ),
         ("training memory", _bytes(kept), f"batch {batch}, all kept"),
         ("", _bytes(recomputed), f"batch {batch}, recomputed"),
     ):

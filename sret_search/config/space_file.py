@@ -69,6 +69,9 @@ class Budget(Strict):
         train_macs: multiply-adds of the whole training.
         executions: block executions of one forward pass.
         memory: bytes of a training step. Activations beyond 2 GiB are recomputed.
+        bytes: bytes of the stored weights in float32.
+        bytes_bf16: bytes of the stored weights in bf16.
+        bytes_int8: bytes of the stored weights with linear layers and convolutions in int8.
         seconds: predicted time of a training on this machine. It needs a calibration.
     """
 
@@ -77,6 +80,9 @@ class Budget(Strict):
     train_macs: Limit = Limit()
     executions: Limit = Limit()
     memory: SizeLimit = SizeLimit()
+    bytes: SizeLimit = SizeLimit()
+    bytes_bf16: SizeLimit = SizeLimit()
+    bytes_int8: SizeLimit = SizeLimit()
     seconds: Limit = Limit()
 
 

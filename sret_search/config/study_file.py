@@ -33,7 +33,8 @@ Sampler = Annotated[
     ),
 ]
 Objective = Literal[
-    "accuracy", "loss", "params", "macs", "train_macs", "memory", "latency_ms"
+    "accuracy", "loss", "params", "macs", "train_macs", "memory", "bytes", "bytes_bf16",
+    "bytes_int8", "latency_ms",
 ]  # fmt: skip
 
 

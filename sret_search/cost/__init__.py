@@ -14,6 +14,7 @@ from sret_search.cost.memory import (
     segments,
     train_memory,
 )
+from sret_search.cost.storage import stored_bytes
 
 __all__ = [
     "MACS",
@@ -29,6 +30,7 @@ __all__ = [
     "reach",
     "recomputes",
     "segments",
+    "stored_bytes",
     "train_memory",
 ]
 

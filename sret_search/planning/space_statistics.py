@@ -57,7 +57,7 @@ class Survey:
         distinct: number of feasible candidates that differ in what they build.
         costs: ranges of the costs of distinct candidates, by the names in `COSTS`. train_macs is
             included only if the number of training images is known, seconds only if the budget
-            limits them.
+            limits them, bytes of weights only if the study names them.
         params, macs: costs of at most some thousands of distinct candidates, for a plot
             (candidates,).
         closest: the closest candidate, if none is feasible but some can be built.
@@ -100,7 +100,7 @@ def survey(study: Study) -> Survey:
     costs = {
         name: screened.cost(name, distinct)
         for name, kind in COSTS.items()
-        if name in screened.costs or (kind.is_known(terms) and not kind.is_slow)
+        if name in screened.costs or _is_shown(study, name, terms)
     }
     shown = distinct[np.linspace(0, len(distinct) - 1, min(len(distinct), _POINTS)).astype(int)]
     closest = None
@@ -118,6 +118,14 @@ def survey(study: Study) -> Survey:
         macs=screened.costs["macs"][shown],
         closest=closest,
     )
+
+
+def _is_shown(study: Study, name: str, terms: CostContext) -> bool:
+    """Whether the statistics include a cost that is not computed yet."""
+    kind = COSTS[name]
+    if kind.is_slow or not kind.is_known(terms):
+        return False
+    return not kind.is_named or name in study.file.objectives
 
 
 def combinations(space: Space) -> int | None:

@@ -16,6 +16,7 @@ from sret_search.pareto import pareto
 from sret_search.planning.plan import Role
 from sret_search.reporting.declared import Declared, described_trials
 from sret_search.reporting.statistics.pooled_variance import Variances
+from sret_search.space.candidate import STORED
 from sret_search.study import Study
 from sret_search.study.description import StudyDescription
 from sret_search.study.load import recorded
@@ -152,7 +153,8 @@ class Results:
     @property
     def optional_objectives(self) -> list[str]:
         """Objectives that are shown only if the study has them."""
-        return [name for name in ("memory", "latency_ms") if name in self.study.file.objectives]
+        names = ("memory", *STORED, "latency_ms")
+        return [name for name in names if name in self.study.file.objectives]
 
     def shows_test(self, entry: TrialRecord) -> bool:
         """Whether the test accuracy of a trial may be shown: it chose nothing, and it was not
@@ -196,7 +198,7 @@ class Results:
 
         Accuracies are fractions. Test accuracy is given for arms and contrasts that were declared
         before training, and for confirmations. Otherwise it is empty, since a chosen trial may not
-        show it. Memory (bytes) and latency (milliseconds) are given if they are objectives. Role,
+        show it. Memory and stored weights (bytes) and latency (milliseconds) are given if they are objectives. Role,
         compared candidate and parent trial are given if there are other roles or branches.
         """
         axes = list(self.study.space.axes)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sret_search.architecture import Architecture
-from sret_search.cost import Cost, cost
+from sret_search.cost import Cost, cost, stored_bytes
 from sret_search.job import Recipe, candidate_name, step_memory, train_macs
 from sret_search.units import size_text
 
@@ -76,6 +76,8 @@ class KnownCost:
         is_known: whether the cost can be computed in a context.
         is_slow: whether it takes long. It is then computed only on request, and only for
             candidates within the other limits.
+        is_named: whether tables show it only for studies that name it as an objective or in the
+            budget.
         amount: formats the cost for a sentence.
         rounded: formats the cost for a table.
     """
@@ -85,6 +87,7 @@ class KnownCost:
     of: Callable[[Candidate, CostContext], float] | None = None
     is_known: Callable[[CostContext], bool] = lambda terms: True
     is_slow: bool = False
+    is_named: bool = False
     amount: Callable[[float], str] = "{:,}".format
     rounded: Callable[[float], str] = "{:,.10g}".format
 
@@ -111,6 +114,27 @@ COSTS = {
         lambda c, terms: step_memory(c.architecture, c.recipe, terms.processes),
         rounded=lambda value: size_text(round(value)),
     ),
+    "bytes": KnownCost(
+        "stored weights, float32",
+        "bytes of weights",
+        lambda c, terms: stored_bytes(c.architecture),
+        is_named=True,
+        rounded=lambda value: size_text(round(value)),
+    ),
+    "bytes_bf16": KnownCost(
+        "stored weights, bf16",
+        "bytes of weights in bf16",
+        lambda c, terms: stored_bytes(c.architecture, "bf16"),
+        is_named=True,
+        rounded=lambda value: size_text(round(value)),
+    ),
+    "bytes_int8": KnownCost(
+        "stored weights, int8",
+        "bytes of weights in int8",
+        lambda c, terms: stored_bytes(c.architecture, "int8"),
+        is_named=True,
+        rounded=lambda value: size_text(round(value)),
+    ),
     "seconds": KnownCost(
         "seconds of steps",
         "seconds",
@@ -121,5 +145,7 @@ COSTS = {
     ),
 }
 """Costs that a budget may limit, by their keys in the budget, in the order of tables."""
+STORED = ("bytes", "bytes_bf16", "bytes_int8")
+"""Names of the costs of storing the weights."""
 COUNTS = tuple(name for name, kind in COSTS.items() if kind.of is None)
 """Names of the costs that are fields of `Cost`."""

@@ -109,7 +109,7 @@ def _predictive_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
     if len(measured) == len(objectives):
         message = (
             f"the sampler {name} needs a known cost among the objectives:"
-            " params, macs, train_macs or memory"
+            " params, macs, train_macs, memory or bytes"
         )
         yield doc.problem(("objectives",), message)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from sret_search.architecture import Architecture
-from sret_search.cost import cost
+from sret_search.cost import cost, stored_bytes
 from sret_search.job import Job, step_memory, train_macs
 from sret_search.planning.plan import Role
 from sret_search.space.candidate import Values
@@ -47,7 +47,8 @@ class TrialRecord:
         candidate: the name of the candidate, which does not depend on the seed.
         images: number of images on which it trains.
         cost: costs that need no training: parameters, MACs (`train_macs` of the whole training),
-            bytes of memory of a training step, and all counts of depth.
+            bytes of memory of a training step and of the stored weights, and all counts of depth.
+            Earlier programs did not store bytes of weights.
         origin: the name of the space that the study searched when it asked for this trial.
         parent: number of the trial that it continues.
         schedule: of the learning rate.
@@ -101,6 +102,9 @@ class TrialRecord:
         counted = {name: getattr(known, name) for name in _COUNTED}
         counted["train_macs"] = train_macs(a, recipe, images)
         counted["memory"] = step_memory(a, recipe, job.processes)
+        counted["bytes"] = stored_bytes(a)
+        counted["bytes_bf16"] = stored_bytes(a, "bf16")
+        counted["bytes_int8"] = stored_bytes(a, "int8")
         return cls(
             number=number,
             values=values,

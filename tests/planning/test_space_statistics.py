@@ -16,7 +16,7 @@ from sret_search.config.space_file import Budget, Limit
 from sret_search.config.study_file import Objective
 from sret_search.planning import space_statistics
 from sret_search.planning.space_statistics import Survey, combinations, survey
-from sret_search.space.candidate import COSTS, COUNTS, CostContext
+from sret_search.space.candidate import COSTS, COUNTS, STORED, CostContext
 from sret_search.space.feasible_set import AT_MOST
 from sret_search.space.screening import screen
 from sret_search.study import Study, StudyError, load_study
@@ -88,12 +88,12 @@ def test_a_finite_space_is_counted_exactly(tmp_path, budget):
     assert (found.built, found.feasible) == (len(built), len(fits))
     assert found.distinct == len(distinct) < len(fits)
     assert found.share_interval == (found.share, found.share)
-    for name in KNOWN:
+    for name in KNOWN - set(STORED):
         known = sorted(c.known(name, made.terms) for c in distinct.values())
         of = found.costs[name]
         assert (of.least, of.most) == (known[0], known[-1]), name
         assert of.median == np.median(known)
-    assert set(found.costs) == KNOWN
+    assert set(found.costs) == KNOWN - set(STORED)
     points = {(c.cost.params, c.cost.macs) for c in distinct.values()}
     assert set(zip(found.params.tolist(), found.macs.tolist(), strict=True)) == points
     assert {c.name for c in made.points.all()} == set(distinct)
@@ -161,6 +161,15 @@ def test_the_closest_misses_the_worst_limit_by_the_smallest_factor(tmp_path):
     assert max(known["params"] / 3000, known["macs"] / 40_000) == worst
     assert "are more than" in found.closest.reason
     assert set(known) == KNOWN
+
+
+def test_bytes_of_weights_are_shown_to_those_who_name_them(tmp_path):
+    made = study(tmp_path, "{bytes_int8: {max: 20e3}}")
+    file = made.file.model_copy(update={"objectives": {"accuracy": "max", "bytes": "min"}})
+    found = survey(replace(made, file=file))
+    assert set(found.costs) == KNOWN - {"bytes_bf16"}
+    assert found.costs["bytes_int8"].most <= 20_000 < found.costs["bytes"].most
+    assert found.costs["bytes"].least == 4 * found.costs["params"].least
 
 
 def test_every_cost_that_a_study_names_is_in_the_one_table():

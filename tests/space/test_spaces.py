@@ -130,7 +130,13 @@ def test_lists_differ_only_where_they_build_something_else(load):
     assert len(study.grid) == 4
 
 
-BUDGETS = ["params", "macs", "train_macs", "executions", "memory"]
+BUDGETS = [
+    "params", "macs", "train_macs", "executions", "memory", "bytes", "bytes_bf16", "bytes_int8",
+]  # fmt: skip
+UNITS = {
+    "memory": "bytes of memory", "bytes": "bytes of weights",
+    "bytes_bf16": "bytes of weights in bf16", "bytes_int8": "bytes of weights in int8",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -154,7 +160,7 @@ def test_every_cost_can_be_bounded_on_both_sides(load, name):
         load(axes, budget=f"{{{name}: {{max: {costs[0] - 1}}}}}")
     said = str(caught.value)
     assert said.startswith("space.yaml:14:9: no candidate meets the budget; the closest has ")
-    assert f"{costs[0]:,} {'bytes of memory' if name == 'memory' else name}" in said
+    assert f"{costs[0]:,} {UNITS.get(name, name)}" in said
 
 
 def test_memory_may_be_written_as_a_size_and_is_that_of_the_recipe(load):

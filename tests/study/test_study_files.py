@@ -259,7 +259,7 @@ WRONG = {
     "tpe_without_trials": ([("study.yaml", f"{SEARCH}{ARMS}", "search: {sampler: »tpe}\n")], "tpe needs `trials`"),
     "wrong_direction": (study("accuracy: max", "accuracy: »min"), "accuracy can only be max"),
     "wrong_direction_of_cost": (study("params: min", "params: »max"), "params can only be min"),
-    "unknown_objective": (study("accuracy: max", "»acuracy: max"), "'memory' or 'latency_ms' is needed"),
+    "unknown_objective": (study("accuracy: max", "»acuracy: max"), "'memory', 'bytes', 'bytes_bf16', 'bytes_int8' or 'latency_ms' is needed"),
     "wrong_direction_of_memory": (study("params: min", "memory: »max"), "memory can only be min"),
     "latency_that_nobody_asks_for": (study(SEARCH, f"{SEARCH}»latency: {{batch_size: 8}}\n"), "`latency` is for the objective latency_ms"),
     "latency_of_no_image": (study(SEARCH, f"{SEARCH}latency: {{batch_size: »0}}\n"), "at least 1 is needed, but got 0"),

@@ -10,7 +10,7 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 
-from sret_search.cost import cost, train_memory
+from sret_search.cost import cost, stored_bytes, train_memory
 from sret_search.job import train_macs
 from sret_search.run import _keep_aside, _retry_failed
 from sret_search.search.samplers import build
@@ -127,7 +127,8 @@ def test_a_study_without_trials_takes_any_edit(tmp_path: Path) -> None:
 
 
 def test_costs_are_known_and_the_rest_is_measured(tmp_path: Path) -> None:
-    names = "accuracy: max, loss: min, params: min, macs: min, train_macs: min, memory: min"
+    names = "accuracy: max, loss: min, params: min, macs: min, train_macs: min, memory: min,"
+    names += " bytes: min, bytes_bf16: min, bytes_int8: min"
     extra = f"objectives: {{{names}, latency_ms: min}}\nlatency: {{batch_size: 8}}\n"
     made = study(tmp_path, "{sampler: random, trials: 1}", extra=extra)
     ledger = Ledger.create(made)
@@ -138,7 +139,8 @@ def test_costs_are_known_and_the_rest_is_measured(tmp_path: Path) -> None:
     a, recipe = entry.job.architecture, entry.job.recipe
     known = [cost(a).params, cost(a).macs, train_macs(a, recipe, 1258)]
     memory = train_memory(a, recipe.batch_size).total
-    assert trial.values == [0.5, 1.0, *known, memory, 2.5]
+    bytes_of_weights = [stored_bytes(a, kind) for kind in ("float32", "bf16", "int8")]
+    assert trial.values == [0.5, 1.0, *known, memory, *bytes_of_weights, 2.5]
     assert ledger.entries()[0].result.latency_spread == 0.01
 
 

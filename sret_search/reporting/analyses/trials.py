@@ -14,7 +14,13 @@ from sret_search.reporting.results import Results
 
 _ROWS = 500
 """The largest number of trials in the table of the page. `trials.csv` has all."""
-_UNITS = {"memory": ("memory, MB", 1e6), "latency_ms": ("latency, ms", 1)}
+_UNITS = {
+    "memory": ("memory, MB", 1e6),
+    "bytes": ("weights, kB", 1e3),
+    "bytes_bf16": ("weights in bf16, kB", 1e3),
+    "bytes_int8": ("weights in int8, kB", 1e3),
+    "latency_ms": ("latency, ms", 1),
+}
 
 
 def analyse(results: Results) -> Analysis:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sret_search.search.samplers.base import Ask
 from sret_search.search.samplers.sequential import Drawn
+from sret_search.space.candidate import STORED
 from sret_search.space.screening import Screened
 from sret_search.trials.history import History
 
@@ -17,7 +18,7 @@ _BITS = 5
 STRATA = 1 << _BITS
 """Slices of the cost, equal in its logarithm. The number is fixed, so that a study that is made
 longer continues the same sequence."""
-_COSTS = "params", "macs", "train_macs", "memory"
+_COSTS = ("params", "macs", "train_macs", "memory", *STORED)
 _DRAWS = 16_384
 """Draws that represent a space too large to enumerate."""
 
@@ -25,8 +26,8 @@ _DRAWS = 16_384
 class Stratified(Drawn):
     """Asks for a random candidate of each slice of the cost in turn.
 
-    The cost is the first objective among parameters, MACs, training MACs and memory, or parameters
-    if none is an objective. The slices lie between the lowest and the highest cost of a feasible
+    The cost is the first objective among parameters, MACs, training MACs, memory and bytes of
+    weights, or parameters if none is an objective. The slices lie between the lowest and the highest cost of a feasible
     candidate. Any 2^k consecutive trials that begin at a multiple of 2^k lie in 2^k equal parts of
     that range, up to `STRATA`. This is van der Corput's order, with binary digits flipped by the
     study's seed and the round. If a slice has no new candidate, the nearest slice that has one

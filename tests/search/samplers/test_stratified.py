@@ -99,6 +99,7 @@ def test_where_a_slice_is_empty_the_nearest_stands_for_it(tmp_path: Path) -> Non
         (FINITE, "{accuracy: max, train_macs: min, macs: min}", "macs"),
         (FINITE, "{accuracy: max, train_macs: min}", "train_macs"),
         (ENDLESS, "{accuracy: max, memory: min}", "memory"),
+        (ENDLESS, "{accuracy: max, bytes_int8: min}", "bytes_int8"),
     ],
 )
 def test_the_cost_is_the_first_objective_that_is_one(
