@@ -208,6 +208,15 @@ class SReT(nn.Module):
             last = output
         return self.classify_pooled(torch.stack(last.pooled))
 
+    @property
+    def loop_ends(self) -> list[int]:
+        """Executions of the network by the end of each loop that `by_loop` reads (L)."""
+        *before, last = self.stages
+        assert isinstance(last, RecursiveStage)
+        earlier = sum(stage.executions for stage in self.architecture.stages[: len(before)])
+        ends = [i for i, run in enumerate(last.schedule, 1) if run.ends_loop]
+        return [earlier + executions for executions in ends]
+
     def feature_maps(self, images_BCSS: Tensor) -> Iterator[Tensor]:
         """Tokens of each stage in turn, as an image (B, D, S, S), after its last execution."""
         return (output.x_BDSS for output in self.outputs(images_BCSS))

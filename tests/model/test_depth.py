@@ -1,6 +1,7 @@
 """What keeps 1000 executions in hand: a monitor, and compiling that does not grow with depth."""
 
 import itertools
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -42,6 +43,91 @@ def test_each_execution_s_update_is_measured():
     by_hand = [((b - a).norm() / a.norm()).item() for a, b in itertools.pairwise(first)]
     assert profile.updates[:6] == pytest.approx(by_hand, rel=1e-5)
     assert profile.is_finite
+
+
+def test_angles_and_distances_are_those_of_the_states():
+    model = SReT(DEEP).eval()
+    passed = [[], []]
+    for stage, states in zip(model.stages, passed, strict=True):
+        for block in stage.blocks:
+            block.register_forward_pre_hook(lambda module, args, to=states: to.append(args[0]))
+        stage.register_forward_hook(lambda module, args, out, to=states: to.append(out))
+    with torch.no_grad():
+        model(_images())
+    by_hand = [list(states) for states in passed]
+    profile = depth_profile(model, _images())
+    angles, distances = [], []
+    for states in by_hand:
+        updates = [(b - a).double().flatten() for a, b in itertools.pairwise(states)]
+        angles.append(None)
+        for one, other in itertools.pairwise(updates):
+            cosine = (one @ other / (one.norm() * other.norm())).item()
+            angles.append(math.degrees(math.acos(cosine)))
+        distances += [((z - states[-1]).norm() / states[-1].norm()).item() for z in states[1:]]
+    assert [angle is None for angle in profile.angles] == [angle is None for angle in angles]
+    found, wanted = ([a for a in each if a is not None] for each in (profile.angles, angles))
+    assert len(found) == 8
+    assert found == pytest.approx(wanted, abs=0.01)
+    assert profile.distances == pytest.approx(distances, rel=1e-5)
+    assert profile.distances[5] == profile.distances[9] == 0
+    assert min(profile.distances[:5]) > 0
+
+
+def test_the_monitor_sees_one_draw_of_the_permutations_and_takes_it_from_the_stream_once():
+    model = SReT(replace(DEEP, permutation="official")).eval()
+    torch.manual_seed(3)
+    profile = depth_profile(model, _images())
+    after = torch.rand(1)
+    assert profile.distances[5] == profile.distances[9] == 0
+    torch.manual_seed(3)
+    with torch.no_grad():
+        model(_images())
+    assert torch.equal(after, torch.rand(1))
+
+
+def test_without_an_update_there_is_no_angle():
+    model = SReT(DEEP).eval()
+    with torch.no_grad():
+        for module in (*model.stages[1].blocks, *model.stages[1].nlls):
+            for name, weight in module.named_parameters():
+                if name.endswith("branch"):
+                    weight.zero_()
+    assert depth_profile(model, _images()).angles[6:] == [None] * 4
+
+
+@pytest.mark.parametrize("order", ["sequence", "cycle"])
+@pytest.mark.parametrize("loops", [1, 4, (1, 3, 3), (2, 2, 1)])
+def test_the_head_reads_the_state_after_each_loop_of_the_block_that_runs_last(order, loops):
+    unique = 3 if isinstance(loops, tuple) else 2
+    last = Stage(16, 2, unique=unique, loops=loops)
+    a = replace(DEEP, stages=(DEEP.stages[0], last), order=order)
+    model = SReT(a).eval()
+    passed = []
+    for block in model.stages[1].blocks:
+        block.register_forward_pre_hook(lambda module, args: passed.append((module, args[0])))
+    model.stages[1].register_forward_hook(lambda module, args, out: passed.append((None, out)))
+    with torch.no_grad():
+        out = model(_images())
+        states = list(passed)
+        read = model.by_loop(_images())
+    assert torch.equal(read[-1], out)
+    block = model.stages[1].blocks[a.schedule(last)[-1].block]
+    ends = [i + 1 for i, (module, _) in enumerate(states) if module is block]
+    assert model.loop_ends == [6 + end for end in ends]
+    assert model.loop_ends[-1] == a.executions
+    for logits, end in zip(read, ends, strict=True):
+        x_BND = states[end][1]
+        torch.testing.assert_close(logits, model.head(model.norm(x_BND.mean(1))))
+
+
+def test_the_head_reads_each_loop_with_one_draw_of_the_permutations():
+    last = Stage(16, 2, loops=4, groups=(1, 2))
+    model = SReT(replace(DEEP, stages=(DEEP.stages[0], last), permutation="official")).eval()
+    with torch.no_grad():
+        torch.manual_seed(3)
+        read = model.by_loop(_images())
+        torch.manual_seed(3)
+        assert torch.equal(read[-1], model(_images()))
 
 
 def test_the_monitor_leaves_no_hook_behind():
