@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.table import Table
 from sret_search.architecture import Architecture, ArchitectureError
 from sret_search.artifacts.names import EVALUATION, STUDY
 from sret_search.commands.arguments import command_line, positive
+from sret_search.commands.early_exits import exit_rule, exit_table
 from sret_search.config import yaml_source
 from sret_search.config.problems import Problem
 from sret_search.config.study_file import StudyFile
@@ -24,6 +24,7 @@ from sret_search.export.evaluation_settings import EvaluationSettings
 from sret_search.job import Data, Provenance
 from sret_search.job.paths import model_parts
 from sret_search.study import StudyError, load_study
+from sret_search.training.results import EarlyExits, standard_error
 
 _DESCRIPTION = """\
 Evaluate a trained model on the test part (or the validation part) of a data set.
@@ -39,12 +40,18 @@ Without --data, it is the data that the model was trained on, if its file says s
 split and fold. In a study with folds, the trial's fold is used. With another split of the same data
 set, images that the model was trained on are counted and reported.
 Images are resized to the model's size.
+
+--exit lets each image leave after the first loop of the block that runs last whose score is at most
+a threshold: the entropy of its classes in nats, or the distance of the loop's update, relative to
+the image's tokens. It prints the accuracy and the mean executions of an image.
 """
 _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
 """Images and classes of torchvision's models."""
+_PRECISIONS = {"float32": "float32", "bf16": "bf16", "int8": "weights in int8"}
 _EXAMPLES = """\
 evaluate exported
 evaluate runs/smoke/trials/00000 --loops 50
+evaluate runs/smoke/trials/00000 --exit entropy:0.1,0.3
 evaluate sret_t:SReT_T.pth --data '{name: imagenet, root: data}'"""
 
 
@@ -64,6 +71,9 @@ class Evaluated:
         loss: mean cross-entropy in nats.
         loops, executions: None for other models than SReT.
         resolution: pixels a side.
+        precision: "float32", "bf16" for activations in bf16, or "int8" for weights that were
+            rounded to int8 before they were computed with in float32.
+        exits: of `--exit`; None without it.
     """
 
     model: str
@@ -80,7 +90,9 @@ class Evaluated:
     loops: int | None
     executions: int | None
     resolution: int
+    precision: str
     seconds: float
+    exits: EarlyExits | None = None
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -101,6 +113,17 @@ def parser(prog: str) -> argparse.ArgumentParser:
         type=positive,
         metavar="S",
         help="pixels a side; positions are interpolated",
+    )
+    result.add_argument(
+        "--exit",
+        type=exit_rule,
+        metavar="SCORE:T,T",
+        help="images leave where entropy or distance is at most T: entropy:0.1,0.3",
+    )
+    result.add_argument(
+        "--precision",
+        choices=("float32", "bf16", "int8"),
+        help="of activations, or int8 of weights (default: as at the end of the training)",
     )
     result.add_argument("--batch", type=positive, help="images in a batch (64)")
     result.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -197,9 +220,10 @@ def evaluated(arguments: argparse.Namespace, data: Data, known: Provenance | Non
     """
     import torch
 
-    from sret_search.model import SReT, rerun, resize
+    from sret_search.model import SReT, rerun, resize, with_int8_weights
     from sret_search.training.data import DataError, difference, load, overlap, same_folds
-    from sret_search.training.evaluation import evaluate
+    from sret_search.training.evaluation import evaluate, judge
+    from sret_search.training.exits import early_exits, read_loops
     from sret_search.training.pretrained import PretrainedError, load_model
 
     name, loops, resolution = arguments.model, arguments.loops, arguments.resolution
@@ -207,11 +231,18 @@ def evaluated(arguments: argparse.Namespace, data: Data, known: Provenance | Non
         raise StudyError("--device cuda: torch sees no GPU here")
     try:
         model = load_model(name)
+        is_rounded, rule = arguments.precision == "int8", arguments.exit
         if isinstance(model, SReT):
+            model = with_int8_weights(model) if is_rounded else model
             model = rerun(model, _at_loops(model.architecture, name, loops)) if loops else model
             model = resize(model, resolution) if resolution else model
-        elif loops or resolution:
-            raise StudyError(f"--loops and --resolution are for SReT, but {name} is not an SReT")
+            if rule and len(model.loop_ends) == 1:
+                raise StudyError(f"--exit: the block of {name} that runs last does not loop")
+        elif loops or resolution or rule or is_rounded:
+            raise StudyError(
+                "--loops, --resolution, --exit and --precision int8 are for SReT, but"
+                f" {name} is not an SReT"
+            )
         a = model.architecture if isinstance(model, SReT) else None
         needs = _IMAGENET if a is None else {field: getattr(a, field) for field in _IMAGENET}
         data = replace(data, image_size=needs["image_size"])
@@ -228,10 +259,17 @@ def evaluated(arguments: argparse.Namespace, data: Data, known: Provenance | Non
         part = getattr(split, arguments.part).to(arguments.device)
         torch.manual_seed(arguments.seed)
         start = time.perf_counter()
-        result = evaluate(
-            model.to(arguments.device), part, split.mean, split.std,
-            arguments.batch, arguments.precision,
-        )  # fmt: skip
+        model, exits = model.to(arguments.device), None
+        batch, precision = arguments.batch, "float32" if is_rounded else arguments.precision
+        if rule and isinstance(model, SReT):
+            score, thresholds = rule
+            readings = read_loops(
+                model, part, split.mean, split.std, score, batch=batch, precision=precision
+            )
+            result = judge(readings.logits, part.labels)
+            exits = early_exits(score, thresholds, readings, part.labels)
+        else:
+            result = evaluate(model, part, split.mean, split.std, batch, precision)
     except (PretrainedError, DataError) as error:
         raise StudyError(str(error)) from None
     except ArchitectureError as error:
@@ -246,12 +284,14 @@ def evaluated(arguments: argparse.Namespace, data: Data, known: Provenance | Non
         trained_on=seen,
         difference=difference(known.seen, data) if known and seen else None,
         accuracy=result.accuracy,
-        accuracy_standard_error=math.sqrt(result.accuracy * (1 - result.accuracy) / len(part)),
+        accuracy_standard_error=standard_error(result.accuracy, len(part)),
         loss=result.loss,
         loops=None if a is None else a.loops,
         executions=None if a is None else a.executions,
         resolution=needs["image_size"],
+        precision=arguments.precision,
         seconds=time.perf_counter() - start,
+        exits=exits,
     )
 
 
@@ -284,9 +324,12 @@ def _print(result: Evaluated) -> None:
         table.add_row("loops", f"{result.loops:,}")
         table.add_row("executions", f"{result.executions:,}")
     table.add_row("resolution", f"{result.resolution} pixels")
+    table.add_row("precision", _PRECISIONS[result.precision])
     table.add_row("time", f"{result.seconds:.1f} s")
     console = Console()
     console.print(table)
+    if result.exits is not None:
+        console.print(exit_table(result.exits))
     console.print("± is a binomial standard error", style="dim")
     if result.trained_on:
         text = f"{result.trained_on:,} of these {result.images:,} images were trained on"

@@ -18,8 +18,7 @@ def with_int8_weights(model: SReT) -> SReT:
     """A copy of the model with the weights of all linear layers and convolutions rounded to int8.
 
     Each output channel has its own scale, its largest magnitude divided by 127: w ≈ scale · q with
-    integers q from -127 to 127 (symmetric quantization per channel; Krishnamoorthi, 1806.08342,
-    §3.1). Rounded are the stem, the attention and the MLPs of blocks with each MLP of an expert
+    integers q from -127 to 127 (symmetric quantization per channel; Krishnamoorthi, 1806.08342). Rounded are the stem, the attention and the MLPs of blocks with each MLP of an expert
     bank, NLLs, pools and head. Biases, norms, positions, weights of branches and LoRA factors stay
     as they are, and so do activations. `cost.stored_bytes` counts the same weights.
     """

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+Score = Literal["entropy", "distance"]
+"""A score of an image after a loop. "entropy" is that of the softmax over classes, in nats
+(BranchyNet, Teerapittayanon et al., 1709.01686). "distance" is ‖z after − z before‖ / ‖z before‖ of
+the image's tokens over the loop."""
+SCORES: tuple[Score, ...] = get_args(Score)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +249,45 @@ class TrainingStopped:
 
     steps: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyExit:
+    """Images that leave at a threshold.
+
+    Attributes:
+        accuracy, accuracy_standard_error: fractions; the error is binomial.
+        executions: mean executions of an image.
+        left: images that left after each loop. The last loop has all others.
+    """
+
+    threshold: float
+    accuracy: float
+    accuracy_standard_error: float
+    executions: float
+    left: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyExits:
+    """Images that leave before the last loop.
+
+    Attributes:
+        score: "entropy" in nats, or "distance".
+        executions: executions by the end of each loop.
+        accuracies: accuracy of the head read after each loop, as fractions.
+        thresholds: one entry for each threshold, in ascending order.
+    """
+
+    score: str
+    executions: list[int]
+    accuracies: list[float]
+    thresholds: list[EarlyExit]
+
+
+def standard_error(accuracy: float, images: int) -> float:
+    """The binomial standard error of an accuracy, as a fraction."""
+    return math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def _known(

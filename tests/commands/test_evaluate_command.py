@@ -1,5 +1,6 @@
 """`sret-search evaluate`: the accuracy of a model by its name, and one line for what is wrong."""
 
+import itertools
 import json
 import math
 import shutil
@@ -14,8 +15,9 @@ from torch import nn
 
 from sret_search.__main__ import main
 from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.commands.early_exits import _where
 from sret_search.job import Data
-from sret_search.model import SReT, rerun, resize, save
+from sret_search.model import SReT, rerun, resize, save, with_int8_weights
 from sret_search.training import pretrained
 from sret_search.training.augment import normalize
 from sret_search.training.data import load
@@ -132,6 +134,104 @@ def test_a_random_permutation_is_drawn_from_the_seed(tiny, capsys):
     assert losses[0] == losses[1] != losses[2]
 
 
+def _loops(model):
+    """Logits of the test images after each loop of the second block, and the states around it."""
+    split = load(Data())
+    images, labels = next(split.test.batches([torch.arange(len(split.test))]))
+    images = normalize(images, split.mean, split.std)
+    states = []
+    for block in model.stages[0].blocks:
+        block.register_forward_pre_hook(lambda module, args: states.append(args[0]))
+    model.stages[0].register_forward_hook(lambda module, args, out: states.append(out))
+    with torch.no_grad():
+        model(images)
+        states = states[2:]  # after both loops of the first block
+        logits = torch.stack([model.head(model.norm(z.mean(1))) for z in states[1:]])
+    return logits, states, labels
+
+
+def _leaves(scores, threshold, logits, labels):
+    """Accuracy, mean executions, and the images that left, one image after the other."""
+    left, right = [0, 0], 0
+    for i, label in enumerate(labels.tolist()):
+        loop = 0 if scores[0, i] <= threshold else 1
+        left[loop] += 1
+        right += logits[loop, i].argmax().item() == label
+    return right / len(labels), (3 * left[0] + 4 * left[1]) / len(labels), left
+
+
+@pytest.mark.parametrize("score", ["entropy", "distance"])
+def test_images_leave_where_the_score_is_small(score, tiny, capsys):
+    logits, states, labels = _loops(tiny)
+    if score == "entropy":
+        scores = torch.distributions.Categorical(logits=logits).entropy()
+    else:
+        pairs = [(a.flatten(1), b.flatten(1)) for a, b in itertools.pairwise(states)]
+        scores = torch.stack([(b - a).norm(dim=1) / a.norm(dim=1) for a, b in pairs])
+    middle = scores[0].median().item() * (1 + 1e-6)
+    text = f"{score}:{middle},0"
+    facts = _json(capsys, "tiny.safetensors", "--data", DIGITS, "--exit", text, "--batch", "100")
+    _is(facts, tiny, Data())
+    exits = facts["exits"]
+    assert (exits["score"], exits["executions"]) == (score, [3, 4])
+    accuracies = (logits.argmax(2) == labels).double().mean(1).tolist()
+    assert exits["accuracies"] == pytest.approx(accuracies)
+    assert exits["accuracies"][-1] == facts["accuracy"]
+    never, half = exits["thresholds"]
+    assert (never["threshold"], never["left"]) == (0, [0, facts["images"]])
+    assert (never["accuracy"], never["executions"]) == (facts["accuracy"], 4)
+    found = half["accuracy"], half["executions"], half["left"]
+    wanted = _leaves(scores, middle, logits, labels)
+    assert found == (pytest.approx(wanted[0]), pytest.approx(wanted[1]), wanted[2])
+    assert 100 < half["left"][0] < 300
+
+
+def test_exits_are_read_at_other_loops_and_in_a_table(tiny, capsys):
+    deep = ["tiny.safetensors", "--data", DIGITS, "--loops", "9"]
+    facts = _json(capsys, *deep, "--exit", "distance:0.001,100")
+    assert facts["exits"]["executions"] == list(range(10, 19))
+    assert facts["exits"]["thresholds"][1]["left"] == [facts["images"]] + [0] * 8
+    assert main(["evaluate", *deep, "--exit", "distance:100"]) == 0
+    out = capsys.readouterr().out
+    assert "images leave at a small distance" in out
+    assert f"{facts['images']:,} at 10" in out
+    assert "10.0" in out
+
+
+def test_where_many_loops_are_left_quantiles_stand_in_the_table():
+    assert _where([2, 4, 6], [0, 1200, 3]) == "1,200 at 4, 3 at 6"
+    ends, left = list(range(1, 101)), [1] * 100
+    assert _where(ends, left) == "10 % by 10, 50 % by 50, 90 % by 90, 100 % by 100"
+
+
+def test_weights_in_int8_are_evaluated_at_any_loops(tiny, capsys):
+    arguments = ["tiny.safetensors", "--data", DIGITS, "--precision", "int8"]
+    facts = _json(capsys, *arguments)
+    rounded = with_int8_weights(tiny)
+    _is(facts, rounded, Data())
+    assert facts["precision"] == "int8"
+    whole = _json(capsys, "tiny.safetensors", "--data", DIGITS)
+    assert (whole["precision"], whole["exits"]) == ("float32", None)
+    assert whole["loss"] != facts["loss"]
+    deep = _json(capsys, *arguments, "--loops", "7")
+    _is(deep, rerun(rounded, TINY.at_loops(7)), Data())
+
+
+@pytest.mark.parametrize(
+    ("rule", "fragment"),
+    [
+        ("entropi:0.1", "unknown score 'entropi'; entropy or distance is needed"),
+        ("entropy", "a threshold is a number of at least 0, but got ''; entropy:0.1,0.3 would do"),
+        ("distance:0.1,-1", "but got '-1'"),
+        ("distance:nan", "but got 'nan'"),
+    ],
+)
+def test_a_wrong_rule_of_exits_is_said(rule, fragment, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "none", "--data", DIGITS, "--exit", rule])
+    assert fragment in capsys.readouterr().err
+
+
 def test_a_table_shows_the_accuracy(tiny, capsys):
     assert main(["evaluate", "tiny.safetensors", "--data", DIGITS]) == 0
     accuracy = 100 * _expected(tiny, Data())[0]
@@ -155,6 +255,10 @@ def test_a_table_shows_the_accuracy(tiny, capsys):
         (["tiny.safetensors", "--data", "{imagefolder: photos}"], "tiny.safetensors does not fit: "),
         (["photos.safetensors", "--data", "{imagefolder: broken}"], "cannot read "),
         (["once.safetensors", "--data", DIGITS, "--loops", "3"], "no block of once.safetensors loops"),
+        (
+            ["once.safetensors", "--data", DIGITS, "--exit", "entropy:1"],
+            "--exit: the block of once.safetensors that runs last does not loop",
+        ),
         (
             ["owned.safetensors", "--data", DIGITS, "--loops", "3"],
             "each loop of owned.safetensors has an NLL, so it runs at 2 loops only",
@@ -180,14 +284,18 @@ def test_what_is_wrong_is_said_in_one_line(arguments, fragment, tiny, photos, ca
     assert len(written.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("option", [["--loops", "2"], ["--resolution", "64"]])
+@pytest.mark.parametrize(
+    "option",
+    [["--loops", "2"], ["--resolution", "64"], ["--exit", "entropy:1"], ["--precision", "int8"]],
+)
 def test_other_models_are_evaluated_as_they_are(option, monkeypatch, capsys):
     models = pretrained.torchvision.models
     monkeypatch.setattr(models, "get_model", lambda name, weights: nn.Linear(2, 2))
     assert main(["evaluate", "torchvision:resnet18", "--data", DIGITS, *option]) == 2
     error = capsys.readouterr().err
     assert (
-        error == "--loops and --resolution are for SReT, but torchvision:resnet18 is not an SReT\n"
+        error == "--loops, --resolution, --exit and --precision int8 are for SReT,"
+        " but torchvision:resnet18 is not an SReT\n"
     )
 
 
