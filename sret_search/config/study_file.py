@@ -287,6 +287,9 @@ class StudyFile(Strict):
         contrasts: pairs of values that are compared.
         controls: comparisons for each candidate: twins without recursion, or reruns of its
             weights at other depths.
+        rerun: depths at which the control "rerun" evaluates weights. With "reference", the
+            reference's weights run at every depth, and all others' at the depth of the reference.
+            With "all", the weights of every arm run at every depth.
         confirm: train the front again with fresh seeds.
         scheduler: choice of the trials that are trained to their end.
         compute: machines and resources of trials.
@@ -312,6 +315,7 @@ class StudyFile(Strict):
     branches: list[Branch] = []
     contrasts: list[Contrast] = []
     controls: list[Control] = []
+    rerun: Literal["reference", "all"] = "reference"
     confirm: Confirm | None = None
     scheduler: Scheduler = Scheduler()
     compute: Compute = Compute()

@@ -98,6 +98,10 @@ def _control_problems(study: Study, doc: SourceFile) -> Iterator[Problem]:
             message = f"{control} twins run at one depth, but depth_training trains many"
             yield doc.problem(here, f"{message}: leave one of them out")
 
+    if "rerun" in study.file.model_fields_set and "rerun" not in controls:
+        message = "`rerun` is for `controls: [rerun]`, which this study does not have"
+        yield doc.problem(("rerun",), message, at_key=True)
+
 
 def _by_macs(study: Study) -> bool:
     return study.file.recipe.macs is not None or "recipe.macs" in study.space.axes

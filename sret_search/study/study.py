@@ -272,7 +272,8 @@ class Study:
 
         An elastic candidate is evaluated at every depth. If it has very many depths, these are the
         trained depths, and some that are spread evenly in the logarithm. With rerun controls, the
-        reference arm is evaluated as every other arm, and every other arm as the reference.
+        reference arm is evaluated as every other arm, and every other arm as the reference, or with
+        `rerun: all` as every other arm, too.
         """
         arms = self.file.arms
         if candidate.recipe.is_elastic:
@@ -285,8 +286,9 @@ class Study:
         if arms is None or "rerun" not in self.file.controls:
             return ()
         others: list[Any] = [arms.reference]
-        if candidate.values.get(arms.axis) == arms.reference:
+        own = candidate.values.get(arms.axis)
+        if own == arms.reference or self.file.rerun == "all":
             choices = self.space.axes[arms.axis].choices or []
-            others = [value for value in choices if value != arms.reference]
+            others = [value for value in choices if value != own]
         candidates = (self.feasible(candidate.values | {arms.axis: value}) for value in others)
         return tuple(other.architecture for other in candidates if other is not None)

@@ -28,7 +28,7 @@ FORMAT = 3
 _COMPARED = ("data", "objectives", "latency")
 _REPORTED = (
     "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
-    "confirm", "scheduler", "report",
+    "rerun", "confirm", "scheduler", "report",
 )  # fmt: skip
 """Keys of a study file on which a report depends."""
 _LONGEST = 80

@@ -17,7 +17,7 @@ from sret_search.study.description import StudyDescription
 
 _DECLARED = (
     "data", "recipe", "objectives", "latency", "search", "arms", "branches", "contrasts", "controls",
-    "confirm", "scheduler", "axes", "budget", "architecture",
+    "rerun", "confirm", "scheduler", "axes", "budget", "architecture",
 )  # fmt: skip
 """Parts of a description whose change makes another declaration. The places where trials run and
 are stored are not among them."""

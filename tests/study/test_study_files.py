@@ -284,6 +284,8 @@ WRONG = {
     "arms_of_random": (study(f"{SEARCH}arms: ", f"{RANDOM}arms: »"), "they need the grid sampler"),
     "unknown_control": (study("[rerun]", "[»reruns]"), "did you mean rerun?"),
     "controls_without_arms": (study(ARMS, "controls: [»rerun]\n"), "rerun controls need `arms`"),
+    "rerun_without_its_control": (study("controls: [rerun]", "controls: []\n»rerun: all"), "is for `controls: [rerun]`"),
+    "unknown_rerun": (study("controls: [rerun]", "controls: [rerun]\nrerun: »some"), "'reference' or 'all' is needed"),
     "controls_with_weights": ([*space("share: block", "share: execution"), *study("[rerun]", "[»rerun]")], "cannot run as"),
 }  # fmt: skip
 
@@ -678,3 +680,11 @@ def test_the_reference_is_rerun_as_every_other_arm_and_the_others_as_the_referen
     job = study.job(one, seed=5, device="cpu")
     assert (job.architecture, job.recipe, job.seed) == (one.architecture, one.recipe, 5)
     assert job.reruns == study.reruns(one)
+
+
+def test_every_arm_is_rerun_as_every_other_arm_if_all_are(files):
+    study = load(files, ("study.yaml", "[rerun]\n", "[rerun]\nrerun: all\n"))
+    executions = [arm.architecture.executions for arm in study.grid]
+    for arm in study.grid:
+        ran = [a.executions for a in study.reruns(arm)]
+        assert sorted([*ran, arm.architecture.executions]) == sorted(executions)

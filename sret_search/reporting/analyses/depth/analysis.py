@@ -21,6 +21,7 @@ from sret_search.reporting.analyses.base import (
     p_cells,
 )
 from sret_search.reporting.analyses.candidates import LABELS, cost_axis
+from sret_search.reporting.analyses.depth import matrix
 from sret_search.reporting.analyses.depth.numbers import BOUND, Depth, depths
 from sret_search.reporting.formatting import bounds, in_percent, listed, percent, points
 from sret_search.reporting.render.chart import (
@@ -50,11 +51,12 @@ def analyse(results: Results) -> Analysis:
     """The depths that arms were trained at."""
     trained = results.once(depths)
     seeds = len({entry.seed for entry in results.complete})
+    rows = results.once(matrix.matrix)
     return Analysis(
         sentences=[*sentences(trained, seeds), *unused_sentences(trained)],
-        charts=drawn(chart(trained, results)),
-        blocks=[_block(trained)] if trained else [],
-        facts={"depths": [_facts(depth) for depth in trained]},
+        charts=drawn(chart(trained, results), matrix.chart(rows, results)),
+        blocks=[_block(trained), *matrix.block(rows)] if trained else [],
+        facts={"depths": [_facts(depth) for depth in trained], **matrix.facts(rows)},
         compares=bool(trained),
     )
 

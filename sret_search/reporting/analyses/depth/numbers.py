@@ -82,18 +82,27 @@ class Depth:
 def depths(results: Results) -> list[Depth]:
     """Every arm with a complete trial, sorted by executions. Empty if arms are not loops, or have
     several candidates."""
-    arms = results.study.file.arms
-    if arms is None or not arms.axis.endswith(".loops"):
-        return []
-    by_arm: dict[int, list[TrialRecord]] = {}
-    for entry in results.complete:
-        by_arm.setdefault(entry.job.architecture.executions, []).append(entry)
-    if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
+    by_arm, arms = arms_by_depth(results), results.study.file.arms
+    if arms is None:
         return []
     reference = [e for e in results.complete if e.values.get(arms.axis) == arms.reference]
     trained = [_depth(results, by_arm[e], reference) for e in sorted(by_arm)]
     missing = planned(results) - len(trained)
     return _corrected(trained, missing, reruns="rerun" in results.study.file.controls)
+
+
+def arms_by_depth(results: Results) -> dict[int, list[TrialRecord]]:
+    """The complete trials of each arm, by executions. Empty if arms are not loops, or have several
+    candidates."""
+    arms = results.study.file.arms
+    if arms is None or not arms.axis.endswith(".loops"):
+        return {}
+    by_arm: dict[int, list[TrialRecord]] = {}
+    for entry in results.complete:
+        by_arm.setdefault(entry.job.architecture.executions, []).append(entry)
+    if any(len({entry.candidate for entry in arm}) > 1 for arm in by_arm.values()):
+        return {}
+    return by_arm
 
 
 def _corrected(trained: list[Depth], missing: int, reruns: bool) -> list[Depth]:
@@ -129,9 +138,9 @@ def _below(gain: Comparison) -> float | None:
 def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord]) -> Depth:
     executions = arm[0].job.architecture.executions
     is_reference = arm[0] in reference
-    rerun = [r for e in reference if (r := _rerun(e, executions)) is not None]
+    rerun = [r for e in reference if (r := run_at(e, executions)) is not None]
     target = reference[0].job.architecture.executions if reference else None
-    back = [b for e in arm if target is not None and (b := _rerun(e, target)) is not None]
+    back = [b for e in arm if target is not None and (b := run_at(e, target)) is not None]
     val = [entry.result.accuracy("val") for entry in arm]
     test, test_interval = paired.accuracy_on_test(results, arm)
     shows_reference = not paired.is_closed(results, reference)
@@ -152,7 +161,7 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
         return depth
 
     def rerun_here(entry: TrialRecord) -> TrialResult | RerunResult | None:
-        return _rerun(entry, executions)
+        return run_at(entry, executions)
 
     return replace(
         depth,
@@ -161,7 +170,7 @@ def _depth(results: Results, arm: list[TrialRecord], reference: list[TrialRecord
     )
 
 
-def _rerun(entry: TrialRecord, executions: int) -> TrialResult | RerunResult | None:
+def run_at(entry: TrialRecord, executions: int) -> TrialResult | RerunResult | None:
     """The result of an arm's weights at a depth: a rerun, or the trial's result at its trained
     depth. None if there is no such rerun."""
     if entry.job.architecture.executions == executions:
