@@ -295,7 +295,9 @@ class StudyFile(Strict):
         compute: machines and resources of trials.
         storage: places where the study is kept.
         report: references of the report.
-        monitor: each trial records after each epoch how much each execution changes its tokens.
+        monitor: each trial records after each epoch how much each execution changes its tokens, in
+            which direction, its share in the gradient, and the accuracy of the head read after
+            each loop. The report draws it.
         test_curve: each trial evaluates the test part after each epoch, not only at the end. Only
             benchmarks of samplers use this curve. No report shows it, and it decides nothing.
         tensorboard: each trial writes its metrics as event files.

@@ -19,8 +19,9 @@ _TENSOR_ENTRY = 288
 _WEIGHT_ENTRY = 105
 """Bytes of a tensor's entry in the header of a safetensors file."""
 _EPOCH, _EPOCH_AS_JSON = 65, 240
-_WATCHED, _WATCHED_AS_JSON = (40, 18), (60, 46)
-"""Bytes that the monitor keeps of an epoch, and of each execution in it: two numbers."""
+_WATCHED, _WATCHED_AS_JSON = (110, 36, 13), (130, 92, 32)
+"""Bytes that the monitor keeps of an epoch, of each execution in it (four numbers), and of each loop
+after which the head is read (two numbers)."""
 _RERUN = 160
 _PREDICTION = 2.0
 _TRIAL = 6 * 4096 + 3000
@@ -106,8 +107,8 @@ def _loop_tensors(a: Architecture, stage: Stage) -> int:
     return 2 * (a.loop.injection in ("linear", "gate")) + 3 * (a.loop.streams > 1)
 
 
-def _monitor_bytes(a: Architecture, epoch: int, execution: int) -> int:
-    return epoch + execution * a.executions
+def _monitor_bytes(a: Architecture, epoch: int, execution: int, loop: int) -> int:
+    return epoch + execution * a.executions + loop * a.loops_read
 
 
 def _residual(a: Architecture) -> int:

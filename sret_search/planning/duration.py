@@ -24,8 +24,9 @@ _TRIAL, _EPOCH = 0.3, 0.02
 """Seconds of a trial for model, data and result, and seconds of an epoch for the checkpoint."""
 _LATENCY, _PASSES = 1.0, 13
 """Least seconds of a latency measurement, and number of its forward passes."""
-_WATCHED, _LOOKS = 32, 6
-"""Number of images of the monitor after each epoch, and its time in forward passes."""
+_WATCHED, _LOOKS, _READ = 32, 6, 1000
+"""Number of images of the monitor after each epoch, its time in forward passes, and the largest
+number of validation images on which it reads the head after each loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def trial_seconds(
         total += timing.evaluation(other, recipe, val) + timing.evaluation(other, recipe, test)
     if study.file.monitor:
         total += epochs * _LOOKS * timing.evaluation(a, recipe, _WATCHED)
+        total += epochs * timing.evaluation(a, recipe, min(val, _READ))
     if study.latency is not None:
         total += _LATENCY + _PASSES * timing.evaluation(a, recipe, study.latency)
     return total

@@ -23,6 +23,7 @@ from sret_search.study.load import recorded
 from sret_search.trials import compatibility, packed, retention
 from sret_search.trials.database import explained
 from sret_search.trials.declarations import Declaration
+from sret_search.trials.depth_records import DepthFiles, DepthRecords, KnownRecords
 from sret_search.trials.ledger import Ledger
 from sret_search.trials.packed import Packed
 from sret_search.trials.predictions import Outcomes, Predictions
@@ -50,6 +51,7 @@ class Results:
         declarations: what the study declared, by run. Empty for ledgers of earlier program
             versions.
         outcomes: which images each trial classified correctly.
+        depths: the effect of each execution in monitored trials.
     """
 
     study: Study
@@ -60,6 +62,7 @@ class Results:
     only_retrainable: list[int]
     declarations: list[Declaration] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
+    depths: DepthRecords = field(default_factory=KnownRecords)
 
     @classmethod
     def read(cls, study: Study) -> Results:
@@ -83,12 +86,16 @@ class Results:
                 ledger.close()
             attempts = folders.all_attempts()
             gone = retention.only_retrainable(folders, attempts, entries)
-            content = Packed(*about, entries, gone, Predictions(folders, attempts))
+            content = Packed(
+                *about, entries, gone,
+                Predictions(folders, attempts), DepthFiles(folders, attempts),
+            )  # fmt: skip
         return cls(
             study=recorded(study, content.description),
             description=content.description,
             entries=content.entries,
             outcomes=content.outcomes,
+            depths=content.depths,
             attempts=attempts,
             only_retrainable=content.only_retrainable,
             declarations=content.declarations,
@@ -112,6 +119,7 @@ class Results:
         return Packed(
             *(self.description, self.declarations, self.entries, self.only_retrainable),
             self.outcomes,
+            self.depths,
         )
 
     @property

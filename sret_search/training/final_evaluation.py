@@ -15,6 +15,7 @@ from sret_search.artifacts.names import PREDICTIONS, WEIGHTS
 from sret_search.model import depth_profile, gradient_shares, rerun, save
 from sret_search.training import latency
 from sret_search.training.augment import normalize
+from sret_search.training.exits import read_loops
 from sret_search.training.results import DepthMetrics, FinalEvaluation, RerunResult
 from sret_search.writing import write_whole
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from sret_search.training.trainer import Trainer
 
 _WATCHED = 32
-"""Images that the monitor uses."""
+"""Images of the monitor's updates and gradients."""
+_READ = 1000
+"""Largest number of images on which the monitor reads the head after each loop."""
 
 
 def record_depth(trainer: Trainer) -> DepthMetrics:
@@ -33,13 +36,23 @@ def record_depth(trainer: Trainer) -> DepthMetrics:
     )
     images_BCSS = normalize(images_BCSS, split.mean, split.std)
     model.eval()
-    metrics = DepthMetrics(
-        epoch=trainer.epoch,
-        updates=depth_profile(model, images_BCSS).updates,
-        gradient_shares=gradient_shares(model, images_BCSS, labels_B),
-    )
+    profile = depth_profile(model, images_BCSS)
+    shares = gradient_shares(model, images_BCSS, labels_B)
+    indices = torch.arange(min(_READ, len(trainer.val_part)))
+    readings = read_loops(
+        model, trainer.val_part, split.mean, split.std, None, indices,
+        precision=trainer.job.recipe.precision,
+    )  # fmt: skip
     model.train()
-    return metrics
+    return DepthMetrics(
+        epoch=trainer.epoch,
+        updates=profile.updates,
+        gradient_shares=shares,
+        angles=profile.angles,
+        distances=profile.distances,
+        read_after=readings.executions,
+        accuracies=readings.accuracies(trainer.val_part.labels[indices]),
+    )
 
 
 def finish(trainer: Trainer, attempt: Path, beat: Callable[[], None]) -> FinalEvaluation:

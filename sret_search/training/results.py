@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 Score = Literal["entropy", "distance"]
@@ -12,6 +12,8 @@ Score = Literal["entropy", "distance"]
 (BranchyNet, Teerapittayanon et al., 1709.01686). "distance" is ‖z after − z before‖ / ‖z before‖ of
 the image's tokens over the loop."""
 SCORES: tuple[Score, ...] = get_args(Score)
+_LATER = "angles", "distances", "read_after", "accuracies"
+"""Parts of an entry of `depth.json` that earlier programs did not record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +79,24 @@ class DepthMetrics:
     Attributes:
         updates: size of the update of each execution, relative to its input.
         gradient_shares: share of each execution in the gradient.
+        angles: angle between each update and the update before it in its stage, in degrees; None
+            where there is none.
+        distances: distance of the state after each execution to the last state of its stage,
+            relative to the size of the last state.
+        read_after: executions of the network after which the head is read: the loops of the block
+            that runs last.
+        accuracies: accuracy on validation images of the head read there, as fractions.
+
+    Earlier programs did not record the last four, which are then empty.
     """
 
     epoch: int
     updates: list[float]
     gradient_shares: list[float]
+    angles: list[float | None] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
+    read_after: list[int] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> DepthMetrics:
@@ -90,14 +105,17 @@ class DepthMetrics:
         Raises:
             KeyError: a part is missing.
         """
-        return cls(plain["epoch"], plain["updates"], plain["gradient_shares"])
+        later = {name: plain[name] for name in _LATER if name in plain}
+        return cls(plain["epoch"], plain["updates"], plain["gradient_shares"], **later)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as `depth.json` has it."""
+        later = {name: values for name in _LATER if (values := getattr(self, name))}
         return {
             "epoch": self.epoch,
             "updates": self.updates,
             "gradient_shares": self.gradient_shares,
+            **later,
         }
 
 

@@ -1,8 +1,9 @@
 """The packed ledger: a small file from which a report is drawn without the study's folder.
 
 `reports/<study>/ledger.json.xz` has the description, the declarations and every trial of a ledger.
-It also has a bit for each trial and test image: whether the trial classified the image right. It
-has no weights, so no trial can be continued, exported or evaluated from it.
+It also has a bit for each trial and test image: whether the trial classified the image right. Of
+monitored trials it has the effect of each execution after the last epoch. It has no weights, so no
+trial can be continued, exported or evaluated from it.
 `reports/shipped/<study>/` may have it too: a repository keeps that folder, and no run writes there.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import lzma
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from sret_search.study import Study, StudyError
 from sret_search.study.description import StudyDescription
 from sret_search.trials import compatibility, sqlite
 from sret_search.trials.declarations import Declaration
+from sret_search.trials.depth_records import DepthRecords, KnownRecords
+from sret_search.trials.depth_records import read as read_depth
 from sret_search.trials.predictions import Known, Outcomes
 from sret_search.trials.trial import TrialRecord
 
@@ -40,6 +43,7 @@ class Packed:
         entries: every trial, in order of number.
         only_retrainable: numbers of the complete trials without a full checkpoint.
         outcomes: the test images that each trial classified right.
+        depths: the effect of each execution in monitored trials. Earlier programs packed none.
     """
 
     description: StudyDescription
@@ -47,6 +51,7 @@ class Packed:
     entries: list[TrialRecord]
     only_retrainable: list[int]
     outcomes: Outcomes
+    depths: DepthRecords = field(default_factory=KnownRecords)
 
 
 def file_of(study: Study) -> Path:
@@ -84,6 +89,14 @@ def write(study: Study, content: Packed) -> bytes:
             for entry in content.entries
         },
     }
+    depths = {
+        str(entry.number): record.to_dict()
+        for entry in content.entries
+        if entry.state == "complete" and entry.plain.get("monitor")
+        if (record := content.depths.last(entry.number)) is not None
+    }
+    if depths:
+        plain["depths"] = depths
     text = json.dumps(plain, separators=(",", ":"))
     return lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME)
 
@@ -114,6 +127,9 @@ def read(study: Study) -> Packed:
                     int(number): {network: _right(bits) for network, bits in by_network.items()}
                     for number, by_network in plain["right"].items()
                 }
+            ),
+            KnownRecords(
+                {int(number): read_depth(each) for number, each in plain.get("depths", {}).items()}
             ),
         )
     except (

@@ -66,7 +66,10 @@ def test_a_checkpoint_grows_with_its_history(tmp_path):
             )
         )  # fmt: skip
         shares = [epoch / (7 + i) for i in range(NARROW.executions)]
-        trainer.depths.append(DepthMetrics(epoch, shares, shares[::-1]))
+        reads = list(range(4, 7))
+        trainer.depths.append(
+            DepthMetrics(epoch, shares, shares[::-1], shares[:], shares[:], reads, shares[:3])
+        )
     trainer.save(tmp_path / "after")
     before, after = (
         next((tmp_path / name).iterdir()).stat().st_size for name in ("before", "after")
@@ -106,7 +109,8 @@ def test_the_tensors_of_any_candidate_are_counted():
 
 @pytest.mark.parametrize("monitor", [False, True])
 def test_what_a_training_leaves_is_as_large_as_it_was_estimated(tmp_path, monitor):
-    a = replace(WIDE, stages=(replace(WIDE.stages[0], loops=8), WIDE.stages[1]))
+    deep = replace(WIDE.stages[0], loops=8), replace(WIDE.stages[1], loops=200)
+    a = replace(WIDE, stages=deep)
     twins = (a.at_loops(1),)
     data = Data(val=0.1, test=0.1)
     job = Job(a, Recipe(steps=1, batch_size=8), data, seed=1, monitor=monitor, reruns=twins)

@@ -23,7 +23,7 @@ from sret_search.model import SReT, gradient_shares
 from sret_search.training import train
 from sret_search.training.data import DataError
 from sret_search.training.pretrained import PretrainedError
-from sret_search.training.results import EpochMetrics
+from sret_search.training.results import DepthMetrics, EpochMetrics
 from sret_search.training.watchdog import Diverged, cause, watched
 
 torch.set_num_threads(1)
@@ -216,7 +216,8 @@ def test_each_step_and_rerun_is_a_beat(tmp_path, monkeypatch):
 
 def test_a_monitored_training_records_each_execution_after_each_epoch(tmp_path):
     reported = []
-    train.train(replace(JOB, monitor=True), tmp_path, reported.append)
+    calm = replace(TINY, permutation="stride")
+    train.train(replace(JOB, architecture=calm, monitor=True), tmp_path, reported.append)
     epochs = json.loads((tmp_path / DEPTH).read_text())
     told = [m.epoch for m in reported if isinstance(m, EpochMetrics)]
     assert [epoch["epoch"] for epoch in epochs] == told == [1, 2]
@@ -225,7 +226,20 @@ def test_a_monitored_training_records_each_execution_after_each_epoch(tmp_path):
         assert len(epoch["updates"]) == len(epoch["gradient_shares"]) == 7
         assert sum(epoch["gradient_shares"]) == pytest.approx(1)
         assert min(*epoch["updates"], *epoch["gradient_shares"]) > 0
+        assert [i for i, angle in enumerate(epoch["angles"]) if angle is None] == [0, 4]
+        assert [i for i, distance in enumerate(epoch["distances"]) if distance == 0] == [3, 6]
+        assert len(epoch["angles"]) == len(epoch["distances"]) == 7
+        assert epoch["read_after"] == [5, 6, 7]
     assert epochs[0]["gradient_shares"] != epochs[1]["gradient_shares"]
+    history = [m.val_accuracy for m in reported if isinstance(m, EpochMetrics)]
+    assert [epoch["accuracies"][-1] for epoch in epochs] == pytest.approx(history)
+
+
+def test_a_record_of_an_earlier_program_still_opens():
+    plain = {"epoch": 3, "updates": [0.5, 0.25], "gradient_shares": [0.6, 0.4]}
+    record = DepthMetrics.from_dict(plain)
+    assert (record.angles, record.distances, record.read_after, record.accuracies) == ([],) * 4
+    assert record.to_dict() == plain
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
