@@ -9,9 +9,13 @@ from typing import Any
 
 from sret_search.config import yaml_source
 from sret_search.config.addresses import masked, masked_value
+from sret_search.config.space_file import Budget
 from sret_search.job import Contents
 from sret_search.job.paths import is_url
 from sret_search.study.study import Study
+
+
+_NO_LIMITS = Budget().model_dump(mode="json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +129,12 @@ class StudyDescription:
         return StudyDescription({**rest, "path": file})
 
     def part(self, name: str, default: Any = None) -> Any:
-        """The JSON of a field by its name, for comparisons. Earlier versions may not have it."""
-        return self.plain.get(name, default)
+        """The JSON of a field by its name, for comparisons. Earlier versions may not have it.
+
+        The budget has every limit that this version knows: earlier versions knew fewer.
+        """
+        value = self.plain.get(name, default)
+        return value if name != "budget" or value is None else _NO_LIMITS | value
 
     @property
     def name(self) -> str:

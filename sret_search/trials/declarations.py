@@ -67,8 +67,12 @@ class Declaration:
     def declares(self, description: StudyDescription) -> bool:
         """Whether a description declares the same."""
         # Declarations of earlier programs lack the architecture.
-        plain = self.description.plain
-        return all(plain[name] == description.part(name) for name in _DECLARED if name in plain)
+        before = self.description
+        return all(
+            before.part(name) == description.part(name)
+            for name in _DECLARED
+            if name in before.plain
+        )
 
 
 def next_declarations(

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import made_up
 import pytest
 from in_process import InProcess
 
@@ -17,6 +18,8 @@ from sret_search.reporting.results import Results
 from sret_search.reporting.write import write_report
 from sret_search.study import Study, load_study
 from sret_search.trials import about, packed
+from sret_search.trials.compatibility import describe, differences
+from sret_search.trials.declarations import Declaration
 from sret_search.trials.trial import TrialRecord
 
 ARCHIVES = sorted((Path(__file__).parent.parent / "data" / "earlier").glob("*.tar.xz"))
@@ -95,3 +98,18 @@ def test_it_goes_on_with_the_same_trial_and_comes_to_its_end(study: Study) -> No
     assert "running" not in ended.values()
     known = {i: each["state"] for i, each in enumerate(expected()["entries"])}
     assert {i: state for i, state in known.items() if state != "running"}.items() <= ended.items()
+
+
+def test_a_limit_that_an_earlier_version_did_not_know_is_no_other_declaration() -> None:
+    space = "architecture: sret_digits\nbudget: {params: {max: 50_000}LIMIT}\n"
+    text = "study: s\nspace: space.yaml\n"
+    now = describe(made_up.written(space.replace("LIMIT", ""), text))
+    budget = {name: limit for name, limit in now.part("budget").items() if "bytes" not in name}
+    assert len(budget) < len(now.part("budget"))
+    declared = Declaration(now.changed(budget=budget), "", 0, 0)
+    assert declared.declares(now)
+    made = made_up.written(space.replace("LIMIT", ", bytes: {max: 9e9}"), text)
+    assert not declared.declares(describe(made))
+    assert differences(made, declared.description) == [
+        "budget.bytes.max was null and is now 9000000000.0"
+    ]
