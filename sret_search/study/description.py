@@ -14,7 +14,6 @@ from sret_search.job import Contents
 from sret_search.job.paths import is_url
 from sret_search.study.study import Study
 
-
 _NO_LIMITS = Budget().model_dump(mode="json")
 
 
