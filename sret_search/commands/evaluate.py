@@ -42,8 +42,8 @@ set, images that the model was trained on are counted and reported.
 Images are resized to the model's size.
 
 --exit lets each image leave after the first loop of the block that runs last whose score is at most
-a threshold: the entropy of its classes in nats, or the distance of the loop's update, relative to
-the image's tokens. It prints the accuracy and the mean executions of an image.
+a threshold: the entropy of its classes in nats, or the distance of its mean tokens, which the head
+reads, to those one loop earlier, relative to their size. It prints the accuracy and the mean executions of an image.
 """
 _IMAGENET = {"classes": 1000, "in_channels": 3, "image_size": 224}
 """Images and classes of torchvision's models."""
@@ -236,6 +236,8 @@ def evaluated(arguments: argparse.Namespace, data: Data, known: Provenance | Non
             model = with_int8_weights(model) if is_rounded else model
             model = rerun(model, _at_loops(model.architecture, name, loops)) if loops else model
             model = resize(model, resolution) if resolution else model
+            if rule and model.architecture.reads_all_loops:
+                raise StudyError(f"--exit: the head of {name} reads all loops together")
             if rule and len(model.loop_ends) == 1:
                 raise StudyError(f"--exit: the block of {name} that runs last does not loop")
         elif loops or resolution or rule or is_rounded:

@@ -43,9 +43,10 @@ def stored_bytes(a: Architecture, storage: Storage = "float32") -> int:
 
 def matrices(a: Architecture) -> Matrices:
     """Count the weights of all linear layers and convolutions: stem, blocks with all of their
-    experts, NLLs, pools and head.
+    experts, NLLs, the injection "linear", pools and head.
 
-    Biases, norms, positions, weights of branches and LoRA factors are not among them.
+    Biases, norms, positions, weights of branches, streams, gates and readouts, embeddings of loops
+    and LoRA factors are not among them.
     """
     weights = channels = 0
 
@@ -63,9 +64,10 @@ def matrices(a: Architecture) -> Matrices:
     for i, stage in enumerate(a.stages):
         d, h, n, nlls = stage.width, stage.hidden, a.nll.hidden(stage.width), a.nlls(stage)
         mlps = stage.unique * a.relax.experts
+        injections = 2 * (a.loop.injection == "linear" and stage.most_loops > 1)
         for inputs, outputs, times in (
             (d, 3 * d, stage.unique), (d, d, stage.unique), (d, h, mlps), (h, d, mlps),
-            (d, n, nlls), (n, d, nlls), (9, d, int(i > 0)),
+            (d, n, nlls), (n, d, nlls), (d, d, injections), (9, d, int(i > 0)),
         ):  # fmt: skip
             add(inputs, outputs, times)
     add(a.stages[-1].width, a.classes)

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from sret_search.model.loop import LinearInjection
 from sret_search.model.mlp import ExpertBank
 from sret_search.model.sret import SReT
 
@@ -19,8 +20,9 @@ def with_int8_weights(model: SReT) -> SReT:
 
     Each output channel has its own scale, its largest magnitude divided by 127: w ≈ scale · q with
     integers q from -127 to 127 (symmetric quantization per channel; Krishnamoorthi, 1806.08342). Rounded are the stem, the attention and the MLPs of blocks with each MLP of an expert
-    bank, NLLs, pools and head. Biases, norms, positions, weights of branches and LoRA factors stay
-    as they are, and so do activations. `cost.stored_bytes` counts the same weights.
+    bank, NLLs, the injection "linear", pools and head. Biases, norms, positions, weights of
+    branches, streams, gates and readouts, embeddings of loops and LoRA factors stay as they are,
+    and so do activations. `cost.stored_bytes` counts the same weights.
     """
     rounded = copy.deepcopy(model)
     for module in rounded.modules():
@@ -30,6 +32,9 @@ def with_int8_weights(model: SReT) -> SReT:
             for bank in module.banks:
                 if bank.ndim == 3:  # expert, output, input
                     _round(bank, channels=2)
+        elif isinstance(module, LinearInjection):
+            _round(module.state_DD, channels=1)
+            _round(module.input_DD, channels=1)
     return rounded
 
 

@@ -3,11 +3,12 @@
 Images leave after the first loop at which a score is at most a threshold. Nothing is trained: the
 head was trained on the last state only, unless the recipe supervised every loop.
 
-Shapes: R loops that are read, I images.
+Shapes: R loops that are read, I images, B images of a batch, D width, C classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -122,17 +123,26 @@ def _loops(
     model: SReT, images_BCSS: Tensor, score: Score | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits (B, classes) and scores (B,) after each loop, in float32."""
-    if score != "distance":
-        for logits_BC in model.by_loop(images_BCSS).float():
-            yield logits_BC, _entropy(logits_BC) if score else logits_BC.new_empty(0)
-        return
-    before_BK: Tensor | None = None
-    for x_BDSS in model.loop_states(images_BCSS):
-        z_BK = x_BDSS.float().flatten(1)
-        if before_BK is not None:
-            update_B = (z_BK - before_BK).norm(dim=1) / before_BK.norm(dim=1)
-            yield model.classify(x_BDSS).float(), update_B
-        before_BK = z_BK
+    *_, last = model.outputs(images_BCSS, pools_loops=True)
+    pooled_RBD = torch.stack(last.pooled)
+    before_BD: Tensor | None = None
+    for pooled_BD, logits_BC in zip(pooled_RBD, model.classify_pooled(pooled_RBD), strict=True):
+        z_BD, logits_BC = pooled_BD.float(), logits_BC.float()
+        if score == "entropy":
+            yield logits_BC, _entropy(logits_BC)
+        elif score == "distance":
+            yield logits_BC, _distance(before_BD, z_BD)
+        else:
+            yield logits_BC, logits_BC.new_empty(0)
+        before_BD = z_BD
+
+
+def _distance(before_BD: Tensor | None, z_BD: Tensor) -> Tensor:
+    """Relative update of each image; infinite after the first loop, which has none before it."""
+    if before_BD is None:
+        return z_BD.new_full((len(z_BD),), math.inf)
+    distance_B: Tensor = (z_BD - before_BD).norm(dim=1) / before_BD.norm(dim=1)
+    return distance_B
 
 
 def _entropy(logits_BC: Tensor) -> Tensor:

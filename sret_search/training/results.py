@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 
 Score = Literal["entropy", "distance"]
 """A score of an image after a loop. "entropy" is that of the softmax over classes, in nats
-(BranchyNet, Teerapittayanon et al., 1709.01686). "distance" is ‖z after − z before‖ / ‖z before‖ of
-the image's tokens over the loop."""
+(BranchyNet, Teerapittayanon et al., 1709.01686). "distance" is ‖z − z before‖ / ‖z before‖, where
+z are the image's mean tokens, which the head reads, after this loop and the loop before; nothing is
+before the first loop."""
 SCORES: tuple[Score, ...] = get_args(Score)
 _LATER = "angles", "distances", "read_after", "accuracies"
 """Parts of an entry of `depth.json` that earlier programs did not record."""

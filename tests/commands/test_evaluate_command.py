@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from sret_search.__main__ import main
-from sret_search.architecture import NLL, Architecture, Residual, Stage
+from sret_search.architecture import NLL, Architecture, Loop, Residual, Stage
 from sret_search.commands.early_exits import _where
 from sret_search.job import Data
 from sret_search.model import SReT, rerun, resize, save, with_int8_weights
@@ -135,67 +135,71 @@ def test_a_random_permutation_is_drawn_from_the_seed(tiny, capsys):
 
 
 def _loops(model):
-    """Logits of the test images after each loop of the second block, and the states around it."""
+    """Logits of the test images after each loop of the second block, the states, and the labels."""
     split = load(Data())
     images, labels = next(split.test.batches([torch.arange(len(split.test))]))
     images = normalize(images, split.mean, split.std)
     states = []
     for block in model.stages[0].blocks:
         block.register_forward_pre_hook(lambda module, args: states.append(args[0]))
-    model.stages[0].register_forward_hook(lambda module, args, out: states.append(out))
+    model.stages[0].register_forward_hook(lambda module, args, out: states.append(out.x))
     with torch.no_grad():
         model(images)
-        states = states[2:]  # after both loops of the first block
-        logits = torch.stack([model.head(model.norm(z.mean(1))) for z in states[1:]])
+        states = states[4:]  # the first three enter the first block
+        logits = torch.stack([model.head(model.norm(z.mean(1))) for z in states])
     return logits, states, labels
 
 
 def _leaves(scores, threshold, logits, labels):
     """Accuracy, mean executions, and the images that left, one image after the other."""
-    left, right = [0, 0], 0
+    left, right = [0, 0, 0], 0
     for i, label in enumerate(labels.tolist()):
-        loop = 0 if scores[0, i] <= threshold else 1
+        loop = next((loop for loop in (0, 1) if scores[loop, i] <= threshold), 2)
         left[loop] += 1
         right += logits[loop, i].argmax().item() == label
-    return right / len(labels), (3 * left[0] + 4 * left[1]) / len(labels), left
+    executions = sum(count * end for count, end in zip(left, (4, 5, 6), strict=True))
+    return right / len(labels), executions / len(labels), left
 
 
 @pytest.mark.parametrize("score", ["entropy", "distance"])
 def test_images_leave_where_the_score_is_small(score, tiny, capsys):
-    logits, states, labels = _loops(tiny)
+    model = rerun(tiny, TINY.at_loops(3))
+    logits, states, labels = _loops(model)
     if score == "entropy":
         scores = torch.distributions.Categorical(logits=logits).entropy()
     else:
-        pairs = [(a.flatten(1), b.flatten(1)) for a, b in itertools.pairwise(states)]
-        scores = torch.stack([(b - a).norm(dim=1) / a.norm(dim=1) for a, b in pairs])
-    middle = scores[0].median().item() * (1 + 1e-6)
+        means = [z.mean(1) for z in states]
+        updates = [(b - a).norm(dim=1) / a.norm(dim=1) for a, b in itertools.pairwise(means)]
+        scores = torch.stack([torch.full_like(updates[0], math.inf), *updates])
+    middle = scores[1].median().item() * (1 + 1e-5)
     text = f"{score}:{middle},0"
-    facts = _json(capsys, "tiny.safetensors", "--data", DIGITS, "--exit", text, "--batch", "100")
-    _is(facts, tiny, Data())
+    options = ["--data", DIGITS, "--batch", "100", "--loops", "3", "--exit", text]
+    facts = _json(capsys, "tiny.safetensors", *options)
+    _is(facts, model, Data())
     exits = facts["exits"]
-    assert (exits["score"], exits["executions"]) == (score, [3, 4])
+    assert (exits["score"], exits["executions"]) == (score, [4, 5, 6])
     accuracies = (logits.argmax(2) == labels).double().mean(1).tolist()
     assert exits["accuracies"] == pytest.approx(accuracies)
     assert exits["accuracies"][-1] == facts["accuracy"]
     never, half = exits["thresholds"]
-    assert (never["threshold"], never["left"]) == (0, [0, facts["images"]])
-    assert (never["accuracy"], never["executions"]) == (facts["accuracy"], 4)
+    assert (never["threshold"], never["left"]) == (0, [0, 0, facts["images"]])
+    assert (never["accuracy"], never["executions"]) == (facts["accuracy"], 6)
     found = half["accuracy"], half["executions"], half["left"]
     wanted = _leaves(scores, middle, logits, labels)
     assert found == (pytest.approx(wanted[0]), pytest.approx(wanted[1]), wanted[2])
-    assert 100 < half["left"][0] < 300
+    assert 100 < half["left"][0] + half["left"][1] < 300
 
 
 def test_exits_are_read_at_other_loops_and_in_a_table(tiny, capsys):
     deep = ["tiny.safetensors", "--data", DIGITS, "--loops", "9"]
-    facts = _json(capsys, *deep, "--exit", "distance:0.001,100")
+    facts = _json(capsys, *deep, "--exit", "distance:100")
     assert facts["exits"]["executions"] == list(range(10, 19))
-    assert facts["exits"]["thresholds"][1]["left"] == [facts["images"]] + [0] * 8
+    assert facts["exits"]["thresholds"][0]["left"] == [0, facts["images"]] + [0] * 7
     assert main(["evaluate", *deep, "--exit", "distance:100"]) == 0
     out = capsys.readouterr().out
     assert "images leave at a small distance" in out
-    assert f"{facts['images']:,} at 10" in out
-    assert "10.0" in out
+    assert f"{facts['images']:,} at 11" in out
+    assert "11.0" in out
 
 
 def test_where_many_loops_are_left_quantiles_stand_in_the_table():
@@ -260,6 +264,10 @@ def test_a_table_shows_the_accuracy(tiny, capsys):
             "--exit: the block of once.safetensors that runs last does not loop",
         ),
         (
+            ["mean.safetensors", "--data", DIGITS, "--exit", "entropy:1"],
+            "--exit: the head of mean.safetensors reads all loops together",
+        ),
+        (
             ["owned.safetensors", "--data", DIGITS, "--loops", "3"],
             "each loop of owned.safetensors has an NLL, so it runs at 2 loops only",
         ),
@@ -275,6 +283,7 @@ def test_what_is_wrong_is_said_in_one_line(arguments, fragment, tiny, photos, ca
         file.write_bytes(b"no image")
     _saved("photos", PHOTOS)
     _saved("once", TINY.at_loops(1))
+    _saved("mean", replace(TINY, loop=Loop(readout="mean")))
     _saved("owned", replace(TINY, nll=NLL("execution")))
     _saved("sliced", replace(TINY, stages=(replace(TINY.stages[0], groups=(4,)),)))
     assert main(["evaluate", *arguments]) == 2

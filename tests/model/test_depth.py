@@ -51,7 +51,7 @@ def test_angles_and_distances_are_those_of_the_states():
     for stage, states in zip(model.stages, passed, strict=True):
         for block in stage.blocks:
             block.register_forward_pre_hook(lambda module, args, to=states: to.append(args[0]))
-        stage.register_forward_hook(lambda module, args, out, to=states: to.append(out))
+        stage.register_forward_hook(lambda module, args, out, to=states: to.append(out.x))
     with torch.no_grad():
         model(_images())
     by_hand = [list(states) for states in passed]
@@ -105,7 +105,7 @@ def test_the_head_reads_the_state_after_each_loop_of_the_block_that_runs_last(or
     passed = []
     for block in model.stages[1].blocks:
         block.register_forward_pre_hook(lambda module, args: passed.append((module, args[0])))
-    model.stages[1].register_forward_hook(lambda module, args, out: passed.append((None, out)))
+    model.stages[1].register_forward_hook(lambda module, args, out: passed.append((None, out.x)))
     with torch.no_grad():
         out = model(_images())
         states = list(passed)
