@@ -44,6 +44,20 @@ CASES = {
     ),
     "empty axis": ("space.yaml", "[1, 2]", "[]", "space.yaml:3:29", "at least one value"),
     "budget": ("space.yaml", "100_000", "1e3", "space.yaml:5:9", "no candidate meets the budget"),
+    "part of two GPUs": (
+        "study.yaml",
+        "local}",
+        "local, gpus_per_trial: 1.5}",
+        "study.yaml:4:43",
+        "1.5 GPUs: a trial has a part of one GPU",
+    ),
+    "a process without GPU": (
+        "study.yaml",
+        "local}",
+        "local, gpus_per_trial: 0.5, processes_per_trial: 2}",
+        "study.yaml:4:10",
+        "each of 2 processes",
+    ),
     "no GPU": ("study.yaml", "local}", "local, gpus_per_trial: 1}", "study.yaml:4:43", "GPUs"),
 }
 

@@ -112,6 +112,24 @@ class Scheduler(Strict):
     strata: Positive = 3
 
 
+_LEAST_OF_A_GPU = 1e-4
+"""Smallest part of a GPU. Ray rounds to it."""
+
+
+def _check_gpus(number: float) -> float:
+    """Check a number of GPUs.
+
+    Raises:
+        ValueError: it is neither a part of a GPU nor a whole number.
+    """
+    whole = number == int(number)
+    require(
+        whole or _LEAST_OF_A_GPU <= number < 1,
+        f"{number:g} GPUs: a trial has a part of one GPU, at least {_LEAST_OF_A_GPU:g}, or whole GPUs",
+    )
+    return number
+
+
 class Compute(Strict):
     """Machines and resources of trials.
 
@@ -134,13 +152,32 @@ class Compute(Strict):
     address: Annotated[str, StringConstraints(pattern=r"^(local|auto|[^\s:]+:\d+)$")] = "local"
     concurrent: Positive | Literal["auto"] = "auto"
     cpus_per_trial: Positive = 1
-    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    gpus_per_trial: (
+        Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_check_gpus)]
+        | Literal["auto"]
+    ) = "auto"
     processes_per_trial: Positive | Literal["auto"] = "auto"
     deterministic: bool = True
     checkpoint_every: Duration = "10min"
     step_timeout: Duration = "30min"
     max_hours: Annotated[float, Field(gt=0)] | None = None
     callbacks: list[ImportPath] = []
+
+    @model_validator(mode="after")
+    def _check_processes(self) -> Compute:
+        """Check that each process has a GPU if a trial has any.
+
+        Raises:
+            ValueError: there are too few GPUs.
+        """
+        gpus, processes = self.gpus_per_trial, self.processes
+        if gpus != "auto" and gpus > 0 and processes > 1:
+            require(
+                processes <= gpus,
+                f"each of {processes} processes (`processes_per_trial`) needs a GPU of its own, but"
+                f" `gpus_per_trial` is {gpus:g}",
+            )
+        return self
 
     @property
     def cpus(self) -> int:

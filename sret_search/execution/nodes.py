@@ -65,14 +65,14 @@ def check(study: Study, trials_root: str) -> None:
 
 
 def without_cuda(cpus: float, gpus: float) -> dict[str, str]:
-    """Problems of the nodes that declare GPUs on which torch sees none, by node id.
+    """Problems of the nodes that declare more GPUs than torch sees on them, by node id.
 
     Empty if trials take no GPU.
     """
     if not gpus:
         return {}
-    named = with_room(cpus, gpus)
-    waiting = {node: ask_node(look_for_cuda, node) for node in named}
+    named, declared = with_room(cpus, gpus), _declared_gpus()
+    waiting = {node: ask_node(look_for_cuda, node, declared.get(node, 1)) for node in named}
     problems = {node: answer(pending) for node, pending in waiting.items()}
     return {node: f"{named[node]} {problem}" for node, problem in problems.items() if problem}
 
@@ -87,15 +87,30 @@ def ask_node(work: Callable[..., Any], node: str, *arguments: Any) -> Any:
     return task.remote(*arguments)
 
 
-def look_for_cuda() -> str:
-    """The reason why torch sees no GPU on this node; empty if it sees one. Runs on a node."""
+def _declared_gpus() -> dict[str, int]:
+    """Number of GPUs that each living node declares, by node id."""
+    import ray
+
+    alive = (node for node in ray.nodes() if node["Alive"])
+    return {node["NodeID"]: int(node["Resources"].get("GPU", 0)) for node in alive}
+
+
+def look_for_cuda(declared: int = 1) -> str:
+    """The reason why torch does not see all GPUs that this node declares; empty if it does. Runs on
+    a node.
+
+    Args:
+        declared: number of GPUs. Trials would get the missing ones too.
+    """
     import torch
 
-    if torch.cuda.is_available():
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if seen >= declared:
         return ""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     named = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible} is set there)"
-    return f"declares GPUs, but torch {torch.__version__} sees none{named}"
+    number = "GPUs" if not seen else f"{declared} GPUs"
+    return f"declares {number}, but torch {torch.__version__} sees {seen or 'none'}{named}"
 
 
 def with_room(cpus: float, gpus: float) -> dict[str, str]:

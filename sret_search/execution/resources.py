@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sret_search.config.problems import shown
 from sret_search.execution.nodes import ask_node
 from sret_search.job import step_memory
+from sret_search.machine.hardware import named_gpus, trials_on
 from sret_search.planning.plan import training_plan
 from sret_search.space.candidate import Candidate
 from sret_search.study import Study, StudyError
@@ -43,11 +46,7 @@ class Room:
     def fits(self, cpus: int, gpus: float) -> int:
         """Number of trials that fit the node at a time. No trial spans two nodes."""
         by_cpus = int(self.cpus // cpus)
-        if gpus == 0:
-            return by_cpus
-        # A trial may have several whole GPUs, but not parts of two.
-        by_gpus = int(self.gpus // gpus) if gpus >= 1 else int(self.gpus) * int(1 / gpus + 1e-9)
-        return min(by_cpus, by_gpus)
+        return by_cpus if gpus == 0 else min(by_cpus, trials_on(self.gpus, gpus))
 
 
 def slots(study: Study, before: Slots | None = None, left_out: Collection[str] = ()) -> Slots:
@@ -63,16 +62,19 @@ def slots(study: Study, before: Slots | None = None, left_out: Collection[str] =
         left_out: ids of nodes that get no trials.
 
     Raises:
-        StudyError: no node has the CPUs and GPUs that a trial asks for.
+        StudyError: no node has the CPUs and GPUs that a trial asks for, or the part of a GPU that
+            the study gives to a trial is too small for CUDA itself.
     """
     compute = study.file.compute
-    rooms = _rooms(before is None and compute.gpus_per_trial == "auto", left_out)
+    gpus = compute.gpus_per_trial
+    rooms = _rooms(before is None and (gpus == "auto" or 0 < gpus < 1), left_out)
     if before is None:
-        need = _need(study) if any(room.memory for room in rooms) else 0
         limit = None if compute.concurrent == "auto" else compute.concurrent
-        gpus = compute.gpus_per_trial
         if gpus == "auto":
+            need = _need(study) if any(room.memory for room in rooms) else 0
             gpus = part_of_gpu(rooms, compute.cpus, compute.processes, need, limit)
+        elif too_small := _too_small(rooms, gpus):
+            raise StudyError(f"{shown(study.path)}: {too_small}")
         before = Slots(0, compute.cpus, gpus)
         waits = compute.address != "local" and limit is not None
         if not waits and not any(room.fits(before.cpus, before.gpus) for room in rooms):
@@ -97,6 +99,8 @@ def part_of_gpu(
         return 0.0
     if processes > 1:
         return float(processes)
+    # Nodes without the CPUs of a trial get none: their GPUs do not count.
+    with_gpus = [room for room in with_gpus if room.cpus >= cpus] or with_gpus
     memory = min(room.memory for room in with_gpus)
     useful = max(room.cpus // cpus / room.gpus for room in with_gpus)
     if limit is not None:
@@ -124,6 +128,19 @@ def _number(study: Study, rooms: list[Room], each: Slots) -> int:
     if compute.concurrent == "auto":
         return max(fits, 1)
     return compute.concurrent if compute.address != "local" else min(fits, compute.concurrent)
+
+
+def _too_small(rooms: list[Room], part: float) -> str | None:
+    """The reason why no trial fits into a part of a GPU, if it is smaller than CUDA itself."""
+    memory = min((room.memory for room in rooms if room.memory), default=0)
+    if not memory or part * memory > CONTEXT:
+        return None
+    least = f"{CONTEXT / memory:.2g}" if memory > CONTEXT else "a whole GPU"
+    return (
+        f"compute.gpus_per_trial: {part:g} of a GPU of {memory / 2**30:.3g} GiB is"
+        f" {part * memory / 2**30:.2g} GiB, but CUDA itself takes {CONTEXT / 2**30:.2g} GiB in each"
+        f" process: give each trial more than {least}"
+    )
 
 
 def _refusal(rooms: list[Room], each: Slots, address: str) -> str:
@@ -168,15 +185,55 @@ def _measured(answer: Any) -> int:
 
 
 def gpu_memory() -> int:
-    """Bytes of the smallest NVIDIA GPU of this machine; 0 if unknown."""
+    """Bytes of the smallest NVIDIA GPU of this machine that trials may use; 0 if unknown.
+
+    A GPU that is cut into instances (MIG) counts as its instances, and CUDA_VISIBLE_DEVICES leaves
+    out GPUs.
+    """
     from ray._private.thirdparty import pynvml
 
     try:
         pynvml.nvmlInit()
         try:
-            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-            return min((pynvml.nvmlDeviceGetMemoryInfo(h).total for h in handles), default=0)
+            return min(
+                (int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total) for gpu in _gpus()), default=0
+            )
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return 0
+
+
+def _gpus() -> Iterator[Any]:
+    """NVML's handles of the GPUs and instances that trials may use."""
+    from ray._private.thirdparty import pynvml
+
+    every = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    names = named_gpus()
+    if names is None:
+        names = [str(i) for i in range(len(every))]
+    # By default CUDA counts from the fastest GPU on, NVML by the place on the bus.
+    orders_alike = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    for name in names:
+        if not name.isdecimal():
+            yield pynvml.nvmlDeviceGetHandleByUUID(name.encode())
+        elif orders_alike and int(name) < len(every):
+            yield from _instances(every[int(name)])
+        else:
+            for gpu in every:
+                yield from _instances(gpu)
+
+
+def _instances(gpu: Any) -> list[Any]:
+    """The instances into which a GPU is cut; the GPU itself if it is whole."""
+    from ray._private.thirdparty import pynvml
+
+    found = []
+    try:
+        if pynvml.nvmlDeviceGetMigMode(gpu)[0]:
+            for i in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
+                with suppress(pynvml.NVMLError):  # no instance has this number
+                    found.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, i))
+    except pynvml.NVMLError:  # a GPU that cannot be cut
+        return [gpu]
+    return found or [gpu]

@@ -210,10 +210,10 @@ def _train(
 
 
 def _without_blind(study: Study, first: Slots, left_out: NodeExclusion) -> Slots:
-    """The slots without the nodes that declare GPUs on which torch sees none.
+    """The slots without the nodes that declare more GPUs than torch sees on them.
 
     Raises:
-        StudyError: torch sees no GPU on any node.
+        StudyError: no other node is left.
     """
     from sret_search.execution import nodes
     from sret_search.execution.resources import slots
@@ -223,8 +223,11 @@ def _without_blind(study: Study, first: Slots, left_out: NodeExclusion) -> Slots
         return first
     if len(blind) == len(nodes.with_room(first.cpus, first.gpus)):
         problems = "; ".join(blind.values())
-        mend = "install the torch and the driver that fit them, or unset CUDA_VISIBLE_DEVICES"
-        raise StudyError(f"{shown(study.path)}: {problems}; {mend} to train on CPUs")
+        mend = (
+            "install the torch and the driver that fit them, or declare only GPUs that torch sees,"
+            " in CUDA_VISIBLE_DEVICES (unset it to train on CPUs) or by ray start --num-gpus"
+        )
+        raise StudyError(f"{shown(study.path)}: {problems}; {mend}")
     for node, problem in blind.items():
         print(f"the node {problem}: it gets no trials", flush=True)
         left_out.leave(node)

@@ -23,11 +23,26 @@ def gpus() -> int:
     If CUDA_VISIBLE_DEVICES is set, the GPUs that it names count. CUDA stops at the first name that
     is no GPU, such as -1, or NoDevFiles, which Slurm sets without GPUs.
     """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        names = (name.strip() for name in visible.split(","))
-        return len(list(takewhile(_GPU.fullmatch, names)))
+    names = named_gpus()
+    if names is not None:
+        return len(names)
     return len(list(_GPUS.iterdir())) if _GPUS.is_dir() else 0
+
+
+def named_gpus() -> list[str] | None:
+    """Names of the GPUs in CUDA_VISIBLE_DEVICES; None if it is not set."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return None
+    return list(takewhile(_GPU.fullmatch, (name.strip() for name in visible.split(","))))
+
+
+def trials_on(gpus: float, each: float) -> int:
+    """Number of trials at a time on GPUs, each with `each` of them: parts of one, or several.
+
+    A trial may have several whole GPUs, but not parts of two.
+    """
+    return int(gpus // each) if each >= 1 else int(gpus) * int(1 / each + 1e-9)
 
 
 def gpus_of_trial(compute: Compute) -> float:
@@ -36,12 +51,17 @@ def gpus_of_trial(compute: Compute) -> float:
 
 
 def at_a_time(compute: Compute) -> int:
-    """Number of trials that run at a time on this machine; at least 1."""
-    if compute.concurrent != "auto":
+    """Number of trials that run at a time on this machine, or on a cluster whose number of trials
+    the study gives; at least 1."""
+    if compute.concurrent != "auto" and compute.address != "local":
         return compute.concurrent
     each = gpus_of_trial(compute)
     number = cpus() // compute.cpus
-    return max(min(number, int(gpus() / each)) if each else number, 1)
+    if each:
+        number = min(number, trials_on(gpus(), each))
+    if compute.concurrent != "auto":
+        number = min(number, compute.concurrent)
+    return max(number, 1)
 
 
 def uses_gpu(compute: Compute) -> bool:

@@ -1,5 +1,6 @@
 """A Ray of one's own, and clusters: real nodes, all of them on the loopback interface."""
 
+import json
 import os
 import pwd
 import re
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import placements
 import pytest
 from ruamel.yaml import YAML
 
@@ -55,7 +57,8 @@ pytestmark = [
 
 
 class Nodes:
-    """Ray nodes of one CPU each, and the environment of everything that uses them."""
+    """Ray nodes of one CPU each if not said otherwise, and the environment of everything that uses
+    them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.started = folder, []
@@ -77,11 +80,17 @@ class Nodes:
             time.sleep(0.1)
         return node
 
-    def add(self, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    def add(self, *arguments: str, cpus: int = 1, **variables: str) -> subprocess.Popen[bytes]:
         arguments = arguments or (f"--address={self.address}",)
         folder = self.folder / f"node{len(self.started)}"
         folder.mkdir()
-        command = ["start", *arguments, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block"]
+        command = [
+            "start",
+            *arguments,
+            "--node-ip-address=127.0.0.1",
+            f"--num-cpus={cpus}",
+            "--block",
+        ]
         with (self.folder / "nodes.log").open("ab") as log:
             node = subprocess.Popen(
                 [sys.executable, "-c", RAY, *command, "--disable-usage-stats"],
@@ -127,7 +136,7 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "SRET_TEST": str(folder),
         "HOME": str(home),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }
 
 
@@ -184,14 +193,19 @@ def table(folder: Path, study: str = "shared") -> pd.DataFrame:
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
+def head(tmp_path: Path) -> Iterator[Nodes]:
     there = Nodes(tmp_path)
     try:
         there.head()
-        there.add(BLIND="1")
         yield there
     finally:
         there.close()
+
+
+@pytest.fixture
+def nodes(head: Nodes) -> Nodes:
+    head.add(BLIND="1")
+    return head
 
 
 def test_a_study_runs_on_two_nodes(nodes: Nodes, tmp_path: Path) -> None:
@@ -208,6 +222,45 @@ def test_a_study_runs_on_two_nodes(nodes: Nodes, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.glob("node*/*") if path.is_dir()]
     code, _, err = python(nodes, tmp_path, "-c", OWN, study.name)
     assert code == 0, err
+
+
+@pytest.mark.slow
+def test_trials_are_placed_on_the_nodes_that_have_gpus(head: Nodes, tmp_path: Path) -> None:
+    # The head without GPUs, a node with two, and one with a small GPU but too few processors.
+    nodes, join = head, f"--address={head.address}"
+    for gpus, cpus in ((2, 4), (1, 1)):
+        nodes.add(join, f"--num-gpus={gpus}", cpus=cpus)
+        nodes.wait()
+    address, large = nodes.address, {"2": 80 * 10**9, "1": 10**9}
+    trial = {"address": address, "cpus_per_trial": 2}
+    cases = [
+        {"compute": trial, "memory": large, "together": 2},
+        {"compute": {"address": address, "gpus_per_trial": 1}, "together": 3},
+        {"compute": {"address": address, "gpus_per_trial": 3}},
+        {"compute": trial | {"cpus_per_trial": 5}},
+        {"compute": {"address": address, "gpus_per_trial": 0.1}, "memory": large},
+    ]
+    code, _, err = python(nodes, tmp_path, placements.__file__, "cases", "1", json.dumps(cases))
+    assert code == 0, err
+    shared, whole, *refused = json.loads((tmp_path / "cases" / "outcomes.json").read_text())
+    # One GPU for each, as four processors are for two trials, and both on the same node.
+    assert [found["gpus"] for found in shared["placed"]] == [1, 1, 1]
+    assert len({found["node"] for found in shared["placed"]}) == 1
+    at_once = [found for found in whole["placed"] if found["together"] == 3]
+    places = sorted((found["node"], found["visible"]) for found in at_once[:3])
+    assert sorted(visible for _, visible in places) == [["0"], ["0"], ["1"]]
+    assert len(set(map(str, places))) == 3
+    lack = "no node has both; the largest have 4 and 2; to wait for such a node, give"
+    lack += " compute.concurrent a number"
+    assert refused == [
+        {"refused": f"study.yaml: {message}", "placed": 0}
+        for message in (
+            f"a trial asks for 3 CPUs and 3 GPUs, {lack}",
+            f"a trial asks for 5 CPUs and 1 GPUs, {lack}",
+            "compute.gpus_per_trial: 0.1 of a GPU of 0.931 GiB is 0.093 GiB, but CUDA itself takes"
+            " 0.59 GiB in each process: give each trial more than 0.63",
+        )
+    ]
 
 
 OWN = """

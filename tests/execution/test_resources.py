@@ -75,6 +75,24 @@ def test_the_smallest_gpu_decides_and_all_of_them_count():
     assert part_of_gpu(rooms, 1, 1, 1 * GB, None) == 1 / 8
 
 
+def test_gpus_of_nodes_without_the_processors_of_a_trial_do_not_count():
+    rooms = [Room(1, 4, 4 * GB), Room(16, 1, 80 * GB)]
+    assert part_of_gpu(rooms, 2, 1, 10 * GB, None) == 1 / 8
+    assert part_of_gpu(rooms, 1, 1, 10 * GB, None) == 1
+    assert part_of_gpu(rooms, 32, 1, 10 * GB, None) == 1  # none counts: it is refused
+
+
+def test_a_part_of_a_gpu_smaller_than_cuda_is_refused(rooms):
+    rooms += [Room(16, 2, 8 * GB), Room(16, 2, 4 * GB), Room(16, 1)]
+    with pytest.raises(
+        StudyError, match=r"0\.1 of a GPU of 3\.73 GiB is 0\.37 GiB.*more than 0\.16"
+    ):
+        slots(study(gpus_per_trial=0.1))
+    assert slots(study(gpus_per_trial=0.2)).gpus == 0.2
+    rooms[:] = [Room(16, 1)]
+    assert slots(study(gpus_per_trial=0.1)).gpus == 0.1
+
+
 def test_a_gpu_for_each_process_and_a_whole_one_where_its_memory_is_not_known():
     assert part_of_gpu([Room(16, 4, 80 * GB)], 2, 2, GB, None) == 2
     assert part_of_gpu([Room(16, 4)], 1, 1, GB, None) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sret_search.config.study_file import Compute
+from sret_search.execution.resources import Room
 from sret_search.machine import hardware, processors
 
 DOCKER = {"membership": "0::/", "cpu.max": "250000 100000"}
@@ -76,3 +77,18 @@ def test_trials_at_a_time_and_their_refusal_follow_the_quota(
     monkeypatch.setattr(hardware, "gpus", lambda: 0)
     assert hardware.at_a_time(Compute()) == 3
     assert hardware.at_a_time(Compute(cpus_per_trial=2)) == 1
+    assert hardware.at_a_time(Compute(concurrent=2)) == 2
+    assert hardware.at_a_time(Compute(concurrent=30)) == 3
+    assert hardware.at_a_time(Compute(concurrent=30, address="auto")) == 30
+
+
+@pytest.mark.parametrize(
+    ("each", "trials"), [(0.25, 12), (0.5, 6), (0.6, 3), (1, 3), (2, 1), (3, 1), (1 / 3, 9)]
+)
+def test_trials_at_a_time_share_gpus_as_they_are_placed(
+    each: float, trials: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cpus", lambda: 64)
+    monkeypatch.setattr(hardware, "gpus", lambda: 3)
+    assert hardware.at_a_time(Compute(gpus_per_trial=each)) == trials
+    assert Room(64, 3).fits(3, each) == trials
