@@ -1,10 +1,12 @@
-"""Types that both files use: models without unknown keys, counts, durations, sizes."""
+"""Types that both files use: models without unknown keys, counts, durations, sizes, GPUs."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from sret_search.errors import require
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -25,6 +27,28 @@ def size(text: str) -> int:
 
 
 Bytes = Annotated[Size, AfterValidator(size)]
+
+
+_LEAST_OF_A_GPU = 1e-4
+"""Smallest part of a GPU. Ray rounds to it."""
+
+
+def _check_gpus(number: float) -> float:
+    """Check a number of GPUs.
+
+    Raises:
+        ValueError: it is neither a part of a GPU nor a whole number.
+    """
+    whole = number == int(number)
+    require(
+        whole or _LEAST_OF_A_GPU <= number < 1,
+        f"{number:g} GPUs: a trial has a part of one GPU, at least {_LEAST_OF_A_GPU:g}, or whole GPUs",
+    )
+    return number
+
+
+Gpus = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_check_gpus)]
+"""Number of GPUs, or a part of one."""
 
 
 class Strict(BaseModel):

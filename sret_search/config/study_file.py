@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from sret_search.config import samplers
-from sret_search.config.base import Count, Duration, Positive, Size, Strict
+from sret_search.config.base import Count, Duration, Gpus, Positive, Size, Strict
 from sret_search.config.controls import CONTROLS, check_control
 from sret_search.errors import require
 from sret_search.job import Data, Recipe
@@ -112,24 +112,6 @@ class Scheduler(Strict):
     strata: Positive = 3
 
 
-_LEAST_OF_A_GPU = 1e-4
-"""Smallest part of a GPU. Ray rounds to it."""
-
-
-def _check_gpus(number: float) -> float:
-    """Check a number of GPUs.
-
-    Raises:
-        ValueError: it is neither a part of a GPU nor a whole number.
-    """
-    whole = number == int(number)
-    require(
-        whole or _LEAST_OF_A_GPU <= number < 1,
-        f"{number:g} GPUs: a trial has a part of one GPU, at least {_LEAST_OF_A_GPU:g}, or whole GPUs",
-    )
-    return number
-
-
 class Compute(Strict):
     """Machines and resources of trials.
 
@@ -152,10 +134,7 @@ class Compute(Strict):
     address: Annotated[str, StringConstraints(pattern=r"^(local|auto|[^\s:]+:\d+)$")] = "local"
     concurrent: Positive | Literal["auto"] = "auto"
     cpus_per_trial: Positive = 1
-    gpus_per_trial: (
-        Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_check_gpus)]
-        | Literal["auto"]
-    ) = "auto"
+    gpus_per_trial: Gpus | Literal["auto"] = "auto"
     processes_per_trial: Positive | Literal["auto"] = "auto"
     deterministic: bool = True
     checkpoint_every: Duration = "10min"

@@ -1,7 +1,7 @@
 """Messages between the driver and its workers, which Ray transfers as plain data.
 
 The driver sends an order (`AttemptOrder`) for each attempt. Its worker sends reports: the metrics
-of each epoch, a failure if there is one, and the end.
+of each epoch, notices, a failure if there is one, and the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sret_search.job import Contents
-from sret_search.training.results import EpochMetrics
+from sret_search.training.results import EpochMetrics, Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class AttemptEnded:
     """The last report of an attempt, also after a failure."""
 
 
-Report = EpochMetrics | AttemptFailed | FolderUnseen | AttemptEnded
+Report = EpochMetrics | Notice | AttemptFailed | FolderUnseen | AttemptEnded
 
 
 def to_dict(report: Report) -> dict[str, Any]:
@@ -122,6 +122,8 @@ def to_dict(report: Report) -> dict[str, Any]:
     match report:
         case EpochMetrics():
             return report.to_dict()
+        case Notice():
+            return {"notice": report.text}
         case AttemptFailed():
             return {"failed": report.cause, "reason": report.reason}
         case FolderUnseen():
@@ -138,6 +140,8 @@ def from_dict(plain: Mapping[str, Any]) -> Report | None:
     """
     if "epoch" in plain:
         return EpochMetrics.from_dict(plain)
+    if "notice" in plain:
+        return Notice(plain["notice"])
     if "failed" in plain:
         return AttemptFailed(plain["failed"], plain["reason"])
     if "unseen" in plain:

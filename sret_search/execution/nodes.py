@@ -15,6 +15,11 @@ from sret_search.study import Study, StudyError
 _ANSWER = 120.0
 """Seconds that a node has to start a worker and check a folder."""
 
+MEND_GPUS = (
+    "install the torch and the driver that fit them, or declare only GPUs that torch sees, in"
+    " CUDA_VISIBLE_DEVICES (unset it to train on CPUs) or by ray start --num-gpus"
+)
+
 _SHARED = (
     "storage.trials must be a folder that all nodes share, or a URL such as s3://bucket/folder"
 )

@@ -223,11 +223,7 @@ def _without_blind(study: Study, first: Slots, left_out: NodeExclusion) -> Slots
         return first
     if len(blind) == len(nodes.with_room(first.cpus, first.gpus)):
         problems = "; ".join(blind.values())
-        mend = (
-            "install the torch and the driver that fit them, or declare only GPUs that torch sees,"
-            " in CUDA_VISIBLE_DEVICES (unset it to train on CPUs) or by ray start --num-gpus"
-        )
-        raise StudyError(f"{shown(study.path)}: {problems}; {mend}")
+        raise StudyError(f"{shown(study.path)}: {problems}; {nodes.MEND_GPUS}")
     for node, problem in blind.items():
         print(f"the node {problem}: it gets no trials", flush=True)
         left_out.leave(node)

@@ -25,7 +25,7 @@ from sret_search.search.phases import next_step
 from sret_search.search.samplers.base import Ask, Sampler
 from sret_search.search.scheduler import Decision, Scheduler
 from sret_search.study import Study, StudyError
-from sret_search.training.results import EpochMetrics
+from sret_search.training.results import EpochMetrics, Notice
 from sret_search.trials import failures, worker_files
 from sret_search.trials.database import LedgerLostError
 from sret_search.trials.failures import Streak
@@ -239,6 +239,8 @@ class LedgerSearcher(Searcher):
             accuracy, seconds = report.val_accuracy, report.seconds
             self.progress.epoch(attempt.number, report.epoch, accuracy, seconds)
             attempt.has_trained = True
+        elif isinstance(report, Notice):
+            self.progress.write(f"trial {attempt.number}: {report.text}")
         elif isinstance(report, AttemptFailed):
             attempt.cause, attempt.reason = report.cause, report.reason
         elif isinstance(report, FolderUnseen):

@@ -30,7 +30,7 @@ from sret_search.execution.messages import (
 )
 from sret_search.execution.resources import CONTEXT
 from sret_search.job import Job
-from sret_search.training.results import CheckpointSaved, EpochMetrics
+from sret_search.training.results import CheckpointSaved, EpochMetrics, Notice
 from sret_search.trials.failures import DIED, MACHINE, MEMORY
 from sret_search.trials.trial_result import error_content, failed
 from sret_search.writing import write_json
@@ -104,11 +104,11 @@ def _train(
 
         events = Events(attempt)
 
-    def take(progress: EpochMetrics | CheckpointSaved) -> None:
+    def take(progress: EpochMetrics | CheckpointSaved | Notice) -> None:
         if isinstance(progress, CheckpointSaved):
             upload()
             return
-        if events is not None:
+        if events is not None and isinstance(progress, EpochMetrics):
             events.epoch(progress)
         report(progress)
 

@@ -251,10 +251,18 @@ class SReT(nn.Module):
         """Compile the code of an execution, once for each shape and for all executions. Faster on a
         GPU."""
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+        # DDP would have the code cut where its buckets of gradients end. A block is small already.
+        torch._dynamo.config.optimize_ddp = False
         compiled = torch.compile(run_block, fullgraph=True, dynamic=False, backend=backend)
         for stage in self.stages:
             assert isinstance(stage, RecursiveStage)
             stage.run_block = compiled
+
+    def run_eagerly(self) -> None:
+        """Run executions as they are written, after `compile_blocks`."""
+        for stage in self.stages:
+            assert isinstance(stage, RecursiveStage)
+            stage.run_block = run_block
 
     def recomputes(self, batch: int) -> bool:
         """Whether training on `batch` images a step recomputes activations."""

@@ -74,6 +74,17 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """The report of something about a training that its user should know.
+
+    Attributes:
+        text: a line for the reader.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DepthMetrics:
     """The effect of each execution after an epoch: an entry of `depth.json`.
 

@@ -13,7 +13,7 @@ import torch
 
 from sret_search.artifacts.names import DEPTH, RESULT, RUNG
 from sret_search.job import Contents, Job, train_macs
-from sret_search.training import checkpoints, distributed, watchdog
+from sret_search.training import checkpoints, compiled, distributed, watchdog
 from sret_search.training.distributed import ALONE, Rank
 from sret_search.training.final_evaluation import finish, record_depth
 from sret_search.training.pretrained import PretrainedError
@@ -22,6 +22,7 @@ from sret_search.training.results import (
     Divergence,
     EpochMetrics,
     FinalEvaluation,
+    Notice,
     TrainingAtRung,
     TrainingResult,
     TrainingStopped,
@@ -30,7 +31,7 @@ from sret_search.training.trainer import Trainer
 from sret_search.training.watchdog import Diverged
 from sret_search.writing import write_json
 
-Report = Callable[[EpochMetrics | CheckpointSaved], None]
+Report = Callable[[EpochMetrics | CheckpointSaved | Notice], None]
 
 _ASKED_AFTER = 1.0
 """Seconds between two calls of `stopping`. An answer may take longer than a step."""
@@ -60,8 +61,8 @@ def train(
     Args:
         job: the training.
         attempt: folder of this attempt, made if absent.
-        report: called after each epoch with its metrics, and with a `CheckpointSaved` after each
-            checkpoint.
+        report: called after each epoch with its metrics, with a `CheckpointSaved` after each
+            checkpoint, and with a `Notice` if blocks that were to be compiled are not.
         earlier_attempts: folders of the trial's earlier attempts, and of its parent's.
         checkpoint_every: seconds between checkpoints within an epoch. Each epoch also ends with a
             checkpoint.
@@ -123,6 +124,7 @@ def train_as(
             trainer.begin_from(parent)
         saved = time.monotonic()
         asked_to_stop = _seldom(stopping)
+        is_told = bool(trainer.eager)
 
         def save() -> None:
             nonlocal saved
@@ -148,6 +150,9 @@ def train_as(
                     return _at_rung(trainer, attempt, until)
                 for _ in trainer.steps():
                     beat()
+                    if trainer.eager and not is_told and rank.is_first:
+                        report(Notice(f"{compiled.EAGER}: {trainer.eager}"))
+                        is_told = True
                     # The last step before a decay: a longer training can go on from it.
                     last_stable = trainer.step == times.stable_until < times.total
                     late, stop = rank.agree(
@@ -179,7 +184,7 @@ def train_as(
         seconds=trainer.seconds,
         train_macs=train_macs(job.architecture, job.recipe, len(trainer.split.train)),
         history=tuple(trainer.history),
-        environment=environment(),
+        environment=environment(trainer.eager),
     )
     if rank.is_first:
         write_json(attempt / RESULT, result.to_dict())
@@ -215,12 +220,18 @@ def _whole(number: float) -> float | int:
     return int(number) if number.is_integer() else round(number, 3)
 
 
-def environment() -> dict[str, Any]:
-    """Versions and hardware on which a result's last bits may depend."""
+def environment(eager: str | None = None) -> dict[str, Any]:
+    """Versions and hardware on which a result's last bits may depend.
+
+    Args:
+        eager: why blocks are not compiled, empty if they are; None if the recipe does not compile.
+    """
+    blocks = {} if eager is None else {"blocks": f"eager: {eager}" if eager else "compiled"}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        **blocks,
     }

@@ -1,15 +1,13 @@
 """Predicted memory against all tensors that are alive in a training step."""
 
 import math
-import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from alive import Alive
 from candidates import candidates
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
 from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.architecture.variants import VARIANTS
@@ -18,33 +16,6 @@ from sret_search.model import SReT
 
 torch.set_num_threads(1)
 BATCH = 32
-
-
-class Alive(TorchDispatchMode):
-    """Bytes of the tensors made under it that are still alive, and the most there were."""
-
-    def __init__(self):
-        super().__init__()
-        self.sizes = {}
-        self.now = self.peak = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for tensor in tree_iter(out):
-            if isinstance(tensor, torch.Tensor):
-                self._note(tensor.untyped_storage())
-        return out
-
-    def _note(self, storage):
-        key = storage._cdata
-        if key not in self.sizes:
-            self.sizes[key] = storage.nbytes()
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, key)
-
-    def _forget(self, key):
-        self.now -= self.sizes.pop(key)
 
 
 def measured(a, batch, budget, backprop=None):

@@ -210,6 +210,14 @@ def test_what_a_worker_said_before_it_failed_is_told() -> None:
     assert "No module named 'torch'" in played.console.export_text()
 
 
+def test_a_notice_of_a_training_is_written_with_its_trial() -> None:
+    played = Played(slots=1)
+    name = played.suggest()
+    assert name is not None
+    played.searcher.on_trial_result(name, {"notice": "the blocks are not compiled: no reason"})
+    assert "trial 0: the blocks are not compiled: no reason" in played.console.export_text()
+
+
 NOT_STARTED = """Failure # 1 (occurred at 2026-11-30_09-30-00)
 The actor died because of an error raised in its creation task, ray::ImplicitFunc.__init__()
   File "python/ray/_raylet.pyx", line 955, in ray._raylet.store_task_errors

@@ -15,12 +15,13 @@ from ray import tune
 from sret_search.architecture import Architecture, Stage
 from sret_search.artifacts.object_store import StoreError
 from sret_search.artifacts.trial_folders import TrialFolders
-from sret_search.execution import worker
+from sret_search.execution import messages, worker
 from sret_search.execution.messages import AttemptOrder
 from sret_search.execution.worker import Recycled, attempt_trial
 from sret_search.job import Data, Job, Recipe
-from sret_search.training import data, train
+from sret_search.training import compiled, data, train
 from sret_search.training.data import DataError
+from sret_search.training.results import Notice
 
 torch.set_num_threads(1)
 
@@ -66,6 +67,23 @@ def test_a_trial_is_trained_and_told(tmp_path: Path, told: list[dict[str, Any]])
     assert json.loads((attempt / "result.json").read_text())["state"] == "complete"
     assert {"pid", "host"} <= json.loads((attempt / "worker.json").read_text()).keys()
     assert list((attempt / "tensorboard").iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # read by the compiler
+def test_a_notice_of_a_training_is_told(
+    tmp_path: Path, told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setitem(compiled.COMPILERS, "cpu", broken)
+    job = replace(JOB, recipe=replace(JOB.recipe, compile=True))
+    attempt_trial(config(tmp_path, job=json.dumps(job.to_dict()), tensorboard=True))
+    torch._dynamo.reset()
+    notice, epoch, ended = told
+    assert notice["notice"].endswith("RuntimeError: no such kernel")
+    assert messages.from_dict(notice) == Notice(notice["notice"])
+    assert (epoch["epoch"], ended) == (1, {"ended": True})
 
 
 def test_a_worker_that_is_asked_to_stop_leaves_no_result(

@@ -171,6 +171,24 @@ def test_scaled_residuals_keep_a_thousand_executions_in_bounds():
     assert plain_way > 2 * way
 
 
+@pytest.mark.parametrize("budget", [sys.maxsize, 0], ids=["kept", "recomputed"])
+def test_a_thousand_executions_are_finite_in_bfloat16(budget):
+    stages = (Stage(16, 2, unique=2, loops=250, groups=(4, 2)), Stage(32, 2, unique=1, loops=500))
+    a = replace(DEEP, stages=stages, residual=Residual("scaled"), drop_path=0.1)
+    assert a.executions == 1000
+    torch.manual_seed(0)
+    model = SReT(a, budget).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(_images())
+    loss = torch.nn.functional.cross_entropy(logits.float(), torch.arange(3))
+    loss.backward()
+    assert math.isfinite(loss.item())
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # read by the compiler
 @pytest.mark.parametrize("relax", [Relax(), Relax(norm=True, gain=True, lora=2, experts=2)])
 def test_compiling_does_not_grow_with_depth(relax):

@@ -13,8 +13,9 @@ from sret_search.architecture import NLL, Architecture, Residual, Stage
 from sret_search.artifacts.names import HANG, RESULT
 from sret_search.job import Data, Job, Recipe
 from sret_search.training import train
+from sret_search.training.batch_norm import SharedBatchNorm
 from sret_search.training.data import DataError
-from sret_search.training.distributed import Rank, SharedBatchNorm
+from sret_search.training.distributed import Rank
 from sret_search.training.results import CheckpointSaved, EpochMetrics, TrainingStopped
 from sret_search.training.trainer import Trainer
 
