@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from sret_search.model import SReT
 from sret_search.training import batch_norm
+from sret_search.training.distributed import Rank
 from sret_search.training.loss import TrainingLoss
 
 COMPILERS: dict[str, str | Callable[..., Any]] = {"cuda": "inductor"}
@@ -38,14 +40,47 @@ def compiler(recipe_compiles: bool, device: str) -> str | Callable[..., Any] | N
     return COMPILERS.get(device.partition(":")[0]) if recipe_compiles else None
 
 
-def run_blocks(models: Iterable[nn.Module], backend: str | Callable[..., Any] | None) -> None:
-    """Let the blocks of models run compiled by a backend, or uncompiled if it is None."""
-    for model in models:
-        assert isinstance(model, SReT)
-        if backend is None:
-            model.run_eagerly()
-        else:
-            model.compile_blocks(backend)
+class Blocks:
+    """The choice between compiled and uncompiled blocks of a training.
+
+    Attributes:
+        eager: why they are not compiled; empty if they are, None if nothing is decided.
+    """
+
+    def __init__(self, loss: TrainingLoss, average: AveragedModel | None, device: str) -> None:
+        self._loss = loss
+        self._models = [*loss.paths, *([] if average is None else [average.module])]
+        self._backend = compiler(loss.recipe.compile, device)
+        self.eager: str | None = None
+
+    def choose(self, rank: Rank, images_BCSS: Tensor, targets: Tensor, drawn: int) -> None:
+        """Compile the blocks if no process finds a difference on its images of the first batch.
+        Later calls change nothing."""
+        if self._backend is not None and self.eager is None:
+            why = difference(self._loss, images_BCSS, targets, drawn, self._run)
+            self._decide(rank.first(why) or "")
+
+    def state_dict(self) -> dict[str, str]:
+        """The decision, as checkpoints have it; empty before it."""
+        return {} if self.eager is None else {"eager": self.eager}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the decision of a checkpoint. Earlier versions compiled without a check."""
+        if self._backend is not None and state["step"] > 0:
+            self._decide(state.get("eager", ""))
+
+    def _decide(self, eager: str) -> None:
+        self.eager = eager
+        self._run(not eager)
+
+    def _run(self, are_compiled: bool) -> None:
+        for model in self._models:
+            assert isinstance(model, SReT)
+            if are_compiled:
+                assert self._backend is not None
+                model.compile_blocks(self._backend)
+            else:
+                model.run_eagerly()
 
 
 def difference(

@@ -124,7 +124,7 @@ def train_as(
             trainer.begin_from(parent)
         saved = time.monotonic()
         asked_to_stop = _seldom(stopping)
-        is_told = bool(trainer.eager)
+        is_told = bool(trainer.blocks.eager)
 
         def save() -> None:
             nonlocal saved
@@ -150,8 +150,8 @@ def train_as(
                     return _at_rung(trainer, attempt, until)
                 for _ in trainer.steps():
                     beat()
-                    if trainer.eager and not is_told and rank.is_first:
-                        report(Notice(f"{compiled.EAGER}: {trainer.eager}"))
+                    if trainer.blocks.eager and not is_told and rank.is_first:
+                        report(Notice(f"{compiled.EAGER}: {trainer.blocks.eager}"))
                         is_told = True
                     # The last step before a decay: a longer training can go on from it.
                     last_stable = trainer.step == times.stable_until < times.total
@@ -184,7 +184,7 @@ def train_as(
         seconds=trainer.seconds,
         train_macs=train_macs(job.architecture, job.recipe, len(trainer.split.train)),
         history=tuple(trainer.history),
-        environment=environment(trainer.eager),
+        environment=environment(trainer.blocks.eager),
     )
     if rank.is_first:
         write_json(attempt / RESULT, result.to_dict())

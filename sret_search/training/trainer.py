@@ -132,9 +132,7 @@ class Trainer:
             once = not recipe.augment.changes_images
             distill = replace(recipe.distill, teacher=located(recipe.distill.teacher, trials))
             self.teacher = Teacher(distill, split, self.train_part, self.device, once)
-        self.compiler = compiled.compiler(recipe.compile, self.device)
-        self.eager: str | None = None
-        """Why blocks are not compiled; empty if they are, None if nothing is decided."""
+        self.blocks = compiled.Blocks(self.loss, self.average, self.device)
         self.step = 0
         self.seconds = 0.0
         self.history: list[EpochMetrics] = []
@@ -202,8 +200,7 @@ class Trainer:
             images_BCSS, targets = self.augmenter(images_BCSS, labels_B)
             if self.teacher is not None:
                 targets = self.teacher.targets(images_BCSS, indices)
-            if self.compiler is not None and self.eager is None:
-                self._choose_blocks(images_BCSS, targets, drawn)
+            self.blocks.choose(self.rank, images_BCSS, targets, drawn)
             # Each part counts by its number of images. Gradients are averaged over processes.
             weight = len(indices) * self.rank.count / images
             with self.rank.synchronised(self.objective, i == len(share) - 1):
@@ -217,16 +214,6 @@ class Trainer:
             self.average.update_parameters(self.model)
         self.step += 1
         self._pending.append(total)
-
-    def _choose_blocks(self, images_BCSS: Tensor, targets: Tensor, drawn: int) -> None:
-        """Decide on a first batch whether blocks are compiled: if all processes find no difference."""
-        why = compiled.difference(self.loss, images_BCSS, targets, drawn, self._run_blocks)
-        self.eager = self.rank.first(why) or ""
-        self._run_blocks(not self.eager)
-
-    def _run_blocks(self, are_compiled: bool) -> None:
-        average = [] if self.average is None else [self.average.module]
-        compiled.run_blocks([*self.loss.paths, *average], self.compiler if are_compiled else None)
 
     def _look(self) -> None:
         """Add up the losses of the last steps."""
@@ -321,7 +308,7 @@ class Trainer:
             "history": [epoch.to_dict() for epoch in self.history],
             "depths": [each.to_dict() for each in self.depths],
             "before": [each.to_dict() for each in self.before],
-            **({} if self.eager is None else {"eager": self.eager}),
+            **self.blocks.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -335,9 +322,7 @@ class Trainer:
         self.history = [EpochMetrics.from_dict(plain) for plain in state["history"]]
         self.depths = [DepthMetrics.from_dict(plain) for plain in state["depths"]]
         self._also_before(_before(state))
-        if self.compiler is not None and self.step > 0:
-            self.eager = state.get("eager", "")  # earlier versions compiled without a check
-            self._run_blocks(not self.eager)
+        self.blocks.load_state_dict(state)
         self._since = time.perf_counter()
 
     def begin_from(self, parent: dict[str, Any]) -> None:

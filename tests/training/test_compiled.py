@@ -181,7 +181,7 @@ def test_a_training_that_goes_on_does_not_decide_again(
     )
     again = Trainer(JOB, tmp_path)
     again.load_state_dict(trainer.state_dict())
-    assert again.eager == trainer.eager
+    assert again.blocks.eager == trainer.blocks.eager
     compiler(exact)
     if first is wrong:
         eager, _ = trained(PLAIN, tmp_path / "b")
@@ -224,4 +224,4 @@ def test_trainings_on_cpus_are_not_compiled(tmp_path: Path) -> None:
     assert compiled.compiler(True, "cpu") is None
     trainer = Trainer(JOB, tmp_path)
     next(trainer.steps())
-    assert trainer.eager is None
+    assert trainer.blocks.eager is None
