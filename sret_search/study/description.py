@@ -7,14 +7,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sret_search.config import yaml_source
 from sret_search.config.addresses import masked, masked_value
 from sret_search.config.space_file import Budget
-from sret_search.job import Contents
+from sret_search.job import Contents, Recipe
 from sret_search.job.paths import is_url
 from sret_search.study.study import Study
 
-_NO_LIMITS = Budget().model_dump(mode="json")
+_KNOWN_NOW = {
+    "budget": Budget().model_dump(mode="json"),
+    "recipe": TypeAdapter(Recipe).dump_python(Recipe(), mode="json"),
+}
+"""Fields of the budget and the recipe that this version knows, at their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +136,10 @@ class StudyDescription:
     def part(self, name: str, default: Any = None) -> Any:
         """The JSON of a field by its name, for comparisons. Earlier versions may not have it.
 
-        The budget has every limit that this version knows: earlier versions knew fewer.
+        Budget and recipe have every field that this version knows: earlier versions knew fewer.
         """
         value = self.plain.get(name, default)
-        return value if name != "budget" or value is None else _NO_LIMITS | value
+        return value if value is None or name not in _KNOWN_NOW else _KNOWN_NOW[name] | value
 
     @property
     def name(self) -> str:
