@@ -10,8 +10,8 @@ import pytest
 import torch
 from ends import assert_same_end
 
-from sret_search.architecture import NLL, Architecture, Residual, Stage
-from sret_search.job import Augment, Data, Distill, Job, Recipe
+from sret_search.architecture import NLL, Architecture, Loop, Residual, Stage
+from sret_search.job import Augment, Data, DepthTraining, Distill, Job, Recipe, timetable
 from sret_search.model import SReT, save
 from sret_search.training import checkpoints, train
 from sret_search.training.trainer import Trainer
@@ -35,6 +35,27 @@ ALL = Recipe(
     augment=AUGMENT, depth_training="sampled",
 )  # fmt: skip
 EVERYTHING = Job(TINY, ALL, FEW, seed=3, monitor=True, reruns=(TINY.at_loops(2),))
+
+
+# All that loops may exchange, and all that a training of loops may do.
+EXCHANGING = replace(
+    TINY, loop=Loop("gate", "film", "each", streams=2), norm="sandwich", permutation="stride"
+)
+LOOPS = {
+    "loops": replace(
+        ALL, depth_training=DepthTraining(
+            kind="sampled", law="poisson_lognormal", mean=2, backprop=2, supervise="each"
+        ),
+        optimizer="muon", lr_other=3e-3, parametrization="mup", epochs=None, warmup=None,
+        decay=None, macs=1.2e8,
+    ),
+    "curriculum": replace(
+        ALL, depth_training=DepthTraining(
+            kind="curriculum", grow=((0.0, 1), (0.3, 2), (0.6, "all")), backprop=1
+        ),
+        parametrization="mup", epochs=2, decay=1,
+    ),
+}  # fmt: skip
 
 
 class Killed(BaseException):
@@ -117,7 +138,10 @@ def teacher(tmp_path_factory):
     return str(path)
 
 
-@pytest.mark.parametrize(("kind", "kills"), [("sampled", 10), ("sandwich", 3), ("distilled", 3)])
+@pytest.mark.parametrize(
+    ("kind", "kills"),
+    [("sampled", 10), ("sandwich", 3), ("distilled", 3), ("loops", 5), ("curriculum", 4)],
+)
 def test_a_training_killed_at_random_moments_ends_with_the_same_bits(
     tmp_path, teacher, kind, kills
 ):
@@ -133,8 +157,10 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_bits(
             optimizer="sgd", epochs=None, decay=None, steps=13, warmup=5, schedule="cosine",
         )  # fmt: skip
         job = replace(job, recipe=recipe)
+    if kind in LOOPS:
+        job = replace(job, architecture=EXCHANGING, recipe=LOOPS[kind], reruns=())
     whole, taken = _trained(job, tmp_path / "whole")
-    total = job.recipe.timetable(IMAGES).total
+    total = timetable(job.architecture, job.recipe, IMAGES).total
     assert taken == list(range(total))
 
     rng = random.Random(7)
