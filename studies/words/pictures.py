@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +92,8 @@ def words(
     """Images (N, 1, 18, 18) and products (N,) of training, validation and test.
 
     The first letter of a word is any element of the group; the letters after it are its *tail* and
-    are among four elements. Training has words of 1 to `letters` letters, equally many of each, so
-    that the short words teach a step. Validation and test have words of `letters` letters alone, with
+    are among four elements. Training has words of 1 to `letters` letters, n times as many of n letters
+    as of one, so that the short words teach a step. Validation and test have words of `letters` letters alone, with
     tails that no other part has. All products are equally frequent in words of each length.
 
     Args:
@@ -133,12 +132,13 @@ def at_length(
         raise ValueError(f"`letters` must be from 2 to {GRID**2}, but got {letters}")
     if not 1 <= length <= letters:
         raise ValueError(f"`length` must be from 1 to {letters}, but got {length}")
-    if images < letters or tested < 1:
+    if images < letters * (letters + 1) // 2 or tested < 1:
         raise ValueError(
-            f"`images >= {letters}` and `tested >= 1` must hold, but got {images} and {tested}"
+            f"`images >= {letters * (letters + 1) // 2}` and `tested >= 1` must hold, but got {images} and {tested}"
         )
     made = GROUPS[group]()
-    counts = [len(part) for part in np.array_split(np.arange(images), letters)]
+    ends = images * np.arange(letters + 1) * np.arange(1, letters + 2) // (letters * (letters + 1))
+    counts = np.diff(ends)  # n of every letters · (letters + 1) / 2 words have n letters
     training = [_words(made, n, counts[n - 1], "train", seed) for n in range(1, letters + 1)]
     order = np.random.default_rng((seed, 0)).permutation(images)
     drawn = np.concatenate([draw(made, part) for part in training])[order]
@@ -180,7 +180,7 @@ def _words(group: Group, length: int, count: int, part: str, seed: int) -> Numbe
     random = np.random.default_rng((seed, length, 1 + purpose))
     tails = _tails(group, length, part, seed)
     steps = tails[random.integers(len(tails), size=count)]
-    products = random.permutation(np.arange(count) % len(group.then))
+    products = random.permutation(np.resize(random.permutation(len(group.then)), count))
     if length == 1:
         return products[:, None]
     starts = group.then[products, group.inverse[group.product(steps)]]

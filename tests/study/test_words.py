@@ -1,12 +1,15 @@
 """The pictures of words: products by hand, parts kept apart, lengths and products balanced."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sret_search import importing
+from sret_search.study import load_study
 
 ROOT = Path(__file__).parents[2]
 LETTERS = 8
@@ -76,16 +79,16 @@ def test_classes_of_z60_are_sums(pictures: Any) -> None:
 @pytest.mark.parametrize("group", ["S5", "Z60"])
 def test_lengths_and_products_are_balanced(pictures: Any, group: str) -> None:
     classes = {"S5": 120, "Z60": 60}[group]
-    parts = pictures("words")(group=group, images=8 * 240, tested=240)
+    parts = pictures("words")(group=group, images=36 * 120, tested=240)
     images, products = parts["train"]
-    assert images.shape == (1920, 1, 18, 18)
+    assert images.shape == (4320, 1, 18, 18)
     assert images.dtype == np.uint8
     lengths = np.array([len(tiles(image)) for image in images])
     assert (pictures("length_of")(images) == lengths).all()
     for length in range(1, LETTERS + 1):
         counts = np.bincount(products[lengths == length], minlength=classes)
-        assert (counts == 240 // classes).all()
-    assert abs(np.corrcoef(np.arange(1920), lengths)[0, 1]) < 0.1  # shuffled
+        assert (counts == length * 120 // classes).all()
+    assert abs(np.corrcoef(np.arange(4320), lengths)[0, 1]) < 0.1  # shuffled
     for name in ("val", "test"):
         assert {len(tiles(image)) for image in parts[name][0]} == {LETTERS}
         assert (np.bincount(parts[name][1], minlength=classes) == 240 // classes).all()
@@ -127,7 +130,7 @@ def test_seeds_reproduce(pictures: Any) -> None:
     [
         ({"group": "S4"}, "`group` must be one of S5, Z60, but got 'S4'"),
         ({"letters": 10}, "`letters` must be from 2 to 9, but got 10"),
-        ({"images": 3}, "`images >= 8` and `tested >= 1` must hold"),
+        ({"images": 35}, "`images >= 36` and `tested >= 1` must hold"),
     ],
 )
 def test_impossible_words_are_refused(pictures: Any, options: dict[str, Any], said: str) -> None:
@@ -138,3 +141,46 @@ def test_impossible_words_are_refused(pictures: Any, options: dict[str, Any], sa
 def test_an_impossible_length_is_refused(pictures: Any) -> None:
     with pytest.raises(ValueError, match="`length` must be from 1 to 8, but got 9"):
         pictures("at_length")(9)
+
+
+@pytest.mark.parametrize(("group", "classes"), [("S5", 120), ("Z60", 60)])
+def test_the_loss_asks_each_tile_for_the_product_up_to_it(
+    pictures: Any, group: str, classes: int
+) -> None:
+    products_up_to = importing.load("studies.words.losses:products_up_to")
+    images, products = pictures("words")(group=group, images=360, tested=60)["train"]
+    class_of = {"S5": permuted, "Z60": summed}[group]
+    names = {class_of(image): int(label) for image, label in zip(images, products, strict=True)}
+    normalised = (torch.from_numpy(images).float() / 255 - 0.1) / 0.3
+    labels = products_up_to(normalised, classes)
+    checked = 0
+    for image, row, product in zip(images, labels.tolist(), products, strict=True):
+        length = len(tiles(image))
+        assert row[length - 1] == product
+        assert row[length:] == [-100] * (9 - length)
+        for place in range(length):
+            shorter = image.copy()
+            for later in range(place + 1, length):
+                down, right = 6 * (later // 3), 6 * (later % 3)
+                shorter[:, down : down + 5, right : right + 5] = 0
+            if (known := class_of(shorter)) in names:
+                assert row[place] == names[known]
+                checked += 1
+    assert checked > 1000
+
+
+@pytest.mark.parametrize("name", ["study", "no_injection", "sampled", "z60"])
+def test_the_studies_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from sret_search.planning.user_inputs import check_inputs
+    from sret_search.training.train import train
+
+    monkeypatch.chdir(ROOT)
+    study = check_inputs(load_study(ROOT / f"studies/words/{name}.yaml"))
+    assert study.sizes == (60_000, 3000, 3000)
+    assert len({candidate.cost.params for candidate in study.grid}) == 1
+    options = {**(study.file.data.options or {}), "images": 1000, "tested": 120}
+    data = replace(study.file.data, options=options)
+    recipe = replace(study.file.recipe, steps=2)
+    job = study.job(study.grid[-1], 0, "cpu")
+    job = replace(job, data=data, recipe=recipe, reruns=())
+    assert train(job, tmp_path / "attempt-1", lambda metrics: None).state == "complete"
