@@ -30,6 +30,11 @@ def bounds(interval: Interval) -> str:
     return f"{points(interval[0])} to {points(interval[1])}"
 
 
+def executions(count: int) -> str:
+    """A number of executions in words."""
+    return f"{count:,} execution{'s' if count != 1 else ''}"
+
+
 def listed(names: list[str]) -> str:
     """Names joined for a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

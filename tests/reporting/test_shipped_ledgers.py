@@ -19,6 +19,11 @@ from sret_search.trials import packed
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(ROOT.glob(f"reports/shipped/*/{packed.FILE}"))
+STUDIES = {
+    name[1]: file.relative_to(ROOT)
+    for file in ROOT.glob("studies/**/*.yaml")
+    if (name := re.search(r"^study: *(\S+)", file.read_text(encoding="utf-8"), re.M))
+}
 FITTED = {"scaling", "provenance"}
 """Keys that depend on the last digits of a machine, or on the version."""
 
@@ -51,7 +56,7 @@ def test_a_packed_ledger_says_what_the_committed_report_says(
     for folder in ("studies", "spaces", "reports"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
-    results = Results.read(load_study(Path("studies") / f"{name}.yaml"))
+    results = Results.read(load_study(STUDIES[name]))
     plain = summarise(results, analyses(results))
     drawn = json.loads(json.dumps(plain))
     committed = json.loads((file.parent / "summary.json").read_text())

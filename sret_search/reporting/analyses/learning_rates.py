@@ -8,7 +8,7 @@ import numpy as np
 
 from sret_search.reporting.analyses.base import Analysis, Block, Column, Table, drawn
 from sret_search.reporting.analyses.candidates import LABELS, cost_axis
-from sret_search.reporting.formatting import listed, percent
+from sret_search.reporting.formatting import executions, listed, percent
 from sret_search.reporting.render.chart import Axis, Chart, Panel, Series, percents
 from sret_search.reporting.render.colours import BLUE, GREY, shades
 from sret_search.reporting.results import Results
@@ -133,7 +133,7 @@ def sentences(results: Results, competitors: list[Tuned]) -> list[str]:
     text = (
         "Each arm was trained at the learning rate that is best for it on validation: "
         + ", ".join(
-            f"{competitor.best:g} at {competitor.executions:,} executions"
+            f"{competitor.best:g} at {executions(competitor.executions)}"
             for competitor in competitors
             if competitor.is_arm
         )
@@ -160,7 +160,7 @@ def by_arm(competitors: list[Tuned]) -> Chart | None:
     named: set[str] = set()
     series = []
     for competitor in (*twins, *arms):
-        name = f"{competitor.executions:,} executions" if competitor.is_arm else "twins"
+        name = executions(competitor.executions) if competitor.is_arm else "twins"
         colour = colours[competitor.executions] if competitor.is_arm else GREY
         series += _tried(competitor, name, colour, name not in named)
         named.add(name)

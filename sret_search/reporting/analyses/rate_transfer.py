@@ -269,6 +269,6 @@ def _chart(transfers: list[Transfer]) -> Chart:
         name="rate_transfer",
         title="The best learning rate at each depth",
         caption="Mean validation loss over seeds at each rate. A star is the lowest point, with its 95 %"
-        f" interval over seeds. Power of executions that the best rate follows: {powers}.",
+        f" interval over seeds. No point: a seed diverged at this rate. Power of executions that the best rate follows: {powers}.",
         panels=tuple(panels),
     )

@@ -23,7 +23,14 @@ from sret_search.reporting.analyses.base import (
 from sret_search.reporting.analyses.candidates import LABELS, cost_axis
 from sret_search.reporting.analyses.depth import matrix
 from sret_search.reporting.analyses.depth.numbers import BOUND, Depth, depths
-from sret_search.reporting.formatting import bounds, in_percent, listed, percent, points
+from sret_search.reporting.formatting import (
+    bounds,
+    executions,
+    in_percent,
+    listed,
+    percent,
+    points,
+)
 from sret_search.reporting.render.chart import (
     Axis,
     Chart,
@@ -153,7 +160,7 @@ def _gain_sentences(compared: list[Depth], reference: Depth) -> Iterator[str]:
     for sign, group in groups.items():
         text = (
             f"At {_executions(group)} executions, {group[0].verdict}, compared with the weights trained"
-            f" at {reference.executions} executions and run there without training"
+            f" at {executions(reference.executions)} and run there without training"
         )
         if sign == 0:
             largest_gain = max(depth.gain.interval[1] for depth in group if depth.gain.interval)
@@ -180,14 +187,14 @@ def _deepest_sentences(deepest: Depth, reference: Depth) -> Iterator[str]:
     gain, difference = deepest.gain, deepest.difference
     assert gain.difference is not None
     yield (
-        f"The deepest arm, trained at {deepest.executions:,} executions, has {in_percent(deepest.test)} on"
+        f"The deepest arm, trained at {executions(deepest.executions)}, has {in_percent(deepest.test)} on"
         f" test; weights trained at {reference.executions} and run at {deepest.executions:,} have"
         f" {in_percent(deepest.rerun_test)}, a difference of {points(gain.difference)} points"
         f"{'' if gain.interval is None else f' (95 % interval {bounds(gain.interval)})'}."
     )
     if difference.difference is not None:
         yield (
-            f"Compared with the reference, trained and run at {reference.executions} executions"
+            f"Compared with the reference, trained and run at {executions(reference.executions)}"
             f" ({in_percent(reference.test)}), the difference is {points(difference.difference)} points"
             f"{'' if difference.interval is None else f' ({bounds(difference.interval)})'}, for"
             f" {deepest.executions / reference.executions:.0f} times the executions."
