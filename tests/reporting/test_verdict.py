@@ -36,6 +36,11 @@ def over_seeds(*gains: float) -> Comparison:
     return Comparison.from_spread(float(np.mean(gains)), OverSeeds.from_differences(gains, 10_000))
 
 
+def test_no_interval_of_a_difference_goes_beyond_100_points() -> None:
+    assert over_seeds(0.99, 0.80, 0.95).interval == (pytest.approx(0.9133 - 0.2475, abs=2e-3), 1.0)
+    assert over_seeds(-0.99, -0.80, -0.95).interval[0] == -1.0
+
+
 NEAR = over_seeds(0.0100, 0.0125, 0.0205)
 """A difference with p between 0.025 and 0.05."""
 

@@ -53,8 +53,10 @@ class Comparison:
 
     @classmethod
     def from_spread(cls, difference: float, spread: Spread) -> Comparison:
-        """The test of a difference over two or more seeds."""
-        limits = interval(difference, spread)
+        """The test of a difference of accuracies over two or more seeds. Its interval ends at 100
+        points, which no difference exceeds."""
+        low, high = interval(difference, spread)
+        limits = (max(low, -1.0), min(high, 1.0))
         return cls(difference, limits, spread.seeds, spread, p_value(difference, spread))
 
     @property
